@@ -1,0 +1,227 @@
+//! How executions end: settling them, and the jobs that ended as dead.
+
+use super::{Engine, Phase, Refused, State};
+use crate::queue::ClockKind;
+use crate::record::{Dead, Done, Id, Outcome, Payload, Reason, Released, Side};
+
+/// How many dead jobs are kept in memory, the newest.
+pub const DEAD_KEPT: usize = 1_000;
+
+impl<P: Payload> Engine<P> {
+    /// Settle what has ended: forget it, make it due again, or bury it.
+    pub fn settle(&self, released: &mut Released<P>) {
+        let mut state = self.state.lock();
+        let wake = state.settle(self, released);
+        drop(state);
+        if wake {
+            self.wake_timer();
+        }
+    }
+
+    /// Look at the dead, newest first, until `look` is satisfied.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn each_dead(
+        &self,
+        released: &mut Released<P>,
+        mut look: impl FnMut(&Dead<P>),
+    ) -> Result<(), Refused> {
+        let mut state = self.open()?;
+        state.settle(self, released);
+        state.dead.iter().rev().for_each(&mut look);
+        Ok(())
+    }
+
+    /// Make the newest dead job of this id due now, from attempt 1; `false`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and [`Refused::Duplicate`] when the id is taken.
+    pub fn revive(&self, id: &str, released: &mut Released<P>) -> Result<bool, Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open()?;
+        state.settle(self, released);
+        state.refresh(self, boot);
+        let same = |dead: &Dead<P>| dead.id.with_str(|dead| dead == id);
+        let Some(at) = state.dead.iter().rposition(same) else { return Ok(false) };
+        if state.find(id).is_some() {
+            return Err(Refused::Duplicate);
+        }
+        let Some(dead) = state.dead.remove(at) else { return Ok(false) };
+        let side = Side {
+            // Its old id may point at another index now: it goes through the index of ids.
+            id: Id::Given(id.into()),
+            job_due: dead.job_due,
+            first_start: None,
+            attempt: 1,
+            run: dead.run + 1,
+        };
+        state.insert_side(ClockKind::Boot, boot, side, dead.payload)?;
+        released.failures.push(dead.failure);
+        state.counts.revived += 1;
+        let wake = state.rouses(ClockKind::Boot, boot);
+        drop(state);
+        if wake {
+            self.wake_timer();
+        }
+        Ok(true)
+    }
+
+    /// Forget the dead that died before a time of the wall clock, or all; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn purge(
+        &self,
+        before: Option<i64>,
+        released: &mut Released<P>,
+    ) -> Result<usize, Refused> {
+        let mut state = self.open()?;
+        state.settle(self, released);
+        let all = std::mem::take(&mut state.dead);
+        let count = all.len();
+        for dead in all {
+            if before.is_some_and(|before| dead.died >= before) {
+                state.dead.push_back(dead);
+            } else {
+                released.payloads.push(dead.payload);
+                released.failures.push(dead.failure);
+            }
+        }
+        Ok(count - state.dead.len())
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// Settle what has ended; `true`: the timer must be woken, which then counts as awake.
+    pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) -> bool {
+        let mut ready = engine.ready.lock();
+        if ready.done.is_empty() {
+            drop(ready);
+            engine.notify();
+            return false;
+        }
+        let done = std::mem::take(&mut ready.done);
+        drop(ready);
+        let mut wake = false;
+        for done in done {
+            wake |= self.settle_one(engine, done, released);
+        }
+        engine.notify();
+        wake
+    }
+
+    fn settle_one(
+        &mut self,
+        engine: &Engine<P>,
+        done: Done<P::Failure>,
+        released: &mut Released<P>,
+    ) -> bool {
+        let key = done.key;
+        match done.outcome {
+            Outcome::Succeeded => {
+                self.remove(key, released);
+                self.counts.succeeded += 1;
+                false
+            }
+            Outcome::Retry(due) => {
+                self.counts.retried += u64::from(self.phase != Phase::Closed);
+                self.again(done.key, done.first_start, due, 1, released)
+            }
+            Outcome::Snooze(due) => {
+                self.counts.snoozed += u64::from(self.phase != Phase::Closed);
+                self.again(done.key, done.first_start, due, 0, released)
+            }
+            Outcome::Dead(reason, failure) => {
+                self.bury(engine, done.key, reason, failure, released);
+                false
+            }
+            Outcome::Unhandled => {
+                self.counts.unstarted += 1;
+                if self.phase == Phase::Closed {
+                    self.counts.dropped += 1;
+                    self.remove(key, released);
+                } else {
+                    self.park_again(engine, key);
+                }
+                false
+            }
+        }
+    }
+
+    fn park_again(&mut self, engine: &Engine<P>, key: crate::queue::Key) {
+        let Some(target) = self.queue.get(key).map(|entry| entry.value.payload.target()) else {
+            return;
+        };
+        if self.targets[target as usize].registered {
+            // A new handler came meanwhile.
+            if let Some(record) = self.queue.get_mut(key) {
+                record.set_stage(crate::record::Stage::Waiting);
+            }
+            self.queue.put_back(key);
+            if self.asleep.take().is_some() {
+                engine.wake_timer();
+            }
+        } else {
+            self.park(engine, key);
+        }
+    }
+
+    /// Make a job due again on the boot clock.
+    fn again(
+        &mut self,
+        key: crate::queue::Key,
+        first_start: i64,
+        due: i64,
+        failures: u32,
+        released: &mut Released<P>,
+    ) -> bool {
+        if self.phase == Phase::Closed {
+            self.counts.dropped += 1;
+            self.remove(key, released);
+            return false;
+        }
+        let Some(number) = self.give_side(key) else { return false };
+        let side = &mut self.sides[number];
+        side.attempt = side.attempt.saturating_add(failures);
+        side.run = side.run.saturating_add(1);
+        side.first_start = Some(first_start);
+        self.requeue(key, ClockKind::Boot, due);
+        self.rouses(ClockKind::Boot, due)
+    }
+
+    fn bury(
+        &mut self,
+        engine: &Engine<P>,
+        key: crate::queue::Key,
+        reason: Reason,
+        failure: P::Failure,
+        released: &mut Released<P>,
+    ) {
+        self.counts.dead += 1;
+        let Some(execution) = self.execution(key) else { return };
+        // The payload goes on living with the dead: take it back from the released.
+        self.remove(key, released);
+        released.payloads.pop();
+        self.dead.push_back(Dead {
+            id: execution.id,
+            due: execution.wall_due,
+            job_due: execution.job_due,
+            attempt: execution.attempt,
+            run: execution.run,
+            reason,
+            died: engine.clock.wall(),
+            failure,
+            payload: execution.payload,
+        });
+        if self.dead.len() > DEAD_KEPT
+            && let Some(oldest) = self.dead.pop_front()
+        {
+            released.payloads.push(oldest.payload);
+            released.failures.push(oldest.failure);
+        }
+    }
+}

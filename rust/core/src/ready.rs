@@ -1,0 +1,175 @@
+//! The hand-over queue between the timer and the workers: bounded, behind a lock of its own.
+//!
+//! A worker takes this lock once a job, for a few nanoseconds: it gives back how the last job
+//! ended and takes the next. The engine's lock, which the timer holds while it expires a batch,
+//! is not needed for that. Where both are taken, the engine's comes first.
+
+use crate::lateness::Lateness;
+use crate::queue::{ClockKind, Key};
+use crate::record::{Done, Execution, Payload};
+use crate::time::Clock;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::collections::VecDeque;
+
+/// How many executions wait for a worker at most; the wheel holds back the rest.
+pub const CAPACITY: usize = 1024;
+
+/// How many ended executions pile up before a worker settles them.
+pub const SETTLE_AT: usize = 256;
+
+#[derive(Debug)]
+pub(crate) struct Inner<P: Payload> {
+    pub(crate) queue: VecDeque<Execution<P>>,
+    pub(crate) done: Vec<Done<P::Failure>>,
+    pub(crate) running: usize,
+    pub(crate) started: u64,
+    pub(crate) lateness: Lateness,
+    /// `wall − boot`, for the lateness of jobs on the wall clock.
+    pub(crate) offset: i64,
+    /// Targets whose jobs are being parked, to be logged by a worker.
+    pub(crate) notices: Vec<u32>,
+    /// Workers that wait to be called.
+    idle: usize,
+    /// One idle worker was called and has not woken up yet.
+    called: bool,
+    /// A worker is on its way to run jobs: called, or waiting for the interpreter. There is
+    /// never more than one, so that the others do not fight for it.
+    coming: bool,
+    /// The timer holds jobs back until there is room.
+    pub(crate) room_wanted: bool,
+    pub(crate) closed: bool,
+}
+
+/// The hand-over queue.
+#[derive(Debug)]
+pub struct Ready<P: Payload> {
+    inner: Mutex<Inner<P>>,
+    work: Condvar,
+}
+
+/// What a worker gets for its turn.
+#[derive(Debug)]
+pub struct Turn<P> {
+    /// The job to run now, already counted as started.
+    pub next: Option<Execution<P>>,
+    /// Many ended executions wait: settle them.
+    pub settle: bool,
+    /// The timer waits for room, and there is room now: wake it.
+    pub wake: bool,
+}
+
+impl<P: Payload> Default for Ready<P> {
+    fn default() -> Self {
+        Ready {
+            inner: Mutex::new(Inner {
+                queue: VecDeque::with_capacity(CAPACITY),
+                done: Vec::with_capacity(SETTLE_AT),
+                running: 0,
+                started: 0,
+                lateness: Lateness::default(),
+                offset: 0,
+                notices: Vec::new(),
+                idle: 0,
+                called: false,
+                coming: false,
+                room_wanted: false,
+                closed: false,
+            }),
+            work: Condvar::new(),
+        }
+    }
+}
+
+impl<P: Payload> Inner<P> {
+    /// Take a handed-over execution back, if it has not started.
+    pub(crate) fn withdraw(&mut self, key: Key) -> bool {
+        match self.queue.iter().position(|execution| execution.key == key) {
+            Some(at) => {
+                self.queue.remove(at);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn find(&self, key: Key) -> Option<&Execution<P>> {
+        self.queue.iter().find(|execution| execution.key == key)
+    }
+}
+
+impl<P: Payload> Ready<P> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner<P>> {
+        self.inner.lock()
+    }
+
+    /// Call one worker, if there is work, one is idle and none is on its way.
+    pub(crate) fn call(&self, inner: &mut Inner<P>) {
+        let work = !inner.queue.is_empty() || !inner.notices.is_empty();
+        if work && !inner.coming && inner.idle > 0 {
+            inner.coming = true;
+            inner.called = true;
+            self.work.notify_one();
+        }
+    }
+
+    pub(crate) fn close(&self, inner: &mut Inner<P>) {
+        inner.closed = true;
+        self.work.notify_all();
+    }
+
+    /// Wait until there is work for this worker; `false`: there never will be again.
+    pub fn wait_for_work(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.idle += 1;
+        let work = loop {
+            if inner.closed {
+                break false;
+            }
+            let work = !inner.queue.is_empty() || !inner.notices.is_empty();
+            if inner.called || (work && !inner.coming) {
+                inner.called = false;
+                inner.coming = true;
+                break true;
+            }
+            self.work.wait(&mut inner);
+        };
+        inner.idle -= 1;
+        work
+    }
+
+    /// Say that the worker that was on its way is there: another may be called now.
+    pub fn arrived(&self) -> Vec<u32> {
+        let mut inner = self.inner.lock();
+        inner.coming = false;
+        std::mem::take(&mut inner.notices)
+    }
+
+    /// Give back how the last job ended and take the next.
+    #[inline]
+    pub fn turn(&self, done: Option<Done<P::Failure>>, clock: &dyn Clock) -> Turn<P> {
+        let now = clock.boot();
+        let mut inner = self.inner.lock();
+        if let Some(done) = done {
+            inner.running -= 1;
+            inner.done.push(done);
+        }
+        let Some(mut next) = inner.queue.pop_front() else {
+            return Turn { next: None, settle: true, wake: false };
+        };
+        inner.running += 1;
+        inner.started += 1;
+        let now_on_its_clock = match next.clock {
+            ClockKind::Boot => now,
+            ClockKind::Wall => now + inner.offset,
+        };
+        next.started = now;
+        next.lateness = now_on_its_clock.saturating_sub(next.due).max(0);
+        inner.lateness.record(next.lateness as u64);
+        let wake = inner.room_wanted && inner.queue.len() <= CAPACITY / 2;
+        if wake {
+            inner.room_wanted = false;
+        }
+        self.call(&mut inner);
+        Turn { next: Some(next), settle: inner.done.len() >= SETTLE_AT, wake }
+    }
+}

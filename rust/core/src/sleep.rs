@@ -1,0 +1,160 @@
+//! How the timer thread sleeps: until a time on either clock, or until it is woken.
+
+/// The earliest dues to sleep for, in nanoseconds of each clock; `None`: nothing on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Until {
+    /// On the wall clock, whose steps end the sleep too.
+    pub wall: Option<i64>,
+    /// On the boot clock.
+    pub boot: Option<i64>,
+}
+
+pub use imp::Sleeper;
+
+#[cfg(target_os = "linux")]
+mod imp {
+    use super::Until;
+    use crate::time::SECOND;
+    use rustix::event::{EventfdFlags, epoll, eventfd};
+    use rustix::fd::OwnedFd;
+    use rustix::io;
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    };
+
+    /// An epoll over two timerfds and an eventfd.
+    ///
+    /// Unlike a futex it sees the wall clock stepping and the machine having been suspended.
+    #[derive(Debug)]
+    pub struct Sleeper {
+        poll: OwnedFd,
+        wall: OwnedFd,
+        boot: OwnedFd,
+        woken: OwnedFd,
+    }
+
+    const DISARMED: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+    fn at(due: Option<i64>) -> Itimerspec {
+        let it_value = match due {
+            None => DISARMED,
+            // Zero would disarm it, and before the epoch means now as well.
+            Some(due) if due <= 0 => Timespec { tv_sec: 0, tv_nsec: 1 },
+            Some(due) => Timespec { tv_sec: due / SECOND, tv_nsec: due % SECOND },
+        };
+        Itimerspec { it_interval: DISARMED, it_value }
+    }
+
+    impl Sleeper {
+        /// Open the descriptors.
+        ///
+        /// # Errors
+        ///
+        /// When the process has no descriptors left.
+        pub fn new() -> std::io::Result<Self> {
+            let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+            let sleeper = Sleeper {
+                poll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+                wall: timerfd_create(TimerfdClockId::Realtime, flags)?,
+                boot: timerfd_create(TimerfdClockId::Boottime, flags)?,
+                woken: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            };
+            for fd in [&sleeper.wall, &sleeper.boot, &sleeper.woken] {
+                // Edge-triggered: arming a timer again resets it, so nothing needs to be read.
+                let events = epoll::EventFlags::IN | epoll::EventFlags::ET;
+                epoll::add(&sleeper.poll, fd, epoll::EventData::new_u64(0), events)?;
+            }
+            Ok(sleeper)
+        }
+
+        /// Sleep until a due, a step of the wall clock, or [`wake`](Self::wake).
+        pub fn sleep(&self, until: Until) {
+            let wall = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+            // Arming can fail for times past the kernel's range alone; those are never reached.
+            let _ = timerfd_settime(&self.wall, wall, &at(until.wall));
+            let _ = timerfd_settime(&self.boot, TimerfdTimerFlags::ABSTIME, &at(until.boot));
+            let mut events = [epoll::Event {
+                flags: epoll::EventFlags::empty(),
+                data: epoll::EventData::new_u64(0),
+            }; 3];
+            while epoll::wait(&self.poll, &mut events, None) == Err(io::Errno::INTR) {}
+        }
+
+        /// End the present or the next sleep.
+        pub fn wake(&self) {
+            // It fails only when the counter is full: then it is readable all the same.
+            let _ = io::write(&self.woken, &1u64.to_ne_bytes());
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod imp {
+    use super::Until;
+    use crate::time::{Clock, SystemClock};
+    use parking_lot::{Condvar, Mutex};
+    use std::time::Duration;
+
+    /// A condition variable. Steps of the wall clock are seen within a second while a job waits
+    /// for that clock.
+    #[derive(Debug, Default)]
+    pub struct Sleeper {
+        woken: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Sleeper {
+        /// Make one; never fails here.
+        pub fn new() -> std::io::Result<Self> {
+            Ok(Self::default())
+        }
+
+        /// Sleep until a due, a step of the wall clock, or [`wake`](Self::wake).
+        pub fn sleep(&self, until: Until) {
+            let clock = SystemClock;
+            let left = |due: i64, now: i64| Duration::from_nanos(due.saturating_sub(now).max(0) as u64);
+            let wall = until.wall.map(|due| left(due, clock.wall()).min(Duration::from_secs(1)));
+            let boot = until.boot.map(|due| left(due, clock.boot()));
+            let mut woken = self.woken.lock();
+            if !*woken {
+                match wall.into_iter().chain(boot).min() {
+                    Some(left) => drop(self.changed.wait_for(&mut woken, left)),
+                    None => self.changed.wait(&mut woken),
+                }
+            }
+            *woken = false;
+        }
+
+        /// End the present or the next sleep.
+        pub fn wake(&self) {
+            *self.woken.lock() = true;
+            self.changed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{Clock, SystemClock};
+
+    #[test]
+    fn a_sleep_ends_at_its_due_and_not_before() {
+        let sleeper = Sleeper::new().unwrap();
+        let clock = SystemClock;
+        let boot = clock.boot() + 3_000_000;
+        sleeper.sleep(Until { wall: None, boot: Some(boot) });
+        assert!(clock.boot() >= boot);
+        let wall = clock.wall() + 3_000_000;
+        sleeper.sleep(Until { wall: Some(wall), boot: Some(clock.boot() + 60_000_000_000) });
+        assert!(clock.wall() >= wall);
+    }
+
+    #[test]
+    fn a_wake_before_the_sleep_ends_it() {
+        let sleeper = Sleeper::new().unwrap();
+        sleeper.wake();
+        sleeper.sleep(Until::default());
+    }
+}
