@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// [`Released`], when it no longer keeps the job; the owner frees what it stands for then.
 pub trait Payload: Copy + Send + 'static {
     /// What is kept of a failure.
-    type Failure: Send + 'static;
+    type Failure: Send + std::fmt::Debug + 'static;
     /// The number of the target that the job is for.
     fn target(self) -> u32;
 }

@@ -445,6 +445,10 @@ impl<P: Payload> Engine<P> {
             state.remove(key, released);
         }
         state.counts.dropped += keys.len() as u64;
+        for dead in std::mem::take(&mut state.dead) {
+            released.payloads.push(dead.payload);
+            released.failures.push(dead.failure);
+        }
         self.notify();
         drop(state);
         self.sleeper.wake();

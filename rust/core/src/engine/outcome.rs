@@ -203,8 +203,12 @@ impl<P: Payload> State<P> {
     ) {
         self.counts.dead += 1;
         let Some(execution) = self.execution(key) else { return };
-        // The payload goes on living with the dead: take it back from the released.
         self.remove(key, released);
+        if self.phase == Phase::Closed {
+            released.failures.push(failure);
+            return;
+        }
+        // The payload goes on living with the dead: take it back from the released.
         released.payloads.pop();
         self.dead.push_back(Dead {
             id: execution.id,

@@ -78,6 +78,11 @@ impl<P: Payload> Engine<P> {
         }
     }
 
+    /// How many handlers run.
+    pub fn running(&self) -> usize {
+        self.ready.lock().running
+    }
+
     /// How many jobs are pending.
     ///
     /// # Errors

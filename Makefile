@@ -1,0 +1,99 @@
+# The verbs of this project. Each works alone on an empty clone: it needs Python >= 3.11 and cargo.
+
+SHELL := /bin/bash -euo pipefail
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+# Another Python: make PYTHON=python3.13 …
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+VENV := $(CURDIR)/.venv
+BIN := $(VENV)/bin
+PEERS := $(CURDIR)/target/peers
+
+TOOLS_STAMP := $(VENV)/.tools
+BUILT_STAMP := $(VENV)/.built
+EXTENSION := $(wildcard python/duewheel/_core*.so python/duewheel/_core*.pyd)
+RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock)
+
+# One Python for all builds of the binding, so that cargo and maturin do not undo each other's work.
+export VIRTUAL_ENV := $(VENV)
+export PYO3_PYTHON := $(BIN)/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONHOME
+
+.PHONY: help
+help:  ## show this list
+	@awk 'BEGIN { FS = ":.*?## " } /^[a-z-]+:.*?## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(BUILT_STAMP)  ## make .venv with the tools and the extension; again only what has changed
+
+$(TOOLS_STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; say make PYTHON=/path/to/python" >&2; exit 1; }
+	test -x "$(BIN)/python" || "$(PYTHON)" -m venv "$(VENV)"
+	"$(BIN)/python" -m pip install --quiet --upgrade 'pip>=25.1'
+	"$(BIN)/python" -m pip install --quiet --group dev
+	@touch "$@"
+
+$(BUILT_STAMP): $(TOOLS_STAMP) $(RUST) $(if $(EXTENSION),,no-extension)
+	"$(BIN)/maturin" develop --release --quiet
+	@touch "$@"
+
+.PHONY: no-extension
+no-extension:
+
+.PHONY: format
+format: $(TOOLS_STAMP)  ## format all sources
+	cargo fmt --all
+	"$(BIN)/ruff" check --fix-only --quiet .
+	"$(BIN)/ruff" format .
+
+.PHONY: check
+check: setup  ## check formats, lints, types, stubs and documentation
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps --document-private-items
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
+	"$(BIN)/pyright" --warnings
+	"$(BIN)/python" -m mypy.stubtest duewheel._core --mypy-config-file pyproject.toml
+
+.PHONY: test
+test: setup  ## run the quick tests, of Rust and of Python
+	cargo test --quiet --package duewheel-core
+	"$(BIN)/python" -m pytest
+
+.PHONY: test-slow
+test-slow: setup  ## run all tests, the slow ones and those of the wheel in dist/ too
+	cargo test --quiet --package duewheel-core --release -- --include-ignored
+	"$(BIN)/python" -m pytest --run-slow
+
+.PHONY: bench
+bench: setup  ## measure the wheel in Rust and the calls from Python
+	cargo bench --manifest-path benches/wheel/Cargo.toml
+	"$(BIN)/python" -m pytest benches --benchmark-only
+
+.PHONY: compare
+compare: setup  ## measure against other schedulers, side by side
+	test -x "$(PEERS)/bin/python" || "$(PYO3_PYTHON)" -m venv "$(PEERS)"
+	"$(PEERS)/bin/python" -m pip install --quiet --requirement benches/compare/requirements.txt
+	PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/run.py
+
+.PHONY: demo
+demo: setup  ## see it work
+	"$(BIN)/python" examples/demo.py
+
+.PHONY: wheel
+wheel: $(TOOLS_STAMP)  ## build a wheel for the Python of .venv into dist/
+	rm -f dist/*.whl
+	PATH="$(BIN):$$PATH" maturin build --release --out dist --interpreter "$(BIN)/python" \
+		$(if $(filter Linux,$(shell uname -s)),--compatibility manylinux_2_28 --zig)
+
+.PHONY: clean
+clean:  ## remove all that was built, .venv too
+	rm -rf target dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -f python/duewheel/_core*.so python/duewheel/_core*.pyd
+	find python tests benches examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,75 @@
+"""What every peer is given: the same delays, the same clock, the same way to weigh the process.
+
+A row is a function of *n* that returns a `Sample`: numbers by name, the main one in nanoseconds per operation.
+Everything a row needs (delays, handlers, lists of ids) is made before its clock is started.
+"""
+
+import gc
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+Sample = dict[str, float]
+Row = Callable[[int], Sample]
+
+SEED = 20_261_124
+FAILING_ATTEMPTS = 5  # per job, in the row of failing attempts
+MIN_BACKOFF_S = 0.001
+MAX_BACKOFF_S = 0.004
+FAR_PENDING_PER_RUN = 2  # the hold row: runs = 2 per job that is pending far out
+CHAINS_PER_RUN = 20  # and one chain per 20 runs
+JOBS_PER_SECOND = 1_000  # the lateness row
+
+clock = time.perf_counter
+
+
+def far(n: int) -> list[float]:
+    """Random delays one to two hours ahead."""
+    draw = random.Random(SEED).random
+    return [3600.0 + 3600.0 * draw() for _ in range(n)]
+
+
+def within(n: int, seconds: float) -> list[float]:
+    """Random delays over the next `seconds`."""
+    draw = random.Random(SEED).random
+    return [seconds * draw() for _ in range(n)]
+
+
+def steady(n: int) -> list[float]:
+    """Rising delays, one in each millisecond at a random phase, from a quarter of a second on."""
+    draw = random.Random(SEED).random
+    return [0.25 + (i + draw()) / JOBS_PER_SECOND for i in range(n)]
+
+
+def shuffled(items: Sequence[T]) -> list[T]:
+    """The same items in a random order that does not change from run to run."""
+    order = list(items)
+    random.Random(SEED + 1).shuffle(order)
+    return order
+
+
+def per_op(seconds: float, n: int) -> Sample:
+    return {"ns": seconds * 1e9 / n}
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process, after a full collection."""
+    gc.collect()
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def lateness_of(started: Sequence[float], dues: Sequence[float]) -> Sample:
+    """Quantiles of (start - due) in nanoseconds; both in the order of due."""
+    if len(started) != len(dues):
+        raise RuntimeError(f"{len(dues)} jobs were due, {len(started)} ran")
+    late = sorted((start - due) * 1e9 for start, due in zip(started, dues, strict=True))
+    return {
+        "ns": late[len(late) // 2],
+        "p99": late[len(late) * 99 // 100],
+        "max": late[-1],
+        "min": late[0],
+    }

@@ -1,0 +1,101 @@
+"""duewheel: an in-process job scheduler on a timing wheel.
+
+>>> import duewheel
+>>> scheduler = duewheel.Scheduler()
+>>> deregister = scheduler.handle("reminder", lambda event: print(event.data.decode()))
+>>> with scheduler:
+...     id = scheduler.in_(0.01, "reminder", b"water the plants")
+...     finished = scheduler.wait()
+water the plants
+"""
+
+import atexit as _atexit
+import os as _os
+import warnings as _warnings
+
+from duewheel import _core, adapters
+from duewheel._core import DeadEvent, Event, Job, Lateness, Stats
+from duewheel.config import Config
+from duewheel.context import at, current_scheduler, in_, use
+from duewheel.errors import (
+    ClosedError,
+    ConfigError,
+    Discard,
+    DuewheelError,
+    DuplicateJobError,
+    DuplicateTargetError,
+    ForkedError,
+    PayloadTooLargeError,
+    Snooze,
+    StateError,
+    StorageCorruptError,
+    StorageError,
+    StorageFullError,
+    StorageLockedError,
+    StorageVersionError,
+    WrongKeyError,
+)
+from duewheel.nop import NopScheduler
+from duewheel.options import (
+    DEFAULT_MAX_BACKOFF,
+    DEFAULT_MIN_BACKOFF,
+    DEFAULT_RETRY_LIMIT,
+    UNSET,
+    Consistency,
+    JobOptions,
+)
+from duewheel.scheduler import Handler, Scheduler
+from duewheel.storage import Storage
+
+__all__ = [
+    "DEFAULT_MAX_BACKOFF",
+    "DEFAULT_MIN_BACKOFF",
+    "DEFAULT_RETRY_LIMIT",
+    "UNSET",
+    "ClosedError",
+    "Config",
+    "ConfigError",
+    "Consistency",
+    "DeadEvent",
+    "Discard",
+    "DuewheelError",
+    "DuplicateJobError",
+    "DuplicateTargetError",
+    "Event",
+    "ForkedError",
+    "Handler",
+    "Job",
+    "JobOptions",
+    "Lateness",
+    "NopScheduler",
+    "PayloadTooLargeError",
+    "Scheduler",
+    "Snooze",
+    "StateError",
+    "Stats",
+    "Storage",
+    "StorageCorruptError",
+    "StorageError",
+    "StorageFullError",
+    "StorageLockedError",
+    "StorageVersionError",
+    "WrongKeyError",
+    "adapters",
+    "at",
+    "current_scheduler",
+    "in_",
+    "use",
+]
+
+__version__ = _core.__version__
+
+if _core.DEBUG:
+    _warnings.warn(
+        "duewheel was built without optimisation: figures taken with it mean nothing",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_core.after_fork_in_child)
+_atexit.register(_core.at_exit)

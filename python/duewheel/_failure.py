@@ -1,0 +1,78 @@
+"""The text of an exception, made when it is read.
+
+A traceback's text takes tens of microseconds, and of a thousand dead jobs few are looked at. So
+the ordinary exception is kept as its places (code object and instruction, which hold on to no
+local variable) and its last lines; the text that `traceback` would have made comes out of them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from types import CodeType, TracebackType
+
+_DEEPEST = 64
+
+Captured = tuple[tuple[tuple[CodeType, int, int], ...], str]
+
+
+def capture(error: BaseException) -> Captured | str:
+    """Keep what the text of `error` is made from, or the text itself where that is not simple."""
+    simple = (
+        error.__cause__ is None
+        and (error.__context__ is None or error.__suppress_context__)
+        and not hasattr(error, "__notes__")
+        and not isinstance(error, (SyntaxError, BaseExceptionGroup, ImportError, NameError))
+        and not isinstance(error, AttributeError)  # the last three may come with suggestions
+    )
+    if simple:
+        kind = type(error)
+        where: list[tuple[CodeType, int, int]] = []
+        tb: TracebackType | None = error.__traceback__
+        while tb is not None and len(where) < _DEEPEST:
+            where.append((tb.tb_frame.f_code, tb.tb_lineno, tb.tb_lasti))
+            tb = tb.tb_next
+        if tb is None:
+            name = kind.__qualname__
+            if kind.__module__ not in ("builtins", "__main__"):
+                name = f"{kind.__module__}.{name}"
+            said = _str(error)
+            return tuple(where), f"{name}: {said}\n" if said else f"{name}\n"
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:  # an exception whose own methods raise must not stop its worker
+        return f"{type(error).__qualname__}: <its text could not be made>\n"
+
+
+def _str(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:
+        return "<exception str() failed>"
+
+
+def render(captured: Captured) -> str:
+    """Make the text that `traceback.format_exception` would have made."""
+    where, last = captured
+    if not where:
+        return last
+    frames = []
+    for code, line, instruction in where:
+        positions: tuple[int | None, ...] = (None, None, None, None)
+        for index, found in enumerate(code.co_positions()):
+            if index == instruction // 2:
+                positions = found
+                break
+        _, end_line, column, end_column = positions
+        frames.append(
+            traceback.FrameSummary(
+                code.co_filename,
+                line,
+                code.co_name,
+                lookup_line=False,
+                end_lineno=end_line,
+                colno=column,
+                end_colno=end_column,
+            )
+        )
+    shown = "".join(traceback.StackSummary.from_list(frames).format())
+    return f"Traceback (most recent call last):\n{shown}{last}"

@@ -1,0 +1,49 @@
+"""What the scheduler says to the logger `duewheel`."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from duewheel._core import Event
+
+logger = logging.getLogger("duewheel")
+
+
+def failed(event: Event | None, error: BaseException, dead: bool) -> None:
+    """Report an execution that raised, with its traceback."""
+    level = logging.ERROR if dead else logging.WARNING
+    what = "is dead" if dead else "will be retried"
+    if event is None:
+        logger.log(level, "a job %s: no event could be made for it", what, exc_info=error)
+        return
+    logger.log(
+        level,
+        "job %s for %r failed at attempt %d and %s",
+        event.job_id,
+        event.target,
+        event.attempt,
+        what,
+        exc_info=error,
+    )
+
+
+def parked(target: str) -> None:
+    """Report, once a target, that its jobs wait for a handler."""
+    logger.warning(
+        "a job is due for %r, which has no handler: it is parked until one is registered", target
+    )
+
+
+def dropped(count: int) -> None:
+    """Report the jobs that were forgotten by closing."""
+    logger.warning("closed with %d pending jobs, which are dropped", count)
+
+
+def ancient(due_ns: int) -> None:
+    """Report a due so long past that it may have been meant as a delay."""
+    logger.warning(
+        "a job was scheduled for %.3f unix seconds, over a year ago: seconds from now are in_()",
+        due_ns / 1e9,
+    )

@@ -1,0 +1,123 @@
+"""Find the scheduler that code means when it names none.
+
+`use` sets the current scheduler for a block; each handler runs with its own scheduler as the current one; outside
+of both there is the process's default.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from contextvars import Context
+from threading import RLock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from duewheel._current import current
+from duewheel.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
+
+    from duewheel.options import JobOptions
+
+__all__ = ["at", "current_scheduler", "in_", "use"]
+
+_S = TypeVar("_S", bound=Scheduler)
+
+
+def use(scheduler: _S) -> AbstractContextManager[_S]:
+    """Make `scheduler` the current one for the block of a `with` statement.
+
+    It is neither started nor closed by this.
+
+    **Concurrency**: seen by this thread or task alone, and by tasks that it starts meanwhile.
+
+    >>> from duewheel import NopScheduler
+    >>> with use(NopScheduler()) as nop:
+    ...     current_scheduler() is nop
+    True
+    """
+    if not (callable(getattr(scheduler, "at", None)) and callable(getattr(scheduler, "in_", None))):
+        raise TypeError(f"scheduler must be a Scheduler, not {type(scheduler).__name__}")
+    return _using(scheduler)
+
+
+def current_scheduler() -> Scheduler:
+    """Return the current scheduler, else the process's default.
+
+    The default keeps its jobs in memory. It is made and started when first asked for, again if it was closed, and again
+    in a forked child. Its handlers run in an empty context, whoever asked first.
+
+    **Concurrency**: any thread may call it; all get the same default.
+    """
+    scheduler = current.get()
+    return _default_scheduler() if scheduler is None else scheduler
+
+
+def at(
+    when: datetime | float,
+    target: str,
+    data: bytes | bytearray | memoryview = b"",
+    *,
+    id: str | None = None,
+    options: JobOptions | None = None,
+    **job_options: Any,
+) -> str:
+    """Schedule a job due at `when` on the current scheduler; return its id.
+
+    See `Scheduler.at`.
+    """
+    scheduler = current_scheduler()
+    return scheduler.at(when, target, data, id=id, options=options, **job_options)
+
+
+def in_(
+    delay: timedelta | float,
+    target: str,
+    data: bytes | bytearray | memoryview = b"",
+    *,
+    id: str | None = None,
+    options: JobOptions | None = None,
+    **job_options: Any,
+) -> str:
+    """Schedule a job due `delay` from now on the current scheduler; return its id.
+
+    See `Scheduler.in_`.
+    """
+    scheduler = current_scheduler()
+    return scheduler.in_(delay, target, data, id=id, options=options, **job_options)
+
+
+@contextmanager
+def _using(scheduler: _S) -> Iterator[_S]:
+    token = current.set(scheduler)
+    try:
+        yield scheduler
+    finally:
+        current.reset(token)
+
+
+def _default_scheduler() -> Scheduler:
+    global _default
+    with _lock:
+        if _default is None or _default._closed:
+            scheduler = Scheduler()
+            Context().run(scheduler.start)
+            _default = scheduler
+        return _default
+
+
+def _forget_default() -> None:
+    """Start afresh in a forked child, where the parent's scheduler is dead and its lock may be held by nobody."""
+    global _default, _lock
+    _default = None
+    _lock = RLock()
+
+
+_default: Scheduler | None = None
+_lock = RLock()  # re-entrant: a signal handler may ask, too
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_default)

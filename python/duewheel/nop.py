@@ -1,0 +1,200 @@
+"""A scheduler that does nothing, for where scheduling is switched off."""
+
+from __future__ import annotations
+
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Any
+
+from duewheel.scheduler import Scheduler
+from duewheel.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from duewheel._core import DeadEvent, Event, Stats
+    from duewheel.scheduler import Handler
+
+__all__ = ["NopScheduler"]
+
+
+class NopScheduler(Scheduler):
+    """Stand in for a `Scheduler`: every job is discarded, no handler is ever called.
+
+    It checks nothing: no argument, no state. Nothing is ever pending, so `wait` and `drain` return
+    `True` at once. Only `run` takes its time, as a service's main thread needs: until `drain`,
+    `close` or Ctrl-C.
+
+    >>> scheduler = NopScheduler()
+    >>> scheduler.in_(30, "email.welcome")
+    ''
+    >>> len(scheduler), scheduler.wait()
+    (0, True)
+    """
+
+    def __init__(self) -> None:
+        self._stopped = Flag()
+
+    def start(self) -> None:
+        """Do nothing."""
+
+    def drain(self, timeout: object = None) -> bool:
+        """Let `run` return; return `True`."""
+        self._stopped.set()
+        return True
+
+    def close(self) -> None:
+        """Let `run` return."""
+        self._stopped.set()
+
+    def wait(self, timeout: object = None) -> bool:
+        """Return `True`: nothing is pending."""
+        return True
+
+    def run(self) -> None:
+        """Keep the calling thread until `drain`, `close` or Ctrl-C."""
+        self._stopped.clear()
+        try:
+            while not self._stopped.wait(0.1):  # not for ever: Windows would not see Ctrl-C
+                pass
+        except KeyboardInterrupt:
+            pass
+
+    def handle(self, target: object, fn: object) -> Callable[[], None]:
+        """Forget the handler; return a `deregister` that does nothing."""
+        return _deregister
+
+    def handler(self, target: object) -> Callable[[Handler], Handler]:
+        """Return the decorated function unchanged."""
+        return _unchanged
+
+    def at(
+        self,
+        when: object,
+        target: object,
+        data: object = None,
+        *,
+        id: object = None,
+        options: object = None,
+        **job_options: object,
+    ) -> str:
+        """Discard the job; return an empty id."""
+        return ""
+
+    def in_(
+        self,
+        delay: object,
+        target: object,
+        data: object = None,
+        *,
+        id: object = None,
+        options: object = None,
+        **job_options: object,
+    ) -> str:
+        """Discard the job; return an empty id."""
+        return ""
+
+    def at_many(
+        self,
+        whens: Any,
+        target: object,
+        datas: object = None,
+        *,
+        options: object = None,
+        **job_options: object,
+    ) -> Sequence[str]:
+        """Discard the jobs; return as many empty ids."""
+        return ("",) * len(whens)
+
+    def in_many(
+        self,
+        delays: Any,
+        target: object,
+        datas: object = None,
+        *,
+        options: object = None,
+        **job_options: object,
+    ) -> Sequence[str]:
+        """Discard the jobs; return as many empty ids."""
+        return ("",) * len(delays)
+
+    def cancel(self, id: object) -> bool:
+        """Return `False`: it is unknown."""
+        return False
+
+    def reschedule(self, id: object, when: object) -> bool:
+        """Return `False`: it is unknown."""
+        return False
+
+    def get(self, id: object) -> Event | None:
+        """Return `None`: it is unknown."""
+        return None
+
+    def next(self, start: object = None, end: object = None) -> Event | None:
+        """Return `None`: nothing is pending."""
+        return None
+
+    def between(self, start: object = None, end: object = None) -> Iterator[Event]:
+        """Iterate over nothing."""
+        return iter(())
+
+    def dead(self) -> Iterator[DeadEvent]:
+        """Iterate over nothing."""
+        return iter(())
+
+    def revive(self, id: object) -> bool:
+        """Return `False`: it is unknown."""
+        return False
+
+    def purge(self, before: object = None) -> int:
+        """Return 0: there is nothing to forget."""
+        return 0
+
+    @property
+    def storage(self) -> Storage:
+        """A store that stays empty."""
+        return Storage(self)
+
+    def stats(self) -> Stats:
+        """Return zeros."""
+        return Scheduler().stats()
+
+    def _restore(self, event: object) -> None:
+        """Discard what `storage.create` is given."""
+
+    def __contains__(self, id: object) -> bool:
+        return False
+
+    def __len__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __enter__(self) -> Self:
+        """Do nothing."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let `run` return."""
+        self.close()
+
+    def __repr__(self) -> str:
+        return "<duewheel.NopScheduler>"
+
+    def __del__(self) -> None:
+        """Leave nothing behind: nothing was begun."""
+
+
+def _deregister() -> None:
+    pass
+
+
+def _unchanged(fn: Handler) -> Handler:
+    return fn

@@ -1,0 +1,565 @@
+"""Say in plain Python what the engine does: the specification that one can read.
+
+``ReferenceScheduler`` promises what ``duewheel.Scheduler`` promises in memory, over two heaps and a
+dictionary, without a thread and without the Rust engine; only the value classes are shared, so that
+events compare equal. It runs when its ``ManualClock`` advances. It is made for reading and for holding the
+engine against it in tests, not for speed.
+"""
+
+import contextlib
+import contextvars
+import heapq
+import logging
+import secrets
+import traceback
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from hashlib import blake2b
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+from duewheel._core import DeadEvent, Event, Job, JobOptions, ManualTime
+from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
+from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
+
+__all__ = ["ReferenceLateness", "ReferenceScheduler", "ReferenceStats"]
+
+_log = logging.getLogger("duewheel")
+
+_SECOND = 1_000_000_000
+_LAST_NS = 2**63 - 1
+_DEAD_KEPT = 1_000
+_LONGEST_NAME = 255
+
+Fn = TypeVar("Fn", bound=Callable[[Event], object])
+
+
+class _Clock(Protocol):
+    """What the reference needs of a ``ManualClock``."""
+
+    _time: ManualTime
+
+    def _attach(self, participant: "ReferenceScheduler") -> None: ...
+    def _instant_ns(self, when: object, what: str = "when") -> int: ...
+    def _delay_ns(self, delay: object, what: str = "delay") -> int: ...
+
+
+class _Stage(Enum):
+    WAITING = auto()
+    PARKED = auto()
+    RUNNING = auto()
+    OVER = auto()
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A job that is pending or running."""
+
+    id: str
+    target: str
+    job_due: int
+    """Unix ns as first scheduled; never changes."""
+    data: bytes
+    options: JobOptions
+    due: int
+    """The due of the coming execution, on the clock of ``on_boot``."""
+    on_boot: bool
+    sequence: int
+    run: int = 1
+    attempt: int = 1
+    first_start: int | None = None
+    """Boot ns of the first start: the job's age counts from it."""
+    stage: _Stage = _Stage.WAITING
+
+
+@dataclass(slots=True)
+class ReferenceLateness:
+    """Say how late jobs started, in seconds."""
+
+    count: int = 0
+    mean: float = 0.0
+    max: float = 0.0
+
+
+@dataclass(slots=True)
+class ReferenceStats:
+    """Count as ``Stats`` does, without quantiles."""
+
+    pending: int = 0
+    parked: int = 0
+    running: int = 0
+    scheduled: int = 0
+    started: int = 0
+    succeeded: int = 0
+    retried: int = 0
+    snoozed: int = 0
+    dead: int = 0
+    cancelled: int = 0
+    revived: int = 0
+    dropped: int = 0
+    lateness: ReferenceLateness = field(default_factory=ReferenceLateness)
+
+
+class ReferenceScheduler:
+    """Schedule as ``duewheel.Scheduler`` does, on the thread that advances ``clock``.
+
+    **Time**: at the dues of its clock, exactly.
+
+    **Order**: (due, sequence), the due of a boot job taken as the wall time that it maps to now.
+    """
+
+    def __init__(self, *, clock: _Clock, options: JobOptions | None = None, seed: int | None = None) -> None:
+        if options is not None and not isinstance(options, JobOptions):
+            raise TypeError(f"options must be JobOptions or None, not {options!r}")
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise TypeError(f"seed must be an int or None, not {seed!r}")
+        if seed is not None and not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be from 0 to 2**64 - 1, not {seed!r}")
+        self._base = JobOptions() if options is None else options
+        resolve(JobOptions(), self._base)  # what can never be resolved is refused here
+        self._seed = secrets.randbits(64) if seed is None else seed
+        self._clock = clock
+        self._started = self._closed = False
+        self._inside = 0
+        self._context = contextvars.copy_context()
+        self._handlers: dict[str, tuple[object, Callable[[Event], object]]] = {}
+        self._noticed: set[str] = set()
+        self._jobs: dict[str, _Entry] = {}
+        self._wall_heap: list[tuple[int, int, _Entry]] = []
+        self._boot_heap: list[tuple[int, int, _Entry]] = []
+        self._sequence = 0
+        self._dead: deque[DeadEvent] = deque(maxlen=_DEAD_KEPT)
+        self._counts = ReferenceStats()
+        self._late_ns = [0, 0]  # sum, maximum
+        clock._attach(self)
+
+    # Life
+
+    def start(self) -> None:
+        """Begin to run what is due, whenever the clock advances."""
+        self._open()
+        if not self._started:
+            self._context = contextvars.copy_context()
+        self._started = True
+
+    def drain(self, timeout: float | timedelta | None = None) -> bool:
+        """Start nothing more until ``start``; nothing can be running, so that it is done at once."""
+        self._check_timeout(timeout)
+        self._refuse_inside("drain")
+        self._started = False
+        return True
+
+    def close(self) -> None:
+        """Forget what is pending, for good, and count it as dropped."""
+        if self._closed:
+            return
+        self._closed, self._started = True, False
+        pending = [entry for entry in self._jobs.values() if entry.stage is not _Stage.RUNNING]
+        for entry in pending:
+            self._forget(entry)
+        self._counts.dropped += len(pending)
+        if pending:
+            _log.warning("closed with %d pending jobs, which are gone", len(pending))
+
+    def wait(self, timeout: float | timedelta | None = None) -> bool:
+        """Tell whether nothing is pending but parked jobs; does not block, for nobody else runs them."""
+        self._open()
+        self._check_timeout(timeout)
+        self._refuse_inside("wait")
+        return all(entry.stage is _Stage.PARKED for entry in self._jobs.values())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None and not self._closed:
+            self.drain()
+        self.close()
+
+    # Handlers
+
+    def handle(self, target: str, fn: Callable[[Event], object]) -> Callable[[], None]:
+        """Register ``fn`` for ``target``; its parked jobs go back to their old places.
+
+        **Raises**: ``DuplicateTargetError`` when there is a handler.
+        """
+        self._open()
+        _check_name(target, "target")
+        if not callable(fn):
+            raise TypeError(f"handler must be callable, not {fn!r}")
+        if target in self._handlers:
+            raise DuplicateTargetError(f"the target {target!r} has a handler: deregister it first")
+        token = object()
+        self._handlers[target] = token, fn
+        self._noticed.discard(target)
+        for entry in self._jobs.values():
+            if entry.target == target and entry.stage is _Stage.PARKED:
+                self._push(entry)
+
+        def deregister() -> None:
+            # A second call must not take away the handler that followed.
+            if self._handlers.get(target, (None,))[0] is token:
+                del self._handlers[target]
+
+        return deregister
+
+    def handler(self, target: str) -> Callable[[Fn], Fn]:
+        """Register the decorated function for ``target``."""
+
+        def register(fn: Fn) -> Fn:
+            self.handle(target, fn)
+            return fn
+
+        return register
+
+    # Scheduling
+
+    def at(
+        self,
+        when: float | datetime,
+        target: str,
+        data: Any = b"",
+        *,
+        id: str | None = None,
+        options: JobOptions | None = None,
+        **job_options: Any,
+    ) -> str:
+        """Schedule a job due at ``when`` on the wall clock; returns its id."""
+        due = self._clock._instant_ns(when)
+        return self._schedule([(due, False)], target, [data], id, options, job_options)[0]
+
+    def in_(
+        self,
+        delay: float | timedelta,
+        target: str,
+        data: Any = b"",
+        *,
+        id: str | None = None,
+        options: JobOptions | None = None,
+        **job_options: Any,
+    ) -> str:
+        """Schedule a job due ``delay`` from now on the boot clock; returns its id."""
+        due = self._boot_due(delay)
+        return self._schedule([(due, True)], target, [data], id, options, job_options)[0]
+
+    def at_many(
+        self,
+        whens: Iterable[Any],
+        target: str,
+        datas: Iterable[Any] | None = None,
+        *,
+        options: JobOptions | None = None,
+        **job_options: Any,
+    ) -> Sequence[str]:
+        """Schedule a job at each of ``whens``, in that order, all of them or none."""
+        dues = [(self._clock._instant_ns(when), False) for when in _items(whens, "whens")]
+        return self._schedule(dues, target, _datas(datas, len(dues)), None, options, job_options)
+
+    def in_many(
+        self,
+        delays: Iterable[Any],
+        target: str,
+        datas: Iterable[Any] | None = None,
+        *,
+        options: JobOptions | None = None,
+        **job_options: Any,
+    ) -> Sequence[str]:
+        """Schedule a job after each of ``delays``, in that order, all of them or none."""
+        dues = [(self._boot_due(delay), True) for delay in _items(delays, "delays")]
+        return self._schedule(dues, target, _datas(datas, len(dues)), None, options, job_options)
+
+    def _boot_due(self, delay: object) -> int:
+        due = self._clock._time.boot() + self._clock._delay_ns(delay)
+        if max(due, due + self._offset()) > _LAST_NS:
+            raise OverflowError(f"delay is out of range: {delay!r}; 64 bits of unix nanoseconds end in 2262")
+        return due
+
+    def _schedule(
+        self,
+        dues: list[tuple[int, bool]],
+        target: str,
+        datas: Sequence[Any],
+        id: str | None,
+        options: JobOptions | None,
+        keywords: dict[str, Any],
+    ) -> tuple[str, ...]:
+        # Everything is checked before anything is scheduled: all of them or none.
+        self._open()
+        _check_name(target, "target")
+        payloads = [_bytes(data) for data in datas]
+        if options is not None and not isinstance(options, JobOptions):
+            raise TypeError(f"options must be JobOptions or None, not {options!r}")
+        given = {name: value for name, value in keywords.items() if value is not UNSET}
+        resolved = resolve((options or JobOptions()).replace(**given), self._base)
+        if id is not None:
+            _check_name(id, "id")
+            self._check_free(id)
+        ids = []
+        for (due, on_boot), data in zip(dues, payloads, strict=True):
+            name = str(uuid.uuid4()) if id is None else id
+            job_due = due + self._offset() if on_boot else due
+            self._insert(_Entry(name, target, job_due, data, resolved, due, on_boot, 0))
+            self._counts.scheduled += 1
+            ids.append(name)
+        return tuple(ids)
+
+    def _check_free(self, id: str) -> None:
+        if id in self._jobs:
+            raise DuplicateJobError(f"a job with the id {id!r} is pending or running: cancel it, or choose another")
+
+    def cancel(self, id: str) -> bool:
+        """Withdraw a pending job; ``False`` when it is unknown, running or over."""
+        entry = self._pending(id)
+        if entry is None:
+            return False
+        self._forget(entry)
+        self._counts.cancelled += 1
+        return True
+
+    def reschedule(self, id: str, when: float | datetime) -> bool:
+        """Move a pending job to ``when`` on the wall clock, at a new place in the order."""
+        self._open()
+        due = self._clock._instant_ns(when)
+        entry = self._pending(id)
+        if entry is None:
+            return False
+        self._again(entry, due, on_boot=False)
+        return True
+
+    # Questions
+
+    def get(self, id: str) -> Event | None:
+        """Return the coming execution of a pending job."""
+        entry = self._pending(id)
+        return None if entry is None else self._event(entry)
+
+    def __contains__(self, id: str) -> bool:
+        return self.get(id) is not None
+
+    def __len__(self) -> int:
+        self._open()
+        return sum(entry.stage is not _Stage.RUNNING for entry in self._jobs.values())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def next(self, start: float | datetime | None = None, end: float | datetime | None = None) -> Event | None:
+        """Return the first pending event with ``start <= due < end``."""
+        return next(self.between(start, end), None)
+
+    def between(self, start: float | datetime | None = None, end: float | datetime | None = None) -> Iterator[Event]:
+        """Iterate over the pending events with ``start <= due < end``, in the order of (due, sequence)."""
+        self._open()
+        first = None if start is None else self._clock._instant_ns(start, "start")
+        last = None if end is None else self._clock._instant_ns(end, "end")
+        places = [
+            (self._wall_due(entry), entry.sequence)
+            for entry in self._jobs.values()
+            if entry.stage is not _Stage.RUNNING
+        ]
+        by_place = {entry.sequence: entry for entry in self._jobs.values()}
+        chosen = [
+            by_place[sequence]
+            for due, sequence in sorted(places)
+            if (first is None or first <= due) and (last is None or due < last)
+        ]
+        return iter([self._event(entry) for entry in chosen])
+
+    def stats(self) -> ReferenceStats:
+        """Count; ``scheduled + revived = pending + running + succeeded + dead + cancelled + dropped``."""
+        stages = [entry.stage for entry in self._jobs.values()]
+        running, parked = stages.count(_Stage.RUNNING), stages.count(_Stage.PARKED)
+        counts = self._counts
+        total, most = self._late_ns
+        late = ReferenceLateness(counts.started, total / max(counts.started, 1) / 1e9, most / 1e9)
+        return ReferenceStats(
+            len(stages) - running, parked, running, counts.scheduled, counts.started, counts.succeeded,
+            counts.retried, counts.snoozed, counts.dead, counts.cancelled, counts.revived, counts.dropped, late,
+        )  # fmt: skip
+
+    # The dead
+
+    def dead(self) -> Iterator[DeadEvent]:
+        """Iterate over the newest 1,000 that ended as dead, newest first."""
+        self._open()
+        return iter(list(reversed(self._dead)))
+
+    def revive(self, id: str) -> bool:
+        """Make the newest dead job of this id due now, from attempt 1 and a new age.
+
+        **Raises**: ``DuplicateJobError`` when the id is taken.
+        """
+        self._open()
+        _check_name(id, "id")
+        found = next((dead for dead in reversed(self._dead) if dead.event.job_id == id), None)
+        if found is None:
+            return False
+        self._check_free(id)
+        # By identity: an equal one may have died before.
+        self._dead = deque((dead for dead in self._dead if dead is not found), _DEAD_KEPT)
+        event, job = found.event, found.event.job
+        now = self._clock._time.boot()
+        entry = _Entry(id, job.target, job.due, job.data, job.options, now, True, 0, run=event.run + 1)
+        self._insert(entry)
+        self._counts.revived += 1
+        return True
+
+    def purge(self, before: float | datetime | None = None) -> int:
+        """Forget the dead that died before a time of the wall clock, or all; returns how many."""
+        self._open()
+        end = None if before is None else self._clock._instant_ns(before, "before")
+        kept = [dead for dead in self._dead if end is not None and dead.died >= end]
+        count = len(self._dead) - len(kept)
+        self._dead = deque(kept, _DEAD_KEPT)
+        return count
+
+    # Order: one heap a clock, so that a step of the wall clock moves nothing
+
+    def _offset(self) -> int:
+        return self._clock._time.wall() - self._clock._time.boot()
+
+    def _wall_due(self, entry: _Entry) -> int:
+        return entry.due + self._offset() if entry.on_boot else entry.due
+
+    def _insert(self, entry: _Entry) -> None:
+        self._jobs[entry.id] = entry
+        self._again(entry, entry.due, on_boot=entry.on_boot)
+
+    def _again(self, entry: _Entry, due: int, *, on_boot: bool) -> None:
+        """Give a new due and a new place; what lies in the heaps of the old one is stale."""
+        self._sequence += 1
+        entry.due, entry.on_boot, entry.sequence = due, on_boot, self._sequence
+        self._push(entry)
+
+    def _push(self, entry: _Entry) -> None:
+        entry.stage = _Stage.WAITING
+        heap = self._boot_heap if entry.on_boot else self._wall_heap
+        heapq.heappush(heap, (entry.due, entry.sequence, entry))
+
+    def _forget(self, entry: _Entry) -> None:
+        entry.stage = _Stage.OVER
+        del self._jobs[entry.id]
+
+    def _first(self) -> tuple[list[tuple[int, int, _Entry]], _Entry] | None:
+        """Find the first entry of both heaps, and the heap that it tops."""
+        best = None
+        for heap, offset in ((self._wall_heap, 0), (self._boot_heap, self._offset())):
+            while heap and (heap[0][1] != heap[0][2].sequence or heap[0][2].stage is not _Stage.WAITING):
+                heapq.heappop(heap)
+            if heap:
+                place = (heap[0][0] + offset, heap[0][1])
+                if best is None or place < best[0]:
+                    best = place, heap, heap[0][2]
+        return None if best is None else best[1:]
+
+    def _pending(self, id: str) -> _Entry | None:
+        self._open()
+        _check_name(id, "id")
+        entry = self._jobs.get(id)
+        return None if entry is None or entry.stage is _Stage.RUNNING else entry
+
+    def _event(self, entry: _Entry) -> Event:
+        job = Job(entry.id, entry.target, entry.job_due, entry.data, entry.options)
+        return Event(job, entry.run, entry.attempt, self._wall_due(entry))
+
+    # Running
+
+    def _manual_next(self) -> tuple[int, int] | None:
+        first = self._first() if self._started else None
+        if first is None:
+            return None
+        due = self._wall_due(first[1])
+        return max(due - self._offset(), self._clock._time.boot()), due
+
+    def _manual_run(self) -> bool:
+        first = self._first() if self._started else None
+        if first is None or self._wall_due(first[1]) > self._clock._time.wall():
+            return False
+        heap, entry = first
+        heapq.heappop(heap)
+        registered = self._handlers.get(entry.target)
+        if registered is None:
+            entry.stage = _Stage.PARKED
+            if entry.target not in self._noticed:
+                self._noticed.add(entry.target)
+                _log.warning("no handler for %r: its due jobs are parked until there is one", entry.target)
+        else:
+            self._run(entry, registered[1])
+        return True
+
+    def _run(self, entry: _Entry, fn: Callable[[Event], object]) -> None:
+        now = self._clock._time.boot()
+        event = self._event(entry)
+        entry.stage = _Stage.RUNNING
+        entry.first_start = now if entry.first_start is None else entry.first_start
+        late = self._clock._time.wall() - event.due
+        self._late_ns = [self._late_ns[0] + late, max(self._late_ns[1], late)]
+        self._counts.started += 1
+        self._inside += 1
+        try:
+            self._context.copy().run(self._call, fn, event)
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its job's failure
+            self._failed(entry, event, error)
+        else:
+            self._counts.succeeded += 1
+            self._forget(entry)
+        finally:
+            self._inside -= 1
+
+    def _call(self, fn: Callable[[Event], object], event: Event) -> None:
+        with contextlib.ExitStack() as stack:
+            _make_current(self, stack)
+            fn(event)
+
+    def _failed(self, entry: _Entry, event: Event, error: BaseException) -> None:
+        """Decide what follows an attempt that did not succeed."""
+        now = self._clock._time.boot()
+        at_most_once = entry.options.consistency is Consistency.AT_MOST_ONCE
+        if isinstance(error, Discard):
+            self._bury(entry, event, "discarded", error.reason)
+        elif isinstance(error, Snooze) and not at_most_once:
+            self._follow(entry, now + self._clock._delay_ns(error.delay), "snoozed")
+        else:
+            assert entry.first_start is not None
+            dead = at_most_once or exhausted(entry.options, entry.attempt, now - entry.first_start)
+            _log.log(logging.ERROR if dead else logging.WARNING, "%s failed", event.id, exc_info=error)
+            if dead:
+                self._bury(entry, event, "failed", "".join(traceback.format_exception(error)))
+            else:
+                due = now + backoff_ns(entry.options, self._seed, entry.id, entry.attempt)
+                entry.attempt += 1
+                self._follow(entry, due, "retried")
+
+    def _follow(self, entry: _Entry, due: int, count: str) -> None:
+        """Make a job due again on the boot clock, unless its scheduler was closed meanwhile."""
+        entry.run += 1
+        if self._closed:
+            self._counts.dropped += 1
+            self._forget(entry)
+            return
+        setattr(self._counts, count, getattr(self._counts, count) + 1)
+        self._again(entry, min(due, _LAST_NS), on_boot=True)
+
+    def _bury(self, entry: _Entry, event: Event, reason: str, error: str) -> None:
+        self._counts.dead += 1
+        self._forget(entry)
+        self._dead.append(DeadEvent(event, reason, error, self._clock._time.wall()))
+
+    # Refusals
+
+    def _open(self) -> None:
+        if self._closed:
+            raise ClosedError("the scheduler is closed")
+
+    def _refuse_inside(self, call: str) -> None:
+        if self._inside:
+            raise StateError(f"{call}() in a handler of the same scheduler would wait for itself")
+
+    def _check_timeout(self, timeout: object) -> None:
+        if timeout is not None:
+            self._clock._delay_ns(timeout, "timeout")

@@ -1,0 +1,156 @@
+"""The scheduler: the engine's calls, and what is said better in Python than in Rust."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+import warnings
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from duewheel import _current
+from duewheel._core import DeadEvent, Event, Ids, SchedulerCore
+from duewheel.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Self
+
+Handler = TypeVar("Handler", bound="Callable[[Event], object]")
+
+
+class Scheduler(SchedulerCore):
+    """Run jobs at a time, through handlers that are registered by target.
+
+    `storage` is `None`: jobs are kept in memory. `workers` (1 or more, 4 unless given) is the
+    number of threads that run handlers; with one they run strictly one after another. `options`
+    is a `JobOptions` laid under every job's own. `clock` is the system's, or a
+    `duewheel.testing.ManualClock`. `seed` (an unsigned 64-bit int) makes the jitter of jobs with
+    a given id reproducible.
+
+    **Order**: what is due is taken up in the order of (due, sequence of scheduling).
+    **Concurrency**: every call may come from any thread, handlers included.
+    **Raises** `TypeError` and `ValueError` for arguments that are not as above, `StorageError`
+    for a storage that this version cannot open.
+
+    >>> scheduler = Scheduler()
+    >>> @scheduler.handler("greet")
+    ... def greet(event):
+    ...     print("hello", event.data.decode())
+    >>> with scheduler:
+    ...     id = scheduler.in_(0.01, "greet", b"Ada")
+    ...     finished = scheduler.wait()
+    hello Ada
+    """
+
+    def start(self) -> None:
+        """Begin to run what is due.
+
+        Idempotent; after `drain` it starts again. Handlers run in copies of the present context.
+
+        **Raises** `ClosedError` after `close`.
+        """
+        if not self._started:
+            context = contextvars.copy_context()
+            context.run(_current.current.set, self)
+            self._start(context)
+            return
+        self._start(contextvars.Context())
+
+    def handle(self, target: str, fn: Callable[[Event], object]) -> Callable[[], None]:
+        """Register `fn(event)` as the handler of `target`; return what deregisters it.
+
+        `deregister()` is idempotent, also after `close`. Once it has returned, nothing more
+        starts on `fn`.
+
+        **Raises** `DuplicateTargetError` when the target has a handler, `TypeError` when `fn` is
+        not callable or is an `async def` function, `ClosedError`.
+        """
+        if not callable(fn):
+            raise TypeError(f"a handler must be callable, not {fn!r}")
+        call = getattr(fn, "__call__", None)  # noqa: B004 - an object may be callable by a coroutine
+        if inspect.iscoroutinefunction(inspect.unwrap(fn)) or inspect.iscoroutinefunction(call):
+            raise TypeError(
+                f"async handlers are not in this version: {fn!r} must be an ordinary function"
+            )
+        number, registration = self._register(target, fn)
+
+        def deregister() -> None:
+            self._deregister(number, registration)
+
+        return deregister
+
+    def handler(self, target: str) -> Callable[[Handler], Handler]:
+        """Register the decorated function as the handler of `target`.
+
+        **Raises** as `handle` does.
+        """
+
+        def register(fn: Handler) -> Handler:
+            self.handle(target, fn)
+            return fn
+
+        return register
+
+    def run(self) -> None:
+        """Start, then give the calling thread to the scheduler.
+
+        Returns after `drain` or `close` from elsewhere, or after Ctrl-C, which drains and closes.
+
+        **Raises** `ClosedError` after `close`, `StateError` in a handler of this scheduler.
+        """
+        self._refuse_inside("run")
+        try:
+            self.start()
+            self._wait_stopped()
+        except KeyboardInterrupt:
+            self.drain()
+            self.close()
+
+    def dead(self) -> Iterator[DeadEvent]:
+        """Iterate over the jobs that ended as dead, newest first.
+
+        **Raises** `ClosedError` after `close`.
+        """
+        return iter(self._dead())
+
+    @property
+    def storage(self) -> Storage:
+        """What is pending, as a store of events."""
+        return Storage(self)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Drain and close; on an exception, close alone."""
+        if error is None:
+            self.drain()
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._forked:
+            state = "of the parent process"
+        elif self._closed:
+            state = "closed"
+        else:
+            state = f"{'started' if self._started else 'stopped'}, {len(self)} pending"
+        return f"<duewheel.Scheduler {state}>"
+
+    def __del__(self, warn: Any = warnings.warn) -> None:
+        if self._forked or self._closed:
+            return
+        if self._started:
+            message = f"unclosed {self!r}: nothing refers to it any more; close() it, or use with"
+            warn(message, ResourceWarning, source=self)
+        self.close()
+
+
+__all__ = ["Handler", "Ids", "Scheduler"]

@@ -1,0 +1,443 @@
+//! `Job`, `Event` and `DeadEvent`: frozen, their attributes made on access.
+
+use crate::convert;
+use crate::failure::Failure;
+use crate::ids;
+use crate::options::{JobOptions, Spec};
+use crate::payload::Handle;
+use duewheel_core::record::{Dead, Execution, Id, Reason, View};
+use duewheel_core::time::SECOND;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// A job as Python sees it: all but the execution.
+#[pyclass(frozen, module = "duewheel")]
+pub(crate) struct Job {
+    pub(crate) id: Id,
+    pub(crate) due: i64,
+    pub(crate) data: Option<Py<PyBytes>>,
+    pub(crate) spec: Py<Spec>,
+}
+
+#[pyclass(frozen, module = "duewheel")]
+pub(crate) struct Event {
+    job: Job,
+    pub(crate) due: i64,
+    lateness: i64,
+    pub(crate) run: u32,
+    pub(crate) attempt: u32,
+}
+
+/// Unix nanoseconds, given as an int.
+fn nanoseconds(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<pyo3::types::PyBool>() {
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be an int of unix nanoseconds, not {value:?}"
+        )));
+    }
+    value.extract().map_err(|_| {
+        PyOverflowError::new_err(format!("{what} must fit 64 bits of nanoseconds, not {value:?}"))
+    })
+}
+
+fn counter(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<pyo3::types::PyBool>() {
+        return Err(PyTypeError::new_err(format!("{what} must be an int, not {value:?}")));
+    }
+    match value.extract::<u32>() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(PyValueError::new_err(format!("{what} must be 1 or more, not {value:?}"))),
+    }
+}
+
+fn id_string<'py>(py: Python<'py>, id: &Id) -> Bound<'py, PyString> {
+    match id {
+        Id::Generated(halves) => ids::text(py, *halves),
+        Id::Given(text) => PyString::new(py, text),
+    }
+}
+
+impl Job {
+    fn clone_ref(&self, py: Python<'_>) -> Job {
+        Job {
+            id: self.id.clone(),
+            due: self.due,
+            data: self.data.as_ref().map(|data| data.clone_ref(py)),
+            spec: self.spec.clone_ref(py),
+        }
+    }
+
+    fn bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.data.as_ref().map_or_else(|| PyBytes::new(py, b""), |data| data.bind(py).clone())
+    }
+
+    fn same(&self, other: &Job, py: Python<'_>) -> PyResult<bool> {
+        let (mine, others) = (self.spec.get(), other.spec.get());
+        let same_id = self.id == other.id
+            || self.id.with_str(|mine| other.id.with_str(|others| mine == others));
+        Ok(same_id
+            && self.due == other.due
+            && mine.name.to_str(py)? == others.name.to_str(py)?
+            && self.bytes(py).as_bytes() == other.bytes(py).as_bytes()
+            && mine.options.get().fields == others.options.get().fields)
+    }
+
+    fn hash_id(&self, hasher: &mut DefaultHasher) {
+        self.id.with_str(|id| id.hash(hasher));
+        self.due.hash(hasher);
+    }
+}
+
+#[pymethods]
+impl Job {
+    #[new]
+    fn new(
+        id: &Bound<'_, PyAny>,
+        target: &Bound<'_, PyAny>,
+        due: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        options: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let py = id.py();
+        let options = options.cast::<JobOptions>().map_err(|_| {
+            PyTypeError::new_err(format!("options must be JobOptions, not {options:?}"))
+        })?;
+        let (fields, limits) = options.get().fields.resolve()?;
+        let name = PyString::new(py, convert::name(target, "target")?).unbind();
+        let options = Py::new(py, JobOptions { fields })?;
+        // A job that was made by hand belongs to no scheduler: its target has no number yet.
+        let spec = Spec { target: u32::MAX, name, options, limits };
+        Ok(Job {
+            id: Id::Given(Arc::from(convert::name(id, "id")?)),
+            due: nanoseconds(due, "due")?,
+            data: convert::data(data)?,
+            spec: Py::new(py, spec)?,
+        })
+    }
+
+    #[getter]
+    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        id_string(py, &self.id)
+    }
+
+    #[getter]
+    fn target(&self, py: Python<'_>) -> Py<PyString> {
+        self.spec.get().name.clone_ref(py)
+    }
+
+    #[getter]
+    fn due(&self) -> i64 {
+        self.due
+    }
+
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.bytes(py)
+    }
+
+    #[getter]
+    fn options(&self, py: Python<'_>) -> Py<JobOptions> {
+        self.spec.get().options.clone_ref(py)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        match other.cast::<Job>() {
+            Ok(other) => Ok(self.same(other.get(), py)?.into_pyobject(py)?.to_owned().into_any().unbind()),
+            Err(_) => Ok(py.NotImplemented()),
+        }
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash_id(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(format!(
+            "Job(id={:?}, target={:?}, due={}, data={:?}, options={:?})",
+            slf.getattr("id")?,
+            slf.getattr("target")?,
+            slf.get().due,
+            slf.getattr("data")?,
+            slf.getattr("options")?
+        ))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let arguments = ["id", "target", "due", "data", "options"].map(|name| slf.getattr(name));
+        let arguments = arguments.into_iter().collect::<PyResult<Vec<_>>>()?;
+        (slf.get_type(), PyTuple::new(slf.py(), arguments)?).into_pyobject(slf.py())
+    }
+}
+
+impl Event {
+    #[inline]
+    pub(crate) fn started(py: Python<'_>, execution: &Execution<Handle>) -> Self {
+        let job = Job {
+            id: execution.id.clone(),
+            due: execution.job_due,
+            data: execution.payload.data(py),
+            spec: execution.payload.spec(py),
+        };
+        Event {
+            job,
+            due: execution.wall_due,
+            lateness: execution.lateness,
+            run: execution.run,
+            attempt: execution.attempt,
+        }
+    }
+
+    pub(crate) fn pending(py: Python<'_>, view: &View<'_, Handle>) -> Self {
+        let job = Job {
+            id: view.id.clone(),
+            due: view.job_due,
+            data: view.payload.data(py),
+            spec: view.payload.spec(py),
+        };
+        Event { job, due: view.due, lateness: 0, run: view.run, attempt: view.attempt }
+    }
+
+    pub(crate) fn job_ref(&self) -> &Job {
+        &self.job
+    }
+}
+
+#[pymethods]
+impl Event {
+    #[new]
+    #[pyo3(signature = (job, run=None, attempt=None, due=None))]
+    fn new(
+        job: &Bound<'_, PyAny>,
+        run: Option<&Bound<'_, PyAny>>,
+        attempt: Option<&Bound<'_, PyAny>>,
+        due: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let job = job
+            .cast::<Job>()
+            .map_err(|_| PyTypeError::new_err(format!("job must be a Job, not {job:?}")))?;
+        Ok(Event {
+            due: due.map_or(Ok(job.get().due), |due| nanoseconds(due, "due"))?,
+            lateness: 0,
+            run: run.map_or(Ok(1), |run| counter(run, "run"))?,
+            attempt: attempt.map_or(Ok(1), |attempt| counter(attempt, "attempt"))?,
+            job: job.get().clone_ref(job.py()),
+        })
+    }
+
+    #[getter]
+    fn id(&self) -> String {
+        self.job.id.with_str(|id| format!("{id}/{}", self.run))
+    }
+
+    #[getter]
+    fn run(&self) -> u32 {
+        self.run
+    }
+
+    #[getter]
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    #[getter]
+    fn due(&self) -> i64 {
+        self.due
+    }
+
+    #[getter]
+    fn job(&self, py: Python<'_>) -> Job {
+        self.job.clone_ref(py)
+    }
+
+    #[getter]
+    fn job_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        id_string(py, &self.job.id)
+    }
+
+    #[getter]
+    fn target(&self, py: Python<'_>) -> Py<PyString> {
+        self.job.target(py)
+    }
+
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.job.bytes(py)
+    }
+
+    #[getter]
+    fn due_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        // In whole microseconds, rounded down: a float would lose some of them.
+        let datetime = py.import("datetime")?;
+        let utc = datetime.getattr("timezone")?.getattr("utc")?;
+        let keywords = PyDict::new(py);
+        keywords.set_item("microseconds", self.due.div_euclid(1_000))?;
+        let since = datetime.getattr("timedelta")?.call((), Some(&keywords))?;
+        let epoch = datetime.getattr("datetime")?.call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
+        epoch.add(since)
+    }
+
+    #[getter]
+    fn lateness(&self) -> f64 {
+        self.lateness as f64 / SECOND as f64
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        let Ok(other) = other.cast::<Event>() else { return Ok(py.NotImplemented()) };
+        let other = other.get();
+        let same = self.run == other.run
+            && self.attempt == other.attempt
+            && self.due == other.due
+            && self.job.same(&other.job, py)?;
+        Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.job.hash_id(&mut hasher);
+        (self.run, self.attempt, self.due).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let event = slf.get();
+        Ok(format!(
+            "Event(id={:?}, target={:?}, due={}, run={}, attempt={}, data={:?})",
+            slf.getattr("id")?,
+            slf.getattr("target")?,
+            event.due,
+            event.run,
+            event.attempt,
+            slf.getattr("data")?
+        ))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let event = slf.get();
+        let arguments = (slf.getattr("job")?, event.run, event.attempt, event.due);
+        (slf.get_type(), arguments).into_pyobject(slf.py())
+    }
+}
+
+#[pyclass(frozen, module = "duewheel")]
+pub(crate) struct DeadEvent {
+    event: Py<Event>,
+    reason: Reason,
+    failure: Failure,
+    died: i64,
+}
+
+/// What [`DeadEvent`] is made of, taken under the engine's lock where no object may be made.
+pub(crate) struct DeadParts {
+    job: Job,
+    due: i64,
+    run: u32,
+    attempt: u32,
+    reason: Reason,
+    failure: Failure,
+    died: i64,
+}
+
+impl DeadParts {
+    pub(crate) fn take(py: Python<'_>, dead: &Dead<Handle>) -> Self {
+        DeadParts {
+            job: Job {
+                id: dead.id.clone(),
+                due: dead.job_due,
+                data: dead.payload.data(py),
+                spec: dead.payload.spec(py),
+            },
+            due: dead.due,
+            run: dead.run,
+            attempt: dead.attempt,
+            reason: dead.reason,
+            failure: dead.failure.clone_ref(py),
+            died: dead.died,
+        }
+    }
+
+    pub(crate) fn build(self, py: Python<'_>) -> PyResult<DeadEvent> {
+        let event =
+            Event { job: self.job, due: self.due, lateness: 0, run: self.run, attempt: self.attempt };
+        Ok(DeadEvent {
+            event: Py::new(py, event)?,
+            reason: self.reason,
+            failure: self.failure,
+            died: self.died,
+        })
+    }
+}
+
+fn word(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Failed => "failed",
+        Reason::Discarded => "discarded",
+        Reason::Interrupted => "interrupted",
+    }
+}
+
+#[pymethods]
+impl DeadEvent {
+    #[new]
+    fn new(event: Py<Event>, reason: &str, error: &str, died: i64, py: Python<'_>) -> PyResult<Self> {
+        let reasons = [Reason::Failed, Reason::Discarded, Reason::Interrupted];
+        let reason = reasons.into_iter().find(|known| word(*known) == reason).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "reason must be 'failed', 'discarded' or 'interrupted', not {reason:?}"
+            ))
+        })?;
+        Ok(DeadEvent { event, reason, failure: Failure::text(py, error), died })
+    }
+
+    #[getter]
+    fn event(&self, py: Python<'_>) -> Py<Event> {
+        self.event.clone_ref(py)
+    }
+
+    #[getter]
+    fn reason(&self) -> &'static str {
+        word(self.reason)
+    }
+
+    #[getter]
+    fn error<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.failure.render(py)
+    }
+
+    #[getter]
+    fn died(&self) -> i64 {
+        self.died
+    }
+
+    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        let Ok(other) = other.cast::<DeadEvent>() else { return Ok(py.NotImplemented()) };
+        let (mine, others) = (slf.get(), other.get());
+        let same = mine.reason == others.reason
+            && mine.died == others.died
+            && mine.event.bind(py).eq(&others.event)?
+            && slf.getattr("error")?.eq(other.getattr("error")?)?;
+        Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.event.get().job.hash_id(&mut hasher);
+        self.died.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let dead = slf.get();
+        let error: String = slf.getattr("error")?.extract()?;
+        let last = error.trim_end().lines().last().unwrap_or_default().to_owned();
+        let event = slf.getattr("event")?;
+        Ok(format!("DeadEvent({event:?}, reason={:?}, died={}, error={last:?})", word(dead.reason), dead.died))
+    }
+}

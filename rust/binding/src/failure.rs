@@ -1,0 +1,51 @@
+//! What is kept of an exception: its text, or what its text is made from, never the exception.
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+
+/// A failure as `dead()` shows it.
+///
+/// The text of a traceback takes tens of microseconds to make, and most are never read. The
+/// `capture` of `duewheel._failure` keeps the places instead (code and position, which hold on to
+/// no local variable) and renders them when asked.
+#[derive(Debug)]
+pub(crate) struct Failure(Py<PyAny>);
+
+pub(crate) fn function(py: Python<'_>, name: &'static str) -> PyResult<Py<PyAny>> {
+    Ok(py.import("duewheel._failure")?.getattr(name)?.unbind())
+}
+
+impl Failure {
+    /// Keep an exception.
+    pub(crate) fn capture(py: Python<'_>, error: &PyErr) -> Self {
+        static CAPTURE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let kept = CAPTURE
+            .get_or_try_init(py, || function(py, "capture"))
+            .and_then(|capture| capture.call1(py, (error.value(py),)));
+        match kept {
+            Ok(kept) => Failure(kept),
+            // An exception that cannot even be looked at: its type says something still.
+            Err(_) => Failure::text(py, &error.get_type(py).to_string()),
+        }
+    }
+
+    /// Keep a reason.
+    pub(crate) fn text(py: Python<'_>, text: &str) -> Self {
+        Failure(PyString::new(py, text).unbind().into_any())
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Failure(self.0.clone_ref(py))
+    }
+
+    /// The text.
+    pub(crate) fn render<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.0.bind(py).is_instance_of::<PyString>() {
+            return Ok(self.0.bind(py).clone());
+        }
+        static RENDER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let render = RENDER.get_or_try_init(py, || function(py, "render"))?;
+        render.bind(py).call1((&self.0,))
+    }
+}

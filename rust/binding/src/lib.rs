@@ -1,0 +1,39 @@
+//! The extension module `duewheel._core`: conversions, the interpreter's lock, dispatch.
+//!
+//! Everything that decides when a job runs is in `duewheel-core`. Here a call from Python becomes
+//! integers and plain handles on the way in, and handlers are called on the way out.
+
+mod call;
+mod convert;
+mod event;
+mod failure;
+mod ids;
+mod life;
+mod options;
+mod payload;
+mod queries;
+mod registry;
+mod scheduler;
+mod stats;
+mod worker;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("DEBUG", cfg!(debug_assertions))?;
+    module.add_class::<event::DeadEvent>()?;
+    module.add_class::<event::Event>()?;
+    module.add_class::<event::Job>()?;
+    module.add_class::<ids::Ids>()?;
+    module.add_class::<options::JobOptions>()?;
+    module.add_class::<queries::Events>()?;
+    module.add_class::<scheduler::ManualTime>()?;
+    module.add_class::<scheduler::SchedulerCore>()?;
+    module.add_class::<stats::Lateness>()?;
+    module.add_class::<stats::Stats>()?;
+    module.add_function(wrap_pyfunction!(life::after_fork_in_child, module)?)?;
+    module.add_function(wrap_pyfunction!(life::at_exit, module)?)?;
+    Ok(())
+}

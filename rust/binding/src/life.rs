@@ -1,0 +1,57 @@
+//! Life in a process: forks, and the end of the interpreter.
+
+use crate::scheduler::Shared;
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How often this process was made by a fork of one that had loaded the module.
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+
+static ALIVE: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// How long the end of the interpreter waits for idle threads to end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+#[inline]
+pub(crate) fn forks() -> usize {
+    FORKS.load(Ordering::Relaxed)
+}
+
+pub(crate) fn remember(shared: &Arc<Shared>) {
+    let mut alive = ALIVE.lock();
+    alive.retain(|known| known.strong_count() > 0);
+    alive.push(Arc::downgrade(shared));
+}
+
+/// Called in the child of every fork: what was made before it is not its own.
+#[pyfunction]
+pub(crate) fn after_fork_in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    // Another thread may have held the lock when the process was copied: it never lets go.
+    if let Some(mut alive) = ALIVE.try_lock() {
+        std::mem::take(&mut *alive).into_iter().for_each(std::mem::forget);
+    }
+}
+
+/// Close every scheduler and wait until no thread of ours will want the interpreter again,
+/// those aside that are inside a handler.
+#[pyfunction]
+pub(crate) fn at_exit(py: Python<'_>) {
+    let Some(mut alive) = ALIVE.try_lock() else { return };
+    let alive: Vec<Arc<Shared>> =
+        std::mem::take(&mut *alive).iter().filter_map(Weak::upgrade).collect();
+    let alive: Vec<Arc<Shared>> = alive.into_iter().filter(|shared| !shared.is_forked()).collect();
+    for shared in &alive {
+        shared.close(py);
+    }
+    py.detach(|| {
+        let deadline = Instant::now() + FAREWELL;
+        let busy = |shared: &Arc<Shared>| shared.threads() > shared.engine.running();
+        while alive.iter().any(busy) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    });
+}

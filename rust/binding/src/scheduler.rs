@@ -1,0 +1,883 @@
+//! The class behind `duewheel.Scheduler`: its calls, as thin as they can be.
+
+use crate::convert;
+use crate::event::{DeadEvent, DeadParts, Event};
+use crate::ids::{self, Ids};
+use crate::life;
+use crate::options::{Fields, JobOptions, Spec};
+use crate::payload::{Handle, release};
+use crate::queries::Events;
+use crate::registry::Registry;
+use crate::stats::Stats;
+use crate::worker;
+use duewheel_core::engine::{Due, Engine, Refused};
+use duewheel_core::record::Released;
+use duewheel_core::time::{Clock, ManualClock, SystemClock};
+use duewheel_core::timer;
+use parking_lot::Mutex;
+use pyo3::PyTraverseError;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a wait lasts before it looks for signals.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// How many specifications with options are remembered; past that all are forgotten at once.
+const SPECS_KEPT: usize = 1024;
+
+/// What the Python object and the threads share; the threads hold no reference to the object.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine<Handle>>,
+    pub(crate) registry: Registry,
+    pub(crate) seed: u64,
+    context: Mutex<Option<Py<PyAny>>>,
+    threads: AtomicUsize,
+    workers: usize,
+    manual: bool,
+    forks: usize,
+}
+
+/// Turn a refusal into the error that Python sees.
+pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
+    let (class, message) = match refused {
+        Refused::Closed => ("ClosedError", "the scheduler is closed".to_owned()),
+        Refused::Duplicate => (
+            "DuplicateJobError",
+            format!("a job with the id {id:?} is pending or running: cancel it, or choose another"),
+        ),
+        Refused::Overflow => {
+            return PyOverflowError::new_err(
+                "the due is out of range: 64 bits of unix nanoseconds end in the year 2262",
+            );
+        }
+    };
+    error(py, class, message)
+}
+
+fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
+    match py.import("duewheel.errors").and_then(|errors| errors.getattr(class)?.call1((message,))) {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+impl Shared {
+    pub(crate) fn is_forked(&self) -> bool {
+        self.forks != life::forks()
+    }
+
+    #[inline]
+    pub(crate) fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_forked() {
+            return Err(error(
+                py,
+                "ForkedError",
+                "this scheduler belongs to the parent process: make one after the fork".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn thread_begins(&self) {
+        self.threads.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn thread_ends(&self) {
+        self.threads.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.context.lock().as_ref().map(|context| context.clone_ref(py))
+    }
+
+    /// Close the engine and free what it kept; returns how many pending jobs were dropped.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        let mut released = Released::default();
+        let dropped = self.engine.close(&mut released);
+        release(py, &mut released);
+        if dropped > 0 {
+            worker::log_dropped(py, dropped);
+        }
+    }
+
+    /// Wait in slices, so that Ctrl-C is seen.
+    fn wait(
+        &self,
+        py: Python<'_>,
+        timeout: Option<Duration>,
+        reached: impl Fn(Duration) -> bool + Send + Sync,
+    ) -> PyResult<bool> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let slice = left.map_or(SLICE, |left| left.min(SLICE));
+            if py.detach(|| reached(slice)) {
+                return Ok(true);
+            }
+            py.check_signals()?;
+            if left.is_some_and(|left| left <= slice) {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
+        if worker::inside(self) {
+            return Err(error(
+                py,
+                "StateError",
+                format!("{call}() in a handler of the same scheduler would wait for itself"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The readings of a manual clock, shared with the engines that it drives.
+#[pyclass(frozen, module = "duewheel._core")]
+pub(crate) struct ManualTime {
+    clock: Arc<ManualClock>,
+}
+
+#[pymethods]
+impl ManualTime {
+    #[new]
+    fn new(wall_ns: i64, boot_ns: i64) -> Self {
+        ManualTime { clock: Arc::new(ManualClock::new(wall_ns, boot_ns)) }
+    }
+
+    fn wall(&self) -> i64 {
+        self.clock.wall()
+    }
+
+    fn boot(&self) -> i64 {
+        self.clock.boot()
+    }
+
+    fn set(&self, wall_ns: i64, boot_ns: i64) {
+        self.clock.set(wall_ns, boot_ns);
+    }
+}
+
+struct SharedClock(Arc<ManualClock>);
+
+impl Clock for SharedClock {
+    fn boot(&self) -> i64 {
+        self.0.boot()
+    }
+
+    fn wall(&self) -> i64 {
+        self.0.wall()
+    }
+
+    fn jitter(&self) -> i64 {
+        0
+    }
+}
+
+#[pyclass(frozen, subclass, weakref, module = "duewheel._core")]
+pub(crate) struct SchedulerCore {
+    pub(crate) shared: Arc<Shared>,
+    base: Fields,
+    /// Target to [`Spec`], for jobs without options of their own.
+    plain: Py<PyDict>,
+    specs: Mutex<Vec<(u32, Fields, Py<Spec>)>>,
+}
+
+fn workers(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err(format!("workers must be an int, not {value:?}")));
+    }
+    match value.extract::<u32>() {
+        Ok(count) if count >= 1 => Ok(count as usize),
+        _ => Err(PyValueError::new_err(format!("workers must be 1 or more, not {value:?}"))),
+    }
+}
+
+fn seed(value: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+    let Some(value) = value else { return Ok(RandomState::new().hash_one(0)) };
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err(format!("seed must be an int or None, not {value:?}")));
+    }
+    value.extract().map_err(|_| {
+        PyValueError::new_err(format!("seed must be from 0 to 2**64 - 1, not {value:?}"))
+    })
+}
+
+fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {
+    let options = options.cast::<JobOptions>();
+    options.map(|options| options.get().fields).map_err(|error| {
+        PyTypeError::new_err(format!("options must be JobOptions or None: {error}"))
+    })
+}
+
+impl SchedulerCore {
+    #[inline]
+    fn open(&self, py: Python<'_>) -> PyResult<&Engine<Handle>> {
+        self.shared.check_fork(py)?;
+        Ok(&self.shared.engine)
+    }
+
+    /// The specification of a job for `target` with these options.
+    #[inline]
+    fn spec<'py>(
+        &self,
+        target: &Bound<'py, PyAny>,
+        options: Option<&Bound<'py, PyAny>>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<Spec>> {
+        let py = target.py();
+        if options.is_none() && keywords.is_none() {
+            // Anything but an exact str may answer to the hash of one, and is no target.
+            if target.is_exact_instance_of::<PyString>()
+                && let Some(spec) = self.plain.bind(py).get_item(target)?
+            {
+                // SAFETY: only specifications are put into this dictionary, below.
+                return Ok(unsafe { spec.cast_into_unchecked::<Spec>() }.unbind());
+            }
+            let spec = self.make_spec(target, &self.base)?;
+            self.plain.bind(py).set_item(spec.get().name.clone_ref(py), &spec)?;
+            return Ok(spec);
+        }
+        self.special_spec(target, options, keywords)
+    }
+
+    fn special_spec<'py>(
+        &self,
+        target: &Bound<'py, PyAny>,
+        options: Option<&Bound<'py, PyAny>>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<Spec>> {
+        let below = options.map(fields_of).transpose()?.unwrap_or_default();
+        let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
+        let call = given.over(&below);
+        call.check()?;
+        let fields = call.over(&self.base);
+        let (number, _) = self.shared.registry.number(target)?;
+        let specs = self.specs.lock();
+        let known = specs.iter().find(|spec| spec.0 == number && spec.1 == fields);
+        if let Some((_, _, spec)) = known {
+            return Ok(spec.clone_ref(target.py()));
+        }
+        drop(specs);
+        let spec = self.make_spec(target, &fields)?;
+        let mut specs = self.specs.lock();
+        let forgotten =
+            if specs.len() >= SPECS_KEPT { std::mem::take(&mut *specs) } else { Vec::new() };
+        specs.push((number, fields, spec.clone_ref(target.py())));
+        drop(specs);
+        drop(forgotten);
+        Ok(spec)
+    }
+
+    fn make_spec(&self, target: &Bound<'_, PyAny>, fields: &Fields) -> PyResult<Py<Spec>> {
+        let py = target.py();
+        let (number, name) = self.shared.registry.number(target)?;
+        let (fields, limits) = fields.resolve()?;
+        let options = Py::new(py, JobOptions { fields })?;
+        Py::new(py, Spec { target: number, name, options, limits })
+    }
+
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // they are what Python was called with
+    fn schedule<'py>(
+        &self,
+        py: Python<'py>,
+        due: Due,
+        target: &Bound<'py, PyAny>,
+        data: Option<&Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyAny>>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let engine = self.open(py)?;
+        let spec = self.spec(target, options, keywords)?;
+        let data = data.map_or(Ok(None), convert::data)?;
+        let Some(id) = id else {
+            let handle = Handle::new(data, spec);
+            return match engine.schedule(due, handle) {
+                Ok(id) => Ok(ids::text(py, id)),
+                Err(error) => {
+                    handle.free(py);
+                    Err(refused(py, error, ""))
+                }
+            };
+        };
+        let text = convert::name(id, "id")?;
+        let handle = Handle::new(data, spec);
+        let mut released = Released::default();
+        let scheduled = engine.schedule_as(text, due, handle, &mut released);
+        release(py, &mut released);
+        match scheduled {
+            Ok(()) => Ok(PyString::new(py, text)),
+            Err(error) => {
+                handle.free(py);
+                Err(refused(py, error, text))
+            }
+        }
+    }
+
+    fn schedule_many(
+        &self,
+        target: &Bound<'_, PyAny>,
+        dues: &[Due],
+        datas: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Ids> {
+        let py = target.py();
+        let engine = self.open(py)?;
+        let spec = self.spec(target, options, keywords)?;
+        let datas = match datas {
+            None => None,
+            Some(datas) => Some(self.datas(datas, dues.len())?),
+        };
+        let mut jobs = Vec::with_capacity(dues.len());
+        match datas {
+            None => {
+                for &due in dues {
+                    jobs.push((due, Handle::new(None, spec.clone_ref(py))));
+                }
+            }
+            Some(datas) => {
+                for (&due, data) in dues.iter().zip(datas) {
+                    jobs.push((due, Handle::new(data, spec.clone_ref(py))));
+                }
+            }
+        }
+        match engine.schedule_many(&jobs) {
+            Ok(ids) => Ok(Ids::new(ids)),
+            Err(error) => {
+                // Closed on the way: what was taken in was freed by closing.
+                if error == Refused::Overflow || !engine.is_closed() {
+                    jobs.iter().for_each(|(_, handle)| handle.free(py));
+                }
+                Err(refused(py, error, ""))
+            }
+        }
+    }
+
+    fn datas(
+        &self,
+        datas: &Bound<'_, PyAny>,
+        length: usize,
+    ) -> PyResult<Vec<Option<Py<PyBytes>>>> {
+        let bytes_like = datas.is_instance_of::<PyBytes>() || datas.is_instance_of::<PyString>();
+        if bytes_like || datas.try_iter().is_err() {
+            return Err(PyTypeError::new_err(format!(
+                "datas must be a sequence of bytes-like objects, one a job, not {datas:?}"
+            )));
+        }
+        let datas = datas
+            .try_iter()?
+            .map(|item| item.and_then(|item| convert::data(&item)))
+            .collect::<PyResult<Vec<_>>>()?;
+        if datas.len() != length {
+            return Err(PyValueError::new_err(format!(
+                "datas must be as many as the dues: {} for {length}",
+                datas.len()
+            )));
+        }
+        Ok(datas)
+    }
+
+    /// Read many dues; a buffer of float64 or of NumPy's dates without making Python objects.
+    fn dues(&self, values: &Bound<'_, PyAny>, absolute: bool) -> PyResult<Vec<Due>> {
+        let py = values.py();
+        let due = if absolute { Due::At } else { Due::In };
+        let what = if absolute { "whens" } else { "delays" };
+        if let Ok(buffer) = PyBuffer::<f64>::get(values)
+            && buffer.dimensions() == 1
+        {
+            let floats = buffer.to_vec(py)?;
+            let mut dues = Vec::with_capacity(floats.len());
+            for seconds in floats {
+                match duewheel_core::time::ceil_ns(seconds) {
+                    Ok(ns) if absolute || seconds >= 0.0 => dues.push(due(ns)),
+                    // The slow way says what is wrong with it.
+                    _ => dues.push(self.due(PyFloat::new(py, seconds).as_any(), absolute)?),
+                }
+            }
+            return Ok(dues);
+        }
+        if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
+            return Err(PyTypeError::new_err(format!("{what} must be a sequence of times, not {values:?}")));
+        }
+        let kind = if absolute { "M" } else { "m" };
+        if let Some(ns) = convert::numpy_dates(values, kind, what)? {
+            return ns.into_iter().map(|ns| self.checked(values, ns, absolute).map(due)).collect();
+        }
+        let items = values.try_iter().map_err(|_| {
+            PyTypeError::new_err(format!("{what} must be a sequence of times, not {values:?}"))
+        })?;
+        items.map(|item| item.and_then(|item| self.due(&item, absolute))).collect()
+    }
+
+    fn checked(&self, values: &Bound<'_, PyAny>, ns: i64, absolute: bool) -> PyResult<i64> {
+        if !absolute && ns < 0 {
+            return Err(PyValueError::new_err(format!(
+                "delays must not be negative: {ns} ns in {values:?}"
+            )));
+        }
+        Ok(ns)
+    }
+
+    #[inline]
+    fn due(&self, value: &Bound<'_, PyAny>, absolute: bool) -> PyResult<Due> {
+        if absolute {
+            convert::wall_time(value, "when").map(Due::At)
+        } else {
+            convert::delay(value, "delay").map(Due::In)
+        }
+    }
+
+    fn warn_if_ancient(&self, py: Python<'_>, due: Due) -> PyResult<()> {
+        const YEAR: i64 = 365 * 86_400 * duewheel_core::time::SECOND;
+        if let Due::At(due) = due
+            && due < self.shared.engine.clock().wall().saturating_sub(YEAR)
+        {
+            py.import("duewheel._log")?.call_method1("ancient", (due,))?;
+        }
+        Ok(())
+    }
+
+    fn spawn_threads(&self, py: Python<'_>) -> PyResult<()> {
+        let failed = |error: std::io::Error| {
+            PyRuntimeError::new_err(format!("the system gives no more threads: {error}"))
+        };
+        if self.shared.manual || self.shared.threads() > 0 {
+            return Ok(());
+        }
+        let _ = py;
+        drop(timer::spawn(self.shared.engine.clone()).map_err(failed)?);
+        for _ in 0..self.shared.workers {
+            worker::spawn(self.shared.clone()).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+#[pymethods]
+impl SchedulerCore {
+    #[new]
+    #[pyo3(signature = (storage=None, *, workers=None, options=None, clock=None, seed=None))]
+    fn new(
+        py: Python<'_>,
+        storage: Option<&Bound<'_, PyAny>>,
+        workers: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+        clock: Option<&Bound<'_, PyAny>>,
+        seed: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        if let Some(storage) = storage {
+            let is_path = storage.is_instance_of::<PyString>() || storage.hasattr("__fspath__")?;
+            if is_path {
+                return Err(error(
+                    py,
+                    "StorageError",
+                    format!(
+                        "durable storage is not in this version: {storage:?} cannot be opened; \
+                         leave storage out to keep jobs in memory"
+                    ),
+                ));
+            }
+            return Err(PyTypeError::new_err(format!("storage must be None, not {storage:?}")));
+        }
+        let workers = workers.map_or(Ok(4), crate::scheduler::workers)?;
+        let base = options.map(fields_of).transpose()?.unwrap_or_default();
+        base.resolve()?;
+        let seed = crate::scheduler::seed(seed)?;
+        let manual = match clock {
+            None => None,
+            Some(clock) => {
+                let time = clock.getattr("_time").ok();
+                let time = time.and_then(|time| time.cast_into::<ManualTime>().ok());
+                Some(time.map(|time| time.get().clock.clone()).ok_or_else(|| {
+                    PyTypeError::new_err(format!(
+                        "clock must be None or a duewheel.testing.ManualClock, not {clock:?}"
+                    ))
+                })?)
+            }
+        };
+        let is_manual = manual.is_some();
+        let clock: Box<dyn Clock> = match manual {
+            None => Box::new(SystemClock),
+            Some(clock) => Box::new(SharedClock(clock)),
+        };
+        let engine = Engine::new(clock)?;
+        let shared = Arc::new(Shared {
+            engine: Arc::new(engine),
+            registry: Registry::default(),
+            seed,
+            context: Mutex::new(None),
+            threads: AtomicUsize::new(0),
+            workers,
+            manual: is_manual,
+            forks: life::forks(),
+        });
+        life::remember(&shared);
+        Ok(SchedulerCore {
+            shared,
+            base,
+            plain: PyDict::new(py).unbind(),
+            specs: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Begin to run what is due, each handler in a copy of `context`.
+    fn _start(&self, py: Python<'_>, context: Py<PyAny>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        let old = if engine.is_started() {
+            None
+        } else {
+            self.shared.context.lock().replace(context)
+        };
+        drop(old);
+        engine.start().map_err(|error| refused(py, error, ""))?;
+        self.spawn_threads(py)
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn drain(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let engine = self.open(py)?;
+        let timeout = convert::timeout(timeout)?;
+        self.shared.refuse_inside(py, "drain")?;
+        py.detach(|| engine.stop());
+        self.shared.wait(py, timeout, |slice| engine.wait_finished(slice))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.open(py)?;
+        self.shared.close(py);
+        Ok(())
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let engine = self.open(py)?;
+        let timeout = convert::timeout(timeout)?;
+        if engine.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        self.shared.refuse_inside(py, "wait")?;
+        self.shared.wait(py, timeout, |slice| engine.wait_idle(slice))
+    }
+
+    /// Wait until drained or closed.
+    fn _wait_stopped(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        self.shared.wait(py, None, |slice| engine.wait_stopped(slice)).map(drop)
+    }
+
+    fn _refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
+        self.shared.refuse_inside(py, call)
+    }
+
+    #[getter]
+    fn _closed(&self) -> bool {
+        self.shared.is_forked() || self.shared.engine.is_closed()
+    }
+
+    #[getter]
+    fn _started(&self) -> bool {
+        !self.shared.is_forked() && self.shared.engine.is_started()
+    }
+
+    #[getter]
+    fn _forked(&self) -> bool {
+        self.shared.is_forked()
+    }
+
+    /// Register a handler; returns the target's number and the registration.
+    fn _register(&self, target: &Bound<'_, PyAny>, handler: Py<PyAny>) -> PyResult<(u32, u64)> {
+        let py = target.py();
+        let engine = self.open(py)?;
+        if engine.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        let (number, name) = self.shared.registry.number(target)?;
+        let Some(registration) = self.shared.registry.add(py, number, handler) else {
+            return Err(error(
+                py,
+                "DuplicateTargetError",
+                format!("the target {:?} has a handler: deregister it first", name.to_str(py)?),
+            ));
+        };
+        py.detach(|| engine.set_registered(number, true));
+        Ok((number, registration))
+    }
+
+    fn _deregister(&self, py: Python<'_>, number: u32, registration: u64) -> PyResult<()> {
+        let engine = self.open(py)?;
+        if self.shared.registry.remove(py, number, registration) {
+            engine.set_registered(number, false);
+        }
+        Ok(())
+    }
+
+    #[pyo3(signature = (when, target, data=None, *, id=None, options=None, **job_options))]
+    #[allow(clippy::too_many_arguments)] // they are the public call's
+    fn at<'py>(
+        &self,
+        py: Python<'py>,
+        when: &Bound<'py, PyAny>,
+        target: &Bound<'py, PyAny>,
+        data: Option<&Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyAny>>,
+        job_options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let due = Due::At(convert::wall_time(when, "when")?);
+        let id = self.schedule(py, due, target, data, id, options, job_options)?;
+        self.warn_if_ancient(py, due)?;
+        Ok(id)
+    }
+
+    #[pyo3(signature = (delay, target, data=None, *, id=None, options=None, **job_options))]
+    #[allow(clippy::too_many_arguments)] // they are the public call's
+    fn in_<'py>(
+        &self,
+        py: Python<'py>,
+        delay: &Bound<'py, PyAny>,
+        target: &Bound<'py, PyAny>,
+        data: Option<&Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyAny>>,
+        job_options: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let due = Due::In(convert::delay(delay, "delay")?);
+        self.schedule(py, due, target, data, id, options, job_options)
+    }
+
+    #[pyo3(signature = (whens, target, datas=None, *, options=None, **job_options))]
+    fn at_many(
+        &self,
+        whens: &Bound<'_, PyAny>,
+        target: &Bound<'_, PyAny>,
+        datas: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+        job_options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Ids> {
+        let dues = self.dues(whens, true)?;
+        let ids = self.schedule_many(target, &dues, datas, options, job_options)?;
+        let earliest = dues.iter().filter_map(|due| match due {
+            Due::At(due) => Some(*due),
+            Due::In(_) => None,
+        });
+        if let Some(earliest) = earliest.min() {
+            self.warn_if_ancient(target.py(), Due::At(earliest))?;
+        }
+        Ok(ids)
+    }
+
+    #[pyo3(signature = (delays, target, datas=None, *, options=None, **job_options))]
+    fn in_many(
+        &self,
+        delays: &Bound<'_, PyAny>,
+        target: &Bound<'_, PyAny>,
+        datas: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+        job_options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Ids> {
+        let dues = self.dues(delays, false)?;
+        self.schedule_many(target, &dues, datas, options, job_options)
+    }
+
+    fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = id.py();
+        let engine = self.open(py)?;
+        let text = convert::name(id, "id")?;
+        let mut released = Released::default();
+        let cancelled = engine.cancel(text, &mut released);
+        release(py, &mut released);
+        cancelled.map_err(|error| refused(py, error, text))
+    }
+
+    fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = id.py();
+        let engine = self.open(py)?;
+        let text = convert::name(id, "id")?;
+        let due = convert::wall_time(when, "when")?;
+        engine.reschedule(text, due).map_err(|error| refused(py, error, text))
+    }
+
+    fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Event>> {
+        let py = id.py();
+        let engine = self.open(py)?;
+        let text = convert::name(id, "id")?;
+        let event = engine.view(text, |view| Event::pending(py, &view));
+        event.map_err(|error| refused(py, error, text))
+    }
+
+    fn __contains__(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.get(id)?.is_some())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        let engine = self.open(py)?;
+        let mut released = Released::default();
+        let pending = engine.pending(&mut released);
+        release(py, &mut released);
+        pending.map_err(|error| refused(py, error, ""))
+    }
+
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    #[pyo3(signature = (start=None, end=None))]
+    fn next(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Event>> {
+        let engine = self.open(py)?;
+        let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        loop {
+            let place = py.detach(|| engine.next(start, end));
+            let Some(place) = place.map_err(|error| refused(py, error, ""))? else {
+                return Ok(None);
+            };
+            let event = engine.view_at(place, |view| Event::pending(py, &view));
+            // Gone between the two looks: the next one is the first now.
+            if let Some(event) = event.map_err(|error| refused(py, error, ""))? {
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    #[pyo3(signature = (start=None, end=None))]
+    fn between(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Events> {
+        let engine = self.open(py)?;
+        let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        let places = py.detach(|| engine.between(start, end));
+        let places = places.map_err(|error| refused(py, error, ""))?;
+        Ok(Events::new(self.shared.clone(), places))
+    }
+
+    /// The dead, newest first, as a list.
+    fn _dead(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
+        let engine = self.open(py)?;
+        let mut released = Released::default();
+        let mut parts = Vec::new();
+        let looked = engine.each_dead(&mut released, |dead| parts.push(DeadParts::take(py, dead)));
+        release(py, &mut released);
+        looked.map_err(|error| refused(py, error, ""))?;
+        parts.into_iter().map(|parts| parts.build(py)).collect()
+    }
+
+    fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = id.py();
+        let engine = self.open(py)?;
+        let text = convert::name(id, "id")?;
+        let mut released = Released::default();
+        let revived = engine.revive(text, &mut released);
+        release(py, &mut released);
+        revived.map_err(|error| refused(py, error, text))
+    }
+
+    #[pyo3(signature = (before=None))]
+    fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let engine = self.open(py)?;
+        let before = convert::bound(before, "before")?;
+        let mut released = Released::default();
+        let purged = engine.purge(before, &mut released);
+        release(py, &mut released);
+        purged.map_err(|error| refused(py, error, ""))
+    }
+
+    fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
+        let engine = self.open(py)?;
+        let mut released = Released::default();
+        let stats = engine.stats(&mut released);
+        release(py, &mut released);
+        Ok(stats.into())
+    }
+
+    /// Take in a pending event as it stands.
+    fn _restore(&self, py: Python<'_>, event: &Event) -> PyResult<()> {
+        let engine = self.open(py)?;
+        let job = event.job_ref();
+        let options = job.spec.get().options.bind(py).clone().into_any();
+        let spec = self.special_spec(job.spec.get().name.bind(py), Some(&options), None)?;
+        let data = job.data.as_ref().map(|data| data.clone_ref(py));
+        let handle = Handle::new(data, spec);
+        let mut released = Released::default();
+        let counters = (event.run, event.attempt);
+        let restored = job.id.with_str(|id| {
+            let restored =
+                engine.restore(id, job.due, event.due, counters, handle, &mut released);
+            restored.map_err(|error| refused(py, error, id))
+        });
+        release(py, &mut released);
+        if restored.is_err() {
+            handle.free(py);
+        }
+        restored
+    }
+
+    /// Report the first broken invariant of the engine, if there is one.
+    fn _check(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        engine.check().map_err(pyo3::exceptions::PyAssertionError::new_err)
+    }
+
+    /// When the first due execution can start, and its due: for a manual clock.
+    fn _manual_next(&self, py: Python<'_>) -> PyResult<Option<(i64, i64)>> {
+        Ok(self.open(py)?.manual_next())
+    }
+
+    /// Run the execution that is due first on the calling thread: for a manual clock.
+    fn _manual_run(&self, py: Python<'_>) -> PyResult<bool> {
+        let engine = self.open(py)?;
+        if !engine.manual_expire() {
+            return Ok(false);
+        }
+        let notices = engine.ready().arrived();
+        worker::run_ready(py, &self.shared, &mut Released::default());
+        for target in notices {
+            worker::log_parked(py, &self.shared, target);
+        }
+        Ok(true)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if self.shared.is_forked() {
+            return Ok(());
+        }
+        self.shared.registry.traverse(&visit)?;
+        if let Some(context) = self.shared.context.try_lock()
+            && let Some(context) = &*context
+        {
+            visit.call(context)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        if self.shared.is_forked() {
+            return;
+        }
+        let handlers = self.shared.registry.clear();
+        let context = self.shared.context.lock().take();
+        drop(handlers);
+        drop(context);
+    }
+}

@@ -1,0 +1,199 @@
+//! Workers: the only threads that run Python.
+
+use crate::call;
+use crate::event::Event;
+use crate::failure::Failure;
+use crate::payload::{Handle, release};
+use crate::registry::Handlers;
+use crate::scheduler::Shared;
+use duewheel_core::record::{Done, Execution, Outcome, Reason, Released};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::cell::Cell;
+use std::sync::Arc;
+
+/// After so many jobs a worker offers the interpreter to others: handlers written in C never
+/// come by a place where CPython would do so.
+const OFFER_EVERY: u32 = 512;
+
+thread_local! {
+    /// The engine whose handler this thread is in, by address.
+    static INSIDE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether the calling thread is in a handler of this scheduler.
+pub(crate) fn inside(shared: &Shared) -> bool {
+    INSIDE.get() == std::ptr::from_ref(shared) as usize
+}
+
+/// Start a worker thread.
+pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name("duewheel-worker".into());
+    shared.thread_begins();
+    let mine = shared.clone();
+    let spawned = thread.spawn(move || {
+        // The thread state lives as long as the thread: making one takes longer than a job.
+        Python::try_attach(|py| work(py, &mine));
+        mine.thread_ends();
+    });
+    if spawned.is_err() {
+        shared.thread_ends();
+    }
+    spawned.map(drop)
+}
+
+fn work(py: Python<'_>, shared: &Shared) {
+    let mut released = Released::default();
+    while py.detach(|| shared.engine.ready().wait_for_work()) {
+        let notices = shared.engine.ready().arrived();
+        run_ready(py, shared, &mut released);
+        for target in notices {
+            log_parked(py, shared, target);
+        }
+    }
+}
+
+/// Run what is handed over until nothing is.
+pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released<Handle>) {
+    let engine = &*shared.engine;
+    let ready = engine.ready();
+    let (mut version, mut handlers) = shared.registry.handlers();
+    let context = shared.context(py);
+    let mut done = None;
+    let mut offered = 0;
+    loop {
+        let turn = ready.turn(done.take(), engine.clock());
+        if turn.wake {
+            engine.wake_timer();
+        }
+        if turn.settle {
+            engine.settle(released);
+            release(py, released);
+        }
+        let Some(execution) = turn.next else { return };
+        if shared.registry.version() != version {
+            (version, handlers) = shared.registry.handlers();
+        }
+        done = Some(run(py, shared, &handlers, context.as_ref(), execution));
+        offered += 1;
+        if offered == OFFER_EVERY {
+            offered = 0;
+            py.detach(|| ());
+        }
+    }
+}
+
+fn run(
+    py: Python<'_>,
+    shared: &Shared,
+    handlers: &Handlers,
+    context: Option<&Py<PyAny>>,
+    execution: Execution<Handle>,
+) -> Done<Failure> {
+    use duewheel_core::record::Payload;
+    let key = execution.key;
+    let first_start = execution.first_start.unwrap_or(execution.started);
+    let target = execution.payload.target() as usize;
+    let (Some(Some(handler)), Some(context)) = (handlers.get(target), context) else {
+        return Done { key, first_start, outcome: Outcome::Unhandled };
+    };
+    let outcome = match Py::new(py, Event::started(py, &execution)) {
+        Ok(event) => {
+            let event = event.into_any();
+            let outside = INSIDE.replace(std::ptr::from_ref(shared) as usize);
+            let result = call::handler(py, handler, &event, context);
+            INSIDE.set(outside);
+            match result {
+                Ok(()) => Outcome::Succeeded,
+                Err(error) => failed(py, shared, &execution, &event, &error, first_start),
+            }
+        }
+        Err(error) => {
+            let none = py.None();
+            failed(py, shared, &execution, &none, &error, first_start)
+        }
+    };
+    Done { key, first_start, outcome }
+}
+
+fn signal<'py>(
+    py: Python<'py>,
+    cell: &'static PyOnceLock<Py<PyAny>>,
+    name: &str,
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    let class = cell.get_or_try_init(py, || {
+        Ok::<_, PyErr>(py.import("duewheel.errors")?.getattr(name)?.unbind())
+    })?;
+    Ok(class.bind(py))
+}
+
+fn failed(
+    py: Python<'_>,
+    shared: &Shared,
+    execution: &Execution<Handle>,
+    event: &Py<PyAny>,
+    error: &PyErr,
+    first_start: i64,
+) -> Outcome<Failure> {
+    static SNOOZE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static DISCARD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let now = shared.engine.clock().boot();
+    let is = |cell, name| {
+        signal(py, cell, name).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+    };
+    let limits = execution.payload.spec(py).get().limits;
+    if is(&SNOOZE, "Snooze") && !limits.at_most_once {
+        let delay = error.value(py).getattr("_delay_ns").and_then(|ns| ns.extract::<i64>());
+        if let Ok(delay) = delay {
+            return Outcome::Snooze(now.saturating_add(delay));
+        }
+    } else if is(&DISCARD, "Discard") {
+        let reason = error.value(py).getattr("reason").and_then(|reason| reason.str());
+        let reason = reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
+        return Outcome::Dead(Reason::Discarded, Failure::text(py, &reason));
+    }
+    if let Some(traceback) = error.traceback(py) {
+        // Before 3.12 an exception that C fetched does not carry its traceback yet.
+        let _ = error.value(py).setattr("__traceback__", traceback);
+    }
+    let dead = limits.exhausted(execution.attempt, now.saturating_sub(first_start));
+    log_failed(py, event, error, dead);
+    if dead {
+        return Outcome::Dead(Reason::Failed, Failure::capture(py, error));
+    }
+    let backoff =
+        execution.id.with_str(|id| limits.backoff(shared.seed, id.as_bytes(), execution.attempt));
+    Outcome::Retry(now.saturating_add(backoff))
+}
+
+/// Report to the logger; what goes wrong there must not reach the worker.
+fn log(py: Python<'_>, report: impl FnOnce(&Bound<'_, PyModule>) -> PyResult<()>) {
+    if let Err(error) = py.import("duewheel._log").and_then(|module| report(&module)) {
+        error.write_unraisable(py, None);
+    }
+}
+
+fn log_failed(py: Python<'_>, event: &Py<PyAny>, error: &PyErr, dead: bool) {
+    static ENABLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    // Asked for every failure: the bound method is kept.
+    let enabled = ENABLED.get_or_try_init(py, || {
+        let logger = py.import("duewheel._log")?.getattr("logger")?;
+        Ok::<_, PyErr>(logger.getattr("isEnabledFor")?.unbind())
+    });
+    let level = if dead { 40 } else { 30 };
+    let wanted = enabled.and_then(|enabled| enabled.bind(py).call1((level,))?.is_truthy());
+    if wanted.unwrap_or(true) {
+        log(py, |module| {
+            module.call_method1("failed", (event, error.value(py), dead)).map(drop)
+        });
+    }
+}
+
+pub(crate) fn log_parked(py: Python<'_>, shared: &Shared, target: u32) {
+    let name = shared.registry.name(py, target);
+    log(py, |module| module.call_method1("parked", (name,)).map(drop));
+}
+
+pub(crate) fn log_dropped(py: Python<'_>, count: u64) {
+    log(py, |module| module.call_method1("dropped", (count,)).map(drop));
+}

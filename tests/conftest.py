@@ -1,0 +1,65 @@
+"""Hold for every test: a time limit with the stacks of all threads, profiles of hypothesis, slow ones if asked for."""
+
+import faulthandler
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+GRACE_S = 15
+"""How long after its limit a test is let live that no signal reaches, since it is wedged in the extension."""
+
+STDERR = pytest.StashKey[int]()
+
+# No deadline for an example: two cores, one of them busy with the last test's threads, are no clock.
+settings.register_profile("quick", max_examples=50, deadline=None)
+settings.register_profile("ci", settings.get_profile("quick"), derandomize=True, print_blob=True)
+settings.register_profile(
+    "slow",
+    settings.get_profile("quick"),
+    max_examples=2_000,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-slow", action="store_true", help="run the tests marked slow, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    asked_for = config.getoption("--hypothesis-profile")
+    if asked_for is None:
+        settings.load_profile("slow" if config.getoption("--run-slow") else "ci" if "CI" in os.environ else "quick")
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        config.stash[STDERR] = os.dup(2)  # the real one, for stacks that no report will show
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    os.close(config.stash[STDERR])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("wheel"):
+            item.add_marker(pytest.mark.slow)
+    markers = config.getoption("-m")
+    if config.getoption("--run-slow") or "slow" in markers or "wheel" in markers:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """End the process with all stacks if a test outlives its limit: pytest-timeout needs a main thread that listens."""
+    marker = item.get_closest_marker("timeout")
+    limit_s = float(marker.args[0] if marker else item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(limit_s + GRACE_S, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()

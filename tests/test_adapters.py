@@ -1,0 +1,150 @@
+from importlib.metadata import EntryPoint, entry_points
+
+import pytest
+from duewheel import Config, NopScheduler, Scheduler, adapters
+from duewheel.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch):
+    monkeypatch.setattr(adapters, "_registered", dict(adapters._registered))
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Entry points as other packages would bring them."""
+    points = []
+
+    def find(*, group, name=None):
+        assert group == "duewheel.adapters"
+        return [point for point in points if name in (None, point.name)]
+
+    monkeypatch.setattr(adapters, "entry_points", find)
+
+    def install(name, value):
+        points.append(EntryPoint(name, value, "duewheel.adapters"))
+
+    return install
+
+
+def factory(config):
+    factory.config = config
+    return NopScheduler()
+
+
+def broken(config):
+    raise ConfigError("adapter 'broken': no such luck")
+
+
+def new(adapter="local", on=True, **config):
+    return adapters.new(Config(on=on, adapter=adapter, config=config))
+
+
+def test_local():
+    with new() as scheduler:
+        assert type(scheduler) is Scheduler
+        scheduler.in_(60, "x")
+        assert len(scheduler) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 4, "1", "4", " 4 ", 4.0])
+def test_local_workers(workers):
+    new(workers=workers).close()
+
+
+@pytest.mark.parametrize("workers", [0, -1, "0", "-1", "", "four", "4.0", 0.5, float("nan"), float("inf")])
+def test_local_refuses_workers(workers):
+    with pytest.raises(ConfigError, match="workers must be a whole number of at least 1"):
+        new(workers=workers)
+
+
+@pytest.mark.parametrize("db", ["", 1, 0.5])
+def test_local_refuses_db(db):
+    with pytest.raises(ConfigError, match="db must be the path"):
+        new(db=db)
+
+
+def test_local_db_is_the_storage(monkeypatch):
+    made = []
+    monkeypatch.setattr(adapters, "Scheduler", lambda *args, **kwargs: made.append((args, kwargs)))
+    new(db="jobs.db", workers="2")
+    assert made == [(("jobs.db",), {"workers": 2})]
+
+
+def test_local_lists_its_keys():
+    with pytest.raises(ConfigError) as refused:
+        new(wrokers=4)
+    for name in ("'local'", "'wrokers'", "'db'", "'workers'"):
+        assert name in str(refused.value)
+
+
+def test_off_discards_whatever_the_adapter():
+    for adapter in ("local", "", "nowhere"):
+        assert isinstance(new(adapter, on=False, workers="four"), NopScheduler)
+
+
+def test_unknown_names_list_what_there_is():
+    adapters.register("mine", factory)
+    for name in ("locale", "", "Local"):
+        with pytest.raises(ConfigError) as refused:
+            new(name)
+        assert "'local', 'mine'" in str(refused.value)
+
+
+def test_new_takes_a_config():
+    with pytest.raises(TypeError, match="Config"):
+        adapters.new({"adapter": "local"})
+
+
+def test_register():
+    adapters.register("mine", factory)
+    adapters.register("mine", factory)
+    assert adapters.names() == ["local", "mine"]
+    assert isinstance(new("mine", url="x", size=1), NopScheduler)
+    assert factory.config == {"url": "x", "size": 1}
+
+
+@pytest.mark.parametrize("name", ["mine", "local"])
+def test_register_refuses_another_of_that_name(name):
+    adapters.register("mine", factory)
+    with pytest.raises(ConfigError, match="registered already"):
+        adapters.register(name, broken)
+
+
+def test_register_refuses():
+    with pytest.raises(ConfigError, match="name"):
+        adapters.register("", factory)
+    with pytest.raises(TypeError, match="name must be a str"):
+        adapters.register(b"mine", factory)
+    with pytest.raises(TypeError, match="factory must be callable"):
+        adapters.register("mine", None)
+
+
+def test_what_a_factory_raises_comes_through():
+    adapters.register("broken", broken)
+    with pytest.raises(ConfigError, match="no such luck"):
+        new("broken")
+
+
+def test_entry_point(installed):
+    installed("theirs", f"{__name__}:nothing")
+    installed("bare", "math:pi")
+    installed("good", "duewheel.adapters:local")
+    assert adapters.names() == ["bare", "good", "local", "theirs"]
+    with pytest.raises(ConfigError, match=r"'theirs' .* does not load"):
+        new("theirs")
+    with pytest.raises(ConfigError, match=r"'bare' .* is not callable"):
+        new("bare")
+    new("good", workers=1).close()
+
+
+def test_registered_goes_before_an_entry_point(installed):
+    installed("mine", "math:pi")
+    adapters.register("mine", factory)
+    assert adapters.names() == ["local", "mine"]
+    assert isinstance(new("mine"), NopScheduler)
+
+
+def test_local_is_declared_in_the_package():
+    (point,) = entry_points(group="duewheel.adapters", name="local")
+    assert point.load() is adapters.local

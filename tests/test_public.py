@@ -1,0 +1,143 @@
+"""Hold what a user sees of the package: its names, their documentation, the examples in it."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import warnings
+from pathlib import Path
+
+import duewheel
+import pytest
+
+PROMISED = [
+    "Scheduler",
+    "Job",
+    "Event",
+    "DeadEvent",
+    "JobOptions",
+    "Stats",
+    "Storage",
+    "Handler",
+    "UNSET",
+    "Consistency",
+    "DEFAULT_RETRY_LIMIT",
+    "DEFAULT_MIN_BACKOFF",
+    "DEFAULT_MAX_BACKOFF",
+    "Snooze",
+    "Discard",
+    "at",
+    "in_",
+    "use",
+    "current_scheduler",
+    "NopScheduler",
+    "Config",
+    "adapters",
+    "DuewheelError",
+    "ConfigError",
+    "DuplicateTargetError",
+    "DuplicateJobError",
+    "StateError",
+    "ClosedError",
+    "ForkedError",
+    "StorageError",
+    "StorageLockedError",
+    "StorageFullError",
+    "StorageCorruptError",
+    "StorageVersionError",
+    "WrongKeyError",
+    "PayloadTooLargeError",
+]
+
+MODULES = ["duewheel"] + [
+    f"duewheel.{module.name}" for module in pkgutil.iter_modules(duewheel.__path__) if module.name != "_core"
+]
+PUBLIC_MODULES = [name for name in MODULES if "._" not in name]
+
+
+def public_classes():
+    return [name for name in duewheel.__all__ if inspect.isclass(getattr(duewheel, name))]
+
+
+def test_all_is_sorted():
+    # As ruff sorts it: CONSTANTS, Classes, functions.
+    def key(name):
+        return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+    assert duewheel.__all__ == sorted(duewheel.__all__, key=key)
+    assert len(duewheel.__all__) == len(set(duewheel.__all__))
+
+
+def test_all_is_complete():
+    modules = {name.removeprefix("duewheel.") for name in MODULES}
+    here = {
+        name for name, value in vars(duewheel).items()
+        if not name.startswith("_") and not (inspect.ismodule(value) and name in modules)
+    }  # fmt: skip
+    assert here <= set(duewheel.__all__)
+    assert set(duewheel.__all__) - here <= modules, "names of __all__ that there are not"
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_what_is_promised_is_there(name):
+    assert name in duewheel.__all__
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_modules_are_documented(name):
+    assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize("name", [n for n in duewheel.__all__ if callable(getattr(duewheel, n))])
+def test_names_are_documented(name):
+    value = getattr(duewheel, name)
+    if isinstance(value, type) or inspect.isroutine(value):
+        assert value.__doc__
+        assert value.__doc__.strip()
+
+
+@pytest.mark.parametrize("name", public_classes())
+def test_members_are_documented(name):
+    kind = getattr(duewheel, name)
+    bare = []
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] != "duewheel":
+            continue
+        for member, value in vars(base).items():
+            if member.startswith("_") or not (callable(value) or inspect.isdatadescriptor(value)):
+                continue
+            if inspect.ismemberdescriptor(value):
+                continue  # a slot of a dataclass: the class documents its fields
+            if not inspect.getdoc(getattr(kind, member, value)):
+                bare.append(f"{base.__qualname__}.{member}")
+    assert not bare
+
+
+@pytest.mark.parametrize("name", public_classes())
+def test_classes_name_a_module_that_has_them(name):
+    kind = getattr(duewheel, name)
+    assert getattr(importlib.import_module(kind.__module__), kind.__name__) is kind
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # an example need not close what it makes
+        result = doctest.testmod(module)
+    assert result.failed == 0
+
+
+def test_is_typed():
+    package = Path(duewheel.__path__[0])
+    assert (package / "py.typed").is_file()
+    assert (package / "_core.pyi").is_file()
+
+
+def test_has_a_version():
+    assert duewheel.__version__
+    assert importlib.import_module("importlib.metadata").version("duewheel") == duewheel.__version__
+
+
+def test_needs_nothing_at_run_time():
+    assert not importlib.import_module("importlib.metadata").requires("duewheel")

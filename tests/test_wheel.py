@@ -1,0 +1,69 @@
+"""Install the built wheel into an empty environment of each CPython that is here, and run the quick tests there."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parent.parent
+VERSIONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+WHAT_IT_IS = "import sys; print(sys.implementation.name, sys.version_info[:2], sep='', end='')"
+
+
+def interpreter(version):
+    """A CPython of that version, from the path or of pyenv; pyenv's shims answer for what is not there."""
+    pyenv = Path("~/.pyenv/versions").expanduser()
+    major, minor = version.split(".")
+    found = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
+    for python in filter(None, [sys.executable, *found]):
+        asked = subprocess.run([python, "-c", WHAT_IT_IS], capture_output=True, text=True, check=False)
+        if asked.stdout == f"cpython({major}, {minor})":
+            return str(python)
+    return None
+
+
+def run(*command, cwd, **env):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=clean | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_wheel(version, tmp_path):
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no CPython {version} here")
+    tag = "cp" + version.replace(".", "")
+    wheels = sorted((ROOT / "dist").glob(f"duewheel-*-{tag}-{tag}-*.whl"))
+    if not wheels:
+        pytest.skip(f"no wheel for CPython {version} in dist/: make wheel")
+    venv = tmp_path / "venv"
+    run(python, "-m", "venv", venv, cwd=tmp_path)
+    inside = venv / ("Scripts" if os.name == "nt" else "bin") / "python"
+
+    # The wheel alone, with nothing else installed and no package index asked.
+    run(inside, "-m", "pip", "install", "--quiet", "--no-index", wheels[-1], cwd=tmp_path)
+    where = run(inside, "-c", "import duewheel; print(duewheel.__file__)", cwd=tmp_path)
+    assert str(venv) in where
+
+    # Its tests, away from the sources.
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    run(inside, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1", cwd=tmp_path)
+    run(inside, "-m", "pip", "install", "--quiet", "--group", "test", cwd=tmp_path)
+    out = run(inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
+    assert " passed" in out
