@@ -38,7 +38,7 @@ $(TOOLS_STAMP): pyproject.toml
 	@touch "$@"
 
 $(BUILT_STAMP): $(TOOLS_STAMP) $(RUST) $(if $(EXTENSION),,no-extension)
-	"$(BIN)/maturin" develop --release --quiet
+	"$(BIN)/maturin" develop --release --quiet --skip-install
 	@touch "$@"
 
 .PHONY: no-extension

@@ -120,8 +120,9 @@ def test_snooze_refuses_types(delay):
         timedelta(microseconds=-1),
         np.float64("nan"),
         -(10**30),
-    ]
-    + [np.timedelta64("NaT"), np.timedelta64(-1, "s")],
+        np.timedelta64("NaT"),
+        np.timedelta64(-1, "s"),
+    ],
 )
 def test_snooze_refuses_values(delay):
     with pytest.raises(ValueError, match="delay must"):

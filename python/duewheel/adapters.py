@@ -74,11 +74,10 @@ def local(config: Mapping[str, str | int | float]) -> Scheduler:
 
     **Raises**: `ConfigError` for unknown keys and bad values.
     """
-    unknown = [key for key in config if key not in _LOCAL_KEYS]
+    unknown = ", ".join(repr(key) for key in config if key not in _LOCAL_KEYS)
     if unknown:
-        raise ConfigError(
-            f"adapter 'local': unknown {', '.join(map(repr, unknown))}; there are {', '.join(map(repr, _LOCAL_KEYS))}"
-        )
+        there_are = ", ".join(map(repr, _LOCAL_KEYS))
+        raise ConfigError(f"adapter 'local': unknown {unknown}; there are {there_are}")
     db = config.get("db")
     if db is not None and (not isinstance(db, str) or not db):
         raise ConfigError(f"adapter 'local': db must be the path of a file, not {db!r}")
@@ -110,13 +109,12 @@ def _find(name: str) -> Factory:
 
 def _load(entry: EntryPoint) -> Factory:
     try:
-        factory = entry.load()
+        factory: Factory = entry.load()
     except Exception as error:
         raise ConfigError(f"adapter {entry.name!r} ({entry.value}) does not load: {error}") from error
     if not callable(factory):
         raise ConfigError(f"adapter {entry.name!r} ({entry.value}) is not callable")
-    loaded: Factory = factory
-    return loaded
+    return factory
 
 
 _lock = Lock()

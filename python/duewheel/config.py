@@ -53,9 +53,8 @@ class Config:
         """
         if not isinstance(mapping, Mapping):
             raise ConfigError(f"a configuration must be a mapping, not {mapping!r}")
-        unknown = [key for key in mapping if key not in _FIELDS]
+        unknown = ", ".join(repr(key) for key in mapping if key not in _FIELDS)
         if unknown:
-            raise ConfigError(
-                f"unknown {', '.join(map(repr, unknown))} in the configuration; there are {', '.join(map(repr, _FIELDS))}"
-            )
+            there_are = ", ".join(map(repr, _FIELDS))
+            raise ConfigError(f"unknown {unknown} in the configuration; there are {there_are}")
         return cls(**mapping)

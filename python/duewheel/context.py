@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 from contextvars import Context
 from threading import RLock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from duewheel._current import current
 from duewheel.scheduler import Scheduler
@@ -19,8 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
+    from typing import TypedDict, Unpack
 
-    from duewheel.options import JobOptions
+    from typing_extensions import Buffer
+
+    from duewheel.options import Consistency, JobOptions, Unset
+
+    class _JobOptions(TypedDict, total=False):
+        """The keywords that `JobOptions` takes, too."""
+
+        retry_limit: int | None | Unset
+        min_backoff: float | timedelta | Unset
+        max_backoff: float | timedelta | Unset
+        age_limit: float | timedelta | None | Unset
+        consistency: Consistency | Unset
+
 
 __all__ = ["at", "current_scheduler", "in_", "use"]
 
@@ -59,11 +72,11 @@ def current_scheduler() -> Scheduler:
 def at(
     when: datetime | float,
     target: str,
-    data: bytes | bytearray | memoryview = b"",
+    data: Buffer = b"",
     *,
     id: str | None = None,
     options: JobOptions | None = None,
-    **job_options: Any,
+    **job_options: Unpack[_JobOptions],
 ) -> str:
     """Schedule a job due at `when` on the current scheduler; return its id.
 
@@ -76,11 +89,11 @@ def at(
 def in_(
     delay: timedelta | float,
     target: str,
-    data: bytes | bytearray | memoryview = b"",
+    data: Buffer = b"",
     *,
     id: str | None = None,
     options: JobOptions | None = None,
-    **job_options: Any,
+    **job_options: Unpack[_JobOptions],
 ) -> str:
     """Schedule a job due `delay` from now on the current scheduler; return its id.
 

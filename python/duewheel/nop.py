@@ -188,7 +188,7 @@ class NopScheduler(Scheduler):
     def __repr__(self) -> str:
         return "<duewheel.NopScheduler>"
 
-    def __del__(self) -> None:
+    def __del__(self, warn: object = None) -> None:
         """Leave nothing behind: nothing was begun."""
 
 

@@ -6,46 +6,101 @@ events compare equal. It runs when its ``ManualClock`` advances. It is made for 
 engine against it in tests, not for speed.
 """
 
-import contextlib
 import contextvars
 import heapq
 import logging
+import math
 import secrets
 import traceback
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from hashlib import blake2b
-from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self, TypeVar
 
-from duewheel._core import DeadEvent, Event, Job, JobOptions, ManualTime
+from duewheel import _current
+from duewheel._core import DeadEvent, Event, Job, JobOptions
 from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
 from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
+from duewheel.testing import ManualClock
 
-__all__ = ["ReferenceLateness", "ReferenceScheduler", "ReferenceStats"]
+__all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resolve"]
 
 _log = logging.getLogger("duewheel")
 
 _SECOND = 1_000_000_000
 _LAST_NS = 2**63 - 1
 _DEAD_KEPT = 1_000
-_LONGEST_NAME = 255
+_COUNTS = ["scheduled", "started", "succeeded", "retried", "snoozed", "dead", "cancelled", "revived", "dropped"]
 
-Fn = TypeVar("Fn", bound=Callable[[Event], object])
+When = float | datetime
+Delay = float | timedelta
+Handler = Callable[[Event], object]
+Fn = TypeVar("Fn", bound=Handler)
 
 
-class _Clock(Protocol):
-    """What the reference needs of a ``ManualClock``."""
+def resolve(above: JobOptions, below: JobOptions) -> JobOptions:
+    """Lay options over others, field by field, and fill in what stays unset.
 
-    _time: ManualTime
+    **Raises**: ``ValueError`` for ``min_backoff`` above ``max_backoff``, and for an age limit alone with
+    ``min_backoff`` 0, which would retry without a pause.
+    """
 
-    def _attach(self, participant: "ReferenceScheduler") -> None: ...
-    def _instant_ns(self, when: object, what: str = "when") -> int: ...
-    def _delay_ns(self, delay: object, what: str = "delay") -> int: ...
+    def pick(name: str, default: Any) -> Any:
+        values = (getattr(layer, name) for layer in (above, below))
+        return next((value for value in values if value is not UNSET), default)
+
+    consistency = pick("consistency", Consistency.AT_LEAST_ONCE)
+    age_limit = pick("_age_limit_ns", None)
+    retry_limit = pick("retry_limit", DEFAULT_RETRY_LIMIT if age_limit is None else None)
+    return JobOptions(
+        retry_limit=0 if consistency is Consistency.AT_MOST_ONCE else retry_limit,
+        min_backoff=_exact(pick("_min_backoff_ns", round(DEFAULT_MIN_BACKOFF * _SECOND))),
+        max_backoff=_exact(pick("_max_backoff_ns", round(DEFAULT_MAX_BACKOFF * _SECOND))),
+        age_limit=None if age_limit is None else _exact(age_limit),
+        consistency=consistency,
+    )
+
+
+def _exact(ns: int) -> float | timedelta:
+    """Say nanoseconds so that ``JobOptions`` reads the same number back.
+
+    It takes the ceiling of a float: the largest float that is not above ``ns`` has it for its ceiling.
+    """
+    if ns % 1_000 == 0:
+        return timedelta(microseconds=ns // 1_000)
+    seconds = ns / _SECOND
+    numerator, denominator = seconds.as_integer_ratio()
+    return seconds if numerator * _SECOND <= ns * denominator else math.nextafter(seconds, 0.0)
+
+
+def exhausted(options: JobOptions, attempt: int, age_ns: int) -> bool:
+    """Tell whether a job is dead whose attempt (from 1) failed at this age: when every limit it has is reached."""
+    reached = []
+    if options.retry_limit is not None:
+        reached.append(attempt - 1 >= options.retry_limit)
+    if options._age_limit_ns is not None:
+        reached.append(age_ns >= options._age_limit_ns)
+    return bool(reached) and all(reached)
+
+
+def ceiling_ns(options: JobOptions, attempt: int) -> int:
+    """Return the longest backoff after this attempt: ``min(max_backoff, min_backoff · 2ⁿ)``."""
+    low, high = options._min_backoff_ns, options._max_backoff_ns
+    # Past 63 doublings anything above zero is beyond 64 bits; the shift itself must stay small.
+    return min(high, low << min(attempt, 63))
+
+
+def backoff_ns(options: JobOptions, seed: int, id: str, attempt: int) -> int:
+    """Return the backoff after this attempt: uniform in ``[min_backoff, ceiling]``, drawn by BLAKE2b."""
+    message = id.encode() + attempt.to_bytes(4, "little")
+    digest = blake2b(message, digest_size=8, key=seed.to_bytes(8, "little")).digest()
+    low = options._min_backoff_ns
+    return low + (int.from_bytes(digest, "little") * (ceiling_ns(options, attempt) - low + 1) >> 64)
 
 
 class _Stage(Enum):
@@ -76,34 +131,6 @@ class _Entry:
     stage: _Stage = _Stage.WAITING
 
 
-@dataclass(slots=True)
-class ReferenceLateness:
-    """Say how late jobs started, in seconds."""
-
-    count: int = 0
-    mean: float = 0.0
-    max: float = 0.0
-
-
-@dataclass(slots=True)
-class ReferenceStats:
-    """Count as ``Stats`` does, without quantiles."""
-
-    pending: int = 0
-    parked: int = 0
-    running: int = 0
-    scheduled: int = 0
-    started: int = 0
-    succeeded: int = 0
-    retried: int = 0
-    snoozed: int = 0
-    dead: int = 0
-    cancelled: int = 0
-    revived: int = 0
-    dropped: int = 0
-    lateness: ReferenceLateness = field(default_factory=ReferenceLateness)
-
-
 class ReferenceScheduler:
     """Schedule as ``duewheel.Scheduler`` does, on the thread that advances ``clock``.
 
@@ -112,7 +139,7 @@ class ReferenceScheduler:
     **Order**: (due, sequence), the due of a boot job taken as the wall time that it maps to now.
     """
 
-    def __init__(self, *, clock: _Clock, options: JobOptions | None = None, seed: int | None = None) -> None:
+    def __init__(self, *, clock: ManualClock, options: JobOptions | None = None, seed: int | None = None) -> None:
         if options is not None and not isinstance(options, JobOptions):
             raise TypeError(f"options must be JobOptions or None, not {options!r}")
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
@@ -126,14 +153,14 @@ class ReferenceScheduler:
         self._started = self._closed = False
         self._inside = 0
         self._context = contextvars.copy_context()
-        self._handlers: dict[str, tuple[object, Callable[[Event], object]]] = {}
+        self._handlers: dict[str, tuple[object, Handler]] = {}
         self._noticed: set[str] = set()
         self._jobs: dict[str, _Entry] = {}
         self._wall_heap: list[tuple[int, int, _Entry]] = []
         self._boot_heap: list[tuple[int, int, _Entry]] = []
         self._sequence = 0
         self._dead: deque[DeadEvent] = deque(maxlen=_DEAD_KEPT)
-        self._counts = ReferenceStats()
+        self._counts: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
         self._late_ns = [0, 0]  # sum, maximum
         clock._attach(self)
 
@@ -144,9 +171,10 @@ class ReferenceScheduler:
         self._open()
         if not self._started:
             self._context = contextvars.copy_context()
+            self._context.run(_current.current.set, self)  # type: ignore[arg-type]
         self._started = True
 
-    def drain(self, timeout: float | timedelta | None = None) -> bool:
+    def drain(self, timeout: Delay | None = None) -> bool:
         """Start nothing more until ``start``; nothing can be running, so that it is done at once."""
         self._check_timeout(timeout)
         self._refuse_inside("drain")
@@ -161,11 +189,11 @@ class ReferenceScheduler:
         pending = [entry for entry in self._jobs.values() if entry.stage is not _Stage.RUNNING]
         for entry in pending:
             self._forget(entry)
-        self._counts.dropped += len(pending)
+        self._counts["dropped"] += len(pending)
         if pending:
             _log.warning("closed with %d pending jobs, which are gone", len(pending))
 
-    def wait(self, timeout: float | timedelta | None = None) -> bool:
+    def wait(self, timeout: Delay | None = None) -> bool:
         """Tell whether nothing is pending but parked jobs; does not block, for nobody else runs them."""
         self._open()
         self._check_timeout(timeout)
@@ -183,7 +211,7 @@ class ReferenceScheduler:
 
     # Handlers
 
-    def handle(self, target: str, fn: Callable[[Event], object]) -> Callable[[], None]:
+    def handle(self, target: str, fn: Handler) -> Callable[[], None]:
         """Register ``fn`` for ``target``; its parked jobs go back to their old places.
 
         **Raises**: ``DuplicateTargetError`` when there is a handler.
@@ -219,59 +247,24 @@ class ReferenceScheduler:
 
     # Scheduling
 
-    def at(
-        self,
-        when: float | datetime,
-        target: str,
-        data: Any = b"",
-        *,
-        id: str | None = None,
-        options: JobOptions | None = None,
-        **job_options: Any,
-    ) -> str:
+    def at(self, when: When, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due at ``when`` on the wall clock; returns its id."""
         due = self._clock._instant_ns(when)
-        return self._schedule([(due, False)], target, [data], id, options, job_options)[0]
+        return self._schedule([(due, False)], target, [data], id, **options)[0]
 
-    def in_(
-        self,
-        delay: float | timedelta,
-        target: str,
-        data: Any = b"",
-        *,
-        id: str | None = None,
-        options: JobOptions | None = None,
-        **job_options: Any,
-    ) -> str:
+    def in_(self, delay: Delay, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due ``delay`` from now on the boot clock; returns its id."""
-        due = self._boot_due(delay)
-        return self._schedule([(due, True)], target, [data], id, options, job_options)[0]
+        return self._schedule([(self._boot_due(delay), True)], target, [data], id, **options)[0]
 
-    def at_many(
-        self,
-        whens: Iterable[Any],
-        target: str,
-        datas: Iterable[Any] | None = None,
-        *,
-        options: JobOptions | None = None,
-        **job_options: Any,
-    ) -> Sequence[str]:
+    def at_many(self, whens: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job at each of ``whens``, in that order, all of them or none."""
         dues = [(self._clock._instant_ns(when), False) for when in _items(whens, "whens")]
-        return self._schedule(dues, target, _datas(datas, len(dues)), None, options, job_options)
+        return self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
 
-    def in_many(
-        self,
-        delays: Iterable[Any],
-        target: str,
-        datas: Iterable[Any] | None = None,
-        *,
-        options: JobOptions | None = None,
-        **job_options: Any,
-    ) -> Sequence[str]:
+    def in_many(self, delays: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job after each of ``delays``, in that order, all of them or none."""
         dues = [(self._boot_due(delay), True) for delay in _items(delays, "delays")]
-        return self._schedule(dues, target, _datas(datas, len(dues)), None, options, job_options)
+        return self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
 
     def _boot_due(self, delay: object) -> int:
         due = self._clock._time.boot() + self._clock._delay_ns(delay)
@@ -285,8 +278,8 @@ class ReferenceScheduler:
         target: str,
         datas: Sequence[Any],
         id: str | None,
-        options: JobOptions | None,
-        keywords: dict[str, Any],
+        options: JobOptions | None = None,
+        **keywords: Any,
     ) -> tuple[str, ...]:
         # Everything is checked before anything is scheduled: all of them or none.
         self._open()
@@ -304,7 +297,7 @@ class ReferenceScheduler:
             name = str(uuid.uuid4()) if id is None else id
             job_due = due + self._offset() if on_boot else due
             self._insert(_Entry(name, target, job_due, data, resolved, due, on_boot, 0))
-            self._counts.scheduled += 1
+            self._counts["scheduled"] += 1
             ids.append(name)
         return tuple(ids)
 
@@ -318,10 +311,10 @@ class ReferenceScheduler:
         if entry is None:
             return False
         self._forget(entry)
-        self._counts.cancelled += 1
+        self._counts["cancelled"] += 1
         return True
 
-    def reschedule(self, id: str, when: float | datetime) -> bool:
+    def reschedule(self, id: str, when: When) -> bool:
         """Move a pending job to ``when`` on the wall clock, at a new place in the order."""
         self._open()
         due = self._clock._instant_ns(when)
@@ -348,39 +341,28 @@ class ReferenceScheduler:
     def __bool__(self) -> bool:
         return True
 
-    def next(self, start: float | datetime | None = None, end: float | datetime | None = None) -> Event | None:
+    def next(self, start: When | None = None, end: When | None = None) -> Event | None:
         """Return the first pending event with ``start <= due < end``."""
         return next(self.between(start, end), None)
 
-    def between(self, start: float | datetime | None = None, end: float | datetime | None = None) -> Iterator[Event]:
+    def between(self, start: When | None = None, end: When | None = None) -> Iterator[Event]:
         """Iterate over the pending events with ``start <= due < end``, in the order of (due, sequence)."""
         self._open()
         first = None if start is None else self._clock._instant_ns(start, "start")
         last = None if end is None else self._clock._instant_ns(end, "end")
-        places = [
-            (self._wall_due(entry), entry.sequence)
-            for entry in self._jobs.values()
-            if entry.stage is not _Stage.RUNNING
-        ]
-        by_place = {entry.sequence: entry for entry in self._jobs.values()}
-        chosen = [
-            by_place[sequence]
-            for due, sequence in sorted(places)
-            if (first is None or first <= due) and (last is None or due < last)
-        ]
+        waiting = [entry for entry in self._jobs.values() if entry.stage is not _Stage.RUNNING]
+        places = sorted((self._wall_due(entry), entry.sequence, entry) for entry in waiting)
+        chosen = [entry for due, _, entry in places if (first is None or first <= due) and (last is None or due < last)]
         return iter([self._event(entry) for entry in chosen])
 
-    def stats(self) -> ReferenceStats:
+    def stats(self) -> SimpleNamespace:
         """Count; ``scheduled + revived = pending + running + succeeded + dead + cancelled + dropped``."""
         stages = [entry.stage for entry in self._jobs.values()]
         running, parked = stages.count(_Stage.RUNNING), stages.count(_Stage.PARKED)
-        counts = self._counts
-        total, most = self._late_ns
-        late = ReferenceLateness(counts.started, total / max(counts.started, 1) / 1e9, most / 1e9)
-        return ReferenceStats(
-            len(stages) - running, parked, running, counts.scheduled, counts.started, counts.succeeded,
-            counts.retried, counts.snoozed, counts.dead, counts.cancelled, counts.revived, counts.dropped, late,
-        )  # fmt: skip
+        (total, most), count = self._late_ns, self._counts["started"]
+        late = SimpleNamespace(count=count, mean=total / max(count, 1) / _SECOND, max=most / _SECOND)
+        pending = len(stages) - running
+        return SimpleNamespace(pending=pending, parked=parked, running=running, lateness=late, **self._counts)
 
     # The dead
 
@@ -406,10 +388,10 @@ class ReferenceScheduler:
         now = self._clock._time.boot()
         entry = _Entry(id, job.target, job.due, job.data, job.options, now, True, 0, run=event.run + 1)
         self._insert(entry)
-        self._counts.revived += 1
+        self._counts["revived"] += 1
         return True
 
-    def purge(self, before: float | datetime | None = None) -> int:
+    def purge(self, before: When | None = None) -> int:
         """Forget the dead that died before a time of the wall clock, or all; returns how many."""
         self._open()
         end = None if before is None else self._clock._instant_ns(before, "before")
@@ -492,29 +474,24 @@ class ReferenceScheduler:
             self._run(entry, registered[1])
         return True
 
-    def _run(self, entry: _Entry, fn: Callable[[Event], object]) -> None:
+    def _run(self, entry: _Entry, fn: Handler) -> None:
         now = self._clock._time.boot()
         event = self._event(entry)
         entry.stage = _Stage.RUNNING
         entry.first_start = now if entry.first_start is None else entry.first_start
         late = self._clock._time.wall() - event.due
         self._late_ns = [self._late_ns[0] + late, max(self._late_ns[1], late)]
-        self._counts.started += 1
+        self._counts["started"] += 1
         self._inside += 1
         try:
-            self._context.copy().run(self._call, fn, event)
-        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its job's failure
+            self._context.copy().run(fn, event)
+        except BaseException as error:
             self._failed(entry, event, error)
         else:
-            self._counts.succeeded += 1
+            self._counts["succeeded"] += 1
             self._forget(entry)
         finally:
             self._inside -= 1
-
-    def _call(self, fn: Callable[[Event], object], event: Event) -> None:
-        with contextlib.ExitStack() as stack:
-            _make_current(self, stack)
-            fn(event)
 
     def _failed(self, entry: _Entry, event: Event, error: BaseException) -> None:
         """Decide what follows an attempt that did not succeed."""
@@ -539,14 +516,14 @@ class ReferenceScheduler:
         """Make a job due again on the boot clock, unless its scheduler was closed meanwhile."""
         entry.run += 1
         if self._closed:
-            self._counts.dropped += 1
+            self._counts["dropped"] += 1
             self._forget(entry)
             return
-        setattr(self._counts, count, getattr(self._counts, count) + 1)
+        self._counts[count] += 1
         self._again(entry, min(due, _LAST_NS), on_boot=True)
 
     def _bury(self, entry: _Entry, event: Event, reason: str, error: str) -> None:
-        self._counts.dead += 1
+        self._counts["dead"] += 1
         self._forget(entry)
         self._dead.append(DeadEvent(event, reason, error, self._clock._time.wall()))
 
@@ -563,3 +540,39 @@ class ReferenceScheduler:
     def _check_timeout(self, timeout: object) -> None:
         if timeout is not None:
             self._clock._delay_ns(timeout, "timeout")
+
+
+def _check_name(value: object, what: str) -> None:
+    """Refuse what is not 1 to 255 bytes of UTF-8."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {value!r}")
+    try:
+        length = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} must be valid Unicode, without lone surrogates: {value!r}") from None
+    if not 1 <= length <= 255:
+        raise ValueError(f"{what} must have 1 to 255 bytes of UTF-8, not {length}: {value!r}")
+
+
+def _bytes(data: Any) -> bytes:
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"data must be bytes-like, not {data!r}") from None
+
+
+def _items(values: Any, what: str) -> list[Any]:
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{what} must be a sequence of times, not {values!r}")
+    return list(values)
+
+
+def _datas(datas: Any, count: int) -> list[Any]:
+    if datas is None:
+        return [b""] * count
+    if isinstance(datas, str | bytes) or not hasattr(datas, "__iter__"):
+        raise TypeError(f"datas must be a sequence of bytes-like objects, one a job, not {datas!r}")
+    given = list(datas)
+    if len(given) != count:
+        raise ValueError(f"datas must be as many as the dues: {len(given)} for {count}")
+    return given

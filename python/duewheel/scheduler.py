@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from duewheel import _current
 from duewheel._core import DeadEvent, Event, Ids, SchedulerCore
@@ -144,12 +144,12 @@ class Scheduler(SchedulerCore):
             state = f"{'started' if self._started else 'stopped'}, {len(self)} pending"
         return f"<duewheel.Scheduler {state}>"
 
-    def __del__(self, warn: Any = warnings.warn) -> None:
+    def __del__(self) -> None:
         if self._forked or self._closed:
             return
         if self._started:
             message = f"unclosed {self!r}: nothing refers to it any more; close() it, or use with"
-            warn(message, ResourceWarning, source=self)
+            warnings.warn(message, ResourceWarning, source=self)
         self.close()
 
 

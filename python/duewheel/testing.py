@@ -232,6 +232,6 @@ def _numpy_ns(value: object, kind: str, what: str) -> int | None:
     """Convert one of NumPy's dates or spans; ``None``: it is none."""
     if type(value).__module__ != "numpy" or type(value).__name__ != kind:
         return None
-    from duewheel._numpy import scalar_ns  # noqa: PLC0415 - imports NumPy, which only its users have
+    from duewheel._numpy import scalar_ns
 
     return int(scalar_ns(value, what))

@@ -215,6 +215,12 @@ fn seed(value: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
     })
 }
 
+/// An argument that was given, `None` included, which is not the same as none.
+#[allow(clippy::unnecessary_wraps)] // the signature is PyO3's
+fn given<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(Some(value.clone()))
+}
+
 fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {
     let options = options.cast::<JobOptions>();
     options.map(|options| options.get().fields).map_err(|error| {
@@ -626,38 +632,44 @@ impl SchedulerCore {
         Ok(())
     }
 
-    #[pyo3(signature = (when, target, data=None, *, id=None, options=None, **job_options))]
+    #[pyo3(
+        signature = (when, target, data=None, *, id=None, options=None, **job_options),
+        text_signature = "($self, when, target, data=b'', *, id=None, options=None, **job_options)"
+    )]
     #[allow(clippy::too_many_arguments)] // they are the public call's
     fn at<'py>(
         &self,
         py: Python<'py>,
         when: &Bound<'py, PyAny>,
         target: &Bound<'py, PyAny>,
-        data: Option<&Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] data: Option<Bound<'py, PyAny>>,
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
         job_options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         let due = Due::At(convert::wall_time(when, "when")?);
-        let id = self.schedule(py, due, target, data, id, options, job_options)?;
+        let id = self.schedule(py, due, target, data.as_ref(), id, options, job_options)?;
         self.warn_if_ancient(py, due)?;
         Ok(id)
     }
 
-    #[pyo3(signature = (delay, target, data=None, *, id=None, options=None, **job_options))]
+    #[pyo3(
+        signature = (delay, target, data=None, *, id=None, options=None, **job_options),
+        text_signature = "($self, delay, target, data=b'', *, id=None, options=None, **job_options)"
+    )]
     #[allow(clippy::too_many_arguments)] // they are the public call's
     fn in_<'py>(
         &self,
         py: Python<'py>,
         delay: &Bound<'py, PyAny>,
         target: &Bound<'py, PyAny>,
-        data: Option<&Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] data: Option<Bound<'py, PyAny>>,
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
         job_options: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         let due = Due::In(convert::delay(delay, "delay")?);
-        self.schedule(py, due, target, data, id, options, job_options)
+        self.schedule(py, due, target, data.as_ref(), id, options, job_options)
     }
 
     #[pyo3(signature = (whens, target, datas=None, *, options=None, **job_options))]

@@ -431,7 +431,9 @@ impl<T> DueQueue<T> {
                 on[index as usize] += 1;
                 items += 1;
             };
-            wheel.check(&living!(self, kind), found).map_err(|broken| format!("{kind:?}: {broken}"))?;
+            wheel
+                .check(&living!(self, kind), found)
+                .map_err(|broken| format!("{kind:?}: {broken}"))?;
         }
         for (key, entry) in self.iter() {
             if on[key.index as usize] != u8::from(entry.queued) {

@@ -514,7 +514,9 @@ impl Wheel {
                 for item in self.pool.items(chain) {
                     count += 1;
                     let past = item.order > self.cursor;
-                    if !past || (level_of(item.order, self.cursor), digit(item.order, n)) != (n, slot) {
+                    if !past
+                        || (level_of(item.order, self.cursor), digit(item.order, n)) != (n, slot)
+                    {
                         return Err(format!("{item:?} lies in slot {slot} of level {n}"));
                     }
                     if item.order < chain.lowest {

@@ -204,9 +204,7 @@ impl Due {
                 let edge = edge + i128::from(delta);
                 edge.clamp(i64::MIN.into(), i64::MAX.into()) as i64
             }
-            Self::Again(which) => {
-                pair.pick(which).map_or(now, |key| pair.rows[&key.index].due)
-            }
+            Self::Again(which) => pair.pick(which).map_or(now, |key| pair.rows[&key.index].due),
             Self::Exact(due) => due,
         }
     }
@@ -319,7 +317,9 @@ fn run(first: u64, ops: &[Op]) {
     let mut values = Vec::new();
     pair.queue.clear(|value| values.push(value));
     assert!(values.into_iter().eq(pair.rows.values().map(|row| row.value)));
-    assert!(pair.queue.is_empty() && pair.rows.values().all(|row| pair.queue.get(row.key).is_none()));
+    assert!(
+        pair.queue.is_empty() && pair.rows.values().all(|row| pair.queue.get(row.key).is_none())
+    );
     pair.queue.check().unwrap();
 }
 
@@ -342,8 +342,7 @@ proptest! {
 fn burst(first: u64, kind: ClockKind, spread: i64, ahead: i64) {
     let mut pair = Pair::new(first);
     let base = if kind == ClockKind::Wall { START.wall } else { START.boot } + ahead;
-    let keys: Vec<Key> =
-        (0..5000).map(|n| pair.insert(kind, base + scatter(n, spread))).collect();
+    let keys: Vec<Key> = (0..5000).map(|n| pair.insert(kind, base + scatter(n, spread))).collect();
     pair.check();
     assert_eq!(pair.queue.first(pair.now), pair.first());
     for key in keys.iter().step_by(3).chain(keys.iter().skip(1).step_by(3)) {

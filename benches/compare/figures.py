@@ -1,0 +1,75 @@
+"""From raw samples to figures: medians, spreads and paired ratios."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from rows import LIBRARIES, OURS, ROWS, Goal, Row
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The middle and the ends of the samples of all rounds."""
+
+    median: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: list[float], n: int) -> "Figure | None":
+        return cls(median(values), min(values), max(values), n) if values else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    row: Row
+    goal: Goal
+    found: Figure
+
+    @property
+    def met(self) -> bool:
+        return self.found.median <= self.goal.limit
+
+
+class Results:
+    def __init__(self, results: dict[str, Any]) -> None:
+        self.machine: dict[str, Any] = results["machine"]
+        self.rounds: int = results["rounds"]
+        self.quick: bool = results["quick"]
+        self.samples: list[dict[str, Any]] = results["samples"]
+
+    def by_round(self, row: str, library: str, metric: str) -> dict[int, float]:
+        return {
+            sample["round"]: sample["values"][metric]
+            for sample in self.samples
+            if sample["row"] == row and sample["library"] == library and metric in sample.get("values", {})
+        }
+
+    def figure(self, row: str, library: str, metric: str) -> Figure | None:
+        sizes = [s["n"] for s in self.samples if s["row"] == row and s["library"] == library]
+        return Figure.of(list(self.by_round(row, library, metric).values()), sizes[0] if sizes else 0)
+
+    def ratio(self, row: str, goal: Goal) -> Figure | None:
+        """Ours over the peer's, round by round, so that what slows the machine for a while slows both."""
+        ours = self.by_round(row, OURS, goal.metric)
+        if goal.peer is None:
+            return Figure.of(list(ours.values()), 0)
+        theirs = self.by_round(goal.row or row, goal.peer, goal.metric)
+        return Figure.of([ours[i] / theirs[i] for i in ours if theirs.get(i)], 0)
+
+    def verdicts(self) -> Iterator[Verdict]:
+        for row in ROWS:
+            for goal in row.goals:
+                if found := self.ratio(row.key, goal):
+                    yield Verdict(row, goal, found)
+
+    def libraries(self) -> list[str]:
+        measured = {sample["library"] for sample in self.samples}
+        return [library for library in LIBRARIES if library in measured]
+
+    def errors(self) -> list[str]:
+        return sorted(
+            {f"{LIBRARIES[s['library']]}, {s['row']}: {s['error']}" for s in self.samples if "error" in s}
+        )

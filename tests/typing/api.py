@@ -1,0 +1,175 @@
+"""Use the public API as a user's type checker sees it. Never run: mypy --strict and pyright read it.
+
+What must be refused stands with a `type: ignore`, and mypy says so if it is not needed.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import assert_type
+
+import numpy as np
+
+import duewheel
+from duewheel import (
+    DEFAULT_MAX_BACKOFF,
+    DEFAULT_RETRY_LIMIT,
+    UNSET,
+    Config,
+    Consistency,
+    DeadEvent,
+    Discard,
+    Event,
+    Job,
+    JobOptions,
+    NopScheduler,
+    Scheduler,
+    Snooze,
+    Stats,
+    Storage,
+    adapters,
+)
+from duewheel.testing import ManualClock
+
+NOW = datetime.now(UTC)
+
+
+def construction(clock: ManualClock) -> None:
+    Scheduler()
+    Scheduler("jobs.db", workers=1)
+    Scheduler(Path("jobs.db"))
+    Scheduler(None, workers=2, options=JobOptions(retry_limit=1), clock=clock, seed=7)
+    Scheduler(workers="4")  # type: ignore[arg-type]
+    Scheduler(threads=4)  # type: ignore[call-arg]
+
+
+def handlers(scheduler: Scheduler) -> None:
+    @scheduler.handler("a")
+    def by_decorator(event: Event) -> int:
+        return event.attempt
+
+    assert_type(by_decorator(Event(Job("a", "a", 0, b"", JobOptions()))), int)
+
+    def steers(event: Event) -> None:
+        if event.attempt > 3:
+            raise Discard("enough")
+        raise Snooze(timedelta(seconds=1))
+
+    deregister = scheduler.handle("b", steers)
+    assert_type(deregister, Callable[[], None])
+    deregister()
+    scheduler.handle("c", lambda event: print(event.data.decode()))
+    scheduler.handle("d", 4)  # type: ignore[arg-type]
+
+
+def scheduling(scheduler: Scheduler) -> None:
+    assert_type(scheduler.at(NOW, "a"), str)
+    scheduler.at(4_000_000_000, "a", b"data", id="mine")
+    scheduler.at(4e9, "a", bytearray(b"data"), options=JobOptions(age_limit=60))
+    assert_type(scheduler.in_(30, "a", memoryview(b"data"), retry_limit=3, age_limit=None), str)
+    scheduler.in_(timedelta(minutes=1), "a", min_backoff=timedelta(seconds=1), max_backoff=3.5)
+    scheduler.in_(0.5, "a", consistency=Consistency.AT_MOST_ONCE)
+    scheduler.in_(0.5, "a", retry_limit=UNSET)
+    scheduler.at("tomorrow", "a")  # type: ignore[arg-type]
+    scheduler.in_(1, "a", "text")  # type: ignore[arg-type]
+    scheduler.in_(1, "a", retries=3)  # type: ignore[call-arg]
+
+
+def scheduling_many(scheduler: Scheduler) -> None:
+    assert_type(scheduler.at_many([NOW, NOW], "a"), Sequence[str])
+    assert_type(scheduler.in_many([1, 2.5], "a", [b"one", b"two"], retry_limit=1), Sequence[str])
+    scheduler.in_many(array("d", [1.0, 2.0]), "a")
+    scheduler.in_many(np.array([1.0, 2.0]), "a")
+    scheduler.at_many(np.array(["2027-01-01"], dtype="datetime64[s]"), "a")
+
+
+def pending(scheduler: Scheduler) -> None:
+    assert_type(scheduler.cancel("a"), bool)
+    assert_type(scheduler.reschedule("a", NOW), bool)
+    assert_type(scheduler.get("a"), Event | None)
+    assert_type("a" in scheduler, bool)
+    assert_type(len(scheduler), int)
+    assert_type(scheduler.next(), Event | None)
+    assert_type(scheduler.next(NOW, 4e9), Event | None)
+    assert_type(scheduler.between(end=NOW), Iterator[Event])
+    assert_type(scheduler.storage, Storage)
+    assert_type(scheduler.storage.load("a"), Event | None)
+
+
+def events(event: Event, job: Job) -> None:
+    assert_type(event.id, str)
+    assert_type(event.run, int)
+    assert_type(event.due, int)
+    assert_type(event.due_at, datetime)
+    assert_type(event.lateness, float)
+    assert_type(event.job, Job)
+    assert_type(job.data, bytes)
+    assert_type(job.options, JobOptions)
+    event.run = 2  # type: ignore[misc]
+
+
+def dead(scheduler: Scheduler) -> None:
+    assert_type(scheduler.dead(), Iterator[DeadEvent])
+    for one in scheduler.dead():
+        assert_type(one.event, Event)
+        assert_type(one.reason, str)
+        assert_type(one.error, str)
+        assert_type(one.died, int)
+    assert_type(scheduler.revive("a"), bool)
+    assert_type(scheduler.purge(NOW), int)
+
+
+def life(scheduler: Scheduler) -> None:
+    with scheduler as same:
+        assert_type(same, Scheduler)
+        assert_type(scheduler.wait(), bool)
+        assert_type(scheduler.wait(timedelta(seconds=1)), bool)
+    assert_type(scheduler.drain(timeout=0.5), bool)
+    stats = scheduler.stats()
+    assert_type(stats, Stats)
+    assert_type(stats.pending, int)
+    assert_type(stats.lateness.p99, float)
+    scheduler.close()
+
+
+def options() -> None:
+    chosen = JobOptions(retry_limit=None, age_limit=timedelta(days=1))
+    assert_type(chosen.replace(retry_limit=DEFAULT_RETRY_LIMIT), JobOptions)
+    chosen.replace(max_backoff=DEFAULT_MAX_BACKOFF)
+    limit = chosen.retry_limit
+    if limit is not UNSET and limit is not None:
+        assert_type(limit, int)
+    JobOptions(3)  # type: ignore[call-arg]
+    JobOptions(retry_limit="3")  # type: ignore[arg-type]
+
+
+def context() -> None:
+    with duewheel.use(NopScheduler()) as nop:
+        assert_type(nop, NopScheduler)
+    assert_type(duewheel.current_scheduler(), Scheduler)
+    assert_type(duewheel.at(NOW, "a", b"", id="mine", retry_limit=3), str)
+    assert_type(duewheel.in_(timedelta(seconds=1), "a", options=JobOptions(), age_limit=None), str)
+    duewheel.in_(1, "a", retries=3)  # type: ignore[call-arg]
+    duewheel.use(None)  # type: ignore[type-var]
+
+
+def configuration(raw: Mapping[str, object]) -> None:
+    config = Config(on=True, adapter="mine", config={"url": "x", "size": 4, "rate": 0.5})
+    assert_type(Config.from_mapping(raw), Config)
+    assert_type(adapters.new(config), Scheduler)
+    assert_type(adapters.names(), list[str])
+
+    def factory(config: Mapping[str, str | int | float]) -> Scheduler:
+        return Scheduler(workers=int(config["workers"]))
+
+    adapters.register("mine", factory)
+    adapters.register("off", lambda config: NopScheduler())
+    adapters.register("wrong", lambda config: 4)  # type: ignore[arg-type, return-value]
+
+
+def errors() -> None:
+    for error in (duewheel.ConfigError, duewheel.DuplicateJobError, duewheel.PayloadTooLargeError):
+        as_value_error: type[ValueError] = error
+        as_ours: type[duewheel.DuewheelError] = error
+        print(as_value_error, as_ours)
