@@ -21,6 +21,8 @@ RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcar
 export VIRTUAL_ENV := $(VENV)
 export PYO3_PYTHON := $(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# maturin runs pip, too.
+export PIP_QUIET := 1
 unexport PYTHONHOME
 
 .PHONY: help
@@ -38,7 +40,7 @@ $(TOOLS_STAMP): pyproject.toml
 	@touch "$@"
 
 $(BUILT_STAMP): $(TOOLS_STAMP) $(RUST) $(if $(EXTENSION),,no-extension)
-	"$(BIN)/maturin" develop --release --quiet --skip-install
+	"$(BIN)/maturin" develop --release --quiet
 	@touch "$@"
 
 .PHONY: no-extension

@@ -1,6 +1,7 @@
 from importlib.metadata import EntryPoint, entry_points
 
 import pytest
+
 from duewheel import Config, NopScheduler, Scheduler, adapters
 from duewheel.errors import ConfigError
 

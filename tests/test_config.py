@@ -4,6 +4,7 @@ from collections import UserDict
 from dataclasses import FrozenInstanceError
 
 import pytest
+
 from duewheel import Config
 from duewheel.errors import ConfigError
 

@@ -6,8 +6,9 @@ import sys
 import textwrap
 import threading
 
-import duewheel
 import pytest
+
+import duewheel
 from duewheel import NopScheduler, Scheduler, context, current_scheduler, use
 
 

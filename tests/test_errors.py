@@ -5,10 +5,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from duewheel import errors
-from duewheel.errors import Discard, DuewheelError, Snooze
 from hypothesis import given
 from hypothesis import strategies as st
+
+from duewheel import errors
+from duewheel.errors import Discard, DuewheelError, Snooze
 
 TREE = {
     "DuewheelError": (Exception,),

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+
 from duewheel import Event, Job, JobOptions, NopScheduler, Scheduler, Stats, current_scheduler, use
 
 PLUMBING = {

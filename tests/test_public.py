@@ -9,8 +9,9 @@ import pkgutil
 import warnings
 from pathlib import Path
 
-import duewheel
 import pytest
+
+import duewheel
 
 PROMISED = [
     "Scheduler",

@@ -70,6 +70,4 @@ class Results:
         return [library for library in LIBRARIES if library in measured]
 
     def errors(self) -> list[str]:
-        return sorted(
-            {f"{LIBRARIES[s['library']]}, {s['row']}: {s['error']}" for s in self.samples if "error" in s}
-        )
+        return sorted({f"{LIBRARIES[s['library']]}, {s['row']}: {s['error']}" for s in self.samples if "error" in s})

@@ -113,7 +113,10 @@ def render(raw: dict[str, Any]) -> str:
         "",
         "Made by `make compare` (`benches/compare/run.py`); every raw sample is in `benches/compare/results.json`.",
         "",
-        *(["**A quick run with a twentieth of the jobs: it shows that the rows work, not how fast.**", ""] * results.quick),
+        *(
+            ["**A quick run with a twentieth of the jobs: it shows that the rows work, not how fast.**", ""]
+            * results.quick
+        ),
         "![Time of each operation, duewheel beside its peers, on a logarithmic scale](benchmarks.svg)",
         "",
         "## Machine",

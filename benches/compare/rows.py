@@ -95,7 +95,7 @@ ROWS = (
         peers={**RUNNING, "apscheduler3": 5_000},
         goals=(*against(asyncio=18, uvloop=18, rloop=5), Goal(1 / 300, "apscheduler3")),
     ),
-    Row("whole_started", "whole, started beforehand"),
+    Row("whole_started", "whole, started beforehand", pictured=False),
     Row("hold", "hold: run and reschedule", n=2 * MILLION, peers=RUNNING, goals=against(9, 8, 1.8)),
     Row("retry", "a failing attempt, retried", peers=RUNNING, goals=against(asyncio=3)),
     Row(

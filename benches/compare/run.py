@@ -80,22 +80,22 @@ def sample(library: str, row: Row, n: int) -> dict[str, float] | str:
     return values
 
 
-def measure(rounds: int, rows: list[Row], libraries: list[str], quick: bool) -> list[dict[str, Any]]:
+def measure(number: int, rounds: int, rows: list[Row], libraries: list[str], *, quick: bool) -> list[dict[str, Any]]:
+    """One round: every row with every library that has it."""
     samples: list[dict[str, Any]] = []
-    for number in range(1, rounds + 1):
-        for row in rows:
-            for library in [library for library in libraries if library == OURS or library in row.peers]:
-                n = size(row, library, quick=quick)
-                values = sample(library, row, n)
-                record = {"round": number, "row": row.key, "library": library, "n": n}
-                if isinstance(values, str):
-                    record["error"] = values
-                    shown = values
-                else:
-                    record["values"] = values
-                    shown = "  ".join(f"{name} {value:,.1f}" for name, value in values.items())
-                samples.append(record)
-                print(f"{number}/{rounds}  {row.key:15} {LIBRARIES[library]:18} {n:>10,}  {shown}", flush=True)
+    for row in rows:
+        for library in [library for library in libraries if library == OURS or library in row.peers]:
+            n = size(row, library, quick=quick)
+            load = round(os.getloadavg()[0], 2)  # of the whole machine: what else it was doing
+            record: dict[str, Any] = {"round": number, "row": row.key, "library": library, "n": n, "load": load}
+            values = sample(library, row, n)
+            if isinstance(values, str):
+                record["error"] = shown = values
+            else:
+                record["values"] = values
+                shown = "  ".join(f"{name} {value:,.1f}" for name, value in values.items())
+            samples.append(record)
+            print(f"{number}/{rounds}  {row.key:15} {LIBRARIES[library]:18} {n:>10,}  {shown}", flush=True)
     return samples
 
 
@@ -118,9 +118,11 @@ def main() -> None:
         about = machine()
         libraries = [library for library in given.libraries.split(",") if library in about["versions"]]
         rows = [row for row in ROWS if row.key in given.rows.split(",")]
-        samples = measure(given.rounds, rows, libraries, given.quick)
-        results = {"machine": about, "rounds": given.rounds, "quick": given.quick, "samples": samples}
-        given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        results = {"machine": about, "quick": given.quick, "samples": []}
+        for number in range(1, given.rounds + 1):  # written after each round: a run that is stopped leaves whole rounds
+            results["samples"] += measure(number, given.rounds, rows, libraries, quick=given.quick)
+            results["rounds"] = number
+            given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     results = json.loads(given.json.read_text(encoding="utf-8"))
     given.docs.mkdir(parents=True, exist_ok=True)
     (given.docs / "benchmarks.md").write_text(page.render(results), encoding="utf-8")

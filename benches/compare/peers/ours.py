@@ -7,7 +7,6 @@ import threading
 import time
 from array import array
 
-from duewheel import Event, Scheduler
 from workload import (
     CHAINS_PER_RUN,
     FAILING_ATTEMPTS,
@@ -24,6 +23,8 @@ from workload import (
     steady,
     within,
 )
+
+from duewheel import Event, Scheduler
 
 logging.disable(logging.CRITICAL)
 scheduler = Scheduler(workers=1)

@@ -113,44 +113,58 @@ fn retry_limit(value: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
 }
 
 impl Fields {
-    /// Read keyword arguments.
+    /// Read keyword arguments from a dictionary.
     pub(crate) fn read(keywords: &Bound<'_, PyDict>) -> PyResult<Self> {
-        let py = keywords.py();
-        let unset = unset(py)?;
         let mut fields = Fields::default();
         for (name, value) in keywords {
             let name = name.cast_into::<PyString>()?;
-            let name = name.to_str()?;
-            if value.is(&unset) && NAMES.contains(&name) {
-                continue;
-            }
-            match name {
-                "retry_limit" => fields.retry_limit = Some(retry_limit(&value)?),
-                "min_backoff" => fields.min_backoff = Some(span(&value, name)?),
-                "max_backoff" => fields.max_backoff = Some(span(&value, name)?),
-                "age_limit" if value.is_none() => fields.age_limit = Some(None),
-                "age_limit" => fields.age_limit = Some(Some(span(&value, name)?)),
-                "consistency" => {
-                    if value.is(consistency(py, true)?) {
-                        fields.at_most_once = Some(true);
-                    } else if value.is(consistency(py, false)?) {
-                        fields.at_most_once = Some(false);
-                    } else {
-                        return Err(PyTypeError::new_err(format!(
-                            "consistency must be Consistency.AT_MOST_ONCE or \
-                             Consistency.AT_LEAST_ONCE, not {value:?}"
-                        )));
-                    }
-                }
-                _ => {
-                    return Err(PyTypeError::new_err(format!(
-                        "unexpected keyword argument {name:?}; job options are {}",
-                        NAMES.join(", ")
-                    )));
-                }
+            fields.set(name.to_str()?, &value)?;
+        }
+        Ok(fields)
+    }
+
+    /// Read keyword arguments that were taken apart already, in the order of [`NAMES`].
+    pub(crate) fn given(values: &[Option<Bound<'_, PyAny>>; 5]) -> PyResult<Self> {
+        let mut fields = Fields::default();
+        for (name, value) in NAMES.iter().zip(values) {
+            if let Some(value) = value {
+                fields.set(name, value)?;
             }
         }
         Ok(fields)
+    }
+
+    fn set(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = value.py();
+        if NAMES.contains(&name) && value.is(unset(py)?) {
+            return Ok(());
+        }
+        match name {
+            "retry_limit" => self.retry_limit = Some(retry_limit(value)?),
+            "min_backoff" => self.min_backoff = Some(span(value, name)?),
+            "max_backoff" => self.max_backoff = Some(span(value, name)?),
+            "age_limit" if value.is_none() => self.age_limit = Some(None),
+            "age_limit" => self.age_limit = Some(Some(span(value, name)?)),
+            "consistency" => {
+                if value.is(consistency(py, true)?) {
+                    self.at_most_once = Some(true);
+                } else if value.is(consistency(py, false)?) {
+                    self.at_most_once = Some(false);
+                } else {
+                    return Err(PyTypeError::new_err(format!(
+                        "consistency must be Consistency.AT_MOST_ONCE or \
+                         Consistency.AT_LEAST_ONCE, not {value:?}"
+                    )));
+                }
+            }
+            _ => {
+                return Err(PyTypeError::new_err(format!(
+                    "unexpected keyword argument {name:?}; job options are {}",
+                    NAMES.join(", ")
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Refuse what contradicts itself within one call.

@@ -235,38 +235,30 @@ impl SchedulerCore {
         Ok(&self.shared.engine)
     }
 
-    /// The specification of a job for `target` with these options.
+    /// The specification of a job for `target` without options of its own.
     #[inline]
-    fn spec<'py>(
-        &self,
-        target: &Bound<'py, PyAny>,
-        options: Option<&Bound<'py, PyAny>>,
-        keywords: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Py<Spec>> {
+    fn plain_spec(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
         let py = target.py();
-        if options.is_none() && keywords.is_none() {
-            // Anything but an exact str may answer to the hash of one, and is no target.
-            if target.is_exact_instance_of::<PyString>()
-                && let Some(spec) = self.plain.bind(py).get_item(target)?
-            {
-                // SAFETY: only specifications are put into this dictionary, below.
-                return Ok(unsafe { spec.cast_into_unchecked::<Spec>() }.unbind());
-            }
-            let spec = self.make_spec(target, &self.base)?;
-            self.plain.bind(py).set_item(spec.get().name.clone_ref(py), &spec)?;
-            return Ok(spec);
+        // Anything but an exact str may answer to the hash of one, and is no target.
+        if target.is_exact_instance_of::<PyString>()
+            && let Some(spec) = self.plain.bind(py).get_item(target)?
+        {
+            // SAFETY: only specifications are put into this dictionary, below.
+            return Ok(unsafe { spec.cast_into_unchecked::<Spec>() }.unbind());
         }
-        self.special_spec(target, options, keywords)
+        let spec = self.make_spec(target, &self.base)?;
+        self.plain.bind(py).set_item(spec.get().name.clone_ref(py), &spec)?;
+        Ok(spec)
     }
 
-    fn special_spec<'py>(
+    /// The specification of a job for `target` with `given` laid over `options`.
+    fn special_spec(
         &self,
-        target: &Bound<'py, PyAny>,
-        options: Option<&Bound<'py, PyAny>>,
-        keywords: Option<&Bound<'py, PyDict>>,
+        target: &Bound<'_, PyAny>,
+        options: Option<&Bound<'_, PyAny>>,
+        given: &Fields,
     ) -> PyResult<Py<Spec>> {
         let below = options.map(fields_of).transpose()?.unwrap_or_default();
-        let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
         let call = given.over(&below);
         call.check()?;
         let fields = call.over(&self.base);
@@ -305,10 +297,14 @@ impl SchedulerCore {
         data: Option<&Bound<'py, PyAny>>,
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
-        keywords: Option<&Bound<'py, PyDict>>,
+        fields: &[Option<Bound<'py, PyAny>>; 5],
     ) -> PyResult<Bound<'py, PyString>> {
         let engine = self.open(py)?;
-        let spec = self.spec(target, options, keywords)?;
+        let spec = if options.is_none() && fields.iter().all(Option::is_none) {
+            self.plain_spec(target)?
+        } else {
+            self.special_spec(target, options, &Fields::given(fields)?)?
+        };
         let data = data.map_or(Ok(None), convert::data)?;
         let Some(id) = id else {
             let handle = Handle::new(data, spec);
@@ -344,7 +340,12 @@ impl SchedulerCore {
     ) -> PyResult<Ids> {
         let py = target.py();
         let engine = self.open(py)?;
-        let spec = self.spec(target, options, keywords)?;
+        let spec = if options.is_none() && keywords.is_none() {
+            self.plain_spec(target)?
+        } else {
+            let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
+            self.special_spec(target, options, &given)?
+        };
         let datas = match datas {
             None => None,
             Some(datas) => Some(self.datas(datas, dues.len())?),
@@ -633,7 +634,9 @@ impl SchedulerCore {
     }
 
     #[pyo3(
-        signature = (when, target, data=None, *, id=None, options=None, **job_options),
+        signature = (
+            when, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
+        ),
         text_signature = "($self, when, target, data=b'', *, id=None, options=None, **job_options)"
     )]
     #[allow(clippy::too_many_arguments)] // they are the public call's
@@ -645,16 +648,23 @@ impl SchedulerCore {
         #[pyo3(from_py_with = given)] data: Option<Bound<'py, PyAny>>,
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
-        job_options: Option<&Bound<'py, PyDict>>,
+        #[pyo3(from_py_with = given)] retry_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] min_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] max_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] age_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] consistency: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyString>> {
+        let fields = [retry_limit, min_backoff, max_backoff, age_limit, consistency];
         let due = Due::At(convert::wall_time(when, "when")?);
-        let id = self.schedule(py, due, target, data.as_ref(), id, options, job_options)?;
+        let id = self.schedule(py, due, target, data.as_ref(), id, options, &fields)?;
         self.warn_if_ancient(py, due)?;
         Ok(id)
     }
 
     #[pyo3(
-        signature = (delay, target, data=None, *, id=None, options=None, **job_options),
+        signature = (
+            delay, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
+        ),
         text_signature = "($self, delay, target, data=b'', *, id=None, options=None, **job_options)"
     )]
     #[allow(clippy::too_many_arguments)] // they are the public call's
@@ -666,10 +676,15 @@ impl SchedulerCore {
         #[pyo3(from_py_with = given)] data: Option<Bound<'py, PyAny>>,
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
-        job_options: Option<&Bound<'py, PyDict>>,
+        #[pyo3(from_py_with = given)] retry_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] min_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] max_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] age_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = given)] consistency: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyString>> {
+        let fields = [retry_limit, min_backoff, max_backoff, age_limit, consistency];
         let due = Due::In(convert::delay(delay, "delay")?);
-        self.schedule(py, due, target, data.as_ref(), id, options, job_options)
+        self.schedule(py, due, target, data.as_ref(), id, options, &fields)
     }
 
     #[pyo3(signature = (whens, target, datas=None, *, options=None, **job_options))]
@@ -828,7 +843,7 @@ impl SchedulerCore {
         let engine = self.open(py)?;
         let job = event.job_ref();
         let options = job.spec.get().options.bind(py).clone().into_any();
-        let spec = self.special_spec(job.spec.get().name.bind(py), Some(&options), None)?;
+        let spec = self.special_spec(job.spec.get().name.bind(py), Some(&options), &Fields::default())?;
         let data = job.data.as_ref().map(|data| data.clone_ref(py));
         let handle = Handle::new(data, spec);
         let mut released = Released::default();

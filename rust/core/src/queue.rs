@@ -129,6 +129,14 @@ impl<T> Book for Living<'_, T> {
     fn exact(&self) -> bool {
         self.exact
     }
+
+    #[inline]
+    fn touch(&self, items: &[Item]) {
+        let sum = items.iter().fold(0_u64, |sum, item| {
+            sum.wrapping_add(self.slab.at(item.index).map_or(0, |entry| entry.sequence))
+        });
+        std::hint::black_box(sum);
+    }
 }
 
 /// Entries by (due, sequence); see the module.
@@ -282,6 +290,8 @@ impl<T> DueQueue<T> {
         let (mut expired, mut dropped) = (0, 0);
         let (mut wall_budget, mut boot_budget) = (BUDGET, BUDGET);
         let (wall_now, boot_now) = (now.order(ClockKind::Wall), now.order(ClockKind::Boot));
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut batch_kind = ClockKind::Wall;
         let more = loop {
             let wall = self.wall.head(wall_now, &mut wall_budget, &living!(self, ClockKind::Wall));
             let boot = self.boot.head(boot_now, &mut boot_budget, &living!(self, ClockKind::Boot));
@@ -299,10 +309,10 @@ impl<T> DueQueue<T> {
             // Up to where the one wheel goes before the other; a tie goes one by one.
             let (kind, limit, most) = match wall_at.cmp(&boot_at) {
                 Ordering::Less if matches!(wall, Head::Due(_)) => {
-                    (ClockKind::Wall, now.order_before(ClockKind::Wall, boot_at), max - expired)
+                    (ClockKind::Wall, now.order_before(ClockKind::Wall, boot_at), BATCH)
                 }
                 Ordering::Greater if matches!(boot, Head::Due(_)) => {
-                    (ClockKind::Boot, now.order_before(ClockKind::Boot, wall_at), max - expired)
+                    (ClockKind::Boot, now.order_before(ClockKind::Boot, wall_at), BATCH)
                 }
                 Ordering::Equal => {
                     let (Head::Due(wall), Head::Due(boot)) = (wall, boot) else { break true };
@@ -317,10 +327,23 @@ impl<T> DueQueue<T> {
                 }
                 _ => break true,
             };
-            let (taken, alive) = self.expire_batch(kind, limit, most, &mut out);
-            expired += alive;
-            dropped += taken - alive;
+            let mut room = BATCH.min(max - expired);
+            if !batch.is_empty() && (kind != batch_kind || batch.len() >= room) {
+                let (alive, dead) = self.expire_batch(batch_kind, &mut batch, &mut out);
+                expired += alive;
+                dropped += dead;
+                if expired == max {
+                    break true;
+                }
+                room = BATCH.min(max - expired);
+            }
+            batch_kind = kind;
+            let most = room.min(batch.len().saturating_add(most));
+            let book = living!(self, kind);
+            wheel!(self, kind).take_due(limit, most, &mut batch, &book);
         };
+        expired += self.expire_batch(batch_kind, &mut batch, &mut out).0;
+        self.batch = batch;
         Progress { expired, more }
     }
 
@@ -332,39 +355,31 @@ impl<T> DueQueue<T> {
         Some(if wall < boot { ClockKind::Wall } else { ClockKind::Boot })
     }
 
-    // Takes a batch off a wheel up to the limit, and expires those alive; how many were taken, and
-    // how many expired.
-    #[inline]
+    // Expires what was taken off a wheel and is alive; how many did, and how many were dead.
     fn expire_batch(
         &mut self,
         kind: ClockKind,
-        limit: u64,
-        max: usize,
+        batch: &mut Vec<Item>,
         out: &mut impl FnMut(Key, &mut T),
     ) -> (usize, usize) {
-        let mut batch = std::mem::take(&mut self.batch);
-        batch.clear();
-        let book = living!(self, kind);
-        let wheel = wheel!(self, kind);
-        wheel.take_due(limit, max.min(BATCH), &mut batch, &book);
         let taken = batch.len();
-        // Two passes: the first only asks, so that the misses of many entries overlap.
+        let book = living!(self, kind);
+        book.touch(batch);
         batch.retain(|item| book.sequence(item).is_some());
         let alive = batch.len();
-        wheel.took_dead(taken - alive);
+        wheel!(self, kind).took_dead(taken - alive);
         self.queued -= alive;
         let state = match kind {
             ClockKind::Wall => State::OutWall,
             ClockKind::Boot => State::OutBoot,
         };
-        for item in &batch {
+        for item in batch.drain(..) {
             if let Some((key, entry)) = self.slab.at_mut(item.index) {
                 entry.state = state;
                 out(key, &mut entry.value);
             }
         }
-        self.batch = batch;
-        (taken, alive)
+        (alive, taken - alive)
     }
 
     /// The earliest due on the wall clock and on the boot clock; early only where a removed entry
