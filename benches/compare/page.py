@@ -8,8 +8,9 @@ from rows import LIBRARIES, METRIC_TITLES, OURS, ROWS, Row
 METHOD = """\
 Every sample is a fresh process; within a round the libraries take turns, row by row, and the round is repeated
 {rounds} times. A figure is the median of the rounds, with the lowest and the highest in brackets. A ratio is taken round by
-round (ours over the peer's of the same round), so that what slows the machine for a while slows both. The garbage
-collector is on, as by default, for all. Delays are drawn before the clock starts, from the same seed for all.
+round (ours over the peer's of the same round), so that what slows the machine for a while slows both. Goals are judged by
+the wall's clock; the ratio in CPU time, of all threads together, shows what is left when other processes take their turns.
+The garbage collector is on, as by default, for all. Delays are drawn before the clock starts, from the same seed for all.
 
 duewheel is `Scheduler(workers=1)` with a handler that takes the event and does nothing; the event loops do
 `loop.call_later(delay, handler)`; `sched` does `enter(delay, 1, handler)`; APScheduler 3 adds `date` jobs to a background
@@ -91,7 +92,8 @@ def verdict_line(verdict: Verdict) -> str:
         limit, shown = f"≤ {part(goal.limit)}", part(found.median)
         spread = f"{part(found.low)} to {part(found.high)}"
         peer = "100k pending" if goal.peer == OURS else LIBRARIES[goal.peer]
-    return f"| {title} | {peer} | {limit} | {shown} | {spread} | {'met' if verdict.met else '**missed**'} |"
+    cpu = part(verdict.cpu.median) if verdict.cpu else ""
+    return f"| {title} | {peer} | {limit} | {shown} | {spread} | {cpu} | {'met' if verdict.met else '**missed**'} |"
 
 
 def render(raw: dict[str, Any]) -> str:
@@ -111,7 +113,7 @@ def render(raw: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Made by `make compare` (`benches/compare/run.py`); every raw sample is in `benches/compare/results.json`.",
+        "Made by `make compare` (`benches/compare/run.py`); every raw sample is in `benches/compare/results.json`, with its CPU time and the load of the machine.",
         "",
         *(
             ["**A quick run with a twentieth of the jobs: it shows that the rows work, not how fast.**", ""]
@@ -126,8 +128,8 @@ def render(raw: dict[str, Any]) -> str:
         "",
         "## Goals",
         "",
-        "| row | against | goal | reached | spread | |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| row | against | goal | reached | spread | in CPU time | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
         *map(verdict_line, verdicts),
         "",
         f"{sum(v.met for v in verdicts)} of {len(verdicts)} goals met.",

@@ -9,7 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 Sample = dict[str, float]
@@ -23,7 +23,16 @@ FAR_PENDING_PER_RUN = 2  # the hold row: runs = 2 per job that is pending far ou
 CHAINS_PER_RUN = 20  # and one chain per 20 runs
 JOBS_PER_SECOND = 1_000  # the lateness row
 
-clock = time.perf_counter
+
+class Moment(NamedTuple):
+    """A reading of the wall's clock and of this process's CPU clock, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+def clock() -> Moment:
+    return Moment(time.perf_counter(), time.process_time())
 
 
 def far(n: int) -> list[float]:
@@ -51,8 +60,10 @@ def shuffled(items: Sequence[T]) -> list[T]:
     return order
 
 
-def per_op(seconds: float, n: int) -> Sample:
-    return {"ns": seconds * 1e9 / n}
+def per_op(begin: Moment, n: int) -> Sample:
+    """What one of `n` operations took since `begin`, and how much CPU time all threads together gave it."""
+    end = clock()
+    return {"ns": (end.wall - begin.wall) * 1e9 / n, "cpu": (end.cpu - begin.cpu) * 1e9 / n}
 
 
 def resident_bytes() -> int:

@@ -9,7 +9,6 @@ engine against it in tests, not for speed.
 import contextvars
 import heapq
 import logging
-import math
 import secrets
 import traceback
 import uuid
@@ -17,23 +16,20 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
 from hashlib import blake2b
 from types import SimpleNamespace, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from duewheel import _current
 from duewheel._core import DeadEvent, Event, Job, JobOptions
 from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
 from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
-from duewheel.testing import ManualClock
+from duewheel.testing import _LAST_NS, _SECOND, ManualClock, _bytes, _check_name, _check_options, _datas, _exact, _items
 
 __all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resolve"]
 
 _log = logging.getLogger("duewheel")
 
-_SECOND = 1_000_000_000
-_LAST_NS = 2**63 - 1
 _DEAD_KEPT = 1_000
 _COUNTS = ["scheduled", "started", "succeeded", "retried", "snoozed", "dead", "cancelled", "revived", "dropped"]
 
@@ -66,25 +62,10 @@ def resolve(above: JobOptions, below: JobOptions) -> JobOptions:
     )
 
 
-def _exact(ns: int) -> float | timedelta:
-    """Say nanoseconds so that ``JobOptions`` reads the same number back.
-
-    It takes the ceiling of a float: the largest float that is not above ``ns`` has it for its ceiling.
-    """
-    if ns % 1_000 == 0:
-        return timedelta(microseconds=ns // 1_000)
-    seconds = ns / _SECOND
-    numerator, denominator = seconds.as_integer_ratio()
-    return seconds if numerator * _SECOND <= ns * denominator else math.nextafter(seconds, 0.0)
-
-
 def exhausted(options: JobOptions, attempt: int, age_ns: int) -> bool:
     """Tell whether a job is dead whose attempt (from 1) failed at this age: when every limit it has is reached."""
-    reached = []
-    if options.retry_limit is not None:
-        reached.append(attempt - 1 >= options.retry_limit)
-    if options._age_limit_ns is not None:
-        reached.append(age_ns >= options._age_limit_ns)
+    limits = (attempt - 1, options.retry_limit), (age_ns, options._age_limit_ns)
+    reached = [value >= limit for value, limit in limits if isinstance(limit, int)]
     return bool(reached) and all(reached)
 
 
@@ -103,32 +84,22 @@ def backoff_ns(options: JobOptions, seed: int, id: str, attempt: int) -> int:
     return low + (int.from_bytes(digest, "little") * (ceiling_ns(options, attempt) - low + 1) >> 64)
 
 
-class _Stage(Enum):
-    WAITING = auto()
-    PARKED = auto()
-    RUNNING = auto()
-    OVER = auto()
-
-
 @dataclass(slots=True)
 class _Entry:
     """A job that is pending or running."""
 
     id: str
     target: str
-    job_due: int
-    """Unix ns as first scheduled; never changes."""
+    job_due: int  # unix ns as first scheduled; never changes
     data: bytes
     options: JobOptions
-    due: int
-    """The due of the coming execution, on the clock of ``on_boot``."""
+    due: int  # of the coming execution, on the boot clock or the wall's
     on_boot: bool
     sequence: int
     run: int = 1
     attempt: int = 1
-    first_start: int | None = None
-    """Boot ns of the first start: the job's age counts from it."""
-    stage: _Stage = _Stage.WAITING
+    first_start: int | None = None  # boot ns: the job's age counts from it
+    stage: Literal["waiting", "parked", "running", "over"] = "waiting"
 
 
 class ReferenceScheduler:
@@ -140,8 +111,7 @@ class ReferenceScheduler:
     """
 
     def __init__(self, *, clock: ManualClock, options: JobOptions | None = None, seed: int | None = None) -> None:
-        if options is not None and not isinstance(options, JobOptions):
-            raise TypeError(f"options must be JobOptions or None, not {options!r}")
+        _check_options(options)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise TypeError(f"seed must be an int or None, not {seed!r}")
         if seed is not None and not 0 <= seed < 2**64:
@@ -172,12 +142,11 @@ class ReferenceScheduler:
         if not self._started:
             self._context = contextvars.copy_context()
             self._context.run(_current.current.set, self)  # type: ignore[arg-type]
-        self._started = True
+            self._started = True
 
     def drain(self, timeout: Delay | None = None) -> bool:
         """Start nothing more until ``start``; nothing can be running, so that it is done at once."""
-        self._check_timeout(timeout)
-        self._refuse_inside("drain")
+        self._refuse_wait("drain", timeout)
         self._started = False
         return True
 
@@ -186,7 +155,7 @@ class ReferenceScheduler:
         if self._closed:
             return
         self._closed, self._started = True, False
-        pending = [entry for entry in self._jobs.values() if entry.stage is not _Stage.RUNNING]
+        pending = [entry for entry in self._jobs.values() if entry.stage != "running"]
         for entry in pending:
             self._forget(entry)
         self._counts["dropped"] += len(pending)
@@ -196,9 +165,8 @@ class ReferenceScheduler:
     def wait(self, timeout: Delay | None = None) -> bool:
         """Tell whether nothing is pending but parked jobs; does not block, for nobody else runs them."""
         self._open()
-        self._check_timeout(timeout)
-        self._refuse_inside("wait")
-        return all(entry.stage is _Stage.PARKED for entry in self._jobs.values())
+        self._refuse_wait("wait", timeout)
+        return all(entry.stage == "parked" for entry in self._jobs.values())
 
     def __enter__(self) -> Self:
         self.start()
@@ -226,7 +194,7 @@ class ReferenceScheduler:
         self._handlers[target] = token, fn
         self._noticed.discard(target)
         for entry in self._jobs.values():
-            if entry.target == target and entry.stage is _Stage.PARKED:
+            if entry.target == target and entry.stage == "parked":
                 self._push(entry)
 
         def deregister() -> None:
@@ -249,8 +217,7 @@ class ReferenceScheduler:
 
     def at(self, when: When, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due at ``when`` on the wall clock; returns its id."""
-        due = self._clock._instant_ns(when)
-        return self._schedule([(due, False)], target, [data], id, **options)[0]
+        return self._schedule([(self._clock._instant_ns(when), False)], target, [data], id, **options)[0]
 
     def in_(self, delay: Delay, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due ``delay`` from now on the boot clock; returns its id."""
@@ -276,7 +243,7 @@ class ReferenceScheduler:
         self,
         dues: list[tuple[int, bool]],
         target: str,
-        datas: Sequence[Any],
+        datas: list[Any],
         id: str | None,
         options: JobOptions | None = None,
         **keywords: Any,
@@ -285,12 +252,10 @@ class ReferenceScheduler:
         self._open()
         _check_name(target, "target")
         payloads = [_bytes(data) for data in datas]
-        if options is not None and not isinstance(options, JobOptions):
-            raise TypeError(f"options must be JobOptions or None, not {options!r}")
+        _check_options(options)
         given = {name: value for name, value in keywords.items() if value is not UNSET}
         resolved = resolve((options or JobOptions()).replace(**given), self._base)
         if id is not None:
-            _check_name(id, "id")
             self._check_free(id)
         ids = []
         for (due, on_boot), data in zip(dues, payloads, strict=True):
@@ -302,13 +267,13 @@ class ReferenceScheduler:
         return tuple(ids)
 
     def _check_free(self, id: str) -> None:
+        _check_name(id, "id")
         if id in self._jobs:
             raise DuplicateJobError(f"a job with the id {id!r} is pending or running: cancel it, or choose another")
 
     def cancel(self, id: str) -> bool:
         """Withdraw a pending job; ``False`` when it is unknown, running or over."""
-        entry = self._pending(id)
-        if entry is None:
+        if (entry := self._pending(id)) is None:
             return False
         self._forget(entry)
         self._counts["cancelled"] += 1
@@ -318,8 +283,7 @@ class ReferenceScheduler:
         """Move a pending job to ``when`` on the wall clock, at a new place in the order."""
         self._open()
         due = self._clock._instant_ns(when)
-        entry = self._pending(id)
-        if entry is None:
+        if (entry := self._pending(id)) is None:
             return False
         self._again(entry, due, on_boot=False)
         return True
@@ -336,7 +300,7 @@ class ReferenceScheduler:
 
     def __len__(self) -> int:
         self._open()
-        return sum(entry.stage is not _Stage.RUNNING for entry in self._jobs.values())
+        return sum(entry.stage != "running" for entry in self._jobs.values())
 
     def __bool__(self) -> bool:
         return True
@@ -350,7 +314,7 @@ class ReferenceScheduler:
         self._open()
         first = None if start is None else self._clock._instant_ns(start, "start")
         last = None if end is None else self._clock._instant_ns(end, "end")
-        waiting = [entry for entry in self._jobs.values() if entry.stage is not _Stage.RUNNING]
+        waiting = [entry for entry in self._jobs.values() if entry.stage != "running"]
         places = sorted((self._wall_due(entry), entry.sequence, entry) for entry in waiting)
         chosen = [entry for due, _, entry in places if (first is None or first <= due) and (last is None or due < last)]
         return iter([self._event(entry) for entry in chosen])
@@ -358,7 +322,7 @@ class ReferenceScheduler:
     def stats(self) -> SimpleNamespace:
         """Count; ``scheduled + revived = pending + running + succeeded + dead + cancelled + dropped``."""
         stages = [entry.stage for entry in self._jobs.values()]
-        running, parked = stages.count(_Stage.RUNNING), stages.count(_Stage.PARKED)
+        running, parked = stages.count("running"), stages.count("parked")
         (total, most), count = self._late_ns, self._counts["started"]
         late = SimpleNamespace(count=count, mean=total / max(count, 1) / _SECOND, max=most / _SECOND)
         pending = len(stages) - running
@@ -406,7 +370,7 @@ class ReferenceScheduler:
         return self._clock._time.wall() - self._clock._time.boot()
 
     def _wall_due(self, entry: _Entry) -> int:
-        return entry.due + self._offset() if entry.on_boot else entry.due
+        return min(entry.due + self._offset(), _LAST_NS) if entry.on_boot else entry.due
 
     def _insert(self, entry: _Entry) -> None:
         self._jobs[entry.id] = entry
@@ -419,31 +383,29 @@ class ReferenceScheduler:
         self._push(entry)
 
     def _push(self, entry: _Entry) -> None:
-        entry.stage = _Stage.WAITING
+        entry.stage = "waiting"
         heap = self._boot_heap if entry.on_boot else self._wall_heap
         heapq.heappush(heap, (entry.due, entry.sequence, entry))
 
     def _forget(self, entry: _Entry) -> None:
-        entry.stage = _Stage.OVER
+        entry.stage = "over"
         del self._jobs[entry.id]
 
-    def _first(self) -> tuple[list[tuple[int, int, _Entry]], _Entry] | None:
-        """Find the first entry of both heaps, and the heap that it tops."""
-        best = None
+    def _first(self) -> list[tuple[int, int, _Entry]] | None:
+        """Find the heap that the first entry of both tops."""
+        heads = []
         for heap, offset in ((self._wall_heap, 0), (self._boot_heap, self._offset())):
-            while heap and (heap[0][1] != heap[0][2].sequence or heap[0][2].stage is not _Stage.WAITING):
+            while heap and (heap[0][1] != heap[0][2].sequence or heap[0][2].stage != "waiting"):
                 heapq.heappop(heap)
             if heap:
-                place = (heap[0][0] + offset, heap[0][1])
-                if best is None or place < best[0]:
-                    best = place, heap, heap[0][2]
-        return None if best is None else best[1:]
+                heads.append((heap[0][0] + offset, heap[0][1], heap))
+        return min(heads)[2] if heads else None
 
     def _pending(self, id: str) -> _Entry | None:
         self._open()
         _check_name(id, "id")
         entry = self._jobs.get(id)
-        return None if entry is None or entry.stage is _Stage.RUNNING else entry
+        return None if entry is None or entry.stage == "running" else entry
 
     def _event(self, entry: _Entry) -> Event:
         job = Job(entry.id, entry.target, entry.job_due, entry.data, entry.options)
@@ -452,32 +414,31 @@ class ReferenceScheduler:
     # Running
 
     def _manual_next(self) -> tuple[int, int] | None:
-        first = self._first() if self._started else None
-        if first is None:
+        heap = self._first() if self._started else None
+        if heap is None:
             return None
-        due = self._wall_due(first[1])
+        due = self._wall_due(heap[0][2])
         return max(due - self._offset(), self._clock._time.boot()), due
 
     def _manual_run(self) -> bool:
-        first = self._first() if self._started else None
-        if first is None or self._wall_due(first[1]) > self._clock._time.wall():
+        heap = self._first() if self._started else None
+        if heap is None or self._wall_due(heap[0][2]) > self._clock._time.wall():
             return False
-        heap, entry = first
-        heapq.heappop(heap)
+        entry = heapq.heappop(heap)[2]
         registered = self._handlers.get(entry.target)
-        if registered is None:
-            entry.stage = _Stage.PARKED
-            if entry.target not in self._noticed:
-                self._noticed.add(entry.target)
-                _log.warning("no handler for %r: its due jobs are parked until there is one", entry.target)
-        else:
+        if registered is not None:
             self._run(entry, registered[1])
+            return True
+        entry.stage = "parked"
+        if entry.target not in self._noticed:
+            self._noticed.add(entry.target)
+            _log.warning("no handler for %r: its due jobs are parked until there is one", entry.target)
         return True
 
     def _run(self, entry: _Entry, fn: Handler) -> None:
         now = self._clock._time.boot()
         event = self._event(entry)
-        entry.stage = _Stage.RUNNING
+        entry.stage = "running"
         entry.first_start = now if entry.first_start is None else entry.first_start
         late = self._clock._time.wall() - event.due
         self._late_ns = [self._late_ns[0] + late, max(self._late_ns[1], late)]
@@ -527,52 +488,12 @@ class ReferenceScheduler:
         self._forget(entry)
         self._dead.append(DeadEvent(event, reason, error, self._clock._time.wall()))
 
-    # Refusals
-
     def _open(self) -> None:
         if self._closed:
             raise ClosedError("the scheduler is closed")
 
-    def _refuse_inside(self, call: str) -> None:
-        if self._inside:
-            raise StateError(f"{call}() in a handler of the same scheduler would wait for itself")
-
-    def _check_timeout(self, timeout: object) -> None:
+    def _refuse_wait(self, call: str, timeout: object) -> None:
         if timeout is not None:
             self._clock._delay_ns(timeout, "timeout")
-
-
-def _check_name(value: object, what: str) -> None:
-    """Refuse what is not 1 to 255 bytes of UTF-8."""
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {value!r}")
-    try:
-        length = len(value.encode())
-    except UnicodeEncodeError:
-        raise ValueError(f"{what} must be valid Unicode, without lone surrogates: {value!r}") from None
-    if not 1 <= length <= 255:
-        raise ValueError(f"{what} must have 1 to 255 bytes of UTF-8, not {length}: {value!r}")
-
-
-def _bytes(data: Any) -> bytes:
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        raise TypeError(f"data must be bytes-like, not {data!r}") from None
-
-
-def _items(values: Any, what: str) -> list[Any]:
-    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{what} must be a sequence of times, not {values!r}")
-    return list(values)
-
-
-def _datas(datas: Any, count: int) -> list[Any]:
-    if datas is None:
-        return [b""] * count
-    if isinstance(datas, str | bytes) or not hasattr(datas, "__iter__"):
-        raise TypeError(f"datas must be a sequence of bytes-like objects, one a job, not {datas!r}")
-    given = list(datas)
-    if len(given) != count:
-        raise ValueError(f"datas must be as many as the dues: {len(given)} for {count}")
-    return given
+        if self._inside:
+            raise StateError(f"{call}() in a handler of the same scheduler would wait for itself")

@@ -13,8 +13,12 @@ from duewheel.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from os import PathLike
     from types import TracebackType
     from typing import Self
+
+    from duewheel._core import JobOptions
+    from duewheel.testing import ManualClock
 
 Handler = TypeVar("Handler", bound="Callable[[Event], object]")
 
@@ -42,6 +46,19 @@ class Scheduler(SchedulerCore):
     ...     finished = scheduler.wait()
     hello Ada
     """
+
+    def __init__(
+        self,
+        storage: str | PathLike[str] | None = None,
+        *,
+        workers: int = 4,
+        options: JobOptions | None = None,
+        clock: ManualClock | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Make a scheduler; `start` starts it."""
+        if clock is not None:
+            clock._attach(self)
 
     def start(self) -> None:
         """Begin to run what is due.

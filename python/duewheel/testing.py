@@ -14,9 +14,9 @@ import threading
 import weakref
 from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
-from typing import Protocol
+from typing import Any, Protocol
 
-from duewheel._core import ManualTime
+from duewheel._core import JobOptions, ManualTime
 from duewheel.errors import StateError
 
 __all__ = ["ManualClock"]
@@ -228,6 +228,18 @@ def _timedelta_ns(delta: timedelta) -> int:
     return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000
 
 
+def _exact(ns: int) -> float | timedelta:
+    """Say nanoseconds so that ``JobOptions`` reads the same number back.
+
+    It takes the ceiling of a float: the largest float that is not above ``ns`` has it for its ceiling.
+    """
+    if ns % 1_000 == 0:
+        return timedelta(microseconds=ns // 1_000)
+    seconds = ns / _SECOND
+    numerator, denominator = seconds.as_integer_ratio()
+    return seconds if numerator * _SECOND <= ns * denominator else math.nextafter(seconds, 0.0)
+
+
 def _numpy_ns(value: object, kind: str, what: str) -> int | None:
     """Convert one of NumPy's dates or spans; ``None``: it is none."""
     if type(value).__module__ != "numpy" or type(value).__name__ != kind:
@@ -235,3 +247,47 @@ def _numpy_ns(value: object, kind: str, what: str) -> int | None:
     from duewheel._numpy import scalar_ns
 
     return int(scalar_ns(value, what))
+
+
+# What else callers say, read for the reference as the engine reads it.
+
+
+def _check_name(value: object, what: str) -> None:
+    """Refuse what is not 1 to 255 bytes of UTF-8."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {value!r}")
+    try:
+        length = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} must be valid Unicode, without lone surrogates: {value!r}") from None
+    if not 1 <= length <= 255:
+        raise ValueError(f"{what} must have 1 to 255 bytes of UTF-8, not {length}: {value!r}")
+
+
+def _check_options(options: object) -> None:
+    if options is not None and not isinstance(options, JobOptions):
+        raise TypeError(f"options must be JobOptions or None, not {options!r}")
+
+
+def _bytes(data: Any) -> bytes:
+    try:
+        return b"" if data is None else bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"data must be bytes-like, not {data!r}") from None
+
+
+def _items(values: Any, what: str) -> list[Any]:
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{what} must be a sequence of times, not {values!r}")
+    return list(values)
+
+
+def _datas(datas: Any, count: int) -> list[Any]:
+    if datas is None:
+        return [b""] * count
+    if isinstance(datas, str | bytes) or not hasattr(datas, "__iter__"):
+        raise TypeError(f"datas must be a sequence of bytes-like objects, one a job, not {datas!r}")
+    given = list(datas)
+    if len(given) != count:
+        raise ValueError(f"datas must be as many as the dues: {len(given)} for {count}")
+    return given

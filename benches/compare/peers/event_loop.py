@@ -41,7 +41,7 @@ def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
         begin = clock()
         for delay in delays:
             call_later(delay, handler)
-        return per_op(clock() - begin, n)
+        return per_op(begin, n)
 
     def schedule_again(n: int) -> Sample:
         for delay in within(n, 0.05):
@@ -56,7 +56,7 @@ def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
         begin = clock()
         for handle in order:
             handle.cancel()
-        return per_op(clock() - begin, n)
+        return per_op(begin, n)
 
     def run_due(n: int) -> Sample:
         for delay in within(n, 0.001):
@@ -64,7 +64,7 @@ def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
         call_later(0.001, loop.stop)  # due after every other, so the last to run
         begin = clock()
         loop.run_forever()
-        return per_op(clock() - begin, n)
+        return per_op(begin, n)
 
     def whole(n: int) -> Sample:
         delays = within(n, 0.05)
@@ -73,7 +73,7 @@ def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
             call_later(delay, handler)
         call_later(0.05, loop.stop)
         loop.run_forever()
-        return per_op(clock() - begin, n)
+        return per_op(begin, n)
 
     def hold(n: int) -> Sample:
         chains = n // CHAINS_PER_RUN
@@ -96,7 +96,7 @@ def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
             call_later(next(delays), chain)
         begin = clock()
         loop.run_forever()
-        return per_op(clock() - begin, n)
+        return per_op(begin, n)
 
     def retry(n: int) -> Sample:
         jobs = n // FAILING_ATTEMPTS
@@ -123,7 +123,7 @@ def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
             call_later(delay, attempt, 1)
         begin = clock()
         loop.run_forever()
-        return per_op(clock() - begin, n)
+        return per_op(begin, n)
 
     def memory(n: int) -> Sample:
         delays = far(n)

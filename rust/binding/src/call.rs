@@ -16,6 +16,13 @@ mod raw {
             kwnames: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject;
     }
+
+    pub(super) type Vectorcall = unsafe extern "C-unwind" fn(
+        *mut ffi::PyObject,
+        *const *mut ffi::PyObject,
+        usize,
+        *mut ffi::PyObject,
+    ) -> *mut ffi::PyObject;
 }
 
 /// Stops the thread for good when it is dropped: the process is ending.
@@ -47,7 +54,10 @@ pub(crate) fn handler(
         let arguments = [std::ptr::null_mut(), event.as_ptr()];
         let count = 1 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
         let hang = Hang;
-        let result = raw::PyObject_Vectorcall(
+        // The same symbol is declared elsewhere as one that never unwinds, and the optimiser would
+        // believe that of both: it must not see which function this is.
+        let vectorcall: raw::Vectorcall = std::hint::black_box(raw::PyObject_Vectorcall);
+        let result = vectorcall(
             handler.as_ptr(),
             arguments.as_ptr().add(1),
             count,

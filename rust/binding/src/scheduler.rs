@@ -50,7 +50,7 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
         Refused::Closed => ("ClosedError", "the scheduler is closed".to_owned()),
         Refused::Duplicate => (
             "DuplicateJobError",
-            format!("a job with the id {id:?} is pending or running: cancel it, or choose another"),
+            format!("a job with the id {} is pending or running: cancel it, or choose another", quoted(py, id)),
         ),
         Refused::Overflow => {
             return PyOverflowError::new_err(
@@ -59,6 +59,11 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
         }
     };
     error(py, class, message)
+}
+
+/// A text as Python would show it.
+fn quoted(py: Python<'_>, text: &str) -> String {
+    PyString::new(py, text).repr().map_or_else(|_| text.to_owned(), |shown| shown.to_string())
 }
 
 fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
@@ -618,7 +623,10 @@ impl SchedulerCore {
             return Err(error(
                 py,
                 "DuplicateTargetError",
-                format!("the target {:?} has a handler: deregister it first", name.to_str(py)?),
+                format!(
+                    "the target {} has a handler: deregister it first",
+                    quoted(py, name.to_str(py)?)
+                ),
             ));
         };
         py.detach(|| engine.set_registered(number, true));

@@ -1,0 +1,37 @@
+"""The examples of README and of the docstrings, run as they stand."""
+
+import doctest
+import re
+from pathlib import Path
+
+import pytest
+
+import duewheel
+import duewheel.scheduler
+
+ROOT = Path(__file__).parent.parent
+
+
+def examples():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for page in pages:
+        for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL), 1):
+            yield pytest.param(code, id=f"{page.name}-{number}")
+
+
+@pytest.mark.parametrize("code", list(examples()))
+def test_example_runs(code):
+    exec(compile(code, "example", "exec"), {"__name__": "example"})
+
+
+def test_the_first_example_says_what_it_does(capsys):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    exec(compile(code[1], "example", "exec"), {"__name__": "example"})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["cancelled: True", "sent to ada@example.org at attempt 2", "succeeded: 1"]
+
+
+@pytest.mark.parametrize("module", [duewheel, duewheel.scheduler], ids=lambda module: module.__name__)
+def test_docstrings_run(module):
+    failed, tried = doctest.testmod(module)
+    assert tried and not failed

@@ -1,0 +1,136 @@
+"""Life in a process: exits, forks, Ctrl-C, handlers that hang."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+HEAD = """
+import os, sys, time, threading, signal
+import duewheel
+scheduler = duewheel.Scheduler(workers=2)
+inside = threading.Event()
+def spin(event):
+    inside.set()
+    while True: pass
+def sleep(event):
+    inside.set()
+    time.sleep(60)
+"""
+
+
+def run(code, timeout=30, **more):
+    program = HEAD + textwrap.dedent(code)
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True, text=True, timeout=timeout, **more,
+    )
+
+
+EXITS = {
+    "never started": "scheduler.in_(3600, 't')",
+    "started and idle": "scheduler.start(); scheduler.in_(3600, 't')",
+    "busy": "scheduler.handle('t', lambda e: scheduler.in_(0, 't')); scheduler.start(); scheduler.in_(0, 't')",
+    "a handler sleeps": "scheduler.handle('t', sleep); scheduler.start(); scheduler.in_(0, 't'); inside.wait()",
+    "a handler spins": "scheduler.handle('t', spin); scheduler.start(); scheduler.in_(0, 't'); inside.wait()",
+    "closed": "scheduler.start(); scheduler.close()",
+    "default": "duewheel.in_(3600, 't')",
+}
+
+
+@pytest.mark.parametrize("code", EXITS.values(), ids=EXITS.keys())
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_interpreter_ends(code, status):
+    ended = run(f"{code}\nsys.exit({status})")
+    assert ended.returncode == status, ended.stderr
+    assert "Traceback" not in ended.stderr and "panic" not in ended.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_is_told_and_the_parent_goes_on():
+    ended = run("""
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from 3.12
+        ran = []
+        scheduler.handle("t", lambda event: ran.append(1))
+        scheduler.start()
+        scheduler.in_(0.05, "t")
+        for call in range(20):
+            child = os.fork()
+            if child == 0:
+                codes = []
+                for call in (scheduler.stats, lambda: scheduler.in_(1, "t"), scheduler.close, scheduler.drain):
+                    try:
+                        call()
+                        os._exit(1)
+                    except duewheel.ForkedError:
+                        pass
+                with duewheel.Scheduler() as own:
+                    own.handle("t", lambda event: None)
+                    own.in_(0, "t")
+                    assert own.wait(10)
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert scheduler.wait(10) and ran == [1]
+        """)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("call", ["scheduler.wait()", "scheduler.drain()"])
+def test_ctrl_c_ends_a_wait(call):
+    ended = run(f"""
+        scheduler.handle("t", sleep)
+        scheduler.start()
+        scheduler.in_(0, "t")
+        inside.wait()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            {call}
+        except KeyboardInterrupt:
+            print("interrupted")
+        """)
+    assert (ended.returncode, ended.stdout) == (0, "interrupted\n"), ended.stderr
+
+
+def test_ctrl_c_ends_run_which_drains_and_closes():
+    ended = run("""
+        scheduler.handle("t", lambda event: None)
+        scheduler.in_(0, "t")
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        scheduler.run()
+        print(scheduler.stats().succeeded, scheduler)
+        """)
+    assert ended.stdout == "1 <duewheel.Scheduler closed>\n", ended.stderr
+
+
+def test_a_hanging_handler_leaves_the_other_workers():
+    ended = run("""
+        done = []
+        scheduler.handle("hang", sleep)
+        scheduler.handle("t", lambda event: done.append(1))
+        scheduler.start()
+        scheduler.in_(0, "hang")
+        inside.wait()
+        scheduler.in_many([0] * 100, "t")
+        while len(done) < 100: time.sleep(0.001)
+        assert not scheduler.drain(0.05)
+        """)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+def test_a_thousand_exits_and_two_hundred_forks():
+    codes = list(EXITS.values())
+    for number in range(1_000):
+        ended = run(f"{codes[number % len(codes)]}\nsys.exit(5)")
+        assert ended.returncode == 5, (codes[number % len(codes)], ended.stderr)
+    for _ in range(10):
+        test_a_forked_child_is_told_and_the_parent_goes_on()
+
+
+def test_sigterm_ends_it():
+    ended = run("scheduler.start(); scheduler.in_(3600, 't'); os.kill(os.getpid(), signal.SIGTERM)")
+    assert ended.returncode == -signal.SIGTERM
