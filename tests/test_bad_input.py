@@ -79,7 +79,7 @@ TARGETS = [row(None, TypeError, "None", "str"), *NAMES]
 DATA = [row(value, TypeError, repr(value), "bytes-like") for value in ["text", 5, 1.5, True, ["a"], object]]
 AT_MOST_ONCE = Consistency.AT_MOST_ONCE
 OPTIONS = [
-    row({"retries": 3}, TypeError, "retries", "retry_limit"),
+    row({"retries": 3}, TypeError, "unexpected keyword", "retries"),
     row({"retry_limit": "3"}, TypeError, "'3'", "int"),
     row({"retry_limit": 3.0}, TypeError, "3.0", "int"),
     row({"retry_limit": True}, TypeError, "True", "int"),

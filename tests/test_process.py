@@ -26,7 +26,10 @@ def run(code, timeout=30, **more):
     program = HEAD + textwrap.dedent(code)
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
-        capture_output=True, text=True, timeout=timeout, **more,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        **more,
     )
 
 

@@ -37,9 +37,7 @@ def scheduler():
 
 def balance(stats):
     taken_in = stats.scheduled + stats.revived
-    return taken_in - (
-        stats.pending + stats.running + stats.succeeded + stats.dead + stats.cancelled + stats.dropped
-    )
+    return taken_in - (stats.pending + stats.running + stats.succeeded + stats.dead + stats.cancelled + stats.dropped)
 
 
 def test_jobs_run_in_the_order_of_their_dues(scheduler):

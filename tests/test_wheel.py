@@ -60,9 +60,11 @@ def test_wheel(version, tmp_path):
     where = run(inside, "-c", "import duewheel; print(duewheel.__file__)", cwd=tmp_path)
     assert str(venv) in where
 
-    # Its tests, away from the sources.
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    # Its tests and what they read, away from the sources.
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("tests", "docs", "examples"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     run(inside, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1", cwd=tmp_path)
     run(inside, "-m", "pip", "install", "--quiet", "--group", "test", cwd=tmp_path)
     out = run(inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)

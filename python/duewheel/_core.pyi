@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from os import PathLike
 from typing import Final, SupportsIndex, TypeAlias, final, overload
 
-
 from typing_extensions import Buffer, disjoint_base
 
 from duewheel.options import Consistency, Unset

@@ -31,9 +31,7 @@ def failed(event: Event | None, error: BaseException, dead: bool) -> None:
 
 def parked(target: str) -> None:
     """Report, once a target, that its jobs wait for a handler."""
-    logger.warning(
-        "a job is due for %r, which has no handler: it is parked until one is registered", target
-    )
+    logger.warning("a job is due for %r, which has no handler: it is parked until one is registered", target)
 
 
 def dropped(count: int) -> None:

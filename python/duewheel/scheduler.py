@@ -87,9 +87,7 @@ class Scheduler(SchedulerCore):
             raise TypeError(f"a handler must be callable, not {fn!r}")
         call = getattr(fn, "__call__", None)  # noqa: B004 - an object may be callable by a coroutine
         if inspect.iscoroutinefunction(inspect.unwrap(fn)) or inspect.iscoroutinefunction(call):
-            raise TypeError(
-                f"async handlers are not in this version: {fn!r} must be an ordinary function"
-            )
+            raise TypeError(f"async handlers are not in this version: {fn!r} must be an ordinary function")
         number, registration = self._register(target, fn)
 
         def deregister() -> None:

@@ -36,14 +36,10 @@ class Storage:
         """Withdraw a pending job, as `Scheduler.cancel` does."""
         return self._core.cancel(id)
 
-    def next(
-        self, start: datetime | float | None = None, end: datetime | float | None = None
-    ) -> Event | None:
+    def next(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Event | None:
         """Return the first pending event with `start <= due < end`, or `None`."""
         return self._core.next(start, end)
 
-    def between(
-        self, start: datetime | float | None = None, end: datetime | float | None = None
-    ) -> Iterator[Event]:
+    def between(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Iterator[Event]:
         """Iterate over the pending events with `start <= due < end`, in order."""
         return self._core.between(start, end)

@@ -22,21 +22,27 @@ fn overflow(value: &Bound<'_, PyAny>, what: &str) -> PyErr {
 
 fn from_float(value: &Bound<'_, PyAny>, seconds: f64, what: &str) -> PyResult<i64> {
     ceil_ns(seconds).map_err(|error| match error {
-        TimeError::NotFinite => PyValueError::new_err(format!("{what} must be finite, not {value:?}")),
+        TimeError::NotFinite => {
+            PyValueError::new_err(format!("{what} must be finite, not {value:?}"))
+        }
         TimeError::Overflow => overflow(value, what),
     })
 }
 
 fn from_int(value: &Bound<'_, PyAny>, int: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
     let seconds: i64 = int.extract().map_err(|_| overflow(value, what))?;
-    seconds.checked_mul(SECOND).ok_or_else(|| overflow(value, what))
+    seconds
+        .checked_mul(SECOND)
+        .ok_or_else(|| overflow(value, what))
 }
 
 /// The exact nanoseconds of a `timedelta`.
 fn from_delta(delta: &Bound<'_, PyDelta>, what: &str) -> PyResult<i64> {
     let seconds = i64::from(delta.get_days()) * 86_400 + i64::from(delta.get_seconds());
     let rest = i64::from(delta.get_microseconds()) * 1_000;
-    let ns = seconds.checked_mul(SECOND).and_then(|ns| ns.checked_add(rest));
+    let ns = seconds
+        .checked_mul(SECOND)
+        .and_then(|ns| ns.checked_add(rest));
     ns.ok_or_else(|| overflow(delta.as_any(), what))
 }
 
@@ -72,17 +78,28 @@ fn from_number(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<i64>> {
 /// Whether a value is of NumPy's types, found without importing it.
 fn is_numpy(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let module = value.get_type().getattr("__module__")?;
-    Ok(module.cast::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(|n| n == "numpy"))
+    Ok(module
+        .cast::<PyString>()
+        .is_ok_and(|name| name.to_str().is_ok_and(|n| n == "numpy"))
         && value.hasattr("dtype")?)
 }
 
 /// NumPy's dates and spans, exactly: `kind` is `"M"` or `"m"`.
 fn from_numpy_date(value: &Bound<'_, PyAny>, kind: &str, what: &str) -> PyResult<Option<i64>> {
-    if !is_numpy(value)? || value.getattr("dtype")?.getattr("kind")?.extract::<String>()? != kind {
+    if !is_numpy(value)?
+        || value
+            .getattr("dtype")?
+            .getattr("kind")?
+            .extract::<String>()?
+            != kind
+    {
         return Ok(None);
     }
     let module = value.py().import("duewheel._numpy")?;
-    module.call_method1("scalar_ns", (value, what))?.extract().map(Some)
+    module
+        .call_method1("scalar_ns", (value, what))?
+        .extract()
+        .map(Some)
 }
 
 /// Unix nanoseconds of what `at` takes.
@@ -138,15 +155,23 @@ pub(crate) fn delay(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
         )));
     };
     // The ceiling of a tiny negative number is zero: ask the number itself.
-    if ns < 0 || value.cast::<PyFloat>().is_ok_and(|float| float.value() < 0.0) {
-        return Err(PyValueError::new_err(format!("{what} must not be negative: {value:?}")));
+    if ns < 0
+        || value
+            .cast::<PyFloat>()
+            .is_ok_and(|float| float.value() < 0.0)
+    {
+        return Err(PyValueError::new_err(format!(
+            "{what} must not be negative: {value:?}"
+        )));
     }
     Ok(ns)
 }
 
 /// A timeout: a delay, or `None` for no end.
 pub(crate) fn timeout(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
-    value.map(|value| Ok(Duration::from_nanos(delay(value, "timeout")? as u64))).transpose()
+    value
+        .map(|value| Ok(Duration::from_nanos(delay(value, "timeout")? as u64)))
+        .transpose()
 }
 
 /// A bound or another wall time that may be absent.
@@ -161,7 +186,9 @@ pub(crate) fn name<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a 
         .cast::<PyString>()
         .map_err(|_| PyTypeError::new_err(format!("{what} must be a str, not {value:?}")))?;
     let text = text.to_str().map_err(|_| {
-        PyValueError::new_err(format!("{what} must be valid Unicode, without lone surrogates: {value:?}"))
+        PyValueError::new_err(format!(
+            "{what} must be valid Unicode, without lone surrogates: {value:?}"
+        ))
     })?;
     if text.is_empty() || text.len() > LONGEST_NAME {
         return Err(PyValueError::new_err(format!(
@@ -183,9 +210,13 @@ pub(crate) fn data(value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
         // SAFETY: checked for the buffer protocol only.
         let buffer = unsafe { ffi::PyObject_CheckBuffer(value.as_ptr()) } != 0;
         if !buffer {
-            return Err(PyTypeError::new_err(format!("data must be bytes-like, not {value:?}")));
+            return Err(PyTypeError::new_err(format!(
+                "data must be bytes-like, not {value:?}"
+            )));
         }
-        PyMemoryView::from(value)?.call_method0("tobytes")?.cast_into::<PyBytes>()?
+        PyMemoryView::from(value)?
+            .call_method0("tobytes")?
+            .cast_into::<PyBytes>()?
     };
     Ok((!bytes.as_bytes().is_empty()).then(|| bytes.unbind()))
 }
@@ -196,10 +227,18 @@ pub(crate) fn numpy_dates(
     kind: &str,
     what: &str,
 ) -> PyResult<Option<Vec<i64>>> {
-    if !is_numpy(values)? || values.getattr("dtype")?.getattr("kind")?.extract::<String>()? != kind {
+    if !is_numpy(values)?
+        || values
+            .getattr("dtype")?
+            .getattr("kind")?
+            .extract::<String>()?
+            != kind
+    {
         return Ok(None);
     }
     let module = values.py().import("duewheel._numpy")?;
     let ns = module.call_method1("array_ns", (values, what))?;
-    pyo3::buffer::PyBuffer::<i64>::get(&ns)?.to_vec(values.py()).map(Some)
+    pyo3::buffer::PyBuffer::<i64>::get(&ns)?
+        .to_vec(values.py())
+        .map(Some)
 }

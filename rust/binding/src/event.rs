@@ -39,17 +39,23 @@ fn nanoseconds(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
         )));
     }
     value.extract().map_err(|_| {
-        PyOverflowError::new_err(format!("{what} must fit 64 bits of nanoseconds, not {value:?}"))
+        PyOverflowError::new_err(format!(
+            "{what} must fit 64 bits of nanoseconds, not {value:?}"
+        ))
     })
 }
 
 fn counter(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<pyo3::types::PyBool>() {
-        return Err(PyTypeError::new_err(format!("{what} must be an int, not {value:?}")));
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be an int, not {value:?}"
+        )));
     }
     match value.extract::<u32>() {
         Ok(count) if count > 0 => Ok(count),
-        _ => Err(PyValueError::new_err(format!("{what} must be 1 or more, not {value:?}"))),
+        _ => Err(PyValueError::new_err(format!(
+            "{what} must be 1 or more, not {value:?}"
+        ))),
     }
 }
 
@@ -71,13 +77,17 @@ impl Job {
     }
 
     fn bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        self.data.as_ref().map_or_else(|| PyBytes::new(py, b""), |data| data.bind(py).clone())
+        self.data
+            .as_ref()
+            .map_or_else(|| PyBytes::new(py, b""), |data| data.bind(py).clone())
     }
 
     fn same(&self, other: &Job, py: Python<'_>) -> PyResult<bool> {
         let (mine, others) = (self.spec.get(), other.spec.get());
         let same_id = self.id == other.id
-            || self.id.with_str(|mine| other.id.with_str(|others| mine == others));
+            || self
+                .id
+                .with_str(|mine| other.id.with_str(|others| mine == others));
         Ok(same_id
             && self.due == other.due
             && mine.name.to_str(py)? == others.name.to_str(py)?
@@ -109,7 +119,12 @@ impl Job {
         let name = PyString::new(py, convert::name(target, "target")?).unbind();
         let options = Py::new(py, JobOptions { fields })?;
         // A job that was made by hand belongs to no scheduler: its target has no number yet.
-        let spec = Spec { target: u32::MAX, name, options, limits };
+        let spec = Spec {
+            target: u32::MAX,
+            name,
+            options,
+            limits,
+        };
         Ok(Job {
             id: Id::Given(Arc::from(convert::name(id, "id")?)),
             due: nanoseconds(due, "due")?,
@@ -146,7 +161,12 @@ impl Job {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = other.py();
         match other.cast::<Job>() {
-            Ok(other) => Ok(self.same(other.get(), py)?.into_pyobject(py)?.to_owned().into_any().unbind()),
+            Ok(other) => Ok(self
+                .same(other.get(), py)?
+                .into_pyobject(py)?
+                .to_owned()
+                .into_any()
+                .unbind()),
             Err(_) => Ok(py.NotImplemented()),
         }
     }
@@ -200,7 +220,13 @@ impl Event {
             data: view.payload.data(py),
             spec: view.payload.spec(py),
         };
-        Event { job, due: view.due, lateness: 0, run: view.run, attempt: view.attempt }
+        Event {
+            job,
+            due: view.due,
+            lateness: 0,
+            run: view.run,
+            attempt: view.attempt,
+        }
     }
 
     pub(crate) fn job_ref(&self) -> &Job {
@@ -278,7 +304,9 @@ impl Event {
         let keywords = PyDict::new(py);
         keywords.set_item("microseconds", self.due.div_euclid(1_000))?;
         let since = datetime.getattr("timedelta")?.call((), Some(&keywords))?;
-        let epoch = datetime.getattr("datetime")?.call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
+        let epoch = datetime
+            .getattr("datetime")?
+            .call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
         epoch.add(since)
     }
 
@@ -289,7 +317,9 @@ impl Event {
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = other.py();
-        let Ok(other) = other.cast::<Event>() else { return Ok(py.NotImplemented()) };
+        let Ok(other) = other.cast::<Event>() else {
+            return Ok(py.NotImplemented());
+        };
         let other = other.get();
         let same = self.run == other.run
             && self.attempt == other.attempt
@@ -363,8 +393,13 @@ impl DeadParts {
     }
 
     pub(crate) fn build(self, py: Python<'_>) -> PyResult<DeadEvent> {
-        let event =
-            Event { job: self.job, due: self.due, lateness: 0, run: self.run, attempt: self.attempt };
+        let event = Event {
+            job: self.job,
+            due: self.due,
+            lateness: 0,
+            run: self.run,
+            attempt: self.attempt,
+        };
         Ok(DeadEvent {
             event: Py::new(py, event)?,
             reason: self.reason,
@@ -385,14 +420,28 @@ fn word(reason: Reason) -> &'static str {
 #[pymethods]
 impl DeadEvent {
     #[new]
-    fn new(event: Py<Event>, reason: &str, error: &str, died: i64, py: Python<'_>) -> PyResult<Self> {
+    fn new(
+        event: Py<Event>,
+        reason: &str,
+        error: &str,
+        died: i64,
+        py: Python<'_>,
+    ) -> PyResult<Self> {
         let reasons = [Reason::Failed, Reason::Discarded, Reason::Interrupted];
-        let reason = reasons.into_iter().find(|known| word(*known) == reason).ok_or_else(|| {
-            PyValueError::new_err(format!(
-                "reason must be 'failed', 'discarded' or 'interrupted', not {reason:?}"
-            ))
-        })?;
-        Ok(DeadEvent { event, reason, failure: Failure::text(py, error), died })
+        let reason = reasons
+            .into_iter()
+            .find(|known| word(*known) == reason)
+            .ok_or_else(|| {
+                PyValueError::new_err(format!(
+                    "reason must be 'failed', 'discarded' or 'interrupted', not {reason:?}"
+                ))
+            })?;
+        Ok(DeadEvent {
+            event,
+            reason,
+            failure: Failure::text(py, error),
+            died,
+        })
     }
 
     #[getter]
@@ -417,7 +466,9 @@ impl DeadEvent {
 
     fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = other.py();
-        let Ok(other) = other.cast::<DeadEvent>() else { return Ok(py.NotImplemented()) };
+        let Ok(other) = other.cast::<DeadEvent>() else {
+            return Ok(py.NotImplemented());
+        };
         let (mine, others) = (slf.get(), other.get());
         let same = mine.reason == others.reason
             && mine.died == others.died
@@ -436,8 +487,17 @@ impl DeadEvent {
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
         let dead = slf.get();
         let error: String = slf.getattr("error")?.extract()?;
-        let last = error.trim_end().lines().last().unwrap_or_default().to_owned();
+        let last = error
+            .trim_end()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .to_owned();
         let event = slf.getattr("event")?;
-        Ok(format!("DeadEvent({event:?}, reason={:?}, died={}, error={last:?})", word(dead.reason), dead.died))
+        Ok(format!(
+            "DeadEvent({event:?}, reason={:?}, died={}, error={last:?})",
+            word(dead.reason),
+            dead.died
+        ))
     }
 }

@@ -32,7 +32,9 @@ impl Ids {
     }
 
     fn find(&self, text: &Bound<'_, PyAny>) -> Option<Halves> {
-        text.cast::<PyString>().ok().and_then(|text| ids::parse(text.to_str().ok()?))
+        text.cast::<PyString>()
+            .ok()
+            .and_then(|text| ids::parse(text.to_str().ok()?))
     }
 }
 
@@ -51,8 +53,15 @@ impl Ids {
             return Ok(Bound::new(py, Ids::new(picked.collect()))?.into_any());
         }
         let index: isize = at.extract()?;
-        let index = if index < 0 { index + self.ids.len() as isize } else { index };
-        match usize::try_from(index).ok().and_then(|index| self.ids.get(index)) {
+        let index = if index < 0 {
+            index + self.ids.len() as isize
+        } else {
+            index
+        };
+        match usize::try_from(index)
+            .ok()
+            .and_then(|index| self.ids.get(index))
+        {
             Some(id) => Ok(text(py, *id).into_any()),
             None => Err(PyIndexError::new_err("index out of range")),
         }
@@ -63,7 +72,9 @@ impl Ids {
     }
 
     fn index(&self, id: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let found = self.find(id).and_then(|id| self.ids.iter().position(|other| *other == id));
+        let found = self
+            .find(id)
+            .and_then(|id| self.ids.iter().position(|other| *other == id));
         found.ok_or_else(|| PyValueError::new_err(format!("{id:?} is not one of these ids")))
     }
 
@@ -73,7 +84,9 @@ impl Ids {
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Ids>().is_ok_and(|other| other.get().ids == self.ids)
+        other
+            .cast::<Ids>()
+            .is_ok_and(|other| other.get().ids == self.ids)
     }
 
     fn __hash__(&self) -> u64 {
@@ -85,8 +98,14 @@ impl Ids {
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let shown = PyTuple::new(py, self.ids.iter().take(3).map(|id| text(py, *id)))?;
         let more = if self.ids.len() > 3 { ", …" } else { "" };
-        let shown: Vec<String> =
-            shown.iter().map(|id| id.repr().map(|id| id.to_string())).collect::<PyResult<_>>()?;
-        Ok(format!("<{} ids: {}{more}>", self.ids.len(), shown.join(", ")))
+        let shown: Vec<String> = shown
+            .iter()
+            .map(|id| id.repr().map(|id| id.to_string()))
+            .collect::<PyResult<_>>()?;
+        Ok(format!(
+            "<{} ids: {}{more}>",
+            self.ids.len(),
+            shown.join(", ")
+        ))
     }
 }

@@ -1,7 +1,7 @@
 //! Life in a process: forks, and the end of the interpreter.
 
 use crate::scheduler::Shared;
-use parking_lot::Mutex;
+use duewheel_core::sync::Mutex;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -32,7 +32,9 @@ pub(crate) fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     // Another thread may have held the lock when the process was copied: it never lets go.
     if let Some(mut alive) = ALIVE.try_lock() {
-        std::mem::take(&mut *alive).into_iter().for_each(std::mem::forget);
+        std::mem::take(&mut *alive)
+            .into_iter()
+            .for_each(std::mem::forget);
     }
 }
 
@@ -40,10 +42,17 @@ pub(crate) fn after_fork_in_child() {
 /// those aside that are inside a handler.
 #[pyfunction]
 pub(crate) fn at_exit(py: Python<'_>) {
-    let Some(mut alive) = ALIVE.try_lock() else { return };
-    let alive: Vec<Arc<Shared>> =
-        std::mem::take(&mut *alive).iter().filter_map(Weak::upgrade).collect();
-    let alive: Vec<Arc<Shared>> = alive.into_iter().filter(|shared| !shared.is_forked()).collect();
+    let Some(mut alive) = ALIVE.try_lock() else {
+        return;
+    };
+    let alive: Vec<Arc<Shared>> = std::mem::take(&mut *alive)
+        .iter()
+        .filter_map(Weak::upgrade)
+        .collect();
+    let alive: Vec<Arc<Shared>> = alive
+        .into_iter()
+        .filter(|shared| !shared.is_forked())
+        .collect();
     for shared in &alive {
         shared.close(py);
     }

@@ -10,8 +10,14 @@ use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 const RETRY_LIMIT: u32 = 5;
-const MIN_BACKOFF: Span = Span { ns: SECOND, seconds: 1.0 };
-const MAX_BACKOFF: Span = Span { ns: 3600 * SECOND, seconds: 3600.0 };
+const MIN_BACKOFF: Span = Span {
+    ns: SECOND,
+    seconds: 1.0,
+};
+const MAX_BACKOFF: Span = Span {
+    ns: 3600 * SECOND,
+    seconds: 3600.0,
+};
 
 /// A duration: exact, and as the float that was given.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +111,9 @@ fn retry_limit(value: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
         )));
     };
     if index.lt(0)? {
-        return Err(PyValueError::new_err(format!("retry_limit must not be negative: {value:?}")));
+        return Err(PyValueError::new_err(format!(
+            "retry_limit must not be negative: {value:?}"
+        )));
     }
     index.extract::<u32>().map(Some).map_err(|_| {
         PyOverflowError::new_err(format!("retry_limit must be below 2**32, not {value:?}"))
@@ -199,9 +207,16 @@ impl Fields {
     pub(crate) fn resolve(&self) -> PyResult<(Fields, Limits)> {
         let at_most_once = self.at_most_once.unwrap_or(false);
         let age_limit = self.age_limit.flatten();
-        let default = if age_limit.is_some() { None } else { Some(RETRY_LIMIT) };
-        let retry_limit =
-            if at_most_once { Some(0) } else { self.retry_limit.unwrap_or(default) };
+        let default = if age_limit.is_some() {
+            None
+        } else {
+            Some(RETRY_LIMIT)
+        };
+        let retry_limit = if at_most_once {
+            Some(0)
+        } else {
+            self.retry_limit.unwrap_or(default)
+        };
         let min = self.min_backoff.unwrap_or(MIN_BACKOFF);
         let max = self.max_backoff.unwrap_or(MAX_BACKOFF);
         check_backoffs(min, max)?;
@@ -247,7 +262,13 @@ fn check_age(age: Span, min: Span, retry_limit: Option<u32>) -> PyResult<()> {
     Ok(())
 }
 
-const NAMES: [&str; 5] = ["retry_limit", "min_backoff", "max_backoff", "age_limit", "consistency"];
+const NAMES: [&str; 5] = [
+    "retry_limit",
+    "min_backoff",
+    "max_backoff",
+    "age_limit",
+    "consistency",
+];
 
 #[pymethods]
 impl JobOptions {
@@ -347,7 +368,10 @@ impl JobOptions {
         fields.retry_limit.hash(&mut hasher);
         fields.min_backoff.map(|span| span.ns).hash(&mut hasher);
         fields.max_backoff.map(|span| span.ns).hash(&mut hasher);
-        fields.age_limit.map(|age| age.map(|span| span.ns)).hash(&mut hasher);
+        fields
+            .age_limit
+            .map(|age| age.map(|span| span.ns))
+            .hash(&mut hasher);
         fields.at_most_once.hash(&mut hasher);
         hasher.finish()
     }
@@ -358,7 +382,10 @@ impl JobOptions {
         for name in NAMES {
             let value = slf.getattr(name)?;
             if name == "consistency" && !value.is(&unset) {
-                shown.push(format!("consistency=Consistency.{}", value.getattr("name")?));
+                shown.push(format!(
+                    "consistency=Consistency.{}",
+                    value.getattr("name")?
+                ));
             } else if !value.is(&unset) {
                 shown.push(format!("{name}={value:?}"));
             }

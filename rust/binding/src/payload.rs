@@ -55,14 +55,20 @@ impl Handle {
     #[inline]
     pub(crate) fn spec(self, py: Python<'_>) -> Py<Spec> {
         // SAFETY: the handle holds a reference to a `Spec`, and the caller is attached.
-        unsafe { Bound::from_borrowed_ptr(py, self.spec.as_ptr()).cast_into_unchecked().unbind() }
+        unsafe {
+            Bound::from_borrowed_ptr(py, self.spec.as_ptr())
+                .cast_into_unchecked()
+                .unbind()
+        }
     }
 
     #[inline]
     pub(crate) fn data(self, py: Python<'_>) -> Option<Py<PyBytes>> {
         // SAFETY: the handle holds a reference to a `bytes`, and the caller is attached.
         self.data.map(|data| unsafe {
-            Bound::from_borrowed_ptr(py, data.as_ptr()).cast_into_unchecked().unbind()
+            Bound::from_borrowed_ptr(py, data.as_ptr())
+                .cast_into_unchecked()
+                .unbind()
         })
     }
 

@@ -16,7 +16,11 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn new(shared: Arc<Shared>, places: Vec<Place>) -> Self {
-        Events { shared, places, at: AtomicUsize::new(0) }
+        Events {
+            shared,
+            places,
+            at: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -29,7 +33,10 @@ impl Events {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Event>> {
         self.shared.check_fork(py)?;
         while let Some(&place) = self.places.get(self.at.fetch_add(1, Ordering::Relaxed)) {
-            let event = self.shared.engine.view_at(place, |view| Event::pending(py, &view));
+            let event = self
+                .shared
+                .engine
+                .view_at(place, |view| Event::pending(py, &view));
             if let Some(event) = event.map_err(|error| refused(py, error, ""))? {
                 return Ok(Some(event));
             }

@@ -1,7 +1,7 @@
 //! Targets and their handlers.
 
 use crate::convert;
-use parking_lot::Mutex;
+use duewheel_core::sync::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -60,7 +60,11 @@ impl Registry {
     }
 
     pub(crate) fn name(&self, py: Python<'_>, number: u32) -> Option<Py<PyString>> {
-        self.targets.lock().names.get(number as usize).map(|name| name.clone_ref(py))
+        self.targets
+            .lock()
+            .names
+            .get(number as usize)
+            .map(|name| name.clone_ref(py))
     }
 
     /// Register a handler; `None` when the target has one. Returns its registration.

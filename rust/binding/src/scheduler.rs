@@ -12,9 +12,9 @@ use crate::stats::Stats;
 use crate::worker;
 use duewheel_core::engine::{Due, Engine, Refused};
 use duewheel_core::record::Released;
+use duewheel_core::sync::Mutex;
 use duewheel_core::time::{Clock, ManualClock, SystemClock};
 use duewheel_core::timer;
-use parking_lot::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
@@ -50,7 +50,10 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
         Refused::Closed => ("ClosedError", "the scheduler is closed".to_owned()),
         Refused::Duplicate => (
             "DuplicateJobError",
-            format!("a job with the id {} is pending or running: cancel it, or choose another", quoted(py, id)),
+            format!(
+                "a job with the id {} is pending or running: cancel it, or choose another",
+                quoted(py, id)
+            ),
         ),
         Refused::Overflow => {
             return PyOverflowError::new_err(
@@ -63,11 +66,16 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
 
 /// A text as Python would show it.
 fn quoted(py: Python<'_>, text: &str) -> String {
-    PyString::new(py, text).repr().map_or_else(|_| text.to_owned(), |shown| shown.to_string())
+    PyString::new(py, text)
+        .repr()
+        .map_or_else(|_| text.to_owned(), |shown| shown.to_string())
 }
 
 fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
-    match py.import("duewheel.errors").and_then(|errors| errors.getattr(class)?.call1((message,))) {
+    match py
+        .import("duewheel.errors")
+        .and_then(|errors| errors.getattr(class)?.call1((message,)))
+    {
         Ok(value) => PyErr::from_value(value),
         Err(error) => error,
     }
@@ -103,7 +111,10 @@ impl Shared {
     }
 
     pub(crate) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.context.lock().as_ref().map(|context| context.clone_ref(py))
+        self.context
+            .lock()
+            .as_ref()
+            .map(|context| context.clone_ref(py))
     }
 
     /// Close the engine and free what it kept; returns how many pending jobs were dropped.
@@ -159,7 +170,9 @@ pub(crate) struct ManualTime {
 impl ManualTime {
     #[new]
     fn new(wall_ns: i64, boot_ns: i64) -> Self {
-        ManualTime { clock: Arc::new(ManualClock::new(wall_ns, boot_ns)) }
+        ManualTime {
+            clock: Arc::new(ManualClock::new(wall_ns, boot_ns)),
+        }
     }
 
     fn wall(&self) -> i64 {
@@ -202,18 +215,26 @@ pub(crate) struct SchedulerCore {
 
 fn workers(value: &Bound<'_, PyAny>) -> PyResult<usize> {
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err(format!("workers must be an int, not {value:?}")));
+        return Err(PyTypeError::new_err(format!(
+            "workers must be an int, not {value:?}"
+        )));
     }
     match value.extract::<u32>() {
         Ok(count) if count >= 1 => Ok(count as usize),
-        _ => Err(PyValueError::new_err(format!("workers must be 1 or more, not {value:?}"))),
+        _ => Err(PyValueError::new_err(format!(
+            "workers must be 1 or more, not {value:?}"
+        ))),
     }
 }
 
 fn seed(value: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
-    let Some(value) = value else { return Ok(RandomState::new().hash_one(0)) };
+    let Some(value) = value else {
+        return Ok(RandomState::new().hash_one(0));
+    };
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err(format!("seed must be an int or None, not {value:?}")));
+        return Err(PyTypeError::new_err(format!(
+            "seed must be an int or None, not {value:?}"
+        )));
     }
     value.extract().map_err(|_| {
         PyValueError::new_err(format!("seed must be from 0 to 2**64 - 1, not {value:?}"))
@@ -228,9 +249,11 @@ fn given<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> 
 
 fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {
     let options = options.cast::<JobOptions>();
-    options.map(|options| options.get().fields).map_err(|error| {
-        PyTypeError::new_err(format!("options must be JobOptions or None: {error}"))
-    })
+    options
+        .map(|options| options.get().fields)
+        .map_err(|error| {
+            PyTypeError::new_err(format!("options must be JobOptions or None: {error}"))
+        })
 }
 
 impl SchedulerCore {
@@ -252,7 +275,9 @@ impl SchedulerCore {
             return Ok(unsafe { spec.cast_into_unchecked::<Spec>() }.unbind());
         }
         let spec = self.make_spec(target, &self.base)?;
-        self.plain.bind(py).set_item(spec.get().name.clone_ref(py), &spec)?;
+        self.plain
+            .bind(py)
+            .set_item(spec.get().name.clone_ref(py), &spec)?;
         Ok(spec)
     }
 
@@ -269,15 +294,20 @@ impl SchedulerCore {
         let fields = call.over(&self.base);
         let (number, _) = self.shared.registry.number(target)?;
         let specs = self.specs.lock();
-        let known = specs.iter().find(|spec| spec.0 == number && spec.1 == fields);
+        let known = specs
+            .iter()
+            .find(|spec| spec.0 == number && spec.1 == fields);
         if let Some((_, _, spec)) = known {
             return Ok(spec.clone_ref(target.py()));
         }
         drop(specs);
         let spec = self.make_spec(target, &fields)?;
         let mut specs = self.specs.lock();
-        let forgotten =
-            if specs.len() >= SPECS_KEPT { std::mem::take(&mut *specs) } else { Vec::new() };
+        let forgotten = if specs.len() >= SPECS_KEPT {
+            std::mem::take(&mut *specs)
+        } else {
+            Vec::new()
+        };
         specs.push((number, fields, spec.clone_ref(target.py())));
         drop(specs);
         drop(forgotten);
@@ -289,7 +319,15 @@ impl SchedulerCore {
         let (number, name) = self.shared.registry.number(target)?;
         let (fields, limits) = fields.resolve()?;
         let options = Py::new(py, JobOptions { fields })?;
-        Py::new(py, Spec { target: number, name, options, limits })
+        Py::new(
+            py,
+            Spec {
+                target: number,
+                name,
+                options,
+                limits,
+            },
+        )
     }
 
     #[inline]
@@ -380,11 +418,7 @@ impl SchedulerCore {
         }
     }
 
-    fn datas(
-        &self,
-        datas: &Bound<'_, PyAny>,
-        length: usize,
-    ) -> PyResult<Vec<Option<Py<PyBytes>>>> {
+    fn datas(&self, datas: &Bound<'_, PyAny>, length: usize) -> PyResult<Vec<Option<Py<PyBytes>>>> {
         let bytes_like = datas.is_instance_of::<PyBytes>() || datas.is_instance_of::<PyString>();
         if bytes_like || datas.try_iter().is_err() {
             return Err(PyTypeError::new_err(format!(
@@ -424,16 +458,25 @@ impl SchedulerCore {
             return Ok(dues);
         }
         if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
-            return Err(PyTypeError::new_err(format!("{what} must be a sequence of times, not {values:?}")));
+            return Err(PyTypeError::new_err(format!(
+                "{what} must be a sequence of times, not {values:?}"
+            )));
         }
         let kind = if absolute { "M" } else { "m" };
         if let Some(ns) = convert::numpy_dates(values, kind, what)? {
-            return ns.into_iter().map(|ns| self.checked(values, ns, absolute).map(due)).collect();
+            return ns
+                .into_iter()
+                .map(|ns| self.checked(values, ns, absolute).map(due))
+                .collect();
         }
         let items = values.try_iter().map_err(|_| {
-            PyTypeError::new_err(format!("{what} must be a sequence of times, not {values:?}"))
+            PyTypeError::new_err(format!(
+                "{what} must be a sequence of times, not {values:?}"
+            ))
         })?;
-        items.map(|item| item.and_then(|item| self.due(&item, absolute))).collect()
+        items
+            .map(|item| item.and_then(|item| self.due(&item, absolute)))
+            .collect()
     }
 
     fn checked(&self, values: &Bound<'_, PyAny>, ns: i64, absolute: bool) -> PyResult<i64> {
@@ -459,7 +502,8 @@ impl SchedulerCore {
         if let Due::At(due) = due
             && due < self.shared.engine.clock().wall().saturating_sub(YEAR)
         {
-            py.import("duewheel._log")?.call_method1("ancient", (due,))?;
+            py.import("duewheel._log")?
+                .call_method1("ancient", (due,))?;
         }
         Ok(())
     }
@@ -504,7 +548,9 @@ impl SchedulerCore {
                     ),
                 ));
             }
-            return Err(PyTypeError::new_err(format!("storage must be None, not {storage:?}")));
+            return Err(PyTypeError::new_err(format!(
+                "storage must be None, not {storage:?}"
+            )));
         }
         let workers = workers.map_or(Ok(4), crate::scheduler::workers)?;
         let base = options.map(fields_of).transpose()?.unwrap_or_default();
@@ -566,7 +612,8 @@ impl SchedulerCore {
         let timeout = convert::timeout(timeout)?;
         self.shared.refuse_inside(py, "drain")?;
         py.detach(|| engine.stop());
-        self.shared.wait(py, timeout, |slice| engine.wait_finished(slice))
+        self.shared
+            .wait(py, timeout, |slice| engine.wait_finished(slice))
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
@@ -583,13 +630,16 @@ impl SchedulerCore {
             return Err(refused(py, Refused::Closed, ""));
         }
         self.shared.refuse_inside(py, "wait")?;
-        self.shared.wait(py, timeout, |slice| engine.wait_idle(slice))
+        self.shared
+            .wait(py, timeout, |slice| engine.wait_idle(slice))
     }
 
     /// Wait until drained or closed.
     fn _wait_stopped(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.open(py)?;
-        self.shared.wait(py, None, |slice| engine.wait_stopped(slice)).map(drop)
+        self.shared
+            .wait(py, None, |slice| engine.wait_stopped(slice))
+            .map(drop)
     }
 
     fn _refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
@@ -662,7 +712,13 @@ impl SchedulerCore {
         #[pyo3(from_py_with = given)] age_limit: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = given)] consistency: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let fields = [retry_limit, min_backoff, max_backoff, age_limit, consistency];
+        let fields = [
+            retry_limit,
+            min_backoff,
+            max_backoff,
+            age_limit,
+            consistency,
+        ];
         let due = Due::At(convert::wall_time(when, "when")?);
         let id = self.schedule(py, due, target, data.as_ref(), id, options, &fields)?;
         self.warn_if_ancient(py, due)?;
@@ -690,7 +746,13 @@ impl SchedulerCore {
         #[pyo3(from_py_with = given)] age_limit: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = given)] consistency: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let fields = [retry_limit, min_backoff, max_backoff, age_limit, consistency];
+        let fields = [
+            retry_limit,
+            min_backoff,
+            max_backoff,
+            age_limit,
+            consistency,
+        ];
         let due = Due::In(convert::delay(delay, "delay")?);
         self.schedule(py, due, target, data.as_ref(), id, options, &fields)
     }
@@ -744,7 +806,9 @@ impl SchedulerCore {
         let engine = self.open(py)?;
         let text = convert::name(id, "id")?;
         let due = convert::wall_time(when, "when")?;
-        engine.reschedule(text, due).map_err(|error| refused(py, error, text))
+        engine
+            .reschedule(text, due)
+            .map_err(|error| refused(py, error, text))
     }
 
     fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Event>> {
@@ -851,14 +915,17 @@ impl SchedulerCore {
         let engine = self.open(py)?;
         let job = event.job_ref();
         let options = job.spec.get().options.bind(py).clone().into_any();
-        let spec = self.special_spec(job.spec.get().name.bind(py), Some(&options), &Fields::default())?;
+        let spec = self.special_spec(
+            job.spec.get().name.bind(py),
+            Some(&options),
+            &Fields::default(),
+        )?;
         let data = job.data.as_ref().map(|data| data.clone_ref(py));
         let handle = Handle::new(data, spec);
         let mut released = Released::default();
         let counters = (event.run, event.attempt);
         let restored = job.id.with_str(|id| {
-            let restored =
-                engine.restore(id, job.due, event.due, counters, handle, &mut released);
+            let restored = engine.restore(id, job.due, event.due, counters, handle, &mut released);
             restored.map_err(|error| refused(py, error, id))
         });
         release(py, &mut released);
@@ -871,7 +938,9 @@ impl SchedulerCore {
     /// Report the first broken invariant of the engine, if there is one.
     fn _check(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.open(py)?;
-        engine.check().map_err(pyo3::exceptions::PyAssertionError::new_err)
+        engine
+            .check()
+            .map_err(pyo3::exceptions::PyAssertionError::new_err)
     }
 
     /// When the first due execution can start, and its due: for a manual clock.

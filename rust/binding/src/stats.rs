@@ -53,7 +53,15 @@ impl From<engine::Stats> for Stats {
             cancelled: stats.cancelled,
             revived: stats.revived,
             dropped: stats.dropped,
-            lateness: Lateness { count: late.count, mean, p50, p90, p99, p999, max },
+            lateness: Lateness {
+                count: late.count,
+                mean,
+                p50,
+                p90,
+                p99,
+                p999,
+                max,
+            },
         }
     }
 }

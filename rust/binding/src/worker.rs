@@ -95,7 +95,11 @@ fn run(
     let first_start = execution.first_start.unwrap_or(execution.started);
     let target = execution.payload.target() as usize;
     let (Some(Some(handler)), Some(context)) = (handlers.get(target), context) else {
-        return Done { key, first_start, outcome: Outcome::Unhandled };
+        return Done {
+            key,
+            first_start,
+            outcome: Outcome::Unhandled,
+        };
     };
     let outcome = match Py::new(py, Event::started(py, &execution)) {
         Ok(event) => {
@@ -113,7 +117,11 @@ fn run(
             failed(py, shared, &execution, &none, &error, first_start)
         }
     };
-    Done { key, first_start, outcome }
+    Done {
+        key,
+        first_start,
+        outcome,
+    }
 }
 
 fn signal<'py>(
@@ -143,13 +151,20 @@ fn failed(
     };
     let limits = execution.payload.spec(py).get().limits;
     if is(&SNOOZE, "Snooze") && !limits.at_most_once {
-        let delay = error.value(py).getattr("_delay_ns").and_then(|ns| ns.extract::<i64>());
+        let delay = error
+            .value(py)
+            .getattr("_delay_ns")
+            .and_then(|ns| ns.extract::<i64>());
         if let Ok(delay) = delay {
             return Outcome::Snooze(now.saturating_add(delay));
         }
     } else if is(&DISCARD, "Discard") {
-        let reason = error.value(py).getattr("reason").and_then(|reason| reason.str());
-        let reason = reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
+        let reason = error
+            .value(py)
+            .getattr("reason")
+            .and_then(|reason| reason.str());
+        let reason =
+            reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
         return Outcome::Dead(Reason::Discarded, Failure::text(py, &reason));
     }
     if let Some(traceback) = error.traceback(py) {
@@ -161,14 +176,18 @@ fn failed(
     if dead {
         return Outcome::Dead(Reason::Failed, Failure::capture(py, error));
     }
-    let backoff =
-        execution.id.with_str(|id| limits.backoff(shared.seed, id.as_bytes(), execution.attempt));
+    let backoff = execution
+        .id
+        .with_str(|id| limits.backoff(shared.seed, id.as_bytes(), execution.attempt));
     Outcome::Retry(now.saturating_add(backoff))
 }
 
 /// Report to the logger; what goes wrong there must not reach the worker.
 fn log(py: Python<'_>, report: impl FnOnce(&Bound<'_, PyModule>) -> PyResult<()>) {
-    if let Err(error) = py.import("duewheel._log").and_then(|module| report(&module)) {
+    if let Err(error) = py
+        .import("duewheel._log")
+        .and_then(|module| report(&module))
+    {
         error.write_unraisable(py, None);
     }
 }
@@ -184,16 +203,22 @@ fn log_failed(py: Python<'_>, event: &Py<PyAny>, error: &PyErr, dead: bool) {
     let wanted = enabled.and_then(|enabled| enabled.bind(py).call1((level,))?.is_truthy());
     if wanted.unwrap_or(true) {
         log(py, |module| {
-            module.call_method1("failed", (event, error.value(py), dead)).map(drop)
+            module
+                .call_method1("failed", (event, error.value(py), dead))
+                .map(drop)
         });
     }
 }
 
 pub(crate) fn log_parked(py: Python<'_>, shared: &Shared, target: u32) {
     let name = shared.registry.name(py, target);
-    log(py, |module| module.call_method1("parked", (name,)).map(drop));
+    log(py, |module| {
+        module.call_method1("parked", (name,)).map(drop)
+    });
 }
 
 pub(crate) fn log_dropped(py: Python<'_>, count: u64) {
-    log(py, |module| module.call_method1("dropped", (count,)).map(drop));
+    log(py, |module| {
+        module.call_method1("dropped", (count,)).map(drop)
+    });
 }

@@ -54,8 +54,10 @@ impl Limits {
 ///
 /// The little-endian u64 of BLAKE2b (digest 8 bytes, key the seed) over the id and the attempt.
 pub fn draw(seed: u64, id: &[u8], attempt: u32) -> u64 {
-    let mut state =
-        blake2b_simd::Params::new().hash_length(8).key(&seed.to_le_bytes()).to_state();
+    let mut state = blake2b_simd::Params::new()
+        .hash_length(8)
+        .key(&seed.to_le_bytes())
+        .to_state();
     state.update(id).update(&attempt.to_le_bytes());
     let hash = state.finalize();
     let mut bytes = [0; 8];
@@ -83,11 +85,17 @@ mod tests {
 
     #[test]
     fn with_both_limits_both_must_be_reached() {
-        let both = Limits { age_limit: Some(10), ..LIMITS };
+        let both = Limits {
+            age_limit: Some(10),
+            ..LIMITS
+        };
         assert!(!both.exhausted(4, 9));
         assert!(!both.exhausted(3, 10));
         assert!(both.exhausted(4, 10));
-        let none = Limits { retry_limit: None, ..LIMITS };
+        let none = Limits {
+            retry_limit: None,
+            ..LIMITS
+        };
         assert!(!none.exhausted(u32::MAX, i64::MAX));
     }
 
@@ -97,10 +105,16 @@ mod tests {
         assert_eq!(LIMITS.ceiling(9), 512_000);
         assert_eq!(LIMITS.ceiling(10), 1_000_000);
         assert_eq!(LIMITS.ceiling(u32::MAX), 1_000_000);
-        let wide = Limits { max_backoff: i64::MAX, ..LIMITS };
+        let wide = Limits {
+            max_backoff: i64::MAX,
+            ..LIMITS
+        };
         assert_eq!(wide.ceiling(53), 1_000 << 53);
         assert_eq!(wide.ceiling(54), i64::MAX);
-        let zero = Limits { min_backoff: 0, ..LIMITS };
+        let zero = Limits {
+            min_backoff: 0,
+            ..LIMITS
+        };
         assert_eq!(zero.ceiling(u32::MAX), 0);
         assert_eq!(zero.backoff(1, b"x", 3), 0);
     }

@@ -27,7 +27,11 @@ pub struct IdSource {
 
 impl Default for IdSource {
     fn default() -> Self {
-        IdSource { random: RandomState::new(), mask: RandomState::new(), drawn: 0 }
+        IdSource {
+            random: RandomState::new(),
+            mask: RandomState::new(),
+            drawn: 0,
+        }
     }
 }
 
@@ -58,7 +62,9 @@ impl IdSource {
 /// Write an id in its canonical form: 36 lower-case characters.
 #[inline]
 pub fn format(id: Halves, out: &mut [u8; 36]) {
-    uuid::Uuid::from_u64_pair(id[0], id[1]).hyphenated().encode_lower(out);
+    uuid::Uuid::from_u64_pair(id[0], id[1])
+        .hyphenated()
+        .encode_lower(out);
 }
 
 /// Read an id in its canonical form; any other spelling is another id.

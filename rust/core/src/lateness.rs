@@ -28,7 +28,11 @@ impl Default for Lateness {
     fn default() -> Self {
         let buckets = Histogram::new_with_bounds(1, i64::MAX as u64, 2)
             .expect("the bounds are constants that the histogram takes");
-        Lateness { buckets, sum: 0, max: 0 }
+        Lateness {
+            buckets,
+            sum: 0,
+            max: 0,
+        }
     }
 }
 
@@ -52,7 +56,12 @@ impl Lateness {
             // The middle of the bucket halves the error; never above what was really seen.
             (self.buckets.median_equivalent(value).min(self.max)) as f64
         });
-        Summary { count, mean: self.sum as f64 / count as f64, quantiles, max: self.max }
+        Summary {
+            count,
+            mean: self.sum as f64 / count as f64,
+            quantiles,
+            max: self.max,
+        }
     }
 }
 
@@ -69,7 +78,10 @@ mod tests {
         let summary = lateness.summary();
         for (quantile, found) in [0.5, 0.9, 0.99, 0.999].iter().zip(summary.quantiles) {
             let exact = quantile * 3_700_000.0;
-            assert!((found - exact).abs() <= exact / 100.0, "{quantile}: {found} for {exact}");
+            assert!(
+                (found - exact).abs() <= exact / 100.0,
+                "{quantile}: {found} for {exact}"
+            );
         }
         assert_eq!(summary.max, 3_700_000);
         assert_eq!(summary.mean, 37.0 * 50_000.5);

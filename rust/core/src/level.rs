@@ -84,7 +84,11 @@ pub const fn split_cursor(lowest: u64, level: usize) -> u64 {
     let fine = if level >= 2 { COARSE_MASK } else { FINE_MASK };
     let start = slot_start(lowest, level);
     let before = lowest & !fine;
-    if before > start { before - 1 } else { start | FINE_MASK }
+    if before > start {
+        before - 1
+    } else {
+        start | FINE_MASK
+    }
 }
 
 /// What lies on the wheel for one entry: 16 bytes.
@@ -172,7 +176,12 @@ pub struct Pool {
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { blocks: Vec::new(), next: Vec::new(), free: NONE, free_count: 0 }
+        Self {
+            blocks: Vec::new(),
+            next: Vec::new(),
+            free: NONE,
+            free_count: 0,
+        }
     }
 }
 
@@ -321,7 +330,9 @@ impl Level {
     /// Empty a slot.
     pub fn take(&mut self, digit: usize) -> Chain {
         self.occupied[digit / 64] &= !(1 << (digit % 64));
-        self.slots.get_mut(digit).map_or(Chain::EMPTY, |slot| std::mem::replace(slot, Chain::EMPTY))
+        self.slots
+            .get_mut(digit)
+            .map_or(Chain::EMPTY, |slot| std::mem::replace(slot, Chain::EMPTY))
     }
 }
 
@@ -343,10 +354,18 @@ mod tests {
         for level in 0..LEVELS {
             let width = 1_u64 << shift(level);
             let next = slot_start(cursor, level) + width;
-            assert_eq!(level_of(next, cursor), level, "the slot after the cursor's, {level}");
+            assert_eq!(
+                level_of(next, cursor),
+                level,
+                "the slot after the cursor's, {level}"
+            );
             assert_eq!(digit(next, level), digit(cursor, level) + 1);
             if level > 0 {
-                assert_eq!(level_of(next - 1, cursor), level - 1, "the last before it, {level}");
+                assert_eq!(
+                    level_of(next - 1, cursor),
+                    level - 1,
+                    "the last before it, {level}"
+                );
             }
         }
         assert_eq!(level_of(u64::MAX, FINE_MASK), LEVELS - 1);
@@ -373,7 +392,10 @@ mod tests {
                 assert!(start + lowest > cursor || lowest <= FINE_MASK);
             }
             if level > 1 {
-                assert_eq!(split_cursor(start + (1 << 20), level), start + (1 << 20) - 1);
+                assert_eq!(
+                    split_cursor(start + (1 << 20), level),
+                    start + (1 << 20) - 1
+                );
             }
         }
     }
@@ -384,7 +406,14 @@ mod tests {
         for _ in 0..10 {
             let mut chain = Chain::EMPTY;
             for low in 0..200 {
-                pool.push(&mut chain, Item { order: 7, low, index: 0 });
+                pool.push(
+                    &mut chain,
+                    Item {
+                        order: 7,
+                        low,
+                        index: 0,
+                    },
+                );
             }
             assert!(chain.is_sorted() && chain.len() == 200);
             assert!(pool.items(&chain).map(|item| item.low).eq(0..200));

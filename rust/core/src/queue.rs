@@ -105,8 +105,20 @@ const fn is_queued(state: State) -> bool {
 }
 
 fn view<T>(stored: &Stored<T>) -> Entry<'_, T> {
-    let &Stored { due, sequence, state, ref value, .. } = stored;
-    Entry { kind: kind_of(state), due, sequence, queued: is_queued(state), value }
+    let &Stored {
+        due,
+        sequence,
+        state,
+        ref value,
+        ..
+    } = stored;
+    Entry {
+        kind: kind_of(state),
+        due,
+        sequence,
+        queued: is_queued(state),
+        value,
+    }
 }
 
 // Whether items of one wheel are alive.
@@ -232,7 +244,9 @@ impl<T> DueQueue<T> {
     /// Queue an entry at another due, with a new sequence, whether it was queued or out. Whether
     /// the key was alive.
     pub fn requeue(&mut self, key: Key, kind: ClockKind, due: i64) -> bool {
-        let Some(entry) = self.slab.get_mut(key) else { return false };
+        let Some(entry) = self.slab.get_mut(key) else {
+            return false;
+        };
         let (old_state, old_due) = (entry.state, entry.due);
         let sequence = self.next_sequence;
         self.next_sequence += 1;
@@ -249,7 +263,9 @@ impl<T> DueQueue<T> {
 
     /// Queue an entry that is out where it was before: same due, same sequence. Whether it was out.
     pub fn put_back(&mut self, key: Key) -> bool {
-        let Some(entry) = self.slab.get_mut(key) else { return false };
+        let Some(entry) = self.slab.get_mut(key) else {
+            return false;
+        };
         if is_queued(entry.state) {
             return false;
         }
@@ -293,8 +309,12 @@ impl<T> DueQueue<T> {
         let mut batch = std::mem::take(&mut self.batch);
         let mut batch_kind = ClockKind::Wall;
         let more = loop {
-            let wall = self.wall.head(wall_now, &mut wall_budget, &living!(self, ClockKind::Wall));
-            let boot = self.boot.head(boot_now, &mut boot_budget, &living!(self, ClockKind::Boot));
+            let wall = self
+                .wall
+                .head(wall_now, &mut wall_budget, &living!(self, ClockKind::Wall));
+            let boot = self
+                .boot
+                .head(boot_now, &mut boot_budget, &living!(self, ClockKind::Boot));
             if (wall, boot) == (Head::Idle, Head::Idle) {
                 break false;
             }
@@ -308,14 +328,20 @@ impl<T> DueQueue<T> {
             let (wall_at, boot_at) = (place(ClockKind::Wall, wall), place(ClockKind::Boot, boot));
             // Up to where the one wheel goes before the other; a tie goes one by one.
             let (kind, limit, most) = match wall_at.cmp(&boot_at) {
-                Ordering::Less if matches!(wall, Head::Due(_)) => {
-                    (ClockKind::Wall, now.order_before(ClockKind::Wall, boot_at), BATCH)
-                }
-                Ordering::Greater if matches!(boot, Head::Due(_)) => {
-                    (ClockKind::Boot, now.order_before(ClockKind::Boot, wall_at), BATCH)
-                }
+                Ordering::Less if matches!(wall, Head::Due(_)) => (
+                    ClockKind::Wall,
+                    now.order_before(ClockKind::Wall, boot_at),
+                    BATCH,
+                ),
+                Ordering::Greater if matches!(boot, Head::Due(_)) => (
+                    ClockKind::Boot,
+                    now.order_before(ClockKind::Boot, wall_at),
+                    BATCH,
+                ),
                 Ordering::Equal => {
-                    let (Head::Due(wall), Head::Due(boot)) = (wall, boot) else { break true };
+                    let (Head::Due(wall), Head::Due(boot)) = (wall, boot) else {
+                        break true;
+                    };
                     match self.first_of_tie(wall, boot) {
                         Some(ClockKind::Wall) => (ClockKind::Wall, wall, 1),
                         Some(ClockKind::Boot) => (ClockKind::Boot, boot, 1),
@@ -350,9 +376,17 @@ impl<T> DueQueue<T> {
     // Both wheels have a head at the same moment: which has the lower sequence? None when a head
     // was dead, and was dropped.
     fn first_of_tie(&mut self, wall: u64, boot: u64) -> Option<ClockKind> {
-        let wall = self.wall.peek_alive(wall, &living!(self, ClockKind::Wall))?;
-        let boot = self.boot.peek_alive(boot, &living!(self, ClockKind::Boot))?;
-        Some(if wall < boot { ClockKind::Wall } else { ClockKind::Boot })
+        let wall = self
+            .wall
+            .peek_alive(wall, &living!(self, ClockKind::Wall))?;
+        let boot = self
+            .boot
+            .peek_alive(boot, &living!(self, ClockKind::Boot))?;
+        Some(if wall < boot {
+            ClockKind::Wall
+        } else {
+            ClockKind::Boot
+        })
     }
 
     // Expires what was taken off a wheel and is alive; how many did, and how many were dead.
@@ -385,7 +419,10 @@ impl<T> DueQueue<T> {
     /// The earliest due on the wall clock and on the boot clock; early only where a removed entry
     /// led.
     pub fn next_due(&mut self) -> (Option<i64>, Option<i64>) {
-        (self.wall.earliest().map(due_of), self.boot.earliest().map(due_of))
+        (
+            self.wall.earliest().map(due_of),
+            self.boot.earliest().map(due_of),
+        )
     }
 
     /// How many entries there are, queued or out.
@@ -453,14 +490,20 @@ impl<T> DueQueue<T> {
         for (key, entry) in self.iter() {
             if on[key.index as usize] != u8::from(entry.queued) {
                 let count = on[key.index as usize];
-                return Err(format!("{key:?} has {count} items, queued is {}", entry.queued));
+                return Err(format!(
+                    "{key:?} has {count} items, queued is {}",
+                    entry.queued
+                ));
             }
             if entry.sequence >= self.next_sequence {
                 return Err(format!("{key:?} has a sequence that is yet to be given"));
             }
         }
         if items != self.queued {
-            return Err(format!("{items} items are alive, {} are counted", self.queued));
+            return Err(format!(
+                "{items} items are alive, {} are counted",
+                self.queued
+            ));
         }
         Ok(())
     }
@@ -468,7 +511,10 @@ impl<T> DueQueue<T> {
     /// Remove all entries, passing their values to `f`; every key is stale then.
     pub fn clear(&mut self, mut f: impl FnMut(T)) {
         for index in 0..self.slab.slots() {
-            let removed = self.slab.key_at(index as u32).and_then(|key| self.slab.remove(key));
+            let removed = self
+                .slab
+                .key_at(index as u32)
+                .and_then(|key| self.slab.remove(key));
             if let Some(entry) = removed {
                 f(entry.value);
             }

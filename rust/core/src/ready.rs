@@ -7,9 +7,10 @@
 use crate::lateness::Lateness;
 use crate::queue::{ClockKind, Key};
 use crate::record::{Done, Execution, Payload};
+use crate::sync::{Condvar, Mutex};
 use crate::time::Clock;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
+use std::sync::MutexGuard;
 
 /// How many executions wait for a worker at most; the wheel holds back the rest.
 pub const CAPACITY: usize = 1024;
@@ -131,7 +132,7 @@ impl<P: Payload> Ready<P> {
                 inner.coming = true;
                 break true;
             }
-            self.work.wait(&mut inner);
+            inner = self.work.wait(inner);
         };
         inner.idle -= 1;
         work
@@ -154,7 +155,11 @@ impl<P: Payload> Ready<P> {
             inner.done.push(done);
         }
         let Some(mut next) = inner.queue.pop_front() else {
-            return Turn { next: None, settle: true, wake: false };
+            return Turn {
+                next: None,
+                settle: true,
+                wake: false,
+            };
         };
         inner.running += 1;
         inner.started += 1;
@@ -170,6 +175,10 @@ impl<P: Payload> Ready<P> {
             inner.room_wanted = false;
         }
         self.call(&mut inner);
-        Turn { next: Some(next), settle: inner.done.len() >= SETTLE_AT, wake }
+        Turn {
+            next: Some(next),
+            settle: inner.done.len() >= SETTLE_AT,
+            wake,
+        }
     }
 }

@@ -70,11 +70,19 @@ impl<P: Copy> Record<P> {
     /// A job with nothing but a generated id; `epoch` (0 to 3) tells its first due.
     pub(crate) fn plain(id: Halves, epoch: u8, payload: P) -> Self {
         let high = id[0] & !VERSION | u64::from(epoch & 3) << 12;
-        Record { high, low: id[1], payload }
+        Record {
+            high,
+            low: id[1],
+            payload,
+        }
     }
 
     pub(crate) fn with_side(side: usize, payload: P) -> Self {
-        Record { high: side as u64, low: 0, payload }
+        Record {
+            high: side as u64,
+            low: 0,
+            payload,
+        }
     }
 
     /// The number of its side, if it has one.
@@ -83,7 +91,10 @@ impl<P: Copy> Record<P> {
     }
 
     pub(crate) fn id(&self) -> Halves {
-        [self.high & !VERSION | VERSION_7, self.low & !VARIANT | VARIANT_RFC]
+        [
+            self.high & !VERSION | VERSION_7,
+            self.low & !VARIANT | VARIANT_RFC,
+        ]
     }
 
     pub(crate) fn epoch(&self) -> u8 {
@@ -91,7 +102,11 @@ impl<P: Copy> Record<P> {
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        let bits = if self.side().is_some() { self.high >> 56 } else { self.high >> 14 };
+        let bits = if self.side().is_some() {
+            self.high >> 56
+        } else {
+            self.high >> 14
+        };
         match bits & 3 {
             0 => Stage::Waiting,
             1 => Stage::Parked,
@@ -234,7 +249,10 @@ pub struct Released<P: Payload> {
 
 impl<P: Payload> Default for Released<P> {
     fn default() -> Self {
-        Released { payloads: Vec::new(), failures: Vec::new() }
+        Released {
+            payloads: Vec::new(),
+            failures: Vec::new(),
+        }
     }
 }
 
@@ -248,7 +266,10 @@ mod tests {
         let mut record = Record::plain(id, 2, ());
         for stage in [Stage::Parked, Stage::Handed, Stage::Waiting] {
             record.set_stage(stage);
-            assert_eq!((record.stage(), record.id(), record.epoch()), (stage, id, 2));
+            assert_eq!(
+                (record.stage(), record.id(), record.epoch()),
+                (stage, id, 2)
+            );
             assert_eq!(record.side(), None);
         }
     }

@@ -65,7 +65,13 @@ pub struct Slab<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { blocks: Vec::new(), free: FreeSet::default(), slots: 0, len: 0, retired: 0 }
+        Self {
+            blocks: Vec::new(),
+            free: FreeSet::default(),
+            slots: 0,
+            len: 0,
+            retired: 0,
+        }
     }
 }
 
@@ -92,18 +98,38 @@ impl<T> Slab<T> {
         self.len += 1;
         if let Some(index) = self.free.take_first() {
             let slot = &mut self.blocks[index >> BLOCK_BITS][index & (BLOCK - 1)];
-            let Slot::Vacant(generation) = *slot else { unreachable!("a free slot is vacant") };
-            *slot = Slot::Live(Stored { due, sequence, generation, state, value });
-            return Key { index: index as u32, generation };
+            let Slot::Vacant(generation) = *slot else {
+                unreachable!("a free slot is vacant")
+            };
+            *slot = Slot::Live(Stored {
+                due,
+                sequence,
+                generation,
+                state,
+                value,
+            });
+            return Key {
+                index: index as u32,
+                generation,
+            };
         }
         let index = u32::try_from(self.slots).expect("fewer than 2^32 entries");
         if self.slots & (BLOCK - 1) == 0 {
             self.blocks.push(Vec::with_capacity(BLOCK));
         }
-        let entry = Stored { due, sequence, generation: 0, state, value };
+        let entry = Stored {
+            due,
+            sequence,
+            generation: 0,
+            state,
+            value,
+        };
         self.blocks[self.slots >> BLOCK_BITS].push(Slot::Live(entry));
         self.slots += 1;
-        Key { index, generation: 0 }
+        Key {
+            index,
+            generation: 0,
+        }
     }
 
     /// The index that the next insert will use.
@@ -116,7 +142,10 @@ impl<T> Slab<T> {
     #[inline]
     pub fn remove(&mut self, key: Key) -> Option<Stored<T>> {
         let index = key.index as usize;
-        let slot = self.blocks.get_mut(index >> BLOCK_BITS)?.get_mut(index & (BLOCK - 1))?;
+        let slot = self
+            .blocks
+            .get_mut(index >> BLOCK_BITS)?
+            .get_mut(index & (BLOCK - 1))?;
         if !matches!(slot, Slot::Live(entry) if entry.generation == key.generation) {
             return None;
         }
@@ -140,7 +169,11 @@ impl<T> Slab<T> {
     #[must_use]
     pub fn at(&self, index: u32) -> Option<&Stored<T>> {
         let index = index as usize;
-        match self.blocks.get(index >> BLOCK_BITS)?.get(index & (BLOCK - 1))? {
+        match self
+            .blocks
+            .get(index >> BLOCK_BITS)?
+            .get(index & (BLOCK - 1))?
+        {
             Slot::Live(entry) => Some(entry),
             Slot::Vacant(_) => None,
         }
@@ -150,8 +183,18 @@ impl<T> Slab<T> {
     #[inline]
     pub fn at_mut(&mut self, index: u32) -> Option<(Key, &mut Stored<T>)> {
         let at = index as usize;
-        match self.blocks.get_mut(at >> BLOCK_BITS)?.get_mut(at & (BLOCK - 1))? {
-            Slot::Live(entry) => Some((Key { index, generation: entry.generation }, entry)),
+        match self
+            .blocks
+            .get_mut(at >> BLOCK_BITS)?
+            .get_mut(at & (BLOCK - 1))?
+        {
+            Slot::Live(entry) => Some((
+                Key {
+                    index,
+                    generation: entry.generation,
+                },
+                entry,
+            )),
             Slot::Vacant(_) => None,
         }
     }
@@ -160,7 +203,8 @@ impl<T> Slab<T> {
     #[inline]
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&Stored<T>> {
-        self.at(key.index).filter(|entry| entry.generation == key.generation)
+        self.at(key.index)
+            .filter(|entry| entry.generation == key.generation)
     }
 
     /// The entry of a key, unless it was removed.
@@ -173,17 +217,28 @@ impl<T> Slab<T> {
     /// The live key of an index.
     #[must_use]
     pub fn key_at(&self, index: u32) -> Option<Key> {
-        self.at(index).map(|entry| Key { index, generation: entry.generation })
+        self.at(index).map(|entry| Key {
+            index,
+            generation: entry.generation,
+        })
     }
 
     /// All entries, by index.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &Stored<T>)> {
-        self.blocks.iter().flatten().enumerate().filter_map(|(index, slot)| match slot {
-            Slot::Live(entry) => {
-                Some((Key { index: index as u32, generation: entry.generation }, entry))
-            }
-            Slot::Vacant(_) => None,
-        })
+        self.blocks
+            .iter()
+            .flatten()
+            .enumerate()
+            .filter_map(|(index, slot)| match slot {
+                Slot::Live(entry) => Some((
+                    Key {
+                        index: index as u32,
+                        generation: entry.generation,
+                    },
+                    entry,
+                )),
+                Slot::Vacant(_) => None,
+            })
     }
 
     /// One past the highest index ever used.
@@ -213,7 +268,10 @@ impl<T> Slab<T> {
         }
         if (live, unused) != (self.len, self.retired) {
             let counted = (self.len, self.retired);
-            return Err(format!("(live, retired) is {:?}, counted {counted:?}", (live, unused)));
+            return Err(format!(
+                "(live, retired) is {:?}, counted {counted:?}",
+                (live, unused)
+            ));
         }
         Ok(())
     }
@@ -231,7 +289,9 @@ impl FreeSet {
         let mut at = index;
         for level in &mut self.levels {
             let (word, bit) = (at / 64, 1 << (at % 64));
-            let Some(bits) = level.get_mut(word) else { return self.grow(index) };
+            let Some(bits) = level.get_mut(word) else {
+                return self.grow(index);
+            };
             let was = *bits;
             *bits |= bit;
             if was != 0 {
@@ -248,7 +308,11 @@ impl FreeSet {
     // double each time).
     #[cold]
     fn grow(&mut self, index: usize) {
-        let mut bits = if self.levels.is_empty() { Vec::new() } else { self.levels.swap_remove(0) };
+        let mut bits = if self.levels.is_empty() {
+            Vec::new()
+        } else {
+            self.levels.swap_remove(0)
+        };
         bits.resize((index / 64 + 1).next_power_of_two(), 0);
         bits[index / 64] |= 1 << (index % 64);
         self.levels = vec![bits];
@@ -256,7 +320,10 @@ impl FreeSet {
             && below.len() > 1
         {
             let summary = below.chunks(64).map(|words| {
-                words.iter().enumerate().fold(0, |all, (n, &word)| all | u64::from(word != 0) << n)
+                words
+                    .iter()
+                    .enumerate()
+                    .fold(0, |all, (n, &word)| all | u64::from(word != 0) << n)
             });
             let summary = summary.collect();
             self.levels.push(summary);
@@ -296,7 +363,9 @@ impl FreeSet {
         for (n, pair) in self.levels.windows(2).enumerate() {
             for (word, &bits) in pair[0].iter().enumerate() {
                 if (bits != 0) != (pair[1][word / 64] >> (word % 64) & 1 == 1) {
-                    return Err(format!("the summary of word {word} of free level {n} is wrong"));
+                    return Err(format!(
+                        "the summary of word {word} of free level {n} is wrong"
+                    ));
                 }
             }
         }
@@ -348,11 +417,29 @@ mod tests {
         let mut slab = Slab::default();
         let key = put(&mut slab, 1);
         slab.at_mut(0).unwrap().1.generation = u32::MAX - 1;
-        assert!(slab.remove(Key { generation: u32::MAX - 1, ..key }).is_some());
+        assert!(
+            slab.remove(Key {
+                generation: u32::MAX - 1,
+                ..key
+            })
+            .is_some()
+        );
         let last = put(&mut slab, 2);
-        assert_eq!(last, Key { index: 0, generation: u32::MAX });
+        assert_eq!(
+            last,
+            Key {
+                index: 0,
+                generation: u32::MAX
+            }
+        );
         assert!(slab.remove(last).is_some());
-        assert_eq!(put(&mut slab, 3), Key { index: 1, generation: 0 });
+        assert_eq!(
+            put(&mut slab, 3),
+            Key {
+                index: 1,
+                generation: 0
+            }
+        );
         assert_eq!(slab.key_at(0), None);
         slab.check().unwrap();
     }

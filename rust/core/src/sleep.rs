@@ -34,16 +34,28 @@ mod imp {
         woken: OwnedFd,
     }
 
-    const DISARMED: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    const DISARMED: Timespec = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
 
     fn at(due: Option<i64>) -> Itimerspec {
         let it_value = match due {
             None => DISARMED,
             // Zero would disarm it, and before the epoch means now as well.
-            Some(due) if due <= 0 => Timespec { tv_sec: 0, tv_nsec: 1 },
-            Some(due) => Timespec { tv_sec: due / SECOND, tv_nsec: due % SECOND },
+            Some(due) if due <= 0 => Timespec {
+                tv_sec: 0,
+                tv_nsec: 1,
+            },
+            Some(due) => Timespec {
+                tv_sec: due / SECOND,
+                tv_nsec: due % SECOND,
+            },
         };
-        Itimerspec { it_interval: DISARMED, it_value }
+        Itimerspec {
+            it_interval: DISARMED,
+            it_value,
+        }
     }
 
     impl Sleeper {
@@ -92,9 +104,9 @@ mod imp {
 #[cfg(not(target_os = "linux"))]
 mod imp {
     use super::Until;
+    use crate::sync::{Condvar, Mutex};
     use crate::time::{Clock, SystemClock};
-    use parking_lot::{Condvar, Mutex};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     /// A condition variable. Steps of the wall clock are seen within a second while a job waits
     /// for that clock.
@@ -113,14 +125,17 @@ mod imp {
         /// Sleep until a due, a step of the wall clock, or [`wake`](Self::wake).
         pub fn sleep(&self, until: Until) {
             let clock = SystemClock;
-            let left = |due: i64, now: i64| Duration::from_nanos(due.saturating_sub(now).max(0) as u64);
-            let wall = until.wall.map(|due| left(due, clock.wall()).min(Duration::from_secs(1)));
+            let left =
+                |due: i64, now: i64| Duration::from_nanos(due.saturating_sub(now).max(0) as u64);
+            let wall = until
+                .wall
+                .map(|due| left(due, clock.wall()).min(Duration::from_secs(1)));
             let boot = until.boot.map(|due| left(due, clock.boot()));
             let mut woken = self.woken.lock();
             if !*woken {
                 match wall.into_iter().chain(boot).min() {
-                    Some(left) => drop(self.changed.wait_for(&mut woken, left)),
-                    None => self.changed.wait(&mut woken),
+                    Some(left) => woken = self.changed.wait_until(woken, Instant::now() + left).0,
+                    None => woken = self.changed.wait(woken),
                 }
             }
             *woken = false;
@@ -144,10 +159,16 @@ mod tests {
         let sleeper = Sleeper::new().unwrap();
         let clock = SystemClock;
         let boot = clock.boot() + 3_000_000;
-        sleeper.sleep(Until { wall: None, boot: Some(boot) });
+        sleeper.sleep(Until {
+            wall: None,
+            boot: Some(boot),
+        });
         assert!(clock.boot() >= boot);
         let wall = clock.wall() + 3_000_000;
-        sleeper.sleep(Until { wall: Some(wall), boot: Some(clock.boot() + 60_000_000_000) });
+        sleeper.sleep(Until {
+            wall: Some(wall),
+            boot: Some(clock.boot() + 60_000_000_000),
+        });
         assert!(clock.wall() >= wall);
     }
 

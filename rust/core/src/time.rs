@@ -52,8 +52,11 @@ pub fn ceil_ns(seconds: f64) -> Result<i64, TimeError> {
     let negative = bits >> 63 == 1;
     let exponent = ((bits >> 52) & 0x7ff) as i32;
     let fraction = bits & ((1 << 52) - 1);
-    let (mantissa, shift) =
-        if exponent == 0 { (fraction, -1074) } else { (fraction | 1 << 52, exponent - 1075) };
+    let (mantissa, shift) = if exponent == 0 {
+        (fraction, -1074)
+    } else {
+        (fraction | 1 << 52, exponent - 1075)
+    };
     let product = u128::from(mantissa) * SECOND as u128;
     let (whole, rest) = if shift >= 0 {
         if shift > 40 {
@@ -67,7 +70,11 @@ pub fn ceil_ns(seconds: f64) -> Result<i64, TimeError> {
     };
     if negative {
         // The ceiling of a negative number drops its fraction.
-        if whole > 1 << 63 { Err(TimeError::Overflow) } else { Ok((whole as i128).wrapping_neg() as i64) }
+        if whole > 1 << 63 {
+            Err(TimeError::Overflow)
+        } else {
+            Ok((whole as i128).wrapping_neg() as i64)
+        }
     } else {
         i64::try_from(whole + u128::from(rest)).map_err(|_| TimeError::Overflow)
     }
@@ -130,7 +137,10 @@ impl Clock for SystemClock {
         // `Instant` is the best that the standard library has: on macOS and Windows it may
         // stand still while the machine sleeps.
         static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-        ORIGIN.get_or_init(std::time::Instant::now).elapsed().as_nanos() as i64
+        ORIGIN
+            .get_or_init(std::time::Instant::now)
+            .elapsed()
+            .as_nanos() as i64
     }
 
     fn wall(&self) -> i64 {
@@ -156,7 +166,10 @@ pub struct ManualClock {
 impl ManualClock {
     /// Two clocks at the given readings.
     pub fn new(wall: i64, boot: i64) -> Self {
-        ManualClock { wall: AtomicI64::new(wall), boot: AtomicI64::new(boot) }
+        ManualClock {
+            wall: AtomicI64::new(wall),
+            boot: AtomicI64::new(boot),
+        }
     }
 
     /// Set both readings.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 ///
 /// When the operating system gives no thread.
 pub fn spawn<P: Payload>(engine: Arc<Engine<P>>) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("duewheel-timer".into()).spawn(move || run(&engine))
+    std::thread::Builder::new()
+        .name("duewheel-timer".into())
+        .spawn(move || run(&engine))
 }
 
 /// The loop itself; returns when the engine is closed.

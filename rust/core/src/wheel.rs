@@ -49,7 +49,11 @@ struct Early {
 
 impl Early {
     const fn item(&self) -> Item {
-        Item { order: self.order, low: self.sequence as u32, index: self.index }
+        Item {
+            order: self.order,
+            low: self.sequence as u32,
+            index: self.index,
+        }
     }
 }
 
@@ -146,7 +150,11 @@ impl Wheel {
     /// Add an item; `newest` says that its sequence is the highest there is.
     #[inline]
     pub fn insert(&mut self, order: u64, sequence: u64, index: u32, newest: bool) {
-        let item = Item { order, low: sequence as u32, index };
+        let item = Item {
+            order,
+            low: sequence as u32,
+            index,
+        };
         if order > self.cursor {
             // What is pending may yet add earlier sequences of the same due.
             self.place(item, self.pending.is_some() || !newest);
@@ -154,7 +162,11 @@ impl Wheel {
             self.pool.push(&mut self.near.rest, item);
             self.near.last = order;
         } else {
-            self.near.heap.push(Reverse(Early { order, sequence, index }));
+            self.near.heap.push(Reverse(Early {
+                order,
+                sequence,
+                index,
+            }));
         }
     }
 
@@ -204,7 +216,8 @@ impl Wheel {
         near.at = 0;
         near.window.retain(|item| book.sequence(item).is_some());
         near.window.shrink_to(near.window.len() * 2);
-        near.heap.retain(|Reverse(early)| book.sequence(&early.item()).is_some());
+        near.heap
+            .retain(|Reverse(early)| book.sequence(&early.item()).is_some());
         near.heap.shrink_to(near.heap.len() * 2);
         near.dead = 0;
         if self.pending.is_none() && !near.rest.is_empty() {
@@ -227,12 +240,19 @@ impl Wheel {
 
     fn start(&mut self, chain: Chain, gather: bool) {
         let (lowest, check) = (chain.lowest, chain.dead > 0);
-        self.pending = Some(Pending { chain, lowest, gather, check });
+        self.pending = Some(Pending {
+            chain,
+            lowest,
+            gather,
+            check,
+        });
     }
 
     // Moves pending items while the budget lasts; true when none are left.
     fn step(&mut self, budget: &mut usize, book: &impl Book) -> bool {
-        let Some(mut pending) = self.pending.take() else { return true };
+        let Some(mut pending) = self.pending.take() else {
+            return true;
+        };
         let mut scratch = std::mem::take(&mut self.scratch);
         let mixed = pending.chain.mixed;
         while *budget > 0 && !pending.chain.is_empty() {
@@ -272,13 +292,20 @@ impl Wheel {
             self.near.last = item.order;
         } else if let Some(sequence) = book.sequence(&item) {
             let Item { order, index, .. } = item;
-            self.near.heap.push(Reverse(Early { order, sequence, index }));
+            self.near.heap.push(Reverse(Early {
+                order,
+                sequence,
+                index,
+            }));
         }
     }
 
     fn open_gathered(&mut self, book: &impl Book) {
         let near = &mut self.near;
-        debug_assert!(near.run_is_empty(), "a slot is gathered when the run is used up");
+        debug_assert!(
+            near.run_is_empty(),
+            "a slot is gathered when the run is used up"
+        );
         near.window.clear();
         near.at = 0;
         std::mem::swap(&mut near.window, &mut self.gathered);
@@ -289,7 +316,8 @@ impl Wheel {
             near.window.sort_unstable_by_key(Item::key);
         } else {
             near.window.retain(|item| book.sequence(item).is_some());
-            near.window.sort_by_cached_key(|item| (item.order, book.sequence(item)));
+            near.window
+                .sort_by_cached_key(|item| (item.order, book.sequence(item)));
         }
         near.last = near.window.last().map_or(0, |item| item.order);
     }
@@ -304,7 +332,11 @@ impl Wheel {
                 }
             }
             if let Some(order) = self.peek() {
-                return if order <= now { Head::Due(order) } else { Head::Idle };
+                return if order <= now {
+                    Head::Due(order)
+                } else {
+                    Head::Idle
+                };
             }
             let Some((level, slot)) = self.first_slot() else {
                 self.follow(now);
@@ -356,7 +388,11 @@ impl Wheel {
         let chain = self.take(level, slot);
         let (lowest, last) = (chain.lowest, chain.last);
         if chain.is_sorted() && lowest | COARSE_MASK == last | COARSE_MASK {
-            let mask = if level > 0 && chain.len() <= SMALL { COARSE_MASK } else { FINE_MASK };
+            let mask = if level > 0 && chain.len() <= SMALL {
+                COARSE_MASK
+            } else {
+                FINE_MASK
+            };
             self.cursor = last | mask;
             self.near.dead = chain.dead;
             self.near.last = last;
@@ -381,7 +417,10 @@ impl Wheel {
             let Some(heap) = near.heap.peek_mut() else {
                 let run = &near.window[near.at..];
                 let most = run.len().min(max - to.len());
-                let count = run[..most].iter().take_while(|item| item.order <= limit).count();
+                let count = run[..most]
+                    .iter()
+                    .take_while(|item| item.order <= limit)
+                    .count();
                 to.extend_from_slice(&run[..count]);
                 near.at += count;
                 if count == 0 || count < most {
@@ -417,7 +456,11 @@ impl Wheel {
     pub fn peek_alive(&mut self, order: u64, book: &impl Book) -> Option<u64> {
         let near = &mut self.near;
         let run = near.window.get(near.at).filter(|item| item.order == order);
-        let heap = near.heap.peek().map(|early| early.0).filter(|early| early.order == order);
+        let heap = near
+            .heap
+            .peek()
+            .map(|early| early.0)
+            .filter(|early| early.order == order);
         let run_sequence = run.map(|item| book.sequence(item));
         let heap_sequence = heap.map(|early| book.sequence(&early.item()));
         if run_sequence == Some(None) {
@@ -425,7 +468,11 @@ impl Wheel {
         } else if heap_sequence == Some(None) {
             near.heap.pop();
         } else {
-            return run_sequence.into_iter().chain(heap_sequence).flatten().min();
+            return run_sequence
+                .into_iter()
+                .chain(heap_sequence)
+                .flatten()
+                .min();
         }
         self.took_dead(1);
         None
@@ -435,7 +482,10 @@ impl Wheel {
     pub fn earliest(&mut self) -> Option<u64> {
         let near = self.peek();
         let pending = self.pending.as_ref().map(|pending| pending.lowest);
-        let slot = || self.first_slot().map(|(level, slot)| self.levels[level].slot(slot).lowest);
+        let slot = || {
+            self.first_slot()
+                .map(|(level, slot)| self.levels[level].slot(slot).lowest)
+        };
         // What is open lies before all slots, what is pending need not.
         let first = near.or_else(slot);
         pending.into_iter().chain(first).min()
@@ -449,8 +499,12 @@ impl Wheel {
         // Sorted, so the first one alive will do.
         let run = near.window[near.at..].iter().chain(rest).find_map(alive);
         let top = near.heap.peek().and_then(|early| alive(&early.0.item()));
-        let heap =
-            top.or_else(|| near.heap.iter().filter_map(|early| alive(&early.0.item())).min());
+        let heap = top.or_else(|| {
+            near.heap
+                .iter()
+                .filter_map(|early| alive(&early.0.item()))
+                .min()
+        });
         let mut best = [run, heap].into_iter().flatten().min();
         if let Some(pending) = &self.pending {
             let gathered = self.gathered.iter();
@@ -485,7 +539,8 @@ fn runs_before(item: &Item, early: &Early, book: &impl Book) -> bool {
         return u64::from(item.low) < early.sequence;
     }
     // A dead item goes first: it is dropped, and hides nothing behind it.
-    book.sequence(item).is_none_or(|sequence| sequence < early.sequence)
+    book.sequence(item)
+        .is_none_or(|sequence| sequence < early.sequence)
 }
 
 // The lower of `best` and the lowest one alive of `items`.
@@ -498,7 +553,9 @@ fn lowest<'a>(
         if best.is_some_and(|(order, ..)| order < item.order) {
             return best;
         }
-        let found = book.sequence(item).map(|sequence| (item.order, sequence, item.index));
+        let found = book
+            .sequence(item)
+            .map(|sequence| (item.order, sequence, item.index));
         best.into_iter().chain(found).min()
     })
 }

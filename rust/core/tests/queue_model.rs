@@ -8,7 +8,10 @@ use duewheel_core::queue::{ClockKind, DueQueue, Key, Now};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-const START: Now = Now { wall: 1_760_000_000_123_456_789, boot: 77_000_000_123 };
+const START: Now = Now {
+    wall: 1_760_000_000_123_456_789,
+    boot: 77_000_000_123,
+};
 
 /// What the queue ought to do, in the plainest way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +34,12 @@ impl Row {
     }
 
     fn is_due(&self, now: Now) -> bool {
-        self.due <= if self.kind == ClockKind::Wall { now.wall } else { now.boot }
+        self.due
+            <= if self.kind == ClockKind::Wall {
+                now.wall
+            } else {
+                now.boot
+            }
     }
 }
 
@@ -68,7 +76,14 @@ impl Pair {
         let key = self.queue.insert(kind, due, value);
         assert_eq!(key.index, index);
         assert!(!self.stale.contains(&key), "a key is used once");
-        let row = Row { key, kind, due, sequence, queued: true, value };
+        let row = Row {
+            key,
+            kind,
+            due,
+            sequence,
+            queued: true,
+            value,
+        };
         assert_eq!(self.rows.insert(key.index, row), None);
         key
     }
@@ -89,7 +104,13 @@ impl Pair {
         let sequence = self.sequence();
         assert!(self.queue.requeue(key, kind, due));
         let row = self.rows.get_mut(&key.index).expect("a row for a live key");
-        *row = Row { kind, due, sequence, queued: true, ..*row };
+        *row = Row {
+            kind,
+            due,
+            sequence,
+            queued: true,
+            ..*row
+        };
     }
 
     fn put_back(&mut self, key: Key) {
@@ -100,18 +121,30 @@ impl Pair {
 
     fn expire(&mut self, max: usize) {
         let now = self.now;
-        let mut due: Vec<Row> =
-            self.rows.values().filter(|row| row.queued && row.is_due(now)).copied().collect();
+        let mut due: Vec<Row> = self
+            .rows
+            .values()
+            .filter(|row| row.queued && row.is_due(now))
+            .copied()
+            .collect();
         due.sort_by_key(|row| row.place(now));
         let mut found = Vec::new();
-        let progress = self.queue.expire(now, max, |key, value| found.push((key, *value)));
+        let progress = self
+            .queue
+            .expire(now, max, |key, value| found.push((key, *value)));
         assert_eq!(progress.expired, found.len());
         assert!(found.len() <= max);
         let expected: Vec<_> = due.iter().map(|row| (row.key, row.value)).collect();
         assert_eq!(found[..], expected[..found.len().min(expected.len())]);
-        assert!(progress.more || found.len() == due.len(), "what is due is left, and not told");
+        assert!(
+            progress.more || found.len() == due.len(),
+            "what is due is left, and not told"
+        );
         for (key, _) in found {
-            self.rows.get_mut(&key.index).expect("an expired row").queued = false;
+            self.rows
+                .get_mut(&key.index)
+                .expect("an expired row")
+                .queued = false;
         }
     }
 
@@ -121,7 +154,10 @@ impl Pair {
             let before = self.queue.queued();
             self.expire(1000);
             self.check();
-            let due = self.rows.values().any(|row| row.queued && row.is_due(self.now));
+            let due = self
+                .rows
+                .values()
+                .any(|row| row.queued && row.is_due(self.now));
             if !due && self.queue.queued() == before {
                 return;
             }
@@ -131,17 +167,29 @@ impl Pair {
 
     fn first(&self) -> Option<Key> {
         let queued = self.rows.values().filter(|row| row.queued);
-        queued.min_by_key(|row| row.place(self.now)).map(|row| row.key)
+        queued
+            .min_by_key(|row| row.place(self.now))
+            .map(|row| row.key)
     }
 
     fn next_due(&mut self) {
         let bound = self.queue.next_due();
         for (kind, bound) in [(ClockKind::Wall, bound.0), (ClockKind::Boot, bound.1)] {
-            let rows = self.rows.values().filter(|row| row.queued && row.kind == kind);
+            let rows = self
+                .rows
+                .values()
+                .filter(|row| row.queued && row.kind == kind);
             if let Some(due) = rows.map(|row| row.due).min() {
-                assert!(bound.is_some_and(|bound| bound <= due), "{kind:?}: {bound:?}, {due}");
+                assert!(
+                    bound.is_some_and(|bound| bound <= due),
+                    "{kind:?}: {bound:?}, {due}"
+                );
                 if self.stale.is_empty() && self.next_sequence == self.next_value {
-                    assert_eq!(bound, Some(due), "nothing was removed or moved: it is exact");
+                    assert_eq!(
+                        bound,
+                        Some(due),
+                        "nothing was removed or moved: it is exact"
+                    );
                 }
             }
         }
@@ -150,7 +198,10 @@ impl Pair {
     fn check(&self) {
         self.queue.check().unwrap();
         assert_eq!(self.queue.len(), self.rows.len());
-        assert_eq!(self.queue.queued(), self.rows.values().filter(|row| row.queued).count());
+        assert_eq!(
+            self.queue.queued(),
+            self.rows.values().filter(|row| row.queued).count()
+        );
     }
 
     fn compare(&self) {
@@ -164,7 +215,10 @@ impl Pair {
         });
         assert!(found.eq(self.rows.values().copied()));
         for row in self.rows.values() {
-            assert_eq!(self.queue.get(row.key).map(|entry| *entry.value), Some(row.value));
+            assert_eq!(
+                self.queue.get(row.key).map(|entry| *entry.value),
+                Some(row.value)
+            );
             assert_eq!(self.queue.key_at(row.key.index), Some(row.key));
         }
         assert!(self.stale.iter().all(|&key| self.queue.get(key).is_none()));
@@ -195,7 +249,11 @@ enum Op {
 
 impl Due {
     fn at(self, pair: &Pair, kind: ClockKind) -> i64 {
-        let now = if kind == ClockKind::Wall { pair.now.wall } else { pair.now.boot };
+        let now = if kind == ClockKind::Wall {
+            pair.now.wall
+        } else {
+            pair.now.boot
+        };
         match self {
             Self::Near(delta) => now.saturating_add(delta),
             // Where a digit turns, as the wheel sees it: counted from zero, not from now.
@@ -204,7 +262,9 @@ impl Due {
                 let edge = edge + i128::from(delta);
                 edge.clamp(i64::MIN.into(), i64::MAX.into()) as i64
             }
-            Self::Again(which) => pair.pick(which).map_or(now, |key| pair.rows[&key.index].due),
+            Self::Again(which) => pair
+                .pick(which)
+                .map_or(now, |key| pair.rows[&key.index].due),
             Self::Exact(due) => due,
         }
     }
@@ -262,12 +322,20 @@ fn apply(pair: &mut Pair, op: &Op) {
         Op::Insert(kind, due) => {
             pair.insert(kind, due.at(pair, kind));
         }
-        Op::Remove(which) => pair.pick(which).into_iter().for_each(|key| pair.remove(key)),
+        Op::Remove(which) => pair
+            .pick(which)
+            .into_iter()
+            .for_each(|key| pair.remove(key)),
         Op::Requeue(which, kind, due) => {
             let due = due.at(pair, kind);
-            pair.pick(which).into_iter().for_each(|key| pair.requeue(key, kind, due));
+            pair.pick(which)
+                .into_iter()
+                .for_each(|key| pair.requeue(key, kind, due));
         }
-        Op::PutBack(which) => pair.pick(which).into_iter().for_each(|key| pair.put_back(key)),
+        Op::PutBack(which) => pair
+            .pick(which)
+            .into_iter()
+            .for_each(|key| pair.put_back(key)),
         Op::Expire { wall, boot, max } => {
             pair.now.wall = pair.now.wall.saturating_add(wall);
             pair.now.boot = pair.now.boot.saturating_add(boot);
@@ -294,9 +362,18 @@ fn apply(pair: &mut Pair, op: &Op) {
             }
         }
         Op::RemoveMany(from, count) => {
-            let start = if pair.rows.is_empty() { 0 } else { from.index(pair.rows.len()) };
-            let keys: Vec<Key> =
-                pair.rows.values().skip(start).take(count).map(|row| row.key).collect();
+            let start = if pair.rows.is_empty() {
+                0
+            } else {
+                from.index(pair.rows.len())
+            };
+            let keys: Vec<Key> = pair
+                .rows
+                .values()
+                .skip(start)
+                .take(count)
+                .map(|row| row.key)
+                .collect();
             keys.into_iter().for_each(|key| pair.remove(key));
         }
         Op::Observe => pair.compare(),
@@ -311,14 +388,25 @@ fn run(first: u64, ops: &[Op]) {
     ops.iter().for_each(|op| apply(&mut pair, op));
     pair.expire_all();
     pair.compare();
-    pair.now = Now { wall: i64::MAX, boot: i64::MAX };
+    pair.now = Now {
+        wall: i64::MAX,
+        boot: i64::MAX,
+    };
     pair.expire_all();
     assert_eq!(pair.queue.queued(), 0);
     let mut values = Vec::new();
     pair.queue.clear(|value| values.push(value));
-    assert!(values.into_iter().eq(pair.rows.values().map(|row| row.value)));
     assert!(
-        pair.queue.is_empty() && pair.rows.values().all(|row| pair.queue.get(row.key).is_none())
+        values
+            .into_iter()
+            .eq(pair.rows.values().map(|row| row.value))
+    );
+    assert!(
+        pair.queue.is_empty()
+            && pair
+                .rows
+                .values()
+                .all(|row| pair.queue.get(row.key).is_none())
     );
     pair.queue.check().unwrap();
 }
@@ -341,19 +429,32 @@ proptest! {
 /// 5000 in one slot, half removed, some put back, some inserted and removed between the steps.
 fn burst(first: u64, kind: ClockKind, spread: i64, ahead: i64) {
     let mut pair = Pair::new(first);
-    let base = if kind == ClockKind::Wall { START.wall } else { START.boot } + ahead;
-    let keys: Vec<Key> = (0..5000).map(|n| pair.insert(kind, base + scatter(n, spread))).collect();
+    let base = if kind == ClockKind::Wall {
+        START.wall
+    } else {
+        START.boot
+    } + ahead;
+    let keys: Vec<Key> = (0..5000)
+        .map(|n| pair.insert(kind, base + scatter(n, spread)))
+        .collect();
     pair.check();
     assert_eq!(pair.queue.first(pair.now), pair.first());
     for key in keys.iter().step_by(3).chain(keys.iter().skip(1).step_by(3)) {
         pair.remove(*key);
     }
     pair.check();
-    assert!(pair.queue.items() < 3700, "the dead stay: {}", pair.queue.items());
+    assert!(
+        pair.queue.items() < 3700,
+        "the dead stay: {}",
+        pair.queue.items()
+    );
     for n in 0..9000 {
         pair.insert(kind, base + scatter(n + 7, spread));
     }
-    pair.now = Now { wall: START.wall + ahead + spread, boot: START.boot + ahead + spread };
+    pair.now = Now {
+        wall: START.wall + ahead + spread,
+        boot: START.boot + ahead + spread,
+    };
     for round in 0..40 {
         pair.expire(700);
         pair.check();
@@ -365,13 +466,20 @@ fn burst(first: u64, kind: ClockKind, spread: i64, ahead: i64) {
             pair.remove(late);
             pair.remove(past);
         }
-        let out = pair.rows.values().find(|row| !row.queued).map(|row| row.key);
+        let out = pair
+            .rows
+            .values()
+            .find(|row| !row.queued)
+            .map(|row| row.key);
         out.into_iter().for_each(|key| pair.put_back(key));
         pair.next_due();
         pair.check();
     }
     pair.expire_all();
-    pair.now = Now { wall: i64::MAX, boot: i64::MAX };
+    pair.now = Now {
+        wall: i64::MAX,
+        boot: i64::MAX,
+    };
     pair.expire_all();
     assert_eq!(pair.queue.queued(), 0);
     assert_eq!(pair.queue.items(), 0);
@@ -410,7 +518,10 @@ fn ties_of_both_clocks_keep_their_sequence() {
         }
         let dead: Vec<Key> = pair.rows.values().step_by(4).map(|row| row.key).collect();
         dead.into_iter().for_each(|key| pair.remove(key));
-        pair.now = Now { wall: START.wall + 1_000_000, boot: START.boot + 1_000_000 };
+        pair.now = Now {
+            wall: START.wall + 1_000_000,
+            boot: START.boot + 1_000_000,
+        };
         pair.expire_all();
         assert_eq!(pair.queue.queued(), 0);
     }
@@ -447,9 +558,16 @@ fn scheduling_and_removing_for_ever_does_not_grow() {
 fn one_call_is_bounded() {
     let mut queue = DueQueue::new(START);
     for n in 0..100_000 {
-        queue.insert(ClockKind::Boot, START.boot + 20_000_000_000 + scatter(n, 20_000_000_000), n);
+        queue.insert(
+            ClockKind::Boot,
+            START.boot + 20_000_000_000 + scatter(n, 20_000_000_000),
+            n,
+        );
     }
-    let now = Now { wall: START.wall, boot: START.boot + 50_000_000_000 };
+    let now = Now {
+        wall: START.wall,
+        boot: START.boot + 50_000_000_000,
+    };
     // 100 000 items cannot have been moved in the first call: it says so, and ends.
     let first = queue.expire(now, usize::MAX, |_, _| {});
     assert!(first.more && first.expired < 20_000, "{first:?}");

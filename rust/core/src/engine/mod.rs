@@ -14,12 +14,12 @@ use crate::queue::{ClockKind, DueQueue, Key, Now};
 use crate::ready::{CAPACITY, Ready};
 use crate::record::{Dead, Execution, Id, Payload, Record, Released, Side, Stage};
 use crate::sleep::{Sleeper, Until};
+use crate::sync::{Condvar, Mutex};
 use crate::time::Clock;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub use outcome::DEAD_KEPT;
@@ -158,7 +158,10 @@ impl<P: Payload> Engine<P> {
     pub fn new(clock: Box<dyn Clock>) -> std::io::Result<Self> {
         let offset = clock.offset();
         let boot = clock.boot();
-        let now = Now { wall: boot.saturating_add(offset), boot };
+        let now = Now {
+            wall: boot.saturating_add(offset),
+            boot,
+        };
         let mut offsets = Offsets::default();
         offsets.step(offset);
         let state = State {
@@ -209,7 +212,11 @@ impl<P: Payload> Engine<P> {
 
     fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
         let state = self.state.lock();
-        if state.phase == Phase::Closed { Err(Refused::Closed) } else { Ok(state) }
+        if state.phase == Phase::Closed {
+            Err(Refused::Closed)
+        } else {
+            Ok(state)
+        }
     }
 
     /// Schedule one job under a generated id.
@@ -249,7 +256,8 @@ impl<P: Payload> Engine<P> {
         let mut wake = false;
         for chunk in jobs.chunks(4096) {
             // The lock is let go between chunks, so that others do not wait for all.
-            MutexGuard::bump(&mut state);
+            drop(state);
+            state = self.state.lock();
             if state.phase == Phase::Closed {
                 return Err(Refused::Closed);
             }
@@ -291,7 +299,13 @@ impl<P: Payload> Engine<P> {
         let (clock, due) = state.resolve(due, boot)?;
         let job_due = state.on_the_wall(clock, due);
         let id = Id::Given(id.into());
-        let side = Side { id, job_due, first_start: None, attempt: 1, run: 1 };
+        let side = Side {
+            id,
+            job_due,
+            first_start: None,
+            attempt: 1,
+            run: 1,
+        };
         state.insert_side(clock, due, side, payload)?;
         state.counts.scheduled += 1;
         let wake = state.rouses(clock, due);
@@ -318,7 +332,13 @@ impl<P: Payload> Engine<P> {
     ) -> Result<(), Refused> {
         let mut state = self.open()?;
         state.settle(self, released);
-        let side = Side { id: Id::Given(id.into()), job_due, first_start: None, attempt, run };
+        let side = Side {
+            id: Id::Given(id.into()),
+            job_due,
+            first_start: None,
+            attempt,
+            run,
+        };
         state.insert_side(ClockKind::Wall, due, side, payload)?;
         state.counts.scheduled += 1;
         let wake = state.rouses(ClockKind::Wall, due);
@@ -336,7 +356,9 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Closed`].
     pub fn cancel(&self, id: &str, released: &mut Released<P>) -> Result<bool, Refused> {
         let mut state = self.open()?;
-        let Some(key) = state.find(id) else { return Ok(false) };
+        let Some(key) = state.find(id) else {
+            return Ok(false);
+        };
         if !state.withdraw(self, key) {
             return Ok(false);
         }
@@ -353,7 +375,9 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Closed`].
     pub fn reschedule(&self, id: &str, due: i64) -> Result<bool, Refused> {
         let mut state = self.open()?;
-        let Some(key) = state.find(id) else { return Ok(false) };
+        let Some(key) = state.find(id) else {
+            return Ok(false);
+        };
         if !state.withdraw(self, key) {
             return Ok(false);
         }
@@ -381,7 +405,11 @@ impl<P: Payload> Engine<P> {
         }
         state.targets[target].noticed = false;
         for key in std::mem::take(&mut state.targets[target].parked) {
-            if state.queue.get(key).is_some_and(|entry| entry.value.stage() == Stage::Parked) {
+            if state
+                .queue
+                .get(key)
+                .is_some_and(|entry| entry.value.stage() == Stage::Parked)
+            {
                 state.unpark(key);
                 state.queue.put_back(key);
             }
@@ -415,7 +443,11 @@ impl<P: Payload> Engine<P> {
         }
         state.phase = Phase::Stopped;
         let mut ready = self.ready.lock();
-        let handed: Vec<Key> = ready.queue.drain(..).map(|execution| execution.key).collect();
+        let handed: Vec<Key> = ready
+            .queue
+            .drain(..)
+            .map(|execution| execution.key)
+            .collect();
         drop(ready);
         for key in handed {
             if let Some(record) = state.queue.get_mut(key) {
@@ -435,10 +467,17 @@ impl<P: Payload> Engine<P> {
         state.settle(self, released);
         state.phase = Phase::Closed;
         let mut ready = self.ready.lock();
-        let handed: Vec<Key> = ready.queue.drain(..).map(|execution| execution.key).collect();
+        let handed: Vec<Key> = ready
+            .queue
+            .drain(..)
+            .map(|execution| execution.key)
+            .collect();
         self.ready.close(&mut ready);
         drop(ready);
-        let waiting = state.queue.iter().filter(|(_, entry)| entry.value.stage() != Stage::Handed);
+        let waiting = state
+            .queue
+            .iter()
+            .filter(|(_, entry)| entry.value.stage() != Stage::Handed);
         let keys: Vec<Key> = waiting.map(|(key, _)| key).chain(handed).collect();
         for &key in &keys {
             state.unpark(key);
@@ -485,7 +524,10 @@ impl<P: Payload> Engine<P> {
             return Pumped::Sleep(Until::default());
         }
         drop(ready);
-        let now = Now { wall: self.clock.wall(), boot };
+        let now = Now {
+            wall: self.clock.wall(),
+            boot,
+        };
         if state.expire(self, now, room.min(BATCH)) {
             return Pumped::More;
         }
@@ -505,7 +547,9 @@ impl<P: Payload> Engine<P> {
             if done(&state, running) {
                 break true;
             }
-            if self.changed.wait_until(&mut state, deadline).timed_out() {
+            let late;
+            (state, late) = self.changed.wait_until(state, deadline);
+            if late {
                 let running = self.ready.lock().running;
                 break done(&state, running);
             }
@@ -591,14 +635,22 @@ impl<P: Payload> State<P> {
         if clock == ClockKind::Boot && self.offsets.now() != self.offset {
             let job_due = self.on_the_wall(clock, due);
             let id = Id::Generated(id);
-            let side = Side { id, job_due, first_start: None, attempt: 1, run: 1 };
+            let side = Side {
+                id,
+                job_due,
+                first_start: None,
+                attempt: 1,
+                run: 1,
+            };
             let side = self.sides.insert(side);
-            self.queue.insert(clock, due, Record::with_side(side, payload));
+            self.queue
+                .insert(clock, due, Record::with_side(side, payload));
             return self.id_of_side(side);
         }
         if clock == ClockKind::Boot {
             self.offsets.jobs[epoch] += 1;
-            self.queue.insert(clock, due, Record::plain(id, epoch as u8, payload));
+            self.queue
+                .insert(clock, due, Record::plain(id, epoch as u8, payload));
         } else {
             self.queue.insert(clock, due, Record::plain(id, 3, payload));
         }
@@ -628,7 +680,9 @@ impl<P: Payload> State<P> {
             Id::Generated(_) => None,
         };
         let number = self.sides.insert(side);
-        let key = self.queue.insert(clock, due, Record::with_side(number, payload));
+        let key = self
+            .queue
+            .insert(clock, due, Record::with_side(number, payload));
         if let Some(id) = given {
             self.given.insert(id, key);
         }
@@ -650,7 +704,11 @@ impl<P: Payload> State<P> {
                 return Some(key);
             }
         }
-        if self.given.is_empty() { None } else { self.given.get(id).copied() }
+        if self.given.is_empty() {
+            None
+        } else {
+            self.given.get(id).copied()
+        }
     }
 
     /// Make a pending job neither parked nor handed over; `false` when it is not pending.
@@ -676,14 +734,18 @@ impl<P: Payload> State<P> {
     }
 
     fn park(&mut self, engine: &Engine<P>, key: Key) {
-        let Some(record) = self.queue.get_mut(key) else { return };
+        let Some(record) = self.queue.get_mut(key) else {
+            return;
+        };
         record.set_stage(Stage::Parked);
         let number = record.payload.target();
         self.parked += 1;
         let (queue, target) = (&self.queue, &mut self.targets[number as usize]);
         if target.parked.len() > 64 && target.parked.len() > 2 * self.parked {
             target.parked.retain(|&key| {
-                queue.get(key).is_some_and(|entry| entry.value.stage() == Stage::Parked)
+                queue
+                    .get(key)
+                    .is_some_and(|entry| entry.value.stage() == Stage::Parked)
             });
         }
         target.parked.push(key);
@@ -742,7 +804,13 @@ impl<P: Payload> State<P> {
         if record.epoch() < 3 {
             self.offsets.jobs[record.epoch() as usize] -= 1;
         }
-        let side = Side { id, job_due, first_start: None, attempt: 1, run: 1 };
+        let side = Side {
+            id,
+            job_due,
+            first_start: None,
+            attempt: 1,
+            run: 1,
+        };
         let side = self.sides.insert(side);
         let mut with_side = Record::with_side(side, record.payload);
         with_side.set_stage(record.stage());
@@ -761,7 +829,9 @@ impl<P: Payload> State<P> {
     /// Whether the timer sleeps past this due; from now on it counts as awake.
     #[inline]
     fn rouses(&mut self, clock: ClockKind, due: i64) -> bool {
-        let Some(until) = self.asleep else { return false };
+        let Some(until) = self.asleep else {
+            return false;
+        };
         let planned = match clock {
             ClockKind::Wall => until.wall,
             ClockKind::Boot => until.boot,
@@ -775,7 +845,10 @@ impl<P: Payload> State<P> {
 
     /// Expire up to `max` entries and hand them over or park them; `true`: there may be more.
     fn expire(&mut self, engine: &Engine<P>, now: Now, max: usize) -> bool {
-        let mut keys = [Key { index: 0, generation: 0 }; BATCH];
+        let mut keys = [Key {
+            index: 0,
+            generation: 0,
+        }; BATCH];
         let mut count = 0;
         let progress = self.queue.expire(now, max, |key, record| {
             record.set_stage(Stage::Handed);
@@ -786,9 +859,15 @@ impl<P: Payload> State<P> {
             let mut parked = false;
             let mut ready = engine.ready.lock();
             for &key in &keys[..count] {
-                let Some(entry) = self.queue.get(key) else { continue };
+                let Some(entry) = self.queue.get(key) else {
+                    continue;
+                };
                 let target = entry.value.payload.target() as usize;
-                if self.targets.get(target).is_some_and(|target| target.registered) {
+                if self
+                    .targets
+                    .get(target)
+                    .is_some_and(|target| target.registered)
+                {
                     let execution = self.execution(key);
                     ready.queue.extend(execution);
                 } else {
@@ -807,7 +886,9 @@ impl<P: Payload> State<P> {
     #[cold]
     fn park_unregistered(&mut self, engine: &Engine<P>, keys: &[Key]) {
         for &key in keys {
-            let Some(entry) = self.queue.get(key) else { continue };
+            let Some(entry) = self.queue.get(key) else {
+                continue;
+            };
             let target = entry.value.payload.target() as usize;
             if self.targets.len() <= target {
                 self.targets.resize_with(target + 1, Target::default);
@@ -825,9 +906,21 @@ impl<P: Payload> State<P> {
         let (id, job_due, attempt, run, first_start) = match record.side() {
             Some(side) => {
                 let side = &self.sides[side];
-                (side.id.clone(), side.job_due, side.attempt, side.run, side.first_start)
+                (
+                    side.id.clone(),
+                    side.job_due,
+                    side.attempt,
+                    side.run,
+                    side.first_start,
+                )
             }
-            None => (Id::Generated(record.id()), self.first_due(record, entry.due), 1, 1, None),
+            None => (
+                Id::Generated(record.id()),
+                self.first_due(record, entry.due),
+                1,
+                1,
+                None,
+            ),
         };
         Some(Execution {
             key,

@@ -45,11 +45,15 @@ impl<P: Payload> Engine<P> {
         state.settle(self, released);
         state.refresh(self, boot);
         let same = |dead: &Dead<P>| dead.id.with_str(|dead| dead == id);
-        let Some(at) = state.dead.iter().rposition(same) else { return Ok(false) };
+        let Some(at) = state.dead.iter().rposition(same) else {
+            return Ok(false);
+        };
         if state.find(id).is_some() {
             return Err(Refused::Duplicate);
         }
-        let Some(dead) = state.dead.remove(at) else { return Ok(false) };
+        let Some(dead) = state.dead.remove(at) else {
+            return Ok(false);
+        };
         let side = Side {
             // Its old id may point at another index now: it goes through the index of ids.
             id: Id::Given(id.into()),
@@ -74,11 +78,7 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Closed`].
-    pub fn purge(
-        &self,
-        before: Option<i64>,
-        released: &mut Released<P>,
-    ) -> Result<usize, Refused> {
+    pub fn purge(&self, before: Option<i64>, released: &mut Released<P>) -> Result<usize, Refused> {
         let mut state = self.open()?;
         state.settle(self, released);
         let all = std::mem::take(&mut state.dead);
@@ -153,7 +153,11 @@ impl<P: Payload> State<P> {
     }
 
     fn park_again(&mut self, engine: &Engine<P>, key: crate::queue::Key) {
-        let Some(target) = self.queue.get(key).map(|entry| entry.value.payload.target()) else {
+        let Some(target) = self
+            .queue
+            .get(key)
+            .map(|entry| entry.value.payload.target())
+        else {
             return;
         };
         if self.targets[target as usize].registered {
@@ -184,7 +188,9 @@ impl<P: Payload> State<P> {
             self.remove(key, released);
             return false;
         }
-        let Some(number) = self.give_side(key) else { return false };
+        let Some(number) = self.give_side(key) else {
+            return false;
+        };
         let side = &mut self.sides[number];
         side.attempt = side.attempt.saturating_add(failures);
         side.run = side.run.saturating_add(1);
@@ -202,7 +208,9 @@ impl<P: Payload> State<P> {
         released: &mut Released<P>,
     ) {
         self.counts.dead += 1;
-        let Some(execution) = self.execution(key) else { return };
+        let Some(execution) = self.execution(key) else {
+            return;
+        };
         self.remove(key, released);
         if self.phase == Phase::Closed {
             released.failures.push(failure);

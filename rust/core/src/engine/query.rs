@@ -17,7 +17,10 @@ pub struct Place {
 
 impl Place {
     fn key(self) -> Key {
-        Key { index: self.index, generation: self.generation }
+        Key {
+            index: self.index,
+            generation: self.generation,
+        }
     }
 }
 
@@ -157,7 +160,10 @@ impl<P: Payload> Engine<P> {
         if start.is_some() || state.parked > 0 || handed {
             return Ok(state.places(self, start, end).min());
         }
-        let now = Now { wall: boot.saturating_add(state.offset), boot };
+        let now = Now {
+            wall: boot.saturating_add(state.offset),
+            boot,
+        };
         let first = state.queue.first(now).and_then(|key| state.place(key));
         Ok(first.filter(|place| end.is_none_or(|end| place.due < end)))
     }
@@ -171,7 +177,10 @@ impl<P: Payload> Engine<P> {
         }
         let (wall, boot) = (self.clock.wall(), self.clock.boot());
         state.refresh(self, boot);
-        let place = state.queue.first(Now { wall, boot }).and_then(|key| state.place(key))?;
+        let place = state
+            .queue
+            .first(Now { wall, boot })
+            .and_then(|key| state.place(key))?;
         let starts = place.due.saturating_sub(state.offset).max(boot);
         Some((starts, place.due))
     }
@@ -185,7 +194,10 @@ impl<P: Payload> Engine<P> {
         }
         state.refresh(self, boot);
         let before = state.queue.queued();
-        let now = Now { wall: self.clock.wall(), boot };
+        let now = Now {
+            wall: self.clock.wall(),
+            boot,
+        };
         // Maintenance of the wheel comes in steps, and may expire nothing.
         while state.expire(self, now, 1) && state.queue.queued() == before {}
         state.queue.queued() != before
@@ -207,11 +219,17 @@ impl<P: Payload> Engine<P> {
             parked += usize::from(stage == Stage::Parked);
             handed += usize::from(stage == Stage::Handed);
             if entry.queued != (stage == Stage::Waiting) {
-                return Err(format!("{key:?} is in stage {stage:?}, and queued is {}", entry.queued));
+                return Err(format!(
+                    "{key:?} is in stage {stage:?}, and queued is {}",
+                    entry.queued
+                ));
             }
             if let Some(side) = entry.value.side() {
                 sides += 1;
-                let side = state.sides.get(side).ok_or(format!("{key:?} has lost its side"))?;
+                let side = state
+                    .sides
+                    .get(side)
+                    .ok_or(format!("{key:?} has lost its side"))?;
                 if let Id::Given(id) = &side.id
                     && state.given.get(id) != Some(&key)
                 {
@@ -232,17 +250,19 @@ impl<P: Payload> Engine<P> {
             }
         }
         if epochs != state.offsets.jobs {
-            return Err(format!("offsets: {epochs:?} counted, {:?} kept", state.offsets.jobs));
+            return Err(format!(
+                "offsets: {epochs:?} counted, {:?} kept",
+                state.offsets.jobs
+            ));
         }
         let ends = state.counts;
         let taken_in = ends.scheduled + ends.revived;
-        let accounted = (state.queue.len() as u64)
-            + ends.succeeded
-            + ends.dead
-            + ends.cancelled
-            + ends.dropped;
+        let accounted =
+            (state.queue.len() as u64) + ends.succeeded + ends.dead + ends.cancelled + ends.dropped;
         if taken_in != accounted {
-            return Err(format!("{taken_in} jobs were taken in, {accounted} are accounted for"));
+            return Err(format!(
+                "{taken_in} jobs were taken in, {accounted} are accounted for"
+            ));
         }
         Ok(())
     }
@@ -266,8 +286,17 @@ impl<P: Payload> State<P> {
         start: Option<i64>,
         end: Option<i64>,
     ) -> impl Iterator<Item = Place> {
-        let handed: Vec<Key> = engine.ready.lock().queue.iter().map(|handed| handed.key).collect();
-        let resting = self.queue.iter().filter(|(_, entry)| entry.value.stage() != Stage::Handed);
+        let handed: Vec<Key> = engine
+            .ready
+            .lock()
+            .queue
+            .iter()
+            .map(|handed| handed.key)
+            .collect();
+        let resting = self
+            .queue
+            .iter()
+            .filter(|(_, entry)| entry.value.stage() != Stage::Handed);
         let keys = resting.map(|(key, _)| key).chain(handed);
         keys.filter_map(|key| self.place(key)).filter(move |place| {
             start.is_none_or(|start| start <= place.due) && end.is_none_or(|end| place.due < end)

@@ -12,11 +12,20 @@ impl Wheel {
 
     fn all(&self) -> impl Iterator<Item = Item> {
         let near = &self.near;
-        let slots = self.levels.iter().flat_map(|level| level.occupied().map(|n| level.slot(n)));
-        let chains = slots.chain([&near.rest]).chain(self.pending.iter().map(|p| &p.chain));
+        let slots = self
+            .levels
+            .iter()
+            .flat_map(|level| level.occupied().map(|n| level.slot(n)));
+        let chains = slots
+            .chain([&near.rest])
+            .chain(self.pending.iter().map(|p| &p.chain));
         let heap = near.heap.iter().map(|early| early.0.item());
         let run = near.window[near.at..].iter().chain(&self.gathered);
-        chains.flat_map(|chain| self.pool.items(chain)).chain(run).copied().chain(heap)
+        chains
+            .flat_map(|chain| self.pool.items(chain))
+            .chain(run)
+            .copied()
+            .chain(heap)
     }
 
     /// Walk everything: that each item lies where its order says, that sorted things are sorted,
@@ -66,7 +75,11 @@ impl Wheel {
             }
         }
         let near = &self.near;
-        let run = || near.window[near.at..].iter().chain(self.pool.items(&near.rest));
+        let run = || {
+            near.window[near.at..]
+                .iter()
+                .chain(self.pool.items(&near.rest))
+        };
         if !sorted(&mut run()) {
             return Err("the run is not sorted".into());
         }
@@ -74,11 +87,18 @@ impl Wheel {
             return Err("the run ends past its last".into());
         }
         let heap = near.heap.iter().map(|early| early.0.item());
-        if let Some(item) = run().copied().chain(heap).find(|item| item.order > self.cursor) {
+        if let Some(item) = run()
+            .copied()
+            .chain(heap)
+            .find(|item| item.order > self.cursor)
+        {
             return Err(format!("{item:?} is near and past the cursor"));
         }
         if let Some(pending) = &self.pending
-            && self.pool.items(&pending.chain).any(|item| item.order < pending.lowest)
+            && self
+                .pool
+                .items(&pending.chain)
+                .any(|item| item.order < pending.lowest)
         {
             return Err("a pending item is below their lowest".into());
         }
@@ -91,7 +111,9 @@ impl Wheel {
         if chunks + free != all {
             return Err(format!("{chunks} chunks used and {free} free, of {all}"));
         }
-        self.all().filter(|item| book.sequence(item).is_some()).for_each(|item| found(item.index));
+        self.all()
+            .filter(|item| book.sequence(item).is_some())
+            .for_each(|item| found(item.index));
         Ok(())
     }
 }
