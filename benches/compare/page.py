@@ -6,8 +6,8 @@ from figures import Figure, Results, Verdict
 from rows import LIBRARIES, METRIC_TITLES, OURS, ROWS, Row
 
 METHOD = """\
-Every sample is a fresh process; within a round the libraries take turns, row by row, and the round is repeated
-{rounds} times. A figure is the median of the rounds, with the lowest and the highest in brackets. A ratio is taken round by
+Every sample is a fresh process; within a round the libraries take turns, row by row; there were
+{rounds}. A figure is the median of the rounds, with the lowest and the highest in brackets. A ratio is taken round by
 round (ours over the peer's of the same round), so that what slows the machine for a while slows both. Goals are judged by
 the wall's clock; the ratio in CPU time, of all threads together, shows what is left when other processes take their turns.
 The garbage collector is on, as by default, for all. Delays are drawn before the clock starts, from the same seed for all.
@@ -36,7 +36,7 @@ NOTES = """\
 - `sched` sleeps after every job that it runs and searches a list to cancel, and APScheduler 3 slows with every job that it
   holds: they get fewer jobs in the rows where a million would take minutes, which is in their favour.
 - rscheduler and rust-py-scheduler, the two with a Rust core on the index, have repeating intervals (and cron) only, the first
-  in ticks of its own, the second in whole seconds: neither has a job that runs once at a time, so they stand in the rows of
+  running at once when added, the second in whole seconds: neither has a job that runs once at a time, so they stand in the rows of
   adding, cancelling and memory, and cannot do the others.
 - uvloop counts a delay from the time that it cached at the last turn of its loop, in whole milliseconds: some handlers run before
   they are due, which lowers its p50.
@@ -124,7 +124,8 @@ def render(raw: dict[str, Any]) -> str:
         "## Machine",
         "",
         f"{machine['cpu']}, {machine['cpus']} CPUs, {machine['memory_gib']} GiB; {machine['kernel']}; {machine['python']}; "
-        f"{versions}; {machine['date']}. Medians of {results.rounds} rounds.",
+        f"{versions}; {machine['date']}. Medians of {counted(results.rounds)}.",
+        *load_line(results),
         "",
         "## Goals",
         "",
@@ -141,7 +142,7 @@ def render(raw: dict[str, Any]) -> str:
         *([*table_of_others(results, others), ""] if len(others) > 1 else []),
         "## Method",
         "",
-        METHOD.format(rounds=results.rounds, n=n),
+        METHOD.format(rounds=counted(results.rounds), n=n),
         "## Notes",
         "",
         NOTES,
@@ -151,6 +152,20 @@ def render(raw: dict[str, Any]) -> str:
     if errors := results.errors():
         lines += ["Samples that failed:", "", *(f"- {error}" for error in errors), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def counted(rounds: int) -> str:
+    return f"{rounds} round" + "s" * (rounds != 1)
+
+
+def load_line(results: Results) -> list[str]:
+    """What else the machine did: a comparison alone keeps the load near one."""
+    loads = sorted(s["load"] for s in results.samples if "load" in s)
+    if not loads:
+        return []
+    busy = loads[len(loads) // 2] > 2
+    warning = " **Other processes took most of the CPUs: a run to be repeated on a quiet machine.**" if busy else ""
+    return ["", f"Load average during the run: {loads[0]:g} to {loads[-1]:g}.{warning}"]
 
 
 def table_of_others(results: Results, libraries: list[str]) -> list[str]:

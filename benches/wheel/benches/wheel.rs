@@ -1,7 +1,7 @@
 //! The due-queue beside its peers: insert, insert again, cancel, expire, hold, next due.
 //!
 //! All figures are for one element. `WHEEL_10M=1` adds ten million; a filter picks rows, as in
-//! `cargo bench -- 'expire/uniform/1M'`.
+//! `cargo bench -- 'expire/uniform/1M'`; `WHEEL_CPU=1` counts time on a processor.
 
 mod peers;
 
@@ -49,6 +49,29 @@ impl Delays {
     }
 }
 
+/// Wall time; with `WHEEL_CPU=1` the time on a processor, as Linux counts it (in ticks of some
+/// milliseconds: for large sizes only), where others use the machine as well.
+struct Watch(Instant, Option<Duration>);
+
+impl Watch {
+    fn start() -> Self {
+        Self(Instant::now(), Self::on_processor())
+    }
+
+    fn elapsed(&self) -> Duration {
+        match (Self::on_processor(), self.1) {
+            (Some(now), Some(start)) => now - start,
+            _ => self.0.elapsed(),
+        }
+    }
+
+    fn on_processor() -> Option<Duration> {
+        std::env::var_os("WHEEL_CPU")?;
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    }
+}
+
 // xorshift64*: the same numbers each time.
 struct Random(u64);
 
@@ -82,7 +105,7 @@ fn insert<Q: Timers>(dues: &[u64], again: bool) -> Duration {
             queue.expire(from, &mut out);
         }
         let mut handles = Vec::with_capacity(dues.len());
-        let start = Instant::now();
+        let start = Watch::start();
         for (n, due) in dues.iter().enumerate() {
             handles.push(queue.insert(from + due, value(n)));
         }
@@ -102,7 +125,7 @@ fn cancel<Q: Timers>(dues: &[u64]) -> Duration {
         for n in (1..handles.len()).rev() {
             handles.swap(n, random.next() as usize % (n + 1));
         }
-        let start = Instant::now();
+        let start = Watch::start();
         for handle in handles {
             queue.cancel(handle);
         }
@@ -118,7 +141,7 @@ fn expire<Q: Timers>(dues: &[u64]) -> Duration {
         // Written once, so that no page of it is new.
         out.resize(dues.len(), value(1));
         out.clear();
-        let start = Instant::now();
+        let start = Watch::start();
         queue.expire(2 * SPAN, &mut out);
         let took = start.elapsed();
         assert_eq!(out.len(), dues.len(), "{}", Q::NAME);
@@ -135,7 +158,7 @@ fn hold<Q: Timers>(dues: &[u64]) -> (Duration, usize) {
         let step = (SPAN / 2 * 64 / dues.len() as u64).max(1);
         let mut out = Vec::with_capacity(dues.len());
         let (mut now, mut next, mut done, mut idle) = (0, 0, 0, 0);
-        let start = Instant::now();
+        let start = Watch::start();
         while done < dues.len() && idle < 2 * SPAN / step {
             now += step;
             queue.expire(now, &mut out);
@@ -154,7 +177,7 @@ fn next_due<Q: Timers>(dues: &[u64]) -> (Duration, usize) {
     let mut queue = Q::new();
     queue.within(|queue| {
         fill(queue, dues, 0);
-        let start = Instant::now();
+        let start = Watch::start();
         for _ in 0..10_000 {
             black_box(black_box(&mut *queue).next_due());
         }
