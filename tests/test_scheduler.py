@@ -400,7 +400,7 @@ def test_what_nothing_refers_to_is_closed_with_a_warning():
 def test_what_is_not_here_yet_is_refused_in_words():
     async def handler(event): ...
 
-    with pytest.raises(StorageError, match="jobs.db"):
+    with pytest.raises(StorageError, match=r"jobs\.db"):
         Scheduler("jobs.db")
     with Scheduler() as scheduler, pytest.raises(TypeError, match="async"):
         scheduler.handle("t", handler)

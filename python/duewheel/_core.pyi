@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from datetime import datetime, timedelta
 from os import PathLike
-from typing import Final, SupportsIndex, TypeAlias, final, overload
+from typing import Final, Protocol, Self, SupportsIndex, TypeAlias, final, overload
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -36,6 +36,13 @@ DEBUG: Final[bool]
 
 _Seconds: TypeAlias = float | timedelta
 _When: TypeAlias = datetime | float
+
+class _Array(Protocol):
+    """An array of NumPy's, which is a `Buffer` to type checkers only from Python 3.12."""
+
+    @property
+    def dtype(self) -> object: ...
+    def __len__(self) -> int: ...
 
 @final
 class JobOptions:
@@ -308,7 +315,7 @@ class SchedulerCore:
         options: JobOptions | None = None,
         clock: ManualClock | None = None,
         seed: int | None = None,
-    ) -> SchedulerCore: ...
+    ) -> Self: ...
     def drain(self, timeout: _Seconds | None = None) -> bool:
         """Start nothing more and finish what has started.
 
@@ -373,7 +380,7 @@ class SchedulerCore:
         """
     def at_many(
         self,
-        whens: Sequence[_When] | Buffer,
+        whens: Sequence[_When] | Buffer | _Array,
         target: str,
         datas: Sequence[Buffer] | None = None,
         *,
@@ -392,7 +399,7 @@ class SchedulerCore:
         """
     def in_many(
         self,
-        delays: Sequence[_Seconds] | Buffer,
+        delays: Sequence[_Seconds] | Buffer | _Array,
         target: str,
         datas: Sequence[Buffer] | None = None,
         *,

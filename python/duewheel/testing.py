@@ -46,6 +46,7 @@ class _Participant(Protocol):
 
     def _manual_run(self) -> bool:
         """Take up the one execution that is due first, on the calling thread; ``False``: none is due."""
+        ...
 
 
 class ManualClock:

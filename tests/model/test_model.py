@@ -413,6 +413,7 @@ def quiet():
     logger.disabled = before
 
 
+@pytest.mark.timeout(300)  # about 20 s on an idle machine
 def test_the_engine_does_what_the_reference_does():
     before = operations
     run_state_machine_as_test(

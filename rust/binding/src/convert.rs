@@ -155,11 +155,12 @@ pub(crate) fn delay(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
         )));
     };
     // The ceiling of a tiny negative number is zero: ask the number itself.
-    if ns < 0
-        || value
-            .cast::<PyFloat>()
-            .is_ok_and(|float| float.value() < 0.0)
-    {
+    let negative = ns < 0
+        || match value.cast::<PyFloat>() {
+            Ok(float) => float.value() < 0.0,
+            Err(_) => ns == 0 && is_numpy(value)? && value.lt(value.call_method0("__abs__")?)?,
+        };
+    if negative {
         return Err(PyValueError::new_err(format!(
             "{what} must not be negative: {value:?}"
         )));

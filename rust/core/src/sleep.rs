@@ -22,6 +22,7 @@ mod imp {
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
     };
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     /// An epoll over two timerfds and an eventfd.
     ///
@@ -32,6 +33,8 @@ mod imp {
         wall: OwnedFd,
         boot: OwnedFd,
         woken: OwnedFd,
+        /// Whether the timers of the wall and the boot clock are armed; the timer thread's own.
+        armed: [AtomicBool; 2],
     }
 
     const DISARMED: Timespec = Timespec {
@@ -71,6 +74,7 @@ mod imp {
                 wall: timerfd_create(TimerfdClockId::Realtime, flags)?,
                 boot: timerfd_create(TimerfdClockId::Boottime, flags)?,
                 woken: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+                armed: Default::default(),
             };
             for fd in [&sleeper.wall, &sleeper.boot, &sleeper.woken] {
                 // Edge-triggered: arming a timer again resets it, so nothing needs to be read.
@@ -84,8 +88,15 @@ mod imp {
         pub fn sleep(&self, until: Until) {
             let wall = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
             // Arming can fail for times past the kernel's range alone; those are never reached.
-            let _ = timerfd_settime(&self.wall, wall, &at(until.wall));
-            let _ = timerfd_settime(&self.boot, TimerfdTimerFlags::ABSTIME, &at(until.boot));
+            // A timer that was off and stays off is left alone: a system call a sleep is saved.
+            if until.wall.is_some() || self.armed[0].swap(false, Relaxed) {
+                self.armed[0].store(until.wall.is_some(), Relaxed);
+                let _ = timerfd_settime(&self.wall, wall, &at(until.wall));
+            }
+            if until.boot.is_some() || self.armed[1].swap(false, Relaxed) {
+                self.armed[1].store(until.boot.is_some(), Relaxed);
+                let _ = timerfd_settime(&self.boot, TimerfdTimerFlags::ABSTIME, &at(until.boot));
+            }
             let mut events = [epoll::Event {
                 flags: epoll::EventFlags::empty(),
                 data: epoll::EventData::new_u64(0),
