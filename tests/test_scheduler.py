@@ -3,6 +3,7 @@
 import contextvars
 import gc
 import logging
+import pickle
 import threading
 import time
 import weakref
@@ -420,3 +421,11 @@ def test_storage_is_the_pending_events(scheduler):
 def test_a_due_long_past_is_warned_of(scheduler, caplog):
     scheduler.at(30, "t")
     assert "over a year ago" in caplog.text
+
+
+@pytest.mark.parametrize("backoff", [0.1, timedelta(milliseconds=100), 2, timedelta(days=1000)])
+def test_options_and_events_survive_pickling(backoff):
+    options = duewheel.JobOptions(min_backoff=backoff, max_backoff=10**8, retry_limit=None)
+    assert pickle.loads(pickle.dumps(options)) == options
+    event = duewheel.Event(duewheel.Job("a", "t", 5, b"x", options), run=2)
+    assert pickle.loads(pickle.dumps(event)) == event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from datetime import timedelta
 from typing import Any, Final
 
 from duewheel._core import JobOptions
@@ -51,6 +52,10 @@ DEFAULT_MAX_BACKOFF: Final = 3600.0
 """The longest pause before a retry, in seconds."""
 
 
-def _rebuild(fields: dict[str, Any]) -> JobOptions:
+def _rebuild(fields: dict[str, Any], exact: dict[str, int | None | Unset]) -> JobOptions:
     """Make options again from what `pickle` kept."""
+    for name, ns in exact.items():
+        # What came from a timedelta has whole microseconds, which its float may not tell.
+        if isinstance(ns, int) and ns % 1_000 == 0:
+            fields[name] = timedelta(microseconds=ns // 1_000)
     return JobOptions(**fields)

@@ -399,8 +399,12 @@ impl JobOptions {
         for name in NAMES {
             values.set_item(name, slf.getattr(name)?)?;
         }
+        let exact = PyDict::new(py);
+        for name in ["min_backoff", "max_backoff", "age_limit"] {
+            exact.set_item(name, slf.getattr(format!("_{name}_ns").as_str())?)?;
+        }
         let rebuild = py.import("duewheel.options")?.getattr("_rebuild")?;
-        (rebuild, (values,)).into_pyobject(py)
+        (rebuild, (values, exact)).into_pyobject(py)
     }
 }
 

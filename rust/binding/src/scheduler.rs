@@ -248,12 +248,12 @@ fn given<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> 
 }
 
 fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {
-    let options = options.cast::<JobOptions>();
-    options
-        .map(|options| options.get().fields)
-        .map_err(|error| {
-            PyTypeError::new_err(format!("options must be JobOptions or None: {error}"))
-        })
+    match options.cast::<JobOptions>() {
+        Ok(options) => Ok(options.get().fields),
+        Err(_) => Err(PyTypeError::new_err(format!(
+            "options must be JobOptions or None, not {options:?}"
+        ))),
+    }
 }
 
 impl SchedulerCore {
