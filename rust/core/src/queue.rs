@@ -141,14 +141,6 @@ impl<T> Book for Living<'_, T> {
     fn exact(&self) -> bool {
         self.exact
     }
-
-    #[inline]
-    fn touch(&self, items: &[Item]) {
-        let sum = items.iter().fold(0_u64, |sum, item| {
-            sum.wrapping_add(self.slab.at(item.index).map_or(0, |entry| entry.sequence))
-        });
-        std::hint::black_box(sum);
-    }
 }
 
 /// Entries by (due, sequence); see the module.
@@ -398,7 +390,6 @@ impl<T> DueQueue<T> {
     ) -> (usize, usize) {
         let taken = batch.len();
         let book = living!(self, kind);
-        book.touch(batch);
         batch.retain(|item| book.sequence(item).is_some());
         let alive = batch.len();
         wheel!(self, kind).took_dead(taken - alive);

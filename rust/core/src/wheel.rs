@@ -34,9 +34,6 @@ pub trait Book {
     fn sequence(&self, item: &Item) -> Option<u64>;
     /// Whether the low halves of sequences order as the sequences do.
     fn exact(&self) -> bool;
-    /// Read the entries of items that are asked for next: nothing in it depends on what is read,
-    /// so that their cache misses overlap.
-    fn touch(&self, items: &[Item]);
 }
 
 /// An item in the heap, with its whole sequence: a heap must compare the dead as well.
@@ -260,7 +257,6 @@ impl Wheel {
             let count = self.pool.take_chunk(&mut pending.chain, &mut scratch);
             *budget = budget.saturating_sub(count);
             if pending.check {
-                book.touch(&scratch);
                 scratch.retain(|item| book.sequence(item).is_some());
             }
             if pending.gather {
