@@ -10,12 +10,7 @@ pub const DEAD_KEPT: usize = 1_000;
 impl<P: Payload> Engine<P> {
     /// Settle what has ended: forget it, make it due again, or bury it.
     pub fn settle(&self, released: &mut Released<P>) {
-        let mut state = self.state.lock();
-        let wake = state.settle(self, released);
-        drop(state);
-        if wake {
-            self.wake_timer();
-        }
+        self.state.lock().settle(self, released);
     }
 
     /// Look at the dead, newest first, until `look` is satisfied.
@@ -96,22 +91,17 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
-    /// Settle what has ended; `true`: the timer must be woken, which then counts as awake.
-    pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) -> bool {
-        let mut ready = engine.ready.lock();
-        if ready.done.is_empty() {
-            drop(ready);
-            engine.notify();
-            return false;
-        }
-        let done = std::mem::take(&mut ready.done);
-        drop(ready);
+    /// Settle what has ended, and wake the timer where that made something due earlier.
+    pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {
+        let done = std::mem::take(&mut engine.ready.lock().done);
         let mut wake = false;
         for done in done {
             wake |= self.settle_one(engine, done, released);
         }
         engine.notify();
-        wake
+        if wake {
+            engine.wake_timer();
+        }
     }
 
     fn settle_one(
@@ -235,5 +225,57 @@ impl<P: Payload> State<P> {
             released.payloads.push(oldest.payload);
             released.failures.push(oldest.failure);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Due, Pumped};
+    use crate::sleep::Until;
+    use crate::time::ManualClock;
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    #[derive(Clone, Copy, Debug)]
+    struct Nothing;
+
+    impl Payload for Nothing {
+        type Failure = ();
+        fn target(self) -> u32 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_question_that_settles_a_retry_wakes_the_timer() {
+        let engine = Arc::new(Engine::new(Box::new(ManualClock::new(0, 0))).unwrap());
+        engine.set_registered(0, true);
+        engine.start().unwrap();
+        engine.sleeper().sleep(Until::default()); // ended by the wake of the start
+        engine.schedule(Due::In(0), Nothing).unwrap();
+        while engine.pump() == Pumped::More {}
+        let started = engine.ready().turn(None, engine.clock()).next.unwrap();
+        let (key, first_start) = (started.key, started.started);
+        let outcome = Outcome::Retry(5);
+        let turn = engine.ready().turn(
+            Some(Done {
+                key,
+                first_start,
+                outcome,
+            }),
+            engine.clock(),
+        );
+        assert!(turn.next.is_none());
+        assert_eq!(engine.stats(&mut Released::default()).retried, 1);
+        let (woken, end) = mpsc::channel();
+        let sleeper = engine.clone();
+        std::thread::spawn(move || {
+            sleeper.sleeper().sleep(Until::default());
+            woken.send(()).unwrap();
+        });
+        end.recv_timeout(Duration::from_secs(10))
+            .expect("the timer sleeps past the retry");
+        engine.check().unwrap();
     }
 }
