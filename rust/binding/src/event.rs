@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::ids;
 use crate::options::{JobOptions, Spec};
 use crate::payload::Handle;
-use duewheel_core::record::{Dead, Execution, Id, Reason, View};
+use duewheel_core::record::{Dead, Id, Reason, Started, View};
 use duewheel_core::time::SECOND;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -197,7 +197,8 @@ impl Job {
 
 impl Event {
     #[inline]
-    pub(crate) fn started(py: Python<'_>, execution: &Execution<Handle>) -> Self {
+    pub(crate) fn started(py: Python<'_>, started: &Started<Handle>) -> Self {
+        let execution = &started.execution;
         let job = Job {
             id: execution.id.clone(),
             due: execution.job_due,
@@ -206,8 +207,8 @@ impl Event {
         };
         Event {
             job,
-            due: execution.wall_due,
-            lateness: execution.lateness,
+            due: started.wall_due,
+            lateness: started.lateness,
             run: execution.run,
             attempt: execution.attempt,
         }

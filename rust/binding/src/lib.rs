@@ -3,6 +3,7 @@
 //! Everything that decides when a job runs is in `duewheel-core`. Here a call from Python becomes
 //! integers and plain handles on the way in, and handlers are called on the way out.
 
+mod bulk;
 mod call;
 mod convert;
 mod event;

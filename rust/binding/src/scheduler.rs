@@ -1,5 +1,6 @@
 //! The class behind `duewheel.Scheduler`: its calls, as thin as they can be.
 
+use crate::bulk::Times;
 use crate::convert;
 use crate::event::{DeadEvent, DeadParts, Event};
 use crate::ids::{self, Ids};
@@ -16,11 +17,10 @@ use duewheel_core::sync::Mutex;
 use duewheel_core::time::{Clock, ManualClock, SystemClock};
 use duewheel_core::timer;
 use pyo3::PyTraverseError;
-use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyDict, PyInt, PyString};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -258,14 +258,14 @@ fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {
 
 impl SchedulerCore {
     #[inline]
-    fn open(&self, py: Python<'_>) -> PyResult<&Engine<Handle>> {
+    pub(crate) fn open(&self, py: Python<'_>) -> PyResult<&Engine<Handle>> {
         self.shared.check_fork(py)?;
         Ok(&self.shared.engine)
     }
 
     /// The specification of a job for `target` without options of its own.
     #[inline]
-    fn plain_spec(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
+    pub(crate) fn plain_spec(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
         let py = target.py();
         // Anything but an exact str may answer to the hash of one, and is no target.
         if target.is_exact_instance_of::<PyString>()
@@ -282,7 +282,7 @@ impl SchedulerCore {
     }
 
     /// The specification of a job for `target` with `given` laid over `options`.
-    fn special_spec(
+    pub(crate) fn special_spec(
         &self,
         target: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyAny>>,
@@ -370,130 +370,6 @@ impl SchedulerCore {
                 handle.free(py);
                 Err(refused(py, error, text))
             }
-        }
-    }
-
-    fn schedule_many(
-        &self,
-        target: &Bound<'_, PyAny>,
-        dues: &[Due],
-        datas: Option<&Bound<'_, PyAny>>,
-        options: Option<&Bound<'_, PyAny>>,
-        keywords: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Ids> {
-        let py = target.py();
-        let engine = self.open(py)?;
-        let spec = if options.is_none() && keywords.is_none() {
-            self.plain_spec(target)?
-        } else {
-            let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
-            self.special_spec(target, options, &given)?
-        };
-        let datas = match datas {
-            None => None,
-            Some(datas) => Some(self.datas(datas, dues.len())?),
-        };
-        let mut jobs = Vec::with_capacity(dues.len());
-        match datas {
-            None => {
-                for &due in dues {
-                    jobs.push((due, Handle::new(None, spec.clone_ref(py))));
-                }
-            }
-            Some(datas) => {
-                for (&due, data) in dues.iter().zip(datas) {
-                    jobs.push((due, Handle::new(data, spec.clone_ref(py))));
-                }
-            }
-        }
-        match engine.schedule_many(&jobs) {
-            Ok(ids) => Ok(Ids::new(ids)),
-            Err(error) => {
-                // Closed on the way: what was taken in was freed by closing.
-                if error == Refused::Overflow || !engine.is_closed() {
-                    jobs.iter().for_each(|(_, handle)| handle.free(py));
-                }
-                Err(refused(py, error, ""))
-            }
-        }
-    }
-
-    fn datas(&self, datas: &Bound<'_, PyAny>, length: usize) -> PyResult<Vec<Option<Py<PyBytes>>>> {
-        let bytes_like = datas.is_instance_of::<PyBytes>() || datas.is_instance_of::<PyString>();
-        if bytes_like || datas.try_iter().is_err() {
-            return Err(PyTypeError::new_err(format!(
-                "datas must be a sequence of bytes-like objects, one a job, not {datas:?}"
-            )));
-        }
-        let datas = datas
-            .try_iter()?
-            .map(|item| item.and_then(|item| convert::data(&item)))
-            .collect::<PyResult<Vec<_>>>()?;
-        if datas.len() != length {
-            return Err(PyValueError::new_err(format!(
-                "datas must be as many as the dues: {} for {length}",
-                datas.len()
-            )));
-        }
-        Ok(datas)
-    }
-
-    /// Read many dues; a buffer of float64 or of NumPy's dates without making Python objects.
-    fn dues(&self, values: &Bound<'_, PyAny>, absolute: bool) -> PyResult<Vec<Due>> {
-        let py = values.py();
-        let due = if absolute { Due::At } else { Due::In };
-        let what = if absolute { "whens" } else { "delays" };
-        if let Ok(buffer) = PyBuffer::<f64>::get(values)
-            && buffer.dimensions() == 1
-        {
-            let floats = buffer.to_vec(py)?;
-            let mut dues = Vec::with_capacity(floats.len());
-            for seconds in floats {
-                match duewheel_core::time::ceil_ns(seconds) {
-                    Ok(ns) if absolute || seconds >= 0.0 => dues.push(due(ns)),
-                    // The slow way says what is wrong with it.
-                    _ => dues.push(self.due(PyFloat::new(py, seconds).as_any(), absolute)?),
-                }
-            }
-            return Ok(dues);
-        }
-        if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
-            return Err(PyTypeError::new_err(format!(
-                "{what} must be a sequence of times, not {values:?}"
-            )));
-        }
-        let kind = if absolute { "M" } else { "m" };
-        if let Some(ns) = convert::numpy_dates(values, kind, what)? {
-            return ns
-                .into_iter()
-                .map(|ns| self.checked(values, ns, absolute).map(due))
-                .collect();
-        }
-        let items = values.try_iter().map_err(|_| {
-            PyTypeError::new_err(format!(
-                "{what} must be a sequence of times, not {values:?}"
-            ))
-        })?;
-        items
-            .map(|item| item.and_then(|item| self.due(&item, absolute)))
-            .collect()
-    }
-
-    fn checked(&self, values: &Bound<'_, PyAny>, ns: i64, absolute: bool) -> PyResult<i64> {
-        if !absolute && ns < 0 {
-            return Err(PyValueError::new_err(format!(
-                "delays must not be negative: {ns} ns in {values:?}"
-            )));
-        }
-        Ok(ns)
-    }
-
-    #[inline]
-    fn due(&self, value: &Bound<'_, PyAny>, absolute: bool) -> PyResult<Due> {
-        if absolute {
-            convert::wall_time(value, "when").map(Due::At)
-        } else {
-            convert::delay(value, "delay").map(Due::In)
         }
     }
 
@@ -766,13 +642,9 @@ impl SchedulerCore {
         options: Option<&Bound<'_, PyAny>>,
         job_options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ids> {
-        let dues = self.dues(whens, true)?;
-        let ids = self.schedule_many(target, &dues, datas, options, job_options)?;
-        let earliest = dues.iter().filter_map(|due| match due {
-            Due::At(due) => Some(*due),
-            Due::In(_) => None,
-        });
-        if let Some(earliest) = earliest.min() {
+        let times = Times::Whens.read(whens)?;
+        let ids = self.schedule_many(target, Times::Whens, &times, datas, options, job_options)?;
+        if let Some(&earliest) = times.iter().min() {
             self.warn_if_ancient(target.py(), Due::At(earliest))?;
         }
         Ok(ids)
@@ -787,8 +659,8 @@ impl SchedulerCore {
         options: Option<&Bound<'_, PyAny>>,
         job_options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ids> {
-        let dues = self.dues(delays, false)?;
-        self.schedule_many(target, &dues, datas, options, job_options)
+        let times = Times::Delays.read(delays)?;
+        self.schedule_many(target, Times::Delays, &times, datas, options, job_options)
     }
 
     fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {

@@ -6,7 +6,8 @@ use crate::failure::Failure;
 use crate::payload::{Handle, release};
 use crate::registry::Handlers;
 use crate::scheduler::Shared;
-use duewheel_core::record::{Done, Execution, Outcome, Reason, Released};
+use duewheel_core::backoff::Jitter;
+use duewheel_core::record::{Done, Execution, Outcome, Reason, Released, Started};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
@@ -59,6 +60,7 @@ pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released
     let ready = engine.ready();
     let (mut version, mut handlers) = shared.registry.handlers();
     let context = shared.context(py);
+    let mut jitter = Jitter::new(shared.seed);
     let mut done = None;
     let mut offered = 0;
     loop {
@@ -70,11 +72,18 @@ pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released
             engine.settle(released);
             release(py, released);
         }
-        let Some(execution) = turn.next else { return };
+        let Some(started) = turn.next else { return };
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
         }
-        done = Some(run(py, shared, &handlers, context.as_ref(), execution));
+        done = Some(run(
+            py,
+            shared,
+            &handlers,
+            context.as_ref(),
+            &started,
+            &mut jitter,
+        ));
         offered += 1;
         if offered == OFFER_EVERY {
             offered = 0;
@@ -88,11 +97,13 @@ fn run(
     shared: &Shared,
     handlers: &Handlers,
     context: Option<&Py<PyAny>>,
-    execution: Execution<Handle>,
+    started: &Started<Handle>,
+    jitter: &mut Jitter,
 ) -> Done<Failure> {
     use duewheel_core::record::Payload;
+    let execution = &started.execution;
     let key = execution.key;
-    let first_start = execution.first_start.unwrap_or(execution.started);
+    let first_start = execution.first_start.unwrap_or(started.at);
     let target = execution.payload.target() as usize;
     let (Some(Some(handler)), Some(context)) = (handlers.get(target), context) else {
         return Done {
@@ -101,7 +112,7 @@ fn run(
             outcome: Outcome::Unhandled,
         };
     };
-    let outcome = match Py::new(py, Event::started(py, &execution)) {
+    let outcome = match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
             let event = event.into_any();
             let outside = INSIDE.replace(std::ptr::from_ref(shared) as usize);
@@ -109,12 +120,12 @@ fn run(
             INSIDE.set(outside);
             match result {
                 Ok(()) => Outcome::Succeeded,
-                Err(error) => failed(py, shared, &execution, &event, &error, first_start),
+                Err(error) => failed(py, shared, jitter, execution, &event, &error, first_start),
             }
         }
         Err(error) => {
             let none = py.None();
-            failed(py, shared, &execution, &none, &error, first_start)
+            failed(py, shared, jitter, execution, &none, &error, first_start)
         }
     };
     Done {
@@ -138,6 +149,7 @@ fn signal<'py>(
 fn failed(
     py: Python<'_>,
     shared: &Shared,
+    jitter: &mut Jitter,
     execution: &Execution<Handle>,
     event: &Py<PyAny>,
     error: &PyErr,
@@ -167,19 +179,23 @@ fn failed(
             reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
         return Outcome::Dead(Reason::Discarded, Failure::text(py, &reason));
     }
-    if let Some(traceback) = error.traceback(py) {
-        // Before 3.12 an exception that C fetched does not carry its traceback yet.
-        let _ = error.value(py).setattr("__traceback__", traceback);
-    }
     let dead = limits.exhausted(execution.attempt, now.saturating_sub(first_start));
     log_failed(py, event, error, dead);
     if dead {
+        carry_traceback(py, error);
         return Outcome::Dead(Reason::Failed, Failure::capture(py, error));
     }
     let backoff = execution
         .id
-        .with_str(|id| limits.backoff(shared.seed, id.as_bytes(), execution.attempt));
+        .with_str(|id| limits.backoff(jitter, id.as_bytes(), execution.attempt));
     Outcome::Retry(now.saturating_add(backoff))
+}
+
+/// Before 3.12 an exception that C fetched does not carry its traceback yet.
+fn carry_traceback(py: Python<'_>, error: &PyErr) {
+    if let Some(traceback) = error.traceback(py) {
+        let _ = error.value(py).setattr("__traceback__", traceback);
+    }
 }
 
 /// Report to the logger; what goes wrong there must not reach the worker.
@@ -202,6 +218,7 @@ fn log_failed(py: Python<'_>, event: &Py<PyAny>, error: &PyErr, dead: bool) {
     let level = if dead { 40 } else { 30 };
     let wanted = enabled.and_then(|enabled| enabled.bind(py).call1((level,))?.is_truthy());
     if wanted.unwrap_or(true) {
+        carry_traceback(py, error);
         log(py, |module| {
             module
                 .call_method1("failed", (event, error.value(py), dead))

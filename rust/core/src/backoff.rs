@@ -1,5 +1,7 @@
 //! Backoff, jitter and limits: pure functions of integers.
 
+use blake2b_simd::{Params, State};
+
 /// What a failed job may still do. Durations are nanoseconds, never negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -44,25 +46,56 @@ impl Limits {
     }
 
     /// The backoff after attempt `attempt`: uniform between `min_backoff` and the ceiling.
-    pub fn backoff(&self, seed: u64, id: &[u8], attempt: u32) -> i64 {
+    pub fn backoff(&self, jitter: &mut Jitter, id: &[u8], attempt: u32) -> i64 {
         let span = (self.ceiling(attempt) - self.min_backoff) as u128 + 1;
-        self.min_backoff + ((u128::from(draw(seed, id, attempt)) * span) >> 64) as i64
+        self.min_backoff + ((u128::from(jitter.draw(id, attempt)) * span) >> 64) as i64
     }
 }
 
-/// The random number of one job's one attempt, the same on every machine.
-///
-/// The little-endian u64 of BLAKE2b (digest 8 bytes, key the seed) over the id and the attempt.
-pub fn draw(seed: u64, id: &[u8], attempt: u32) -> u64 {
-    let mut state = blake2b_simd::Params::new()
-        .hash_length(8)
-        .key(&seed.to_le_bytes())
-        .to_state();
-    state.update(id).update(&attempt.to_le_bytes());
-    let hash = state.finalize();
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(hash.as_bytes());
-    u64::from_le_bytes(bytes)
+/// Draws the random numbers of a seed, the same on every machine.
+#[derive(Clone, Debug)]
+pub struct Jitter {
+    keyed: State,
+    /// The hash after the key and a first byte: the key takes a block of its own, half of the
+    /// work, and ids that were made in the same months begin alike.
+    begun: Option<(u8, State)>,
+}
+
+impl Jitter {
+    /// The random numbers of this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut params = Params::new();
+        params.hash_length(8).key(&seed.to_le_bytes());
+        Jitter {
+            keyed: params.to_state(),
+            begun: None,
+        }
+    }
+
+    /// The random number of one job's one attempt.
+    ///
+    /// The little-endian u64 of BLAKE2b (digest 8 bytes, key the seed) over the id and the
+    /// attempt.
+    pub fn draw(&mut self, id: &[u8], attempt: u32) -> u64 {
+        let attempt = attempt.to_le_bytes();
+        let (mut state, rest) = match (id, &self.begun) {
+            ([], _) => (self.keyed.clone(), id),
+            (&[first, ref rest @ ..], Some((known, begun))) if *known == first => {
+                (begun.clone(), rest)
+            }
+            (&[first, ref rest @ ..], _) => {
+                let mut begun = self.keyed.clone();
+                begun.update(&[first]);
+                self.begun = Some((first, begun.clone()));
+                (begun, rest)
+            }
+        };
+        let hash = state.update(rest).update(&attempt).finalize();
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(hash.as_bytes());
+        u64::from_le_bytes(bytes)
+    }
 }
 
 #[cfg(test)]
@@ -116,13 +149,22 @@ mod tests {
             ..LIMITS
         };
         assert_eq!(zero.ceiling(u32::MAX), 0);
-        assert_eq!(zero.backoff(1, b"x", 3), 0);
+        assert_eq!(zero.backoff(&mut Jitter::new(1), b"x", 3), 0);
     }
 
     #[test]
     fn the_draw_is_blake2b_as_python_computes_it() {
         // hashlib.blake2b(b"a" + (1).to_bytes(4, "little"), digest_size=8,
         //                 key=(7).to_bytes(8, "little")).digest(), read little-endian
-        assert_eq!(draw(7, b"a", 1), 4302665141958122321);
+        let mut jitter = Jitter::new(7);
+        for (id, drawn) in [
+            ("a", 4302665141958122321),
+            ("", 1338637269673548254),
+            ("ab", 17453620329986292908),
+            ("b", 11343989965063781123),
+            ("a", 4302665141958122321),
+        ] {
+            assert_eq!(jitter.draw(id.as_bytes(), 1), drawn, "{id:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::lateness::Lateness;
 use crate::queue::{ClockKind, Key};
-use crate::record::{Done, Execution, Payload};
+use crate::record::{Done, Execution, Payload, Started};
 use crate::sync::{Condvar, Mutex};
 use crate::time::Clock;
 use std::collections::VecDeque;
@@ -52,7 +52,7 @@ pub struct Ready<P: Payload> {
 #[derive(Debug)]
 pub struct Turn<P> {
     /// The job to run now, already counted as started.
-    pub next: Option<Execution<P>>,
+    pub next: Option<Started<P>>,
     /// Many ended executions wait: settle them.
     pub settle: bool,
     /// The timer waits for room, and there is room now: wake it.
@@ -154,7 +154,7 @@ impl<P: Payload> Ready<P> {
             inner.running -= 1;
             inner.done.push(done);
         }
-        let Some(mut next) = inner.queue.pop_front() else {
+        let Some(execution) = inner.queue.pop_front() else {
             return Turn {
                 next: None,
                 settle: true,
@@ -163,20 +163,24 @@ impl<P: Payload> Ready<P> {
         };
         inner.running += 1;
         inner.started += 1;
-        let now_on_its_clock = match next.clock {
-            ClockKind::Boot => now,
-            ClockKind::Wall => now + inner.offset,
+        let wall_due = match execution.clock {
+            ClockKind::Boot => execution.due.saturating_add(inner.offset),
+            ClockKind::Wall => execution.due,
         };
-        next.started = now;
-        next.lateness = now_on_its_clock.saturating_sub(next.due).max(0);
-        inner.lateness.record(next.lateness as u64);
+        let lateness = (now + inner.offset).saturating_sub(wall_due).max(0);
+        inner.lateness.record(lateness as u64);
         let wake = inner.room_wanted && inner.queue.len() <= CAPACITY / 2;
         if wake {
             inner.room_wanted = false;
         }
         self.call(&mut inner);
         Turn {
-            next: Some(next),
+            next: Some(Started {
+                execution,
+                wall_due,
+                at: now,
+                lateness,
+            }),
             settle: inner.done.len() >= SETTLE_AT,
             wake,
         }

@@ -143,8 +143,6 @@ pub struct Execution<P> {
     pub clock: ClockKind,
     /// Its due, on that clock.
     pub due: i64,
-    /// Its due, on the wall clock.
-    pub wall_due: i64,
     /// The due that the job was first scheduled for.
     pub job_due: i64,
     /// Failures so far, plus one.
@@ -153,12 +151,21 @@ pub struct Execution<P> {
     pub run: u32,
     /// The boot time of the first start, where there was one.
     pub first_start: Option<i64>,
-    /// Start minus due in nanoseconds; 0 until it starts.
-    pub lateness: i64,
-    /// The boot time of the start; 0 until it starts.
-    pub started: i64,
     /// The job's payload.
     pub payload: P,
+}
+
+/// An execution that a worker has started.
+#[derive(Debug)]
+pub struct Started<P> {
+    /// What was handed over.
+    pub execution: Execution<P>,
+    /// Its due, on the wall clock as it stands.
+    pub wall_due: i64,
+    /// The boot time of the start.
+    pub at: i64,
+    /// Start minus due in nanoseconds, never negative.
+    pub lateness: i64,
 }
 
 /// How an execution ended.

@@ -11,8 +11,8 @@ mod query;
 use crate::ids::IdSource;
 use crate::ids::{self, Halves};
 use crate::queue::{ClockKind, DueQueue, Key, Now};
-use crate::ready::{CAPACITY, Ready};
-use crate::record::{Dead, Execution, Id, Payload, Record, Released, Side, Stage};
+use crate::ready::{CAPACITY, Ready, SETTLE_AT};
+use crate::record::{Dead, Done, Execution, Id, Payload, Record, Released, Side, Stage};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
 use crate::time::Clock;
@@ -123,6 +123,10 @@ pub(crate) struct State<P: Payload> {
     counts: Counts,
     /// What the timer sleeps for, while it does.
     asleep: Option<Until>,
+    /// What is being handed over, made before the hand-over queue is locked.
+    outgoing: Vec<Execution<P>>,
+    /// What is being settled; swapped with the list of what has ended.
+    ended: Vec<Done<P::Failure>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -154,7 +158,7 @@ impl<P: Payload> Engine<P> {
     ///
     /// # Errors
     ///
-    /// When the process has no descriptors left for the timer.
+    /// When the process has no descriptors left for the timer, or the system no randomness.
     pub fn new(clock: Box<dyn Clock>) -> std::io::Result<Self> {
         let offset = clock.offset();
         let boot = clock.boot();
@@ -168,7 +172,7 @@ impl<P: Payload> Engine<P> {
             queue: DueQueue::new(now),
             sides: Slab::new(),
             given: HashMap::new(),
-            ids: IdSource::default(),
+            ids: IdSource::new()?,
             offsets,
             offset,
             offset_read: boot,
@@ -178,6 +182,8 @@ impl<P: Payload> Engine<P> {
             dead: VecDeque::new(),
             counts: Counts::default(),
             asleep: None,
+            outgoing: Vec::with_capacity(BATCH),
+            ended: Vec::with_capacity(SETTLE_AT),
         };
         let ready = Ready::default();
         ready.lock().offset = offset;
@@ -241,35 +247,40 @@ impl<P: Payload> Engine<P> {
 
     /// Schedule many jobs, in order, all of them or none; returns their ids.
     ///
+    /// `due` says what a time of `times` is: [`Due::At`] or [`Due::In`]. `payload` makes the
+    /// payload of the next job, once it is certain that the engine takes it.
+    ///
     /// # Errors
     ///
     /// As [`schedule`](Self::schedule).
-    pub fn schedule_many(&self, jobs: &[(Due, P)]) -> Result<Vec<Halves>, Refused> {
+    pub fn schedule_many(
+        &self,
+        due: impl Fn(i64) -> Due,
+        times: &[i64],
+        mut payload: impl FnMut() -> P,
+    ) -> Result<Vec<Halves>, Refused> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
         let offset = state.offset;
-        for (due, _) in jobs {
-            state.resolve(*due, boot)?;
+        for &time in times {
+            state.resolve(due(time), boot)?;
         }
-        let mut ids = Vec::with_capacity(jobs.len());
+        let mut ids = Vec::with_capacity(times.len());
         let mut wake = false;
-        for chunk in jobs.chunks(4096) {
+        for chunk in times.chunks(4096) {
             // The lock is let go between chunks, so that others do not wait for all.
             drop(state);
-            state = self.state.lock();
-            if state.phase == Phase::Closed {
-                return Err(Refused::Closed);
-            }
+            state = self.open()?;
             let moved = state.offset != offset;
-            for (due, payload) in chunk {
-                let (clock, due) = match state.resolve(*due, boot) {
+            for &time in chunk {
+                let (clock, due) = match state.resolve(due(time), boot) {
                     Ok(resolved) => resolved,
                     // Only a stepped clock can make it overflow now: as late as can be, then.
                     Err(_) if moved => (ClockKind::Boot, i64::MAX - 1),
                     Err(refused) => return Err(refused),
                 };
-                ids.push(state.insert(clock, due, boot, *payload));
+                ids.push(state.insert(clock, due, boot, payload()));
                 wake |= state.rouses(clock, due);
             }
         }
@@ -364,7 +375,7 @@ impl<P: Payload> Engine<P> {
         }
         state.remove(key, released);
         state.counts.cancelled += 1;
-        self.notify();
+        self.notify(&state);
         Ok(true)
     }
 
@@ -455,7 +466,7 @@ impl<P: Payload> Engine<P> {
             }
             state.queue.put_back(key);
         }
-        self.notify();
+        self.notify(&state);
     }
 
     /// Forget what is pending, for good; what is running still reports its end.
@@ -488,7 +499,7 @@ impl<P: Payload> Engine<P> {
             released.payloads.push(dead.payload);
             released.failures.push(dead.failure);
         }
-        self.notify();
+        self.notify(&state);
         drop(state);
         self.sleeper.wake();
         keys.len() as u64
@@ -576,9 +587,12 @@ impl<P: Payload> Engine<P> {
         self.wait_until(timeout, |state, _| state.phase != Phase::Started)
     }
 
-    /// Tell those who wait that something has changed.
-    fn notify(&self) {
-        if self.waiting.load(Ordering::SeqCst) > 0 {
+    /// Tell those who wait that something has changed, unless it cannot be what they wait for:
+    /// all of them wait for nothing to run, or for the end.
+    fn notify(&self, state: &State<P>) {
+        if self.waiting.load(Ordering::SeqCst) > 0
+            && (state.phase != Phase::Started || self.ready.lock().running == 0)
+        {
             self.changed.notify_all();
         }
     }
@@ -618,7 +632,7 @@ impl<P: Payload> State<P> {
     }
 
     /// What a due on `clock` is on the wall clock, now.
-    fn on_the_wall(&self, clock: ClockKind, due: i64) -> i64 {
+    pub(crate) fn on_the_wall(&self, clock: ClockKind, due: i64) -> i64 {
         match clock {
             ClockKind::Wall => due,
             ClockKind::Boot => due.saturating_add(self.offset),
@@ -856,26 +870,23 @@ impl<P: Payload> State<P> {
             count += 1;
         });
         if count > 0 {
-            let mut parked = false;
+            let mut outgoing = std::mem::take(&mut self.outgoing);
+            let handed = |target: u32| {
+                let target = self.targets.get(target as usize);
+                target.is_some_and(|target| target.registered)
+            };
+            outgoing.extend(
+                keys[..count]
+                    .iter()
+                    .filter_map(|&key| self.execution(key))
+                    .filter(|execution| handed(execution.payload.target())),
+            );
+            let parked = outgoing.len() < count;
             let mut ready = engine.ready.lock();
-            for &key in &keys[..count] {
-                let Some(entry) = self.queue.get(key) else {
-                    continue;
-                };
-                let target = entry.value.payload.target() as usize;
-                if self
-                    .targets
-                    .get(target)
-                    .is_some_and(|target| target.registered)
-                {
-                    let execution = self.execution(key);
-                    ready.queue.extend(execution);
-                } else {
-                    parked = true;
-                }
-            }
+            ready.queue.extend(outgoing.drain(..));
             engine.ready.call(&mut ready);
             drop(ready);
+            self.outgoing = outgoing;
             if parked {
                 self.park_unregistered(engine, &keys[..count]);
             }
@@ -897,7 +908,7 @@ impl<P: Payload> State<P> {
                 self.park(engine, key);
             }
         }
-        engine.notify();
+        engine.notify(self);
     }
 
     fn execution(&self, key: Key) -> Option<Execution<P>> {
@@ -927,13 +938,10 @@ impl<P: Payload> State<P> {
             id,
             clock: entry.kind,
             due: entry.due,
-            wall_due: self.on_the_wall(entry.kind, entry.due),
             job_due,
             attempt,
             run,
             first_start,
-            lateness: 0,
-            started: 0,
             payload: record.payload,
         })
     }

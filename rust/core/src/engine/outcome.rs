@@ -93,12 +93,14 @@ impl<P: Payload> Engine<P> {
 impl<P: Payload> State<P> {
     /// Settle what has ended, and wake the timer where that made something due earlier.
     pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {
-        let done = std::mem::take(&mut engine.ready.lock().done);
+        let mut ended = std::mem::take(&mut self.ended);
+        std::mem::swap(&mut ended, &mut engine.ready.lock().done);
         let mut wake = false;
-        for done in done {
+        for done in ended.drain(..) {
             wake |= self.settle_one(engine, done, released);
         }
-        engine.notify();
+        self.ended = ended;
+        engine.notify(self);
         if wake {
             engine.wake_timer();
         }
@@ -210,7 +212,7 @@ impl<P: Payload> State<P> {
         released.payloads.pop();
         self.dead.push_back(Dead {
             id: execution.id,
-            due: execution.wall_due,
+            due: self.on_the_wall(execution.clock, execution.due),
             job_due: execution.job_due,
             attempt: execution.attempt,
             run: execution.run,
@@ -256,7 +258,7 @@ mod tests {
         engine.schedule(Due::In(0), Nothing).unwrap();
         while engine.pump() == Pumped::More {}
         let started = engine.ready().turn(None, engine.clock()).next.unwrap();
-        let (key, first_start) = (started.key, started.started);
+        let (key, first_start) = (started.execution.key, started.at);
         let outcome = Outcome::Retry(5);
         let turn = engine.ready().turn(
             Some(Done {

@@ -316,7 +316,7 @@ impl<P: Payload> State<P> {
         let execution = self.execution(key)?;
         Some(look(View {
             id: &execution.id,
-            due: execution.wall_due,
+            due: self.on_the_wall(execution.clock, execution.due),
             job_due: execution.job_due,
             attempt: execution.attempt,
             run: execution.run,

@@ -1,0 +1,135 @@
+//! The bulk calls: many times read at once, scheduled all or none.
+
+use crate::convert;
+use crate::ids::Ids;
+use crate::options::Fields;
+use crate::payload::Handle;
+use crate::scheduler::{SchedulerCore, refused};
+use duewheel_core::engine::Due;
+use duewheel_core::time::ceil_ns;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyString};
+
+/// What the times of a bulk call are.
+#[derive(Clone, Copy)]
+pub(crate) enum Times {
+    Whens,
+    Delays,
+}
+
+impl Times {
+    /// What the argument is called.
+    fn name(self) -> &'static str {
+        match self {
+            Times::Whens => "whens",
+            Times::Delays => "delays",
+        }
+    }
+
+    fn one(self, value: &Bound<'_, PyAny>) -> PyResult<i64> {
+        match self {
+            Times::Whens => convert::wall_time(value, "when"),
+            Times::Delays => convert::delay(value, "delay"),
+        }
+    }
+
+    #[inline]
+    fn float(self, py: Python<'_>, seconds: f64) -> PyResult<i64> {
+        match ceil_ns(seconds) {
+            Ok(ns) if seconds >= 0.0 || matches!(self, Times::Whens) => Ok(ns),
+            // The slow way says what is wrong with it.
+            _ => self.one(PyFloat::new(py, seconds).as_any()),
+        }
+    }
+
+    /// The nanoseconds of many times; a buffer of float64 or of NumPy's dates is read without
+    /// making Python objects.
+    pub(crate) fn read(self, values: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+        let py = values.py();
+        if let Ok(buffer) = PyBuffer::<f64>::get(values)
+            && buffer.dimensions() == 1
+        {
+            // Collected in place: a float and its nanoseconds take the same room.
+            let floats = buffer.to_vec(py)?.into_iter();
+            return floats.map(|seconds| self.float(py, seconds)).collect();
+        }
+        let refuse = || {
+            PyTypeError::new_err(format!(
+                "{} must be a sequence of times, not {values:?}",
+                self.name()
+            ))
+        };
+        if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
+            return Err(refuse());
+        }
+        let kind = match self {
+            Times::Whens => "M",
+            Times::Delays => "m",
+        };
+        if let Some(times) = convert::numpy_dates(values, kind, self.name())? {
+            let negative = times.iter().find(|&&ns| ns < 0);
+            return match (self, negative) {
+                (Times::Delays, Some(ns)) => Err(PyValueError::new_err(format!(
+                    "delays must not be negative: {ns} ns in {values:?}"
+                ))),
+                _ => Ok(times),
+            };
+        }
+        let items = values.try_iter().map_err(|_| refuse())?;
+        items.map(|item| self.one(&item?)).collect()
+    }
+}
+
+impl SchedulerCore {
+    pub(crate) fn schedule_many(
+        &self,
+        target: &Bound<'_, PyAny>,
+        kind: Times,
+        times: &[i64],
+        datas: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Ids> {
+        let py = target.py();
+        let engine = self.open(py)?;
+        let spec = if options.is_none() && keywords.is_none() {
+            self.plain_spec(target)?
+        } else {
+            let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
+            self.special_spec(target, options, &given)?
+        };
+        let datas = datas
+            .map(|datas| read_datas(datas, times.len()))
+            .transpose()?;
+        let mut datas = datas.into_iter().flatten();
+        let payload = || Handle::new(datas.next().flatten(), spec.clone_ref(py));
+        let ids = match kind {
+            Times::Whens => engine.schedule_many(Due::At, times, payload),
+            Times::Delays => engine.schedule_many(Due::In, times, payload),
+        };
+        // Closed on the way: what was taken in was freed by closing.
+        ids.map(Ids::new).map_err(|error| refused(py, error, ""))
+    }
+}
+
+fn read_datas(datas: &Bound<'_, PyAny>, length: usize) -> PyResult<Vec<Option<Py<PyBytes>>>> {
+    let bytes_like = datas.is_instance_of::<PyBytes>() || datas.is_instance_of::<PyString>();
+    if bytes_like || datas.try_iter().is_err() {
+        return Err(PyTypeError::new_err(format!(
+            "datas must be a sequence of bytes-like objects, one a job, not {datas:?}"
+        )));
+    }
+    let datas = datas
+        .try_iter()?
+        .map(|item| convert::data(&item?))
+        .collect::<PyResult<Vec<_>>>()?;
+    if datas.len() != length {
+        return Err(PyValueError::new_err(format!(
+            "datas must be as many as the dues: {} for {length}",
+            datas.len()
+        )));
+    }
+    Ok(datas)
+}
