@@ -667,10 +667,12 @@ impl SchedulerCore {
         let py = id.py();
         let engine = self.open(py)?;
         let text = convert::name(id, "id")?;
-        let mut released = Released::default();
-        let cancelled = engine.cancel(text, &mut released);
-        release(py, &mut released);
-        cancelled.map_err(|error| refused(py, error, text))
+        let cancelled = engine.cancel(text);
+        let cancelled = cancelled.map_err(|error| refused(py, error, text))?;
+        if let Some(handle) = cancelled {
+            handle.free(py);
+        }
+        Ok(cancelled.is_some())
     }
 
     fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<bool> {

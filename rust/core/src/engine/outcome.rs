@@ -60,11 +60,7 @@ impl<P: Payload> Engine<P> {
         state.insert_side(ClockKind::Boot, boot, side, dead.payload)?;
         released.failures.push(dead.failure);
         state.counts.revived += 1;
-        let wake = state.rouses(ClockKind::Boot, boot);
-        drop(state);
-        if wake {
-            self.wake_timer();
-        }
+        self.rouse(state, ClockKind::Boot, boot);
         Ok(true)
     }
 
