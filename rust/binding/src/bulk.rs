@@ -4,7 +4,8 @@ use crate::convert;
 use crate::ids::Ids;
 use crate::options::Fields;
 use crate::payload::Handle;
-use crate::scheduler::{SchedulerCore, refused};
+use crate::scheduler::SchedulerCore;
+use crate::shared::refused;
 use duewheel_core::engine::Due;
 use duewheel_core::time::ceil_ns;
 use pyo3::buffer::PyBuffer;
@@ -95,10 +96,11 @@ impl SchedulerCore {
         let py = target.py();
         let engine = self.open(py)?;
         let spec = if options.is_none() && keywords.is_none() {
-            self.plain_spec(target)?
+            self.specs.plain(&self.shared.registry, target)?
         } else {
             let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
-            self.special_spec(target, options, &given)?
+            self.specs
+                .special(&self.shared.registry, target, options, &given)?
         };
         let datas = datas
             .map(|datas| read_datas(datas, times.len()))

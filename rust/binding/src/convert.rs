@@ -9,6 +9,7 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDateTime, PyDelta, PyDeltaAccess, PyFloat, PyInt, PyMemoryView,
     PyString, PyTzInfo, PyTzInfoAccess,
 };
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 /// The longest target or id, in bytes of UTF-8.
@@ -198,6 +199,36 @@ pub(crate) fn name<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a 
         )));
     }
     Ok(text)
+}
+
+/// How many workers.
+pub(crate) fn workers(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err(format!(
+            "workers must be an int, not {value:?}"
+        )));
+    }
+    match value.extract::<u32>() {
+        Ok(count) if count >= 1 => Ok(count as usize),
+        _ => Err(PyValueError::new_err(format!(
+            "workers must be 1 or more, not {value:?}"
+        ))),
+    }
+}
+
+/// The seed of the jitter: a random one for `None`.
+pub(crate) fn seed(value: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
+    let Some(value) = value else {
+        return Ok(RandomState::new().hash_one(0));
+    };
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err(format!(
+            "seed must be an int or None, not {value:?}"
+        )));
+    }
+    value.extract().map_err(|_| {
+        PyValueError::new_err(format!("seed must be from 0 to 2**64 - 1, not {value:?}"))
+    })
 }
 
 /// The bytes of a job; `None` stands for `b""`, which costs nothing to keep.

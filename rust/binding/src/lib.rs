@@ -5,6 +5,7 @@
 
 mod bulk;
 mod call;
+mod clock;
 mod convert;
 mod event;
 mod failure;
@@ -15,6 +16,8 @@ mod payload;
 mod queries;
 mod registry;
 mod scheduler;
+mod shared;
+mod specs;
 mod stats;
 mod worker;
 
@@ -30,7 +33,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ids::Ids>()?;
     module.add_class::<options::JobOptions>()?;
     module.add_class::<queries::Events>()?;
-    module.add_class::<scheduler::ManualTime>()?;
+    module.add_class::<clock::ManualTime>()?;
     module.add_class::<scheduler::SchedulerCore>()?;
     module.add_class::<stats::Lateness>()?;
     module.add_class::<stats::Stats>()?;

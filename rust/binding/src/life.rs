@@ -1,6 +1,6 @@
 //! Life in a process: forks, and the end of the interpreter.
 
-use crate::scheduler::Shared;
+use crate::shared::Shared;
 use duewheel_core::sync::Mutex;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,7 @@
 //! `between`: pending events in order, each looked at when it is asked for.
 
 use crate::event::Event;
-use crate::scheduler::{Shared, refused};
+use crate::shared::{Shared, refused};
 use duewheel_core::engine::Place;
 use pyo3::prelude::*;
 use std::sync::Arc;

@@ -1,244 +1,35 @@
 //! The class behind `duewheel.Scheduler`: its calls, as thin as they can be.
 
 use crate::bulk::Times;
+use crate::clock;
 use crate::convert;
 use crate::event::{DeadEvent, DeadParts, Event};
 use crate::ids::{self, Ids};
 use crate::life;
-use crate::options::{Fields, JobOptions, Spec};
-use crate::payload::{Handle, release};
+use crate::options::Fields;
+use crate::payload::Handle;
 use crate::queries::Events;
 use crate::registry::Registry;
+use crate::shared::{Shared, error, quoted, refused, releasing};
+use crate::specs::Specs;
 use crate::stats::Stats;
 use crate::worker;
 use duewheel_core::engine::{Due, Engine, Refused};
 use duewheel_core::record::Released;
 use duewheel_core::sync::Mutex;
-use duewheel_core::time::{Clock, ManualClock, SystemClock};
 use duewheel_core::timer;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyOverflowError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyInt, PyString};
-use std::hash::{BuildHasher, RandomState};
+use pyo3::types::{PyDict, PyString};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-/// How long a wait lasts before it looks for signals.
-const SLICE: Duration = Duration::from_millis(100);
-
-/// How many specifications with options are remembered; past that all are forgotten at once.
-const SPECS_KEPT: usize = 1024;
-
-/// What the Python object and the threads share; the threads hold no reference to the object.
-pub(crate) struct Shared {
-    pub(crate) engine: Arc<Engine<Handle>>,
-    pub(crate) registry: Registry,
-    pub(crate) seed: u64,
-    context: Mutex<Option<Py<PyAny>>>,
-    threads: AtomicUsize,
-    workers: usize,
-    manual: bool,
-    forks: usize,
-}
-
-/// Turn a refusal into the error that Python sees.
-pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
-    let (class, message) = match refused {
-        Refused::Closed => ("ClosedError", "the scheduler is closed".to_owned()),
-        Refused::Duplicate => (
-            "DuplicateJobError",
-            format!(
-                "a job with the id {} is pending or running: cancel it, or choose another",
-                quoted(py, id)
-            ),
-        ),
-        Refused::Overflow => {
-            return PyOverflowError::new_err(
-                "the due is out of range: 64 bits of unix nanoseconds end in the year 2262",
-            );
-        }
-    };
-    error(py, class, message)
-}
-
-/// A text as Python would show it.
-fn quoted(py: Python<'_>, text: &str) -> String {
-    PyString::new(py, text)
-        .repr()
-        .map_or_else(|_| text.to_owned(), |shown| shown.to_string())
-}
-
-fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
-    match py
-        .import("duewheel.errors")
-        .and_then(|errors| errors.getattr(class)?.call1((message,)))
-    {
-        Ok(value) => PyErr::from_value(value),
-        Err(error) => error,
-    }
-}
-
-impl Shared {
-    pub(crate) fn is_forked(&self) -> bool {
-        self.forks != life::forks()
-    }
-
-    #[inline]
-    pub(crate) fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
-        if self.is_forked() {
-            return Err(error(
-                py,
-                "ForkedError",
-                "this scheduler belongs to the parent process: make one after the fork".to_owned(),
-            ));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn threads(&self) -> usize {
-        self.threads.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn thread_begins(&self) {
-        self.threads.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn thread_ends(&self) {
-        self.threads.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.context
-            .lock()
-            .as_ref()
-            .map(|context| context.clone_ref(py))
-    }
-
-    /// Close the engine and free what it kept; returns how many pending jobs were dropped.
-    pub(crate) fn close(&self, py: Python<'_>) {
-        let mut released = Released::default();
-        let dropped = self.engine.close(&mut released);
-        release(py, &mut released);
-        if dropped > 0 {
-            worker::log_dropped(py, dropped);
-        }
-    }
-
-    /// Wait in slices, so that Ctrl-C is seen.
-    fn wait(
-        &self,
-        py: Python<'_>,
-        timeout: Option<Duration>,
-        reached: impl Fn(Duration) -> bool + Send + Sync,
-    ) -> PyResult<bool> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let slice = left.map_or(SLICE, |left| left.min(SLICE));
-            if py.detach(|| reached(slice)) {
-                return Ok(true);
-            }
-            py.check_signals()?;
-            if left.is_some_and(|left| left <= slice) {
-                return Ok(false);
-            }
-        }
-    }
-
-    fn refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
-        if worker::inside(self) {
-            return Err(error(
-                py,
-                "StateError",
-                format!("{call}() in a handler of the same scheduler would wait for itself"),
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// The readings of a manual clock, shared with the engines that it drives.
-#[pyclass(frozen, module = "duewheel._core")]
-pub(crate) struct ManualTime {
-    clock: Arc<ManualClock>,
-}
-
-#[pymethods]
-impl ManualTime {
-    #[new]
-    fn new(wall_ns: i64, boot_ns: i64) -> Self {
-        ManualTime {
-            clock: Arc::new(ManualClock::new(wall_ns, boot_ns)),
-        }
-    }
-
-    fn wall(&self) -> i64 {
-        self.clock.wall()
-    }
-
-    fn boot(&self) -> i64 {
-        self.clock.boot()
-    }
-
-    fn set(&self, wall_ns: i64, boot_ns: i64) {
-        self.clock.set(wall_ns, boot_ns);
-    }
-}
-
-struct SharedClock(Arc<ManualClock>);
-
-impl Clock for SharedClock {
-    fn boot(&self) -> i64 {
-        self.0.boot()
-    }
-
-    fn wall(&self) -> i64 {
-        self.0.wall()
-    }
-
-    fn jitter(&self) -> i64 {
-        0
-    }
-}
+use std::sync::atomic::AtomicUsize;
 
 #[pyclass(frozen, subclass, weakref, module = "duewheel._core")]
 pub(crate) struct SchedulerCore {
     pub(crate) shared: Arc<Shared>,
-    base: Fields,
-    /// Target to [`Spec`], for jobs without options of their own.
-    plain: Py<PyDict>,
-    specs: Mutex<Vec<(u32, Fields, Py<Spec>)>>,
-}
-
-fn workers(value: &Bound<'_, PyAny>) -> PyResult<usize> {
-    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err(format!(
-            "workers must be an int, not {value:?}"
-        )));
-    }
-    match value.extract::<u32>() {
-        Ok(count) if count >= 1 => Ok(count as usize),
-        _ => Err(PyValueError::new_err(format!(
-            "workers must be 1 or more, not {value:?}"
-        ))),
-    }
-}
-
-fn seed(value: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
-    let Some(value) = value else {
-        return Ok(RandomState::new().hash_one(0));
-    };
-    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
-        return Err(PyTypeError::new_err(format!(
-            "seed must be an int or None, not {value:?}"
-        )));
-    }
-    value.extract().map_err(|_| {
-        PyValueError::new_err(format!("seed must be from 0 to 2**64 - 1, not {value:?}"))
-    })
+    pub(crate) specs: Specs,
 }
 
 /// An argument that was given, `None` included, which is not the same as none.
@@ -247,87 +38,11 @@ fn given<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> 
     Ok(Some(value.clone()))
 }
 
-fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {
-    match options.cast::<JobOptions>() {
-        Ok(options) => Ok(options.get().fields),
-        Err(_) => Err(PyTypeError::new_err(format!(
-            "options must be JobOptions or None, not {options:?}"
-        ))),
-    }
-}
-
 impl SchedulerCore {
     #[inline]
     pub(crate) fn open(&self, py: Python<'_>) -> PyResult<&Engine<Handle>> {
         self.shared.check_fork(py)?;
         Ok(&self.shared.engine)
-    }
-
-    /// The specification of a job for `target` without options of its own.
-    #[inline]
-    pub(crate) fn plain_spec(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
-        let py = target.py();
-        // Anything but an exact str may answer to the hash of one, and is no target.
-        if target.is_exact_instance_of::<PyString>()
-            && let Some(spec) = self.plain.bind(py).get_item(target)?
-        {
-            // SAFETY: only specifications are put into this dictionary, below.
-            return Ok(unsafe { spec.cast_into_unchecked::<Spec>() }.unbind());
-        }
-        let spec = self.make_spec(target, &self.base)?;
-        self.plain
-            .bind(py)
-            .set_item(spec.get().name.clone_ref(py), &spec)?;
-        Ok(spec)
-    }
-
-    /// The specification of a job for `target` with `given` laid over `options`.
-    pub(crate) fn special_spec(
-        &self,
-        target: &Bound<'_, PyAny>,
-        options: Option<&Bound<'_, PyAny>>,
-        given: &Fields,
-    ) -> PyResult<Py<Spec>> {
-        let below = options.map(fields_of).transpose()?.unwrap_or_default();
-        let call = given.over(&below);
-        call.check()?;
-        let fields = call.over(&self.base);
-        let (number, _) = self.shared.registry.number(target)?;
-        let specs = self.specs.lock();
-        let known = specs
-            .iter()
-            .find(|spec| spec.0 == number && spec.1 == fields);
-        if let Some((_, _, spec)) = known {
-            return Ok(spec.clone_ref(target.py()));
-        }
-        drop(specs);
-        let spec = self.make_spec(target, &fields)?;
-        let mut specs = self.specs.lock();
-        let forgotten = if specs.len() >= SPECS_KEPT {
-            std::mem::take(&mut *specs)
-        } else {
-            Vec::new()
-        };
-        specs.push((number, fields, spec.clone_ref(target.py())));
-        drop(specs);
-        drop(forgotten);
-        Ok(spec)
-    }
-
-    fn make_spec(&self, target: &Bound<'_, PyAny>, fields: &Fields) -> PyResult<Py<Spec>> {
-        let py = target.py();
-        let (number, name) = self.shared.registry.number(target)?;
-        let (fields, limits) = fields.resolve()?;
-        let options = Py::new(py, JobOptions { fields })?;
-        Py::new(
-            py,
-            Spec {
-                target: number,
-                name,
-                options,
-                limits,
-            },
-        )
     }
 
     #[inline]
@@ -344,9 +59,14 @@ impl SchedulerCore {
     ) -> PyResult<Bound<'py, PyString>> {
         let engine = self.open(py)?;
         let spec = if options.is_none() && fields.iter().all(Option::is_none) {
-            self.plain_spec(target)?
+            self.specs.plain(&self.shared.registry, target)?
         } else {
-            self.special_spec(target, options, &Fields::given(fields)?)?
+            self.specs.special(
+                &self.shared.registry,
+                target,
+                options,
+                &Fields::given(fields)?,
+            )?
         };
         let data = data.map_or(Ok(None), convert::data)?;
         let Some(id) = id else {
@@ -361,9 +81,9 @@ impl SchedulerCore {
         };
         let text = convert::name(id, "id")?;
         let handle = Handle::new(data, spec);
-        let mut released = Released::default();
-        let scheduled = engine.schedule_as(text, due, handle, &mut released);
-        release(py, &mut released);
+        let scheduled = releasing(py, |released| {
+            engine.schedule_as(text, due, handle, released)
+        });
         match scheduled {
             Ok(()) => Ok(PyString::new(py, text)),
             Err(error) => {
@@ -428,27 +148,10 @@ impl SchedulerCore {
                 "storage must be None, not {storage:?}"
             )));
         }
-        let workers = workers.map_or(Ok(4), crate::scheduler::workers)?;
-        let base = options.map(fields_of).transpose()?.unwrap_or_default();
-        base.resolve()?;
-        let seed = crate::scheduler::seed(seed)?;
-        let manual = match clock {
-            None => None,
-            Some(clock) => {
-                let time = clock.getattr("_time").ok();
-                let time = time.and_then(|time| time.cast_into::<ManualTime>().ok());
-                Some(time.map(|time| time.get().clock.clone()).ok_or_else(|| {
-                    PyTypeError::new_err(format!(
-                        "clock must be None or a duewheel.testing.ManualClock, not {clock:?}"
-                    ))
-                })?)
-            }
-        };
-        let is_manual = manual.is_some();
-        let clock: Box<dyn Clock> = match manual {
-            None => Box::new(SystemClock),
-            Some(clock) => Box::new(SharedClock(clock)),
-        };
+        let workers = workers.map_or(Ok(4), convert::workers)?;
+        let specs = Specs::new(py, options)?;
+        let seed = convert::seed(seed)?;
+        let (clock, manual) = clock::read(clock)?;
         let engine = Engine::new(clock)?;
         let shared = Arc::new(Shared {
             engine: Arc::new(engine),
@@ -457,16 +160,11 @@ impl SchedulerCore {
             context: Mutex::new(None),
             threads: AtomicUsize::new(0),
             workers,
-            manual: is_manual,
+            manual,
             forks: life::forks(),
         });
         life::remember(&shared);
-        Ok(SchedulerCore {
-            shared,
-            base,
-            plain: PyDict::new(py).unbind(),
-            specs: Mutex::new(Vec::new()),
-        })
+        Ok(SchedulerCore { shared, specs })
     }
 
     /// Begin to run what is due, each handler in a copy of `context`.
@@ -699,9 +397,7 @@ impl SchedulerCore {
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         let engine = self.open(py)?;
-        let mut released = Released::default();
-        let pending = engine.pending(&mut released);
-        release(py, &mut released);
+        let pending = releasing(py, |released| engine.pending(released));
         pending.map_err(|error| refused(py, error, ""))
     }
 
@@ -748,10 +444,9 @@ impl SchedulerCore {
     /// The dead, newest first, as a list.
     fn _dead(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
         let engine = self.open(py)?;
-        let mut released = Released::default();
         let mut parts = Vec::new();
-        let looked = engine.each_dead(&mut released, |dead| parts.push(DeadParts::take(py, dead)));
-        release(py, &mut released);
+        let look = |dead: &_| parts.push(DeadParts::take(py, dead));
+        let looked = releasing(py, |released| engine.each_dead(released, look));
         looked.map_err(|error| refused(py, error, ""))?;
         parts.into_iter().map(|parts| parts.build(py)).collect()
     }
@@ -760,9 +455,7 @@ impl SchedulerCore {
         let py = id.py();
         let engine = self.open(py)?;
         let text = convert::name(id, "id")?;
-        let mut released = Released::default();
-        let revived = engine.revive(text, &mut released);
-        release(py, &mut released);
+        let revived = releasing(py, |released| engine.revive(text, released));
         revived.map_err(|error| refused(py, error, text))
     }
 
@@ -770,17 +463,13 @@ impl SchedulerCore {
     fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
         let engine = self.open(py)?;
         let before = convert::bound(before, "before")?;
-        let mut released = Released::default();
-        let purged = engine.purge(before, &mut released);
-        release(py, &mut released);
+        let purged = releasing(py, |released| engine.purge(before, released));
         purged.map_err(|error| refused(py, error, ""))
     }
 
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         let engine = self.open(py)?;
-        let mut released = Released::default();
-        let stats = engine.stats(&mut released);
-        release(py, &mut released);
+        let stats = releasing(py, |released| engine.stats(released));
         Ok(stats.into())
     }
 
@@ -789,20 +478,21 @@ impl SchedulerCore {
         let engine = self.open(py)?;
         let job = event.job_ref();
         let options = job.spec.get().options.bind(py).clone().into_any();
-        let spec = self.special_spec(
+        let spec = self.specs.special(
+            &self.shared.registry,
             job.spec.get().name.bind(py),
             Some(&options),
             &Fields::default(),
         )?;
         let data = job.data.as_ref().map(|data| data.clone_ref(py));
         let handle = Handle::new(data, spec);
-        let mut released = Released::default();
         let counters = (event.run, event.attempt);
         let restored = job.id.with_str(|id| {
-            let restored = engine.restore(id, job.due, event.due, counters, handle, &mut released);
+            let restored = releasing(py, |released| {
+                engine.restore(id, job.due, event.due, counters, handle, released)
+            });
             restored.map_err(|error| refused(py, error, id))
         });
-        release(py, &mut released);
         if restored.is_err() {
             handle.free(py);
         }

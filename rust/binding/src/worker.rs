@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::failure::Failure;
 use crate::payload::{Handle, release};
 use crate::registry::Handlers;
-use crate::scheduler::Shared;
+use crate::shared::Shared;
 use duewheel_core::backoff::Jitter;
 use duewheel_core::record::{Done, Execution, Outcome, Reason, Released, Started};
 use pyo3::prelude::*;

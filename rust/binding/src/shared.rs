@@ -1,0 +1,155 @@
+//! What a scheduler's Python object and its threads share, and the errors that they raise.
+
+use crate::life;
+use crate::payload::{Handle, release};
+use crate::registry::Registry;
+use crate::worker;
+use duewheel_core::engine::{Engine, Refused};
+use duewheel_core::record::Released;
+use duewheel_core::sync::Mutex;
+use pyo3::exceptions::PyOverflowError;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a wait lasts before it looks for signals.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What the Python object and the threads share; the threads hold no reference to the object.
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine<Handle>>,
+    pub(crate) registry: Registry,
+    pub(crate) seed: u64,
+    pub(crate) context: Mutex<Option<Py<PyAny>>>,
+    pub(crate) threads: AtomicUsize,
+    pub(crate) workers: usize,
+    pub(crate) manual: bool,
+    pub(crate) forks: usize,
+}
+
+/// Turn a refusal into the error that Python sees.
+pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
+    let (class, message) = match refused {
+        Refused::Closed => ("ClosedError", "the scheduler is closed".to_owned()),
+        Refused::Duplicate => (
+            "DuplicateJobError",
+            format!(
+                "a job with the id {} is pending or running: cancel it, or choose another",
+                quoted(py, id)
+            ),
+        ),
+        Refused::Overflow => {
+            return PyOverflowError::new_err(
+                "the due is out of range: 64 bits of unix nanoseconds end in the year 2262",
+            );
+        }
+    };
+    error(py, class, message)
+}
+
+/// A text as Python would show it.
+pub(crate) fn quoted(py: Python<'_>, text: &str) -> String {
+    PyString::new(py, text)
+        .repr()
+        .map_or_else(|_| text.to_owned(), |shown| shown.to_string())
+}
+
+pub(crate) fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
+    match py
+        .import("duewheel.errors")
+        .and_then(|errors| errors.getattr(class)?.call1((message,)))
+    {
+        Ok(value) => PyErr::from_value(value),
+        Err(error) => error,
+    }
+}
+
+impl Shared {
+    pub(crate) fn is_forked(&self) -> bool {
+        self.forks != life::forks()
+    }
+
+    #[inline]
+    pub(crate) fn check_fork(&self, py: Python<'_>) -> PyResult<()> {
+        if self.is_forked() {
+            return Err(error(
+                py,
+                "ForkedError",
+                "this scheduler belongs to the parent process: make one after the fork".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn thread_begins(&self) {
+        self.threads.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn thread_ends(&self) {
+        self.threads.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.context
+            .lock()
+            .as_ref()
+            .map(|context| context.clone_ref(py))
+    }
+
+    /// Close the engine and free what it kept; returns how many pending jobs were dropped.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        let mut released = Released::default();
+        let dropped = self.engine.close(&mut released);
+        release(py, &mut released);
+        if dropped > 0 {
+            worker::log_dropped(py, dropped);
+        }
+    }
+
+    /// Wait in slices, so that Ctrl-C is seen.
+    pub(crate) fn wait(
+        &self,
+        py: Python<'_>,
+        timeout: Option<Duration>,
+        reached: impl Fn(Duration) -> bool + Send + Sync,
+    ) -> PyResult<bool> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let slice = left.map_or(SLICE, |left| left.min(SLICE));
+            if py.detach(|| reached(slice)) {
+                return Ok(true);
+            }
+            py.check_signals()?;
+            if left.is_some_and(|left| left <= slice) {
+                return Ok(false);
+            }
+        }
+    }
+
+    pub(crate) fn refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
+        if worker::inside(self) {
+            return Err(error(
+                py,
+                "StateError",
+                format!("{call}() in a handler of the same scheduler would wait for itself"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Call the engine, and free what it no longer keeps once its lock is let go.
+#[inline]
+pub(crate) fn releasing<R>(py: Python<'_>, call: impl FnOnce(&mut Released<Handle>) -> R) -> R {
+    let mut released = Released::default();
+    let result = call(&mut released);
+    release(py, &mut released);
+    result
+}
