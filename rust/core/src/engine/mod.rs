@@ -352,7 +352,7 @@ impl<P: Payload> Engine<P> {
         let mut ready = self.ready.lock();
         let room = CAPACITY.saturating_sub(ready.queue.len());
         if room == 0 {
-            // A worker wakes the timer when there is room; what is inserted need not.
+            // The workers refill it until nothing is due; what is inserted need not wake the timer.
             ready.room_wanted = true;
             drop(ready);
             return Pumped::Sleep(Until::default());
@@ -369,6 +369,39 @@ impl<P: Payload> Engine<P> {
         let until = Until { wall, boot };
         state.asleep = Some(until);
         Pumped::Sleep(until)
+    }
+
+    /// What a worker does between jobs: settle what has ended, and hand over the next batch while
+    /// the timer waits for room.
+    ///
+    /// What one thread writes and reads stays in its cache: handed over by the timer's thread, a
+    /// job costs more than its expiry. When nothing more is due, the timer takes over again.
+    pub fn tend(&self, released: &mut Released<P>) {
+        let mut state = self.state.lock();
+        state.settle(self, released);
+        while self.ready.lock().room_wanted {
+            let more = state.phase == Phase::Started && {
+                let boot = self.clock.boot();
+                state.refresh(self, boot);
+                let now = Now {
+                    wall: self.clock.wall(),
+                    boot,
+                };
+                state.expire(self, now, BATCH)
+            };
+            let mut ready = self.ready.lock();
+            if !more {
+                ready.room_wanted = false;
+                self.sleeper.wake();
+            }
+            if !ready.queue.is_empty() {
+                return;
+            }
+            drop(ready);
+            // The wheel is in the middle of a large move: others first.
+            drop(state);
+            state = self.state.lock();
+        }
     }
 
     /// Wait until `done` holds, for at most `timeout`; `true` when it does.
@@ -413,9 +446,11 @@ impl<P: Payload> Engine<P> {
     /// Tell those who wait that something has changed, unless it cannot be what they wait for:
     /// all of them wait for nothing to run, or for the end.
     fn notify(&self, state: &State<P>) {
-        if self.waiting.load(Ordering::SeqCst) > 0
-            && (state.phase != Phase::Started || self.ready.lock().running == 0)
-        {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let ready = self.ready.lock();
+        if state.phase != Phase::Started || (ready.running == 0 && ready.queue.is_empty()) {
             self.changed.notify_all();
         }
     }
