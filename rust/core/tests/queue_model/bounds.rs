@@ -1,16 +1,8 @@
-//! What one call on the due-queue may cost, and what it may leave behind.
+//! What one call may cost, and what it may leave behind.
 
 use duewheel_core::queue::{ClockKind, DueQueue, Key, Now};
 
-const START: Now = Now {
-    wall: 1_760_000_000_123_456_789,
-    boot: 77_000_000_123,
-};
-
-// Not random, so that what fails once fails again; not rising, so that sorting matters.
-fn scatter(n: u64, spread: i64) -> i64 {
-    (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1) as i64 % spread
-}
+use crate::{START, scatter};
 
 #[test]
 fn scheduling_and_removing_for_ever_does_not_grow() {
