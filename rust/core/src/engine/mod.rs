@@ -340,15 +340,20 @@ impl<P: Payload> Engine<P> {
 
     /// Hand over a batch of what is due; tells the timer what to do next.
     pub fn pump(&self) -> Pumped {
-        let boot = self.clock.boot();
         let mut state = self.state.lock();
+        // Both at once, with no wait for a lock between them: they place a due of the one clock
+        // among those of the other.
+        let now = Now {
+            wall: self.clock.wall(),
+            boot: self.clock.boot(),
+        };
         state.asleep = None;
         match state.phase {
             Phase::Closed => return Pumped::Closed,
             Phase::Stopped => return Pumped::Sleep(Until::default()),
             Phase::Started => {}
         }
-        state.refresh(self, boot);
+        state.refresh(self, now.boot);
         let mut ready = self.ready.lock();
         let room = CAPACITY.saturating_sub(ready.queue.len());
         if room == 0 {
@@ -358,10 +363,6 @@ impl<P: Payload> Engine<P> {
             return Pumped::Sleep(Until::default());
         }
         drop(ready);
-        let now = Now {
-            wall: self.clock.wall(),
-            boot,
-        };
         if state.expire(self, now, room.min(BATCH)) {
             return Pumped::More;
         }
