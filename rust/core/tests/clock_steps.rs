@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use duewheel_core::engine::{Due, Engine, Pumped};
 use duewheel_core::queue::ClockKind;
-use duewheel_core::record::{Done, Execution, Outcome, Payload, Released};
+use duewheel_core::ready::Turn;
+use duewheel_core::record::{Done, Outcome, Payload, Released, Started};
 use duewheel_core::time::{Clock, SECOND, SystemClock};
 use duewheel_core::timer;
 use proptest::prelude::*;
@@ -122,12 +123,15 @@ impl Driven {
             let pumped = self.engine.pump();
             let mut done = None;
             loop {
-                let turn = self.engine.ready().turn(done.take(), self.engine.clock());
-                let Some(execution) = turn.next else { break };
-                self.started(&execution);
-                done = Some(ended(&execution));
+                match self.engine.ready().turn(done.take(), self.engine.clock()) {
+                    Turn::Run(started) => {
+                        self.started(&started);
+                        done = Some(ended(&started));
+                    }
+                    Turn::Tend => self.engine.tend(&mut Released::default()),
+                    Turn::Rest => break,
+                }
             }
-            self.engine.settle(&mut Released::default());
             match pumped {
                 Pumped::More => {}
                 Pumped::Closed => panic!("nobody closed it"),
@@ -157,7 +161,8 @@ impl Driven {
         self.engine.check().unwrap();
     }
 
-    fn started(&mut self, execution: &Execution<Numbered>) {
+    fn started(&mut self, started: &Started<Numbered>) {
+        let execution = &started.execution;
         let at = self
             .waiting
             .iter()
@@ -183,19 +188,19 @@ impl Driven {
         if self.clock.boot() - self.stepped > MILLISECOND {
             // What it is told: its due on the wall clock, and how late it is by its own.
             let near = |told: i64, is: i64| (told - is).abs() <= self.clock.jitter();
-            assert!(near(execution.wall_due, place(&job).0), "{execution:?}");
+            assert!(near(started.wall_due, place(&job).0), "{started:?}");
             assert!(
-                near(execution.lateness, self.now(job.kind) - job.due),
-                "{execution:?}"
+                near(started.lateness, self.now(job.kind) - job.due),
+                "{started:?}"
             );
         }
     }
 }
 
-fn ended(execution: &Execution<Numbered>) -> Done<()> {
+fn ended(started: &Started<Numbered>) -> Done<()> {
     Done {
-        key: execution.key,
-        first_start: execution.started,
+        key: started.execution.key,
+        first_start: started.at,
         outcome: Outcome::Succeeded,
     }
 }
@@ -332,25 +337,28 @@ impl Threaded {
     }
 }
 
-fn work(engine: &Engine<Numbered>, dues: &Mutex<HashMap<u32, Due>>, started: &mpsc::Sender<u32>) {
+fn work(engine: &Engine<Numbered>, dues: &Mutex<HashMap<u32, Due>>, starts: &mpsc::Sender<u32>) {
     while engine.ready().wait_for_work() {
         engine.ready().arrived();
         let mut done = None;
         loop {
-            let turn = engine.ready().turn(done.take(), engine.clock());
-            if turn.settle {
-                engine.settle(&mut Released::default());
-            }
-            let Some(execution) = turn.next else { break };
-            let number = execution.payload.0;
+            let started = match engine.ready().turn(done.take(), engine.clock()) {
+                Turn::Run(started) => started,
+                Turn::Tend => {
+                    engine.tend(&mut Released::default());
+                    continue;
+                }
+                Turn::Rest => break,
+            };
+            let number = started.execution.payload.0;
             let due = dues.lock().unwrap().remove(&number);
             let clock = engine.clock();
             match due.expect("a job that has not started yet") {
                 Due::At(due) => assert!(clock.wall() >= due, "{number} is early"),
                 Due::In(due) => assert!(clock.boot() >= due, "{number} is early"),
             }
-            started.send(number).unwrap();
-            done = Some(ended(&execution));
+            starts.send(number).unwrap();
+            done = Some(ended(&started));
         }
     }
 }

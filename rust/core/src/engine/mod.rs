@@ -217,6 +217,15 @@ impl<P: Payload> Engine<P> {
         self.sleeper.wake();
     }
 
+    /// Both clocks at once. Not to be read on both sides of a wait for a lock: they place a due
+    /// of the one clock among those of the other.
+    fn now(&self) -> Now {
+        Now {
+            wall: self.clock.wall(),
+            boot: self.clock.boot(),
+        }
+    }
+
     fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
         let state = self.state.lock();
         if state.phase == Phase::Closed {
@@ -341,12 +350,7 @@ impl<P: Payload> Engine<P> {
     /// Hand over a batch of what is due; tells the timer what to do next.
     pub fn pump(&self) -> Pumped {
         let mut state = self.state.lock();
-        // Both at once, with no wait for a lock between them: they place a due of the one clock
-        // among those of the other.
-        let now = Now {
-            wall: self.clock.wall(),
-            boot: self.clock.boot(),
-        };
+        let now = self.now();
         state.asleep = None;
         match state.phase {
             Phase::Closed => return Pumped::Closed,
@@ -382,12 +386,8 @@ impl<P: Payload> Engine<P> {
         state.settle(self, released);
         while self.ready.lock().room_wanted {
             let more = state.phase == Phase::Started && {
-                let boot = self.clock.boot();
-                state.refresh(self, boot);
-                let now = Now {
-                    wall: self.clock.wall(),
-                    boot,
-                };
+                let now = self.now();
+                state.refresh(self, now.boot);
                 state.expire(self, now, BATCH)
             };
             let mut ready = self.ready.lock();
