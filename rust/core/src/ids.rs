@@ -27,6 +27,9 @@ pub struct IdSource {
     keys: [u64; 2],
 }
 
+/// The index in the id of a job that is not in memory: no slab is so large.
+pub const NOWHERE: u32 = u32::MAX;
+
 const RANDOM_BITS: u64 = (1 << 42) - 1;
 
 impl IdSource {

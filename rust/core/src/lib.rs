@@ -45,6 +45,7 @@ pub mod ready;
 pub mod record;
 pub mod slab;
 pub mod sleep;
+pub mod store;
 pub mod sync;
 pub mod time;
 pub mod timer;

@@ -209,6 +209,26 @@ impl<T> DueQueue<T> {
         key
     }
 
+    /// The sequence that the next [`insert`](Self::insert) or [`requeue`](Self::requeue) gives.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Let the next sequence be `next`, if that is higher.
+    pub fn skip_sequences(&mut self, next: u64) {
+        self.next_sequence = self.next_sequence.max(next);
+    }
+
+    /// Queue a value with a sequence that was given out before, and is in use no more.
+    pub fn restore(&mut self, kind: ClockKind, due: i64, sequence: u64, value: T) -> Key {
+        self.skip_sequences(sequence + 1);
+        self.queued += 1;
+        let key = self.slab.insert(due, sequence, queued_on(kind), value);
+        wheel!(self, kind).insert(order_of(due), sequence, key.index, false);
+        key
+    }
+
     /// The index that the next [`insert`](Self::insert) will use.
     #[must_use]
     pub fn next_index(&self) -> u32 {

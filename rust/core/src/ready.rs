@@ -33,6 +33,8 @@ pub(crate) struct Inner<P: Payload> {
     pub(crate) offset: i64,
     /// Targets whose jobs are being parked, to be logged by a worker.
     pub(crate) notices: Vec<u32>,
+    /// Whether jobs that were away have come, for a worker to take in.
+    pub(crate) pages: bool,
     /// Workers that wait to be called.
     idle: usize,
     /// One idle worker was called and has not woken up yet.
@@ -75,6 +77,7 @@ impl<P: Payload> Default for Ready<P> {
                 lateness: Lateness::default(),
                 offset: 0,
                 notices: Vec::new(),
+                pages: false,
                 idle: 0,
                 called: false,
                 coming: false,
@@ -87,6 +90,10 @@ impl<P: Payload> Default for Ready<P> {
 }
 
 impl<P: Payload> Inner<P> {
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty() || !self.notices.is_empty() || self.pages
+    }
+
     /// Take a handed-over execution back, if it has not started.
     pub(crate) fn withdraw(&mut self, key: Key) -> bool {
         match self.queue.iter().position(|execution| execution.key == key) {
@@ -110,8 +117,7 @@ impl<P: Payload> Ready<P> {
 
     /// Call one worker, if there is work, one is idle and none is on its way.
     pub(crate) fn call(&self, inner: &mut Inner<P>) {
-        let work = !inner.queue.is_empty() || !inner.notices.is_empty();
-        if work && !inner.coming && inner.idle > 0 {
+        if inner.has_work() && !inner.coming && inner.idle > 0 {
             inner.coming = true;
             inner.called = true;
             self.work.notify_one();
@@ -131,8 +137,7 @@ impl<P: Payload> Ready<P> {
             if inner.closed {
                 break false;
             }
-            let work = !inner.queue.is_empty() || !inner.notices.is_empty();
-            if inner.called || (work && !inner.coming) {
+            if inner.called || (inner.has_work() && !inner.coming) {
                 inner.called = false;
                 inner.coming = true;
                 break true;
@@ -143,11 +148,13 @@ impl<P: Payload> Ready<P> {
         work
     }
 
-    /// Say that the worker that was on its way is there: another may be called now.
-    pub fn arrived(&self) -> Vec<u32> {
+    /// Say that the worker that was on its way is there: another may be called now. What it is
+    /// to do besides running jobs: targets to report, and whether pages have come.
+    pub fn arrived(&self) -> (Vec<u32>, bool) {
         let mut inner = self.inner.lock();
         inner.coming = false;
-        std::mem::take(&mut inner.notices)
+        let pages = std::mem::take(&mut inner.pages);
+        (std::mem::take(&mut inner.notices), pages)
     }
 
     /// Give back how the last job ended and take the next.

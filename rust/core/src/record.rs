@@ -2,6 +2,7 @@
 
 use crate::ids::{self, Halves};
 use crate::queue::{ClockKind, Key};
+use crate::store::Options;
 use std::sync::Arc;
 
 /// What a job carries that is not the engine's: its data and the options it was given.
@@ -13,6 +14,21 @@ pub trait Payload: Copy + Send + 'static {
     type Failure: Send + std::fmt::Debug + 'static;
     /// The number of the target that the job is for.
     fn target(self) -> u32;
+    /// Show what a store keeps of it.
+    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R;
+    /// What a store keeps of a failure.
+    fn text(failure: &Self::Failure) -> String;
+}
+
+/// What a store keeps of a payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The target that the job is for.
+    pub target: &'a str,
+    /// Its data.
+    pub data: &'a [u8],
+    /// How it is retried.
+    pub options: Options,
 }
 
 /// The id of a job.
@@ -137,6 +153,8 @@ pub(crate) struct Side {
 pub struct Execution<P> {
     /// The job's key in the queue.
     pub key: Key,
+    /// What orders it among equal dues; its name in a store.
+    pub sequence: u64,
     /// The job's id.
     pub id: Id,
     /// The clock of its due.

@@ -6,6 +6,7 @@
 //! ([`crate::ready`]); where both are taken, the state's comes first.
 
 mod intake;
+mod kept;
 mod outcome;
 mod query;
 mod state;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
+pub use kept::{Changed, Mail, Window};
 pub use outcome::DEAD_KEPT;
 pub use query::{Place, Stats};
 
@@ -42,7 +44,7 @@ pub enum Due {
 }
 
 /// Why the engine refused a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// The engine is closed.
     Closed,
@@ -50,6 +52,8 @@ pub enum Refused {
     Duplicate,
     /// The due is beyond what an `i64` of nanoseconds holds.
     Overflow,
+    /// What the store said.
+    Store(crate::store::Error),
 }
 
 /// What [`Engine::pump`] wants of the timer thread.
@@ -128,6 +132,8 @@ pub(crate) struct State<P: Payload> {
     outgoing: Vec<Execution<P>>,
     /// What is being settled; swapped with the list of what has ended.
     ended: Vec<Done<P::Failure>>,
+    /// The store behind it, if there is one.
+    kept: Option<Box<kept::Kept>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -151,7 +157,9 @@ pub struct Engine<P: Payload> {
     waiting: AtomicUsize,
     ready: Ready<P>,
     clock: Box<dyn Clock>,
-    sleeper: Sleeper,
+    sleeper: Arc<Sleeper>,
+    /// Whether a store is behind it, which never changes while it is shared.
+    kept: bool,
 }
 
 impl<P: Payload> Engine<P> {
@@ -185,6 +193,7 @@ impl<P: Payload> Engine<P> {
             asleep: None,
             outgoing: Vec::with_capacity(BATCH),
             ended: Vec::with_capacity(SETTLE_AT),
+            kept: None,
         };
         let ready = Ready::default();
         ready.lock().offset = offset;
@@ -194,7 +203,8 @@ impl<P: Payload> Engine<P> {
             waiting: AtomicUsize::new(0),
             ready,
             clock,
-            sleeper: Sleeper::new()?,
+            sleeper: Arc::new(Sleeper::new()?),
+            kept: false,
         })
     }
 
@@ -309,6 +319,7 @@ impl<P: Payload> Engine<P> {
         }
         state.settle(self, released);
         state.phase = Phase::Closed;
+        let kept = state.kept.is_some();
         let mut ready = self.ready.lock();
         let handed: Vec<Key> = ready
             .queue
@@ -326,7 +337,14 @@ impl<P: Payload> Engine<P> {
             state.unpark(key);
             state.remove(key, released);
         }
-        state.counts.dropped += keys.len() as u64;
+        let dropped = if let Some(kept) = &mut state.kept {
+            // They are pending where they are kept.
+            kept.away += keys.len() as u64;
+            0
+        } else {
+            keys.len() as u64
+        };
+        state.counts.dropped += dropped;
         for dead in std::mem::take(&mut state.dead) {
             released.payloads.push(dead.payload);
             released.failures.push(dead.failure);
@@ -334,7 +352,10 @@ impl<P: Payload> Engine<P> {
         self.notify(&state);
         drop(state);
         self.sleeper.wake();
-        keys.len() as u64
+        if kept {
+            self.close_store();
+        }
+        dropped
     }
 
     /// Whether it is closed.
@@ -358,6 +379,19 @@ impl<P: Payload> Engine<P> {
             Phase::Started => {}
         }
         state.refresh(self, now.boot);
+        if self.kept {
+            if state.failed().is_some() {
+                drop(state);
+                self.stop();
+                return Pumped::Sleep(Until::default());
+            }
+            state.turn_page(now.wall);
+            if state.has_pages() {
+                let mut ready = self.ready.lock();
+                ready.pages = true;
+                self.ready.call(&mut ready);
+            }
+        }
         let mut ready = self.ready.lock();
         let room = CAPACITY.saturating_sub(ready.queue.len());
         if room == 0 {
@@ -370,7 +404,10 @@ impl<P: Payload> Engine<P> {
         if state.expire(self, now, room.min(BATCH)) {
             return Pumped::More;
         }
-        let (wall, boot) = state.queue.next_due();
+        let (mut wall, boot) = state.queue.next_due();
+        if self.kept {
+            wall = wall.into_iter().chain(state.next_page()).min();
+        }
         let until = Until { wall, boot };
         state.asleep = Some(until);
         Pumped::Sleep(until)
@@ -384,6 +421,10 @@ impl<P: Payload> Engine<P> {
     pub fn tend(&self, released: &mut Released<P>) {
         let mut state = self.state.lock();
         state.settle(self, released);
+        if self.kept && state.phase == Phase::Closed {
+            drop(state);
+            return self.close_store();
+        }
         while self.ready.lock().room_wanted {
             let more = state.phase == Phase::Started && {
                 let now = self.now();
@@ -435,7 +476,8 @@ impl<P: Payload> Engine<P> {
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, |state, running| {
             // What has ended and is not settled yet still counts: its retry may be pending.
-            running == 0 && (state.phase == Phase::Closed || state.queue.len() == state.parked)
+            let pending = state.queue.len() as u64 + state.away() - state.parked as u64;
+            running == 0 && (state.phase == Phase::Closed || pending == 0)
         })
     }
 

@@ -88,9 +88,15 @@ impl<P: Payload> State<P> {
         std::mem::swap(&mut ended, &mut engine.ready.lock().done);
         let mut wake = false;
         for done in ended.drain(..) {
+            if engine.kept {
+                self.record(engine, &done);
+            }
             wake |= self.settle_one(engine, done, released);
         }
         self.ended = ended;
+        if engine.kept {
+            self.send();
+        }
         engine.notify(self);
         if wake {
             engine.wake_timer();
@@ -125,7 +131,7 @@ impl<P: Payload> State<P> {
             Outcome::Unhandled => {
                 self.counts.unstarted += 1;
                 if self.phase == Phase::Closed {
-                    self.counts.dropped += 1;
+                    self.drop_one();
                     self.remove(key, released);
                 } else {
                     self.park_again(engine, key);
@@ -167,7 +173,7 @@ impl<P: Payload> State<P> {
         released: &mut Released<P>,
     ) -> bool {
         if self.phase == Phase::Closed {
-            self.counts.dropped += 1;
+            self.drop_one();
             self.remove(key, released);
             return false;
         }

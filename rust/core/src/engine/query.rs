@@ -65,7 +65,7 @@ impl<P: Payload> Engine<P> {
         let running = (ready.running + ready.done.len()) as u64;
         let counts = state.counts;
         Stats {
-            pending: state.queue.len() as u64 - running,
+            pending: state.queue.len() as u64 - running + state.away(),
             parked: state.parked as u64,
             running,
             scheduled: counts.scheduled,
@@ -95,7 +95,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open()?;
         state.settle(self, released);
         let ready = self.ready.lock();
-        Ok(state.queue.len() - ready.running - ready.done.len())
+        Ok(state.queue.len() - ready.running - ready.done.len() + state.away() as usize)
     }
 
     /// Look at the pending job with this id.
@@ -253,8 +253,12 @@ impl<P: Payload> Engine<P> {
         }
         let ends = state.counts;
         let taken_in = ends.scheduled + ends.revived;
-        let accounted =
-            (state.queue.len() as u64) + ends.succeeded + ends.dead + ends.cancelled + ends.dropped;
+        let accounted = (state.queue.len() as u64)
+            + ends.succeeded
+            + ends.dead
+            + ends.cancelled
+            + ends.dropped
+            + state.away();
         if taken_in != accounted {
             return Err(format!(
                 "{taken_in} jobs were taken in, {accounted} are accounted for"

@@ -1,7 +1,7 @@
 //! The state behind the engine's lock, and the steps that are taken under it.
 
 use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State, Target};
-use crate::ids::{self, Halves};
+use crate::ids::{self, Halves, NOWHERE};
 use crate::queue::{ClockKind, Key, Now};
 use crate::record::{Execution, Id, Payload, Record, Released, Side, Stage};
 
@@ -49,9 +49,26 @@ impl<P: Payload> State<P> {
     #[inline]
     pub(super) fn insert(&mut self, clock: ClockKind, due: i64, boot: i64, payload: P) -> Halves {
         self.counts.scheduled += 1;
+        let id = self.new_id(boot, true);
+        self.put(id, clock, due, payload);
+        id
+    }
+
+    /// An id for the job that is inserted next, or for one that is not kept here.
+    #[inline]
+    pub(super) fn new_id(&mut self, boot: i64, here: bool) -> Halves {
         let wall = boot.saturating_add(self.offset);
-        let index = self.queue.next_index();
-        let id = self.ids.make(wall, index);
+        let index = if here {
+            self.queue.next_index()
+        } else {
+            NOWHERE
+        };
+        self.ids.make(wall, index)
+    }
+
+    /// Queue a new job.
+    #[inline]
+    pub(super) fn put(&mut self, id: Halves, clock: ClockKind, due: i64, payload: P) -> Key {
         let epoch = self.offsets.current;
         if clock == ClockKind::Boot && self.offsets.now() != self.offset {
             let job_due = self.on_the_wall(clock, due);
@@ -64,24 +81,15 @@ impl<P: Payload> State<P> {
                 run: 1,
             };
             let side = self.sides.insert(side);
-            self.queue
-                .insert(clock, due, Record::with_side(side, payload));
-            return self.id_of_side(side);
+            let record = Record::with_side(side, payload);
+            return self.queue.insert(clock, due, record);
         }
         if clock == ClockKind::Boot {
             self.offsets.jobs[epoch] += 1;
             self.queue
-                .insert(clock, due, Record::plain(id, epoch as u8, payload));
+                .insert(clock, due, Record::plain(id, epoch as u8, payload))
         } else {
-            self.queue.insert(clock, due, Record::plain(id, 3, payload));
-        }
-        id
-    }
-
-    pub(super) fn id_of_side(&self, side: usize) -> Halves {
-        match &self.sides[side].id {
-            Id::Generated(halves) => *halves,
-            Id::Given(text) => ids::parse(text).unwrap_or_default(),
+            self.queue.insert(clock, due, Record::plain(id, 3, payload))
         }
     }
 
@@ -124,6 +132,11 @@ impl<P: Payload> State<P> {
             if same {
                 return Some(key);
             }
+        }
+        if let Some(kept) = &self.kept
+            && let Some(key) = ids::parse(id).and_then(|id| kept.elsewhere.get(&id))
+        {
+            return Some(*key);
         }
         if self.given.is_empty() {
             None
@@ -204,8 +217,10 @@ impl<P: Payload> State<P> {
 
     pub(super) fn forget_side(&mut self, side: usize) -> Side {
         let side = self.sides.remove(side);
-        if let Id::Given(id) = &side.id {
-            self.given.remove(id);
+        match (&side.id, &mut self.kept) {
+            (Id::Given(id), _) => drop(self.given.remove(id)),
+            (Id::Generated(id), Some(kept)) => drop(kept.elsewhere.remove(id)),
+            (Id::Generated(_), None) => {}
         }
         side
     }
@@ -339,6 +354,7 @@ impl<P: Payload> State<P> {
         };
         Some(Execution {
             key,
+            sequence: entry.sequence,
             id,
             clock: entry.kind,
             due: entry.due,
