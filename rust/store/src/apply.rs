@@ -75,6 +75,7 @@ impl<'a> Run<'a> {
                 self.begun.insert(seq, at);
             }
             Op::Release(seq) => self.end(seq)?,
+            Op::Yield(_) => {}
             Op::Finish { seq, outcome } => {
                 self.end(seq)?;
                 self.finish(seq, outcome)?;

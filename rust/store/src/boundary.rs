@@ -172,6 +172,11 @@ pub enum Op<'a> {
     },
     /// It was begun and then not started: it is pending as before.
     Release(u64),
+    /// It is pending and no longer in memory here: it comes with a page again, to whoever asks.
+    ///
+    /// An engine that has inserted or moved a job holds it, as if it had come with a page; what
+    /// it does not keep in memory it yields in the same batch.
+    Yield(u64),
     /// It was begun and has ended.
     Finish {
         /// Which.
@@ -190,7 +195,8 @@ pub struct Ticket(pub u64);
 pub enum Question {
     /// What is due next: jobs after `after` and due before `until`, at most `limit`, in order.
     ///
-    /// A shared store claims them for this node.
+    /// A shared store claims them for this node; what is held already is not among them there,
+    /// and what others have let go of is, wherever the page before ended.
     Page {
         /// The last place of the page before.
         after: Option<Place>,
@@ -199,7 +205,7 @@ pub enum Question {
         /// How many at most.
         limit: usize,
     },
-    /// The pending job of this id.
+    /// The job of this id, pending or begun.
     Get(String),
     /// Take these in, all or none, unless one of their ids is taken.
     Insert(Vec<Job<'static>>),
@@ -260,7 +266,7 @@ pub enum Answer {
 /// A part of the near future.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// The jobs, in the order of their places. Those that were begun are among them.
+    /// The jobs, in the order of their places.
     pub jobs: Vec<Job<'static>>,
     /// Whether more are due before the bound.
     pub more: bool,

@@ -38,6 +38,7 @@ pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u
             out.extend_from_slice(&at.to_le_bytes());
         }
         Op::Release(seq) => tagged(out, RELEASE, *seq),
+        Op::Yield(_) => {} // nobody else could have it
         Op::Finish { seq, outcome } => match outcome {
             Outcome::Done => tagged(out, DONE, *seq),
             Outcome::Again {

@@ -29,6 +29,8 @@ mod recover;
 mod rows;
 mod schema;
 mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use boundary::{
     Answer, Answered, Clock, DeadJob, Event, Events, Found, Job, Op, Options, Outcome, Page, Place,

@@ -24,6 +24,8 @@ pub struct Settings {
     pub keys: Option<Keyring>,
     /// How many deaths of its process a job survives, plus one.
     pub max_interruptions: u32,
+    /// Pages in SQLite's log at which they are taken to the database file.
+    pub checkpoint_pages: u32,
     /// Where the files are.
     pub disk: Arc<dyn Disk>,
 }
@@ -34,6 +36,7 @@ impl Default for Settings {
             durability: Durability::Commit,
             keys: None,
             max_interruptions: 3,
+            checkpoint_pages: 4096,
             disk: Arc::new(RealDisk),
         }
     }
@@ -128,6 +131,7 @@ impl LocalStore {
             upto,
             log: log.clone(),
             events: Arc::new(events),
+            checkpoint_pages: settings.checkpoint_pages,
         };
         let threads = start(tables, files, settings.durability)?;
         Ok(LocalStore {
@@ -146,6 +150,7 @@ struct TablesParts {
     upto: u64,
     log: Arc<Log>,
     events: Arc<Events>,
+    checkpoint_pages: u32,
 }
 
 fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Threads, Error> {
@@ -170,6 +175,7 @@ fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Thr
             parts.upto,
             parts.log,
             parts.events,
+            parts.checkpoint_pages,
         );
         let ended = tables.run();
         drop(guard);

@@ -19,8 +19,6 @@ type Answers = Result<Answer, Error>;
 
 /// How many questions one transaction answers at most.
 const QUESTIONS: usize = 256;
-/// Pages in SQLite's log at which they are taken to the database file: 16 MiB.
-const CHECKPOINT: i64 = 4096;
 /// What is kept of the memory of a large batch.
 const KEPT: usize = 4 << 20;
 
@@ -31,6 +29,7 @@ pub(crate) struct Tables {
     pub(crate) known: Known,
     pub(crate) log: Arc<Log>,
     pub(crate) events: Arc<Events>,
+    checkpoint_pages: u32,
     /// Batches on their way to the tables, and the number of the last of them.
     batch: Vec<u8>,
     upto: u64,
@@ -47,6 +46,7 @@ impl Tables {
         upto: u64,
         log: Arc<Log>,
         events: Arc<Events>,
+        checkpoint_pages: u32,
     ) -> Self {
         Tables {
             connection: Rc::new(connection),
@@ -54,6 +54,7 @@ impl Tables {
             known,
             log,
             events,
+            checkpoint_pages,
             batch: Vec::new(),
             upto,
             errands: VecDeque::new(),
@@ -254,7 +255,7 @@ impl Tables {
             self.connection
                 .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
         let done = match pages {
-            Ok(pages) if pages < CHECKPOINT => return,
+            Ok(pages) if pages < i64::from(self.checkpoint_pages) => return,
             Ok(_) => self
                 .connection
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())),

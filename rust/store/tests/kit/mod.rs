@@ -1,6 +1,8 @@
 //! Jobs, stores and directories for the tests of the store.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
+pub mod model;
+
 use duewheel_store::{
     Answer, Clock, DeadJob, Durability, Error, Job, Keyring, LocalStore, Op, Options, Outcome,
     Page, Place, Question, Reason, Settings, Store, Ticket, ask, no_events,
