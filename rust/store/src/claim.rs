@@ -37,11 +37,17 @@ pub(crate) fn claim(path: &Path) -> Result<Claim, Error> {
         .or_else(|_| std::fs::canonicalize(parent).map(|parent| parent.join(name)))
         .map_err(in_place)?;
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if open.insert(canonical.clone()) {
-        Ok(Claim(Some(canonical)))
-    } else {
+    if !open.insert(canonical.clone()) {
         let pid = Some(std::process::id());
-        Err(Error::Locked { pid })
+        return Err(Error::Locked { pid });
+    }
+    drop(open);
+    let claim = Claim(Some(canonical));
+    // It is not open here, so there is no lock to be lost by opening it for a moment.
+    let mut options = std::fs::OpenOptions::new();
+    match options.read(true).write(true).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(in_place(error)),
+        _ => Ok(claim),
     }
 }
 

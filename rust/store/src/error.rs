@@ -95,7 +95,10 @@ impl From<rusqlite::Error> for Error {
         }
         match code {
             Code::DatabaseBusy | Code::DatabaseLocked => Error::Locked { pid: None },
-            Code::ReadOnly | Code::PermissionDenied => Error::ReadOnly(PathBuf::new()),
+            // The latter when a log cannot be made beside a file that can be read.
+            Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen => {
+                Error::ReadOnly(PathBuf::new())
+            }
             Code::DatabaseCorrupt | Code::NotADatabase | Code::TypeMismatch => {
                 Error::Corrupt(error.to_string())
             }

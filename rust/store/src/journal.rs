@@ -5,11 +5,12 @@
 //! 0      "duewheel ops 1\n\0", zeros up to 4096
 //! 4096   record, record, …        then zeros, or records of an earlier lap
 //!
-//! record  length of the batch u32 │ sum u32 │ number u64 │ batch (see codec)
+//! record  length of the batch u32 │ sum u32 │ number u64 │ synced u64 │ batch (see codec)
 //! ```
 //!
-//! Records are numbered without gaps. The sum is a CRC-32 of length, number and batch that begins
-//! at a salt, which the database holds and every opening renews. When all records are in the
+//! Records are numbered without gaps. `synced` says up to which number all were on disk when this
+//! one was written: if one of them is missing later, the file was damaged, and that is no end of a
+//! journal like another. The sum is a CRC-32 of the rest of the record that begins at a salt, which the database holds and every opening renews. When all records are in the
 //! database, the next is written over the first: space that has been written once is written
 //! again and synced faster than fresh space. So the journal ends where the next number or the
 //! sum is missing, and what an earlier lap or an earlier life left behind it is never taken for
@@ -22,7 +23,7 @@ const MAGIC: &[u8; 16] = b"duewheel ops 1\n\0";
 /// Where records begin: a torn write of the first cannot reach the magic.
 const START: u64 = 4096;
 /// Bytes of a record before its batch.
-pub(crate) const HEAD: usize = 16;
+const HEAD: usize = 24;
 /// The file grows by this, in zeros: so that space is known to be there, and a sync that
 /// follows has no new length to write.
 const STEP: u64 = 256 << 10;
@@ -63,16 +64,18 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Append one batch. `spare` may take the space that is kept for the ends of jobs.
+    /// Append one batch. `spare` may take the space that is kept for the ends of jobs; all up to
+    /// the record `synced` are on disk.
     #[inline]
     pub(crate) fn append(
         &mut self,
         file: &dyn LogFile,
         spare: bool,
+        synced: u64,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u64, Error> {
         let from = self.pending.len();
-        let written = self.write(file, spare, encode);
+        let written = self.write(file, spare, synced, encode);
         if written.is_err() {
             // A record that was written in part does not have its sum; the next goes over it.
             self.pending.truncate(from);
@@ -84,6 +87,7 @@ impl Journal {
         &mut self,
         file: &dyn LogFile,
         spare: bool,
+        synced: u64,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u64, Error> {
         let from = self.pending.len();
@@ -93,10 +97,11 @@ impl Journal {
         let length = u32::try_from(record.len() - HEAD)
             .map_err(|_| Error::Io("a batch is over 4 GiB".into()))?;
         let number = self.number + 1;
-        let sum = sum(self.salt, length, number, &record[HEAD..]);
         record[0..4].copy_from_slice(&length.to_le_bytes());
-        record[4..8].copy_from_slice(&sum.to_le_bytes());
         record[8..16].copy_from_slice(&number.to_le_bytes());
+        record[16..24].copy_from_slice(&synced.to_le_bytes());
+        let sum = sum(self.salt, record);
+        record[4..8].copy_from_slice(&sum.to_le_bytes());
         let end = self.end + record.len() as u64;
         if end + RESERVE > self.written {
             let grown = self.grow(file, end);
@@ -139,13 +144,10 @@ impl Journal {
 }
 
 #[inline]
-fn sum(salt: u32, length: u32, number: u64, batch: &[u8]) -> u32 {
+fn sum(salt: u32, record: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new_with_initial(salt);
-    let mut head = [0; 12];
-    head[..4].copy_from_slice(&length.to_le_bytes());
-    head[4..].copy_from_slice(&number.to_le_bytes());
-    hasher.update(&head);
-    hasher.update(batch);
+    hasher.update(&record[..4]);
+    hasher.update(&record[8..]);
     hasher.finalize()
 }
 
@@ -161,7 +163,7 @@ pub(crate) fn replay(bytes: &[u8], salt: u32, applied: u64) -> Result<(&[u8], u6
     let mut last = None;
     let mut at = START as usize;
     let mut from = None;
-    while let Some((number, length)) = head(bytes.get(at..).unwrap_or_default(), salt) {
+    while let Some((number, length)) = record(bytes.get(at..).unwrap_or_default(), salt) {
         match last {
             None if number > applied + 1 => {
                 return Err(Error::Corrupt("its journal is of a later state".into()));
@@ -175,21 +177,37 @@ pub(crate) fn replay(bytes: &[u8], salt: u32, applied: u64) -> Result<(&[u8], u6
         last = Some(number);
         at += length;
     }
+    let end = last.unwrap_or(0).max(applied);
+    if let Some(lost) = lost(&bytes[at.min(bytes.len())..], salt, end) {
+        return Err(Error::Corrupt(format!(
+            "its journal lacks the batch {lost}, which was on disk"
+        )));
+    }
     match (from, last) {
         (Some(from), Some(last)) => Ok((&bytes[from..at], last)),
         _ => Ok((&[], applied)),
     }
 }
 
+/// A batch after the record `end` that a later record knows to have been on disk.
+fn lost(bytes: &[u8], salt: u32, end: u64) -> Option<u64> {
+    // Where the records end, nobody knows where a later one begins: look everywhere, and into the
+    // sum only where the number could be one.
+    let field = |at: usize| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+    (0..bytes.len().saturating_sub(HEAD)).find_map(|at| {
+        let (number, synced) = (field(at + 8)?, field(at + 16)?);
+        let later = synced > end && number > synced && number - end < 1 << 32;
+        (later && record(&bytes[at..], salt).is_some()).then_some(end + 1)
+    })
+}
+
 /// The number and the whole length of the record at the beginning of `bytes`, if it is one.
-fn head(bytes: &[u8], salt: u32) -> Option<(u64, usize)> {
-    let (length, rest) = bytes.split_first_chunk()?;
-    let (kept, rest) = rest.split_first_chunk()?;
-    let (number, rest) = rest.split_first_chunk()?;
-    let (length, number) = (u32::from_le_bytes(*length), u64::from_le_bytes(*number));
-    let batch = rest.get(..length as usize)?;
-    (number > 0 && sum(salt, length, number, batch) == u32::from_le_bytes(*kept))
-        .then_some((number, HEAD + length as usize))
+fn record(bytes: &[u8], salt: u32) -> Option<(u64, usize)> {
+    let length = HEAD + u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    let record = bytes.get(..length)?;
+    let kept = u32::from_le_bytes(*record[4..].first_chunk()?);
+    let number = u64::from_le_bytes(*record[8..].first_chunk()?);
+    (number > 0 && sum(salt, record) == kept).then_some((number, length))
 }
 
 /// The batches in a run of records that are known to be whole.
@@ -226,7 +244,7 @@ mod tests {
             let mut journal = Journal::begin(file, 7, 10).unwrap();
             for byte in 1..=3 {
                 let number = journal
-                    .append(file, false, |out| out.extend([byte; 100]))
+                    .append(file, false, 0, |out| out.extend([byte; 100]))
                     .unwrap();
                 assert_eq!(number, 10 + u64::from(byte));
             }
@@ -253,15 +271,38 @@ mod tests {
             let mut journal = Journal::begin(file, 7, 0).unwrap();
             for byte in 0..9 {
                 journal
-                    .append(file, false, |out| out.extend([byte; 100]))
+                    .append(file, false, 0, |out| out.extend([byte; 100]))
                     .unwrap();
             }
             journal.pending.clear();
             journal.lap(file).unwrap();
             journal
-                .append(file, false, |out| out.extend([77; 100]))
+                .append(file, false, 0, |out| out.extend([77; 100]))
                 .unwrap();
             assert_eq!(read(file, 7, 9), Ok((vec![vec![77; 100]], 10)));
+        });
+    }
+
+    #[test]
+    fn a_damaged_record_that_was_synced_is_no_end() {
+        with_file("damaged", |file| {
+            let mut journal = Journal::begin(file, 7, 0).unwrap();
+            for byte in 1..=4 {
+                // Each was synced before the next but one was written.
+                let synced = u64::from(byte).saturating_sub(2);
+                journal
+                    .append(file, false, synced, |out| out.extend([byte; 50]))
+                    .unwrap();
+            }
+            let length = (HEAD + 50) as u64;
+            for (damaged, kept) in [(1, None), (2, None), (3, Some(2)), (4, Some(3))] {
+                let at = START + length * damaged - 1;
+                file.write_at(&[99], at).unwrap();
+                let found = read(file, 7, 0).ok().map(|(_, last)| last);
+                assert_eq!(found, kept, "the record {damaged}");
+                file.write_at(&[damaged as u8], at).unwrap();
+            }
+            assert_eq!(read(file, 7, 2).unwrap().1, 4);
         });
     }
 
@@ -270,11 +311,11 @@ mod tests {
         with_file("torn", |file| {
             let mut journal = Journal::begin(file, 7, 0).unwrap();
             journal
-                .append(file, false, |out| out.extend([1; 50]))
+                .append(file, false, 0, |out| out.extend([1; 50]))
                 .unwrap();
             let torn = START + HEAD as u64 + 50;
             journal
-                .append(file, false, |out| out.extend([2; 5000]))
+                .append(file, false, 0, |out| out.extend([2; 5000]))
                 .unwrap();
             file.write_at(&[0], torn + HEAD as u64 + 4000).unwrap();
             assert_eq!(read(file, 7, 0), Ok((vec![vec![1; 50]], 1)));

@@ -48,6 +48,8 @@ pub struct LocalStore {
     keys: Option<Arc<Keyring>>,
     found: Found,
     threads: Mutex<Option<Threads>>,
+    /// A fork has no threads to wait for, and nothing to settle.
+    process: u32,
 }
 
 struct Threads {
@@ -97,13 +99,15 @@ impl LocalStore {
             journal: PathBuf::from(name),
             _claim: claim,
         };
-        let found = files.disk.open(&files.journal, false)?;
+        let found = files.disk.open(&files.journal, false);
+        let found = found.map_err(|error| here(error.into()))?;
         let bytes = found.as_ref().map(|file| file.read_all()).transpose()?;
         let file = match (found, schema::get(&connection, "open")?) {
             (Some(file), _) => file,
             (None, 0) => {
                 // It must be there before the tables say that it is.
-                let file = files.disk.open(&files.journal, true)?;
+                let file = files.disk.open(&files.journal, true);
+                let file = file.map_err(|error| here(error.into()))?;
                 let file = file.ok_or_else(|| Error::Io("the journal was not made".into()))?;
                 file.sync()?;
                 files.disk.sync_directory(&files.journal)?;
@@ -139,6 +143,7 @@ impl LocalStore {
             keys,
             found,
             threads: Mutex::new(Some(threads)),
+            process: std::process::id(),
         })
     }
 }
@@ -274,6 +279,9 @@ impl Store for LocalStore {
     }
 
     fn close(&self) -> Result<(), Error> {
+        if self.process != std::process::id() {
+            return Ok(());
+        }
         self.log.close();
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Threads { tables, syncer }) = threads.take() else {

@@ -139,7 +139,12 @@ impl Log {
             return Err(Error::Full); // else memory would fill while the disk is full
         }
         let before = state.journal.pending.len();
-        let number = match state.journal.append(self.file(), !inserts, encode) {
+        let synced = match self.durability {
+            Durability::Commit => state.settled,
+            // Settled, and not on disk.
+            Durability::Relaxed => 0,
+        };
+        let number = match state.journal.append(self.file(), !inserts, synced, encode) {
             Ok(number) => number,
             Err(Error::Full) => return Err(Error::Full),
             Err(error) => {

@@ -98,3 +98,36 @@ fn a_flipped_bit_is_an_error_or_harmless() {
     println!("{flips} flips: {errors} errors, {read} payloads read");
     assert!(errors > 0 && read > 0);
 }
+
+#[test]
+fn a_flipped_bit_in_the_journal_takes_no_more_than_the_last_batch() {
+    let disk = SimDisk::new(Image::new());
+    let store = open(&disk).unwrap();
+    for seq in 1..=40 {
+        kit::insert(&store, [job(seq, 1)]);
+    }
+    let files = disk.files();
+    let used = files["jobs.db-ops"].iter().rposition(|&byte| byte != 0);
+    let mut random = Random::new(9);
+    let (mut errors, mut read) = (0, 0);
+    for flip in 0..300 {
+        let mut files = files.clone();
+        let bytes = files.get_mut("jobs.db-ops").unwrap();
+        let at = random.below(used.unwrap() as u64 + 1) as usize;
+        bytes[at] ^= 1 << random.below(8);
+        match open(&SimDisk::new(files)) {
+            Ok(store) => {
+                let found = kit::seqs(&store);
+                assert!(found.len() >= 39, "flip {flip} at {at}: {found:?}");
+                assert!(found.iter().copied().eq(1..=found.len() as u64));
+                read += 1;
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::Corrupt(_)), "{error}");
+                errors += 1;
+            }
+        }
+    }
+    println!("300 flips in the journal: {errors} errors, {read} harmless");
+    assert!(errors > 0 && read > 0);
+}

@@ -206,6 +206,17 @@ fn what_is_no_store_is_refused() {
         refused(&other, Settings::default()),
         Error::Corrupt(_)
     ));
+    let locked = dir.file("locked.db");
+    open(&locked, Durability::Commit).close().unwrap();
+    let mut permissions = std::fs::metadata(&locked).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&locked, permissions).unwrap();
+    assert_eq!(
+        refused(&locked, Settings::default()),
+        Error::ReadOnly(locked)
+    );
+    let nowhere = refused(&dir.file("no/such/jobs.db"), Settings::default());
+    assert!(matches!(nowhere, Error::Io(_)), "{nowhere:?}");
     let newer = dir.file("newer.db");
     open(&newer, Durability::Commit).close().unwrap();
     let connection = rusqlite::Connection::open(&newer).unwrap();
