@@ -1,0 +1,190 @@
+//! What the thread of the tables does beside its work, a step at a time: copying the store, and
+//! encrypting it anew.
+
+use crate::Error;
+use crate::boundary::{Answer, Answered, Event};
+use crate::disk::{Disk, RealDisk};
+use crate::rows;
+use crate::schema::columns;
+use crate::tables::Tables;
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+use std::path::{Path, PathBuf};
+
+/// Pages copied, or rows encrypted, between two turns.
+const STEP: usize = 256;
+
+/// Work in many steps, and who waits for its end.
+pub(crate) struct Errand {
+    work: Work,
+    then: Answered,
+}
+
+enum Work {
+    Backup(PathBuf),
+    Rotate {
+        /// Which table is next, and the row after which it goes on.
+        table: usize,
+        after: i64,
+        done: u64,
+    },
+}
+
+const TABLES: [(&str, &str); 2] = [
+    (
+        "job",
+        concat!(
+            "SELECT seq, ",
+            columns!(),
+            " FROM job WHERE seq > ?1 ORDER BY seq LIMIT ?2"
+        ),
+    ),
+    (
+        "dead",
+        concat!(
+            "SELECT number, ",
+            columns!(),
+            " FROM dead WHERE number > ?1 ORDER BY number LIMIT ?2"
+        ),
+    ),
+];
+
+impl Errand {
+    pub(crate) fn backup(path: PathBuf, then: Answered) -> Self {
+        let work = Work::Backup(path);
+        Errand { work, then }
+    }
+
+    pub(crate) fn rotate(then: Answered) -> Self {
+        let work = Work::Rotate {
+            table: 0,
+            after: i64::MIN,
+            done: 0,
+        };
+        Errand { work, then }
+    }
+
+    pub(crate) fn end(self, result: Result<(), Error>) {
+        (self.then)(result.map(|()| Answer::Done));
+    }
+}
+
+impl Tables {
+    /// Go on with the errand that came first. Without space it waits like everything.
+    pub(crate) fn errand(&mut self) {
+        if self.log.poisoned().is_some() {
+            return;
+        }
+        let Some(mut errand) = self.errands.pop_front() else {
+            return;
+        };
+        let step = match &mut errand.work {
+            Work::Backup(path) => {
+                let path = std::mem::take(path);
+                self.back_up(&path).map(|()| true)
+            }
+            Work::Rotate { table, after, done } => {
+                let step = self.rotate(table, after, done);
+                if let Err(error @ Error::Io(_)) = &step {
+                    self.log.poison(&mut self.log.lock(), error);
+                }
+                step
+            }
+        };
+        match step {
+            Ok(false) => self.errands.push_front(errand),
+            Ok(true) => errand.end(Ok(())),
+            Err(error) => errand.end(Err(error)),
+        }
+    }
+
+    /// Copy the database page by page, and take turns between. What is written meanwhile through
+    /// this connection is in the copy as well.
+    fn back_up(&mut self, path: &Path) -> Result<(), Error> {
+        if path.exists() {
+            return Err(Error::Io(format!("{} exists already", path.display())));
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".part");
+        let part = PathBuf::from(name);
+        // What an earlier attempt left behind. That there is nothing is no error.
+        let _ = std::fs::remove_file(&part);
+        let copied = self.copy(&part).and_then(|()| {
+            std::fs::rename(&part, path)?;
+            RealDisk.sync_directory(path)?;
+            Ok(())
+        });
+        if copied.is_err() {
+            let _ = std::fs::remove_file(&part);
+        }
+        copied
+    }
+
+    fn copy(&mut self, part: &Path) -> Result<(), Error> {
+        let mut target = Connection::open(part)?;
+        target.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;")?;
+        let source = self.connection.clone();
+        let backup = Backup::new(&source, &mut target)?;
+        loop {
+            match backup.step(STEP as i32)? {
+                StepResult::Done => break,
+                _ => self.turn(),
+            }
+            if let Some(error) = self.log.poisoned() {
+                return Err(error);
+            }
+        }
+        drop(backup);
+        // The copy stands alone: no journal belongs to it.
+        target.execute_batch("UPDATE meta SET value = 0 WHERE name = 'open'")?;
+        target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+        target.close().map_err(|(_, error)| error)?;
+        Ok(())
+    }
+
+    /// One step of a rotation; `true`: it was the last.
+    fn rotate(
+        &mut self,
+        table: &mut usize,
+        after: &mut i64,
+        done: &mut u64,
+    ) -> Result<bool, Error> {
+        let Some(keys) = self.keys.clone() else {
+            return Err(Error::WrongKey("there is no keyring to rotate to".into()));
+        };
+        let connection = self.connection.clone();
+        let transaction = connection.unchecked_transaction()?;
+        let Some((name, select)) = TABLES.get(*table) else {
+            // No row has another key now, and none will.
+            connection.execute("DELETE FROM keys WHERE key <> ?1", [keys.default_key()])?;
+            transaction.commit()?;
+            return Ok(true);
+        };
+        let mut rows = Vec::new();
+        let mut statement = connection.prepare_cached(select)?;
+        let mut found = statement.query((*after, STEP as i64))?;
+        let mut seen = 0;
+        while let Some(row) = found.next()? {
+            seen += 1;
+            *after = row.get(0)?;
+            if row.get::<_, Option<u32>>(7)? != Some(keys.default_key()) {
+                rows.push((*after as u64, rows::job(row, 1, Some(&keys))?));
+            }
+        }
+        drop(found);
+        for (row, job) in &rows {
+            rows::reseal(&connection, name, *row, &keys, job)?;
+        }
+        drop(statement);
+        transaction.commit()?;
+        *done += seen;
+        if seen == 0 {
+            *table += 1;
+            *after = i64::MIN;
+        }
+        let dead: i64 = connection.query_row("SELECT count(*) FROM dead", [], |row| row.get(0))?;
+        let all = (self.known.jobs + dead).max(0) as u64;
+        (self.events)(Event::Rotated((*done).min(all), all));
+        Ok(false)
+    }
+}

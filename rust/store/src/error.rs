@@ -1,0 +1,110 @@
+//! What can go wrong, as types that the binding maps to Python's.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why a store could not be opened, or refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Another process has it open, or this one has.
+    Locked {
+        /// Which process, where that is known.
+        pid: Option<u32>,
+    },
+    /// The file or its directory cannot be written.
+    ReadOnly(PathBuf),
+    /// It is not a store, or no longer one that can be trusted.
+    Corrupt(String),
+    /// It was written by a later version.
+    Newer {
+        /// The version of its schema.
+        found: u32,
+        /// The newest that is known here.
+        known: u32,
+    },
+    /// A payload needs a key that is missing, or another than was given.
+    WrongKey(String),
+    /// The path is not that of a file.
+    NotAFile(PathBuf),
+    /// There is no space left. It may come back.
+    Full,
+    /// An input or output failed; nothing is accepted until the store is opened again.
+    Poisoned(String),
+    /// The id of a job is taken.
+    Duplicate(String),
+    /// It is closed.
+    Closed,
+    /// Anything else that the system reports.
+    Io(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Locked { pid: Some(pid) } => {
+                write!(f, "the store is in use by the process {pid}")
+            }
+            Error::Locked { pid: None } => f.write_str("the store is in use by another process"),
+            Error::ReadOnly(path) => write!(f, "{} cannot be written", path.display()),
+            Error::Corrupt(what) => write!(f, "the store is corrupt: {what}"),
+            Error::Newer { found, known } => write!(
+                f,
+                "the store has schema {found}, this version knows up to {known}"
+            ),
+            Error::WrongKey(what) => f.write_str(what),
+            Error::NotAFile(path) => write!(f, "{} is not a file", path.display()),
+            Error::Full => f.write_str("there is no space left for the store"),
+            Error::Poisoned(what) => write!(
+                f,
+                "the store failed and has to be opened again before it accepts more: {what}"
+            ),
+            Error::Duplicate(id) => write!(f, "a job with the id {id:?} is pending or running"),
+            Error::Closed => f.write_str("the store is closed"),
+            Error::Io(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        match error.kind() {
+            // A limit on the size of files (`ulimit -f`) is space that is not there, too.
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Error::Full,
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Error::ReadOnly(PathBuf::new()),
+            _ => Error::Io(error.to_string()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        let Some(code) = error.sqlite_error_code() else {
+            // The value of a column is not of its type, or a row is missing that must be there.
+            return Error::Corrupt(error.to_string());
+        };
+        if let rusqlite::Error::SqliteFailure(failure, _) = &error
+            && failure.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE
+        {
+            // A write beyond the limit of a file's size; SQLite tells only "no space" apart. A
+            // broken disk fails the journal's writes as well, and that is not taken lightly.
+            return Error::Full;
+        }
+        match code {
+            Code::DatabaseBusy | Code::DatabaseLocked => Error::Locked { pid: None },
+            // The latter when a log cannot be made beside a file that can be read.
+            Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen => {
+                Error::ReadOnly(PathBuf::new())
+            }
+            Code::DatabaseCorrupt | Code::NotADatabase | Code::TypeMismatch => {
+                Error::Corrupt(error.to_string())
+            }
+            Code::ConstraintViolation => Error::Corrupt(error.to_string()),
+            Code::DiskFull => Error::Full,
+            _ => Error::Io(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The local store: one SQLite file, a journal beside it while it is open, and two threads.
+
+use crate::Error;
+use crate::boundary::{Answered, Event, Events, Found, Op, Question, Settled, Store, Ticket};
+use crate::codec;
+use crate::disk::{Claim, Disk, RealDisk};
+use crate::journal::Journal;
+use crate::keyring::Keyring;
+use crate::log::{Durability, Log};
+use crate::recover::{Recovery, check_keys};
+use crate::schema;
+use crate::tables::Tables;
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// How a local store is opened.
+pub struct Settings {
+    /// When a batch is settled.
+    pub durability: Durability,
+    /// What payloads are encrypted under; `None`: they are not.
+    pub keys: Option<Keyring>,
+    /// How many deaths of its process a job survives, plus one.
+    pub max_interruptions: u32,
+    /// Pages in SQLite's log at which they are taken to the database file.
+    pub checkpoint_pages: u32,
+    /// Where the files are.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            durability: Durability::Commit,
+            keys: None,
+            max_interruptions: 3,
+            checkpoint_pages: 4096,
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+/// A store in one file, owned by one process at a time.
+pub struct LocalStore {
+    log: Arc<Log>,
+    keys: Option<Arc<Keyring>>,
+    found: Found,
+    threads: Mutex<Option<Threads>>,
+    /// A fork has no threads to wait for, and nothing to settle.
+    process: u32,
+}
+
+struct Threads {
+    tables: JoinHandle<Result<(), Error>>,
+    syncer: Option<JoinHandle<()>>,
+}
+
+/// What belongs to an open file beside its connection; let go of in this order.
+struct Files {
+    disk: Arc<dyn Disk>,
+    journal: PathBuf,
+    _claim: Claim,
+}
+
+impl Files {
+    /// Let go of them; after a clean end, the journal is no longer needed.
+    fn release(self, clean: bool) -> Result<(), Error> {
+        if clean {
+            self.disk.remove(&self.journal)?;
+        }
+        Ok(())
+    }
+}
+
+impl LocalStore {
+    /// Open or make the store at `path`, bring it up to date, and start its threads.
+    ///
+    /// # Errors
+    ///
+    /// One of each kind, before any thread runs; [`Error::WrongKey`] before anything is written.
+    pub fn open(path: &Path, settings: Settings, events: Events) -> Result<Self, Error> {
+        let claim = settings.disk.claim(path)?;
+        let here = |error| match error {
+            Error::ReadOnly(_) => Error::ReadOnly(path.to_owned()),
+            Error::Locked { .. } => Error::Locked {
+                pid: settings.disk.holder(path),
+            },
+            other => other,
+        };
+        let connection = connect(path, &*settings.disk).map_err(here)?;
+        let keys = settings.keys.as_ref();
+        schema::prepare(&connection, || check_keys(&connection, keys)).map_err(here)?;
+        let mut name = path.as_os_str().to_owned();
+        name.push("-ops");
+        let files = Files {
+            disk: settings.disk.clone(),
+            journal: PathBuf::from(name),
+            _claim: claim,
+        };
+        let found = files.disk.open(&files.journal, false);
+        let found = found.map_err(|error| here(error.into()))?;
+        let bytes = found.as_ref().map(|file| file.read_all()).transpose()?;
+        let file = match (found, schema::get(&connection, "open")?) {
+            (Some(file), _) => file,
+            (None, 0) => {
+                // It must be there before the tables say that it is.
+                let file = files.disk.open(&files.journal, true);
+                let file = file.map_err(|error| here(error.into()))?;
+                let file = file.ok_or_else(|| Error::Io("the journal was not made".into()))?;
+                file.sync()?;
+                files.disk.sync_directory(&files.journal)?;
+                file
+            }
+            (None, _) => return Err(Error::Corrupt("its journal is missing".into())),
+        };
+        let salt = salt()?;
+        let recovery = Recovery {
+            connection: &connection,
+            keys,
+            journal: bytes,
+            max_interruptions: settings.max_interruptions,
+            now: now(),
+            salt,
+        };
+        let (known, found, upto) = recovery.run()?;
+        let journal = Journal::begin(&*file, salt, upto)?;
+        let log = Arc::new(Log::new(journal, file, settings.durability));
+        let keys = settings.keys.map(Arc::new);
+        let tables = TablesParts {
+            connection,
+            keys: keys.clone(),
+            known,
+            upto,
+            log: log.clone(),
+            events: Arc::new(events),
+            checkpoint_pages: settings.checkpoint_pages,
+        };
+        let threads = start(tables, files, settings.durability)?;
+        Ok(LocalStore {
+            log,
+            keys,
+            found,
+            threads: Mutex::new(Some(threads)),
+            process: std::process::id(),
+        })
+    }
+}
+
+struct TablesParts {
+    connection: Connection,
+    keys: Option<Arc<Keyring>>,
+    known: crate::apply::Known,
+    upto: u64,
+    log: Arc<Log>,
+    events: Arc<Events>,
+    checkpoint_pages: u32,
+}
+
+fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Threads, Error> {
+    let log = parts.log.clone();
+    let syncer = match durability {
+        Durability::Relaxed => None,
+        Durability::Commit => {
+            let log = log.clone();
+            let name = "duewheel-sync".to_owned();
+            let thread = std::thread::Builder::new().name(name);
+            Some(thread.spawn(move || log.sync_for_others())?)
+        }
+    };
+    let thread = std::thread::Builder::new().name("duewheel-store".to_owned());
+    let tables = thread.spawn(move || {
+        // A panic here would leave everybody waiting.
+        let guard = PoisonOnPanic(parts.log.clone());
+        let tables = Tables::new(
+            parts.connection,
+            parts.keys,
+            parts.known,
+            parts.upto,
+            parts.log,
+            parts.events,
+            parts.checkpoint_pages,
+        );
+        let ended = tables.run();
+        drop(guard);
+        files.release(ended.is_ok())?;
+        ended
+    });
+    match tables {
+        Ok(tables) => Ok(Threads { tables, syncer }),
+        Err(error) => {
+            log.close();
+            Err(error.into())
+        }
+    }
+}
+
+struct PoisonOnPanic(Arc<Log>);
+
+impl Drop for PoisonOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = Error::Poisoned("the thread of the tables has panicked".into());
+            self.0.poison(&mut self.0.lock(), &error);
+        }
+    }
+}
+
+fn connect(path: &Path, disk: &dyn Disk) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match disk.vfs() {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    connection.set_prepared_statement_cache_capacity(64);
+    if connection.is_readonly("main")? {
+        return Err(Error::ReadOnly(path.to_owned()));
+    }
+    Ok(connection)
+}
+
+fn salt() -> Result<u32, Error> {
+    getrandom::u32().map_err(|error| Error::Io(error.to_string()))
+}
+
+/// The wall clock.
+fn now() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i64,
+        Err(before) => -(before.duration().as_nanos() as i64),
+    }
+}
+
+impl Store for LocalStore {
+    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
+        let mut sealed = Vec::new();
+        let mut inserts = false;
+        for op in batch {
+            if let Op::Insert(job) = op {
+                inserts = true;
+                if let Some(keys) = &self.keys {
+                    sealed.push(keys.seal(&job.id, &job.target, &job.data)?);
+                }
+            }
+        }
+        let key = self.keys.as_ref().map(|keys| keys.default_key());
+        let number = self.log.append(inserts, |out| {
+            let mut sealed = sealed.iter();
+            for op in batch {
+                match op {
+                    Op::Insert(job) => {
+                        let data = sealed.next().map_or(&*job.data, |sealed| &**sealed);
+                        codec::encode(op, data, key, out);
+                    }
+                    other => codec::encode(other, &[], None, out),
+                }
+            }
+        })?;
+        Ok(Ticket(number))
+    }
+
+    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
+        self.log.wait(ticket.0, deadline)
+    }
+
+    fn when(&self, ticket: Ticket, then: Settled) {
+        self.log.when(ticket.0, then);
+    }
+
+    fn ask(&self, question: Question, then: Answered) {
+        self.log.ask(question, then);
+    }
+
+    fn found(&self) -> &Found {
+        &self.found
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        if self.process != std::process::id() {
+            return Ok(());
+        }
+        self.log.close();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Threads { tables, syncer }) = threads.take() else {
+            return Ok(());
+        };
+        let ended = tables.join().unwrap_or_else(|_| {
+            let error = self.log.poisoned();
+            Err(error.unwrap_or(Error::Closed))
+        });
+        if let Some(syncer) = syncer
+            && syncer.join().is_err()
+        {
+            return Err(Error::Closed);
+        }
+        ended
+    }
+}
+
+impl Drop for LocalStore {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `close`.
+        let _ = self.close();
+    }
+}
+
+/// Hears nothing.
+pub fn no_events() -> Events {
+    Box::new(|_: Event| {})
+}

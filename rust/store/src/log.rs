@@ -1,0 +1,427 @@
+//! What all threads share: the end of the journal, and who waits for what.
+//!
+//! A batch is appended by the thread that submits it, with one write to the page cache: from then
+//! on it survives the process. Where it has to survive the machine as well, the first thread that
+//! waits syncs the journal for all batches that are in it (group commit); those who come while it
+//! does wait for the next sync. What nobody waits for is synced by a thread of the store shortly
+//! after.
+
+use crate::Error;
+use crate::boundary::{Answered, Question, Settled};
+use crate::disk::LogFile;
+use crate::journal::Journal;
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of batches that wait for the tables, over which waits last until there are fewer.
+const CROWDED: usize = 32 << 20;
+/// Bytes of batches at which they are taken to the tables.
+const BATCH: usize = 1 << 20;
+/// How long a batch waits for the tables at most: what ends in that time never reaches them.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long a batch that nobody waits for stays unsynced, about.
+const UNSYNCED: Duration = Duration::from_millis(2);
+
+/// When a batch is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on disk: it survives loss of power.
+    Commit,
+    /// When it is with the operating system: it survives the death of the process.
+    Relaxed,
+}
+
+pub(crate) struct State {
+    pub(crate) journal: Journal,
+    /// The last batch that is settled.
+    settled: u64,
+    /// A thread syncs the journal now.
+    syncing: bool,
+    /// Who is to be called back, and for which batch.
+    callbacks: Vec<(u64, Settled)>,
+    pub(crate) questions: VecDeque<(Question, Answered)>,
+    /// Bytes that have been taken to the tables and are not there yet.
+    pub(crate) draining: usize,
+    /// When the oldest batch that waits for the tables came.
+    since: Option<Instant>,
+    /// The tables cannot be written now, for want of space.
+    pub(crate) trouble: bool,
+    /// The thread of the tables sleeps without an end.
+    drainer_sleeps: bool,
+    /// The syncing thread sleeps without an end.
+    syncer_sleeps: bool,
+    closing: bool,
+    /// Why everything is refused.
+    poison: Option<Error>,
+}
+
+impl State {
+    fn backlog(&self) -> usize {
+        self.journal.pending.len() + self.draining
+    }
+
+    fn refusal(&self) -> Option<Error> {
+        match &self.poison {
+            Some(error) => Some(error.clone()),
+            None => self.closing.then_some(Error::Closed),
+        }
+    }
+}
+
+pub(crate) struct Log {
+    state: Mutex<State>,
+    file: Box<dyn LogFile>,
+    durability: Durability,
+    /// Something is settled, or there is room.
+    settled: Condvar,
+    /// There is work for the thread of the tables.
+    work: Condvar,
+    /// There is something to sync, or to call back.
+    unsynced: Condvar,
+}
+
+/// Why the thread of the tables woke up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    ToWork,
+    ToClose,
+    Poisoned,
+}
+
+impl Log {
+    pub(crate) fn new(journal: Journal, file: Box<dyn LogFile>, durability: Durability) -> Self {
+        let settled = journal.number;
+        let state = State {
+            journal,
+            settled,
+            syncing: false,
+            callbacks: Vec::new(),
+            questions: VecDeque::new(),
+            draining: 0,
+            since: None,
+            trouble: false,
+            drainer_sleeps: false,
+            syncer_sleeps: false,
+            closing: false,
+            poison: None,
+        };
+        Log {
+            state: Mutex::new(state),
+            file,
+            durability,
+            settled: Condvar::new(),
+            work: Condvar::new(),
+            unsynced: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn file(&self) -> &dyn LogFile {
+        &*self.file
+    }
+
+    /// Append one batch; its number.
+    #[inline]
+    pub(crate) fn append(
+        &self,
+        inserts: bool,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<u64, Error> {
+        let mut state = self.lock();
+        if let Some(refusal) = state.refusal() {
+            return Err(refusal);
+        }
+        if inserts && state.trouble && state.backlog() > CROWDED {
+            return Err(Error::Full); // else memory would fill while the disk is full
+        }
+        let before = state.journal.pending.len();
+        let synced = match self.durability {
+            Durability::Commit => state.settled,
+            // Settled, and not on disk.
+            Durability::Relaxed => 0,
+        };
+        let number = match state.journal.append(self.file(), !inserts, synced, encode) {
+            Ok(number) => number,
+            Err(Error::Full) => return Err(Error::Full),
+            Err(error) => {
+                self.poison(&mut state, &error);
+                return Err(error);
+            }
+        };
+        let wake_drainer = if before == 0 {
+            state.since = Some(Instant::now());
+            std::mem::take(&mut state.drainer_sleeps)
+        } else {
+            before < BATCH && state.journal.pending.len() >= BATCH
+        };
+        let wake_syncer = match self.durability {
+            Durability::Relaxed => {
+                state.settled = number;
+                false
+            }
+            Durability::Commit => std::mem::take(&mut state.syncer_sleeps),
+        };
+        drop(state);
+        if wake_drainer {
+            self.work.notify_one();
+        }
+        if wake_syncer {
+            self.unsynced.notify_one();
+        }
+        Ok(number)
+    }
+
+    /// Wait until a batch is settled and the backlog is bearable.
+    pub(crate) fn wait(&self, number: u64, deadline: Option<Instant>) -> Result<bool, Error> {
+        let mut state = self.lock();
+        loop {
+            if state.settled >= number {
+                let crowded = state.backlog() > CROWDED && !state.trouble;
+                if !crowded || state.poison.is_some() || state.closing {
+                    return Ok(true);
+                }
+            } else {
+                if let Some(error) = &state.poison {
+                    return Err(error.clone());
+                }
+                if !state.syncing {
+                    state = self.sync(state);
+                    continue;
+                }
+            }
+            let Some(deadline) = deadline else {
+                state = self
+                    .settled
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            state = self
+                .settled
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Sync all that is in the journal now.
+    fn sync<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.syncing = true;
+        let upto = state.journal.number;
+        drop(state);
+        let synced = self.file.sync();
+        let mut state = self.lock();
+        state.syncing = false;
+        match synced {
+            // Poisoned meanwhile: then this sync may not have seen what failed.
+            Ok(()) if state.poison.is_none() => self.settle(&mut state, upto),
+            Ok(()) => {}
+            Err(error) => self.poison(&mut state, &Error::Io(error.to_string())),
+        }
+        self.settled.notify_all();
+        state
+    }
+
+    /// All batches up to this one are settled.
+    pub(crate) fn settle(&self, state: &mut State, upto: u64) {
+        state.settled = state.settled.max(upto);
+        if state
+            .callbacks
+            .iter()
+            .any(|(number, _)| *number <= state.settled)
+        {
+            self.unsynced.notify_one();
+        }
+    }
+
+    /// Call back when a batch is settled.
+    pub(crate) fn when(&self, number: u64, then: Settled) {
+        let mut state = self.lock();
+        if state.settled >= number {
+            drop(state);
+            return then(Ok(()));
+        }
+        if let Some(error) = state.refusal() {
+            drop(state);
+            return then(Err(error));
+        }
+        state.callbacks.push((number, then));
+        drop(state);
+        self.unsynced.notify_one();
+    }
+
+    /// Ask; only the thread of the tables can answer.
+    pub(crate) fn ask(&self, question: Question, then: Answered) {
+        let mut state = self.lock();
+        if let Some(error) = state.refusal() {
+            drop(state);
+            return then(Err(error));
+        }
+        state.questions.push_back((question, then));
+        state.drainer_sleeps = false;
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Refuse everything from now on.
+    pub(crate) fn poison(&self, state: &mut State, error: &Error) {
+        if state.poison.is_none() {
+            let error = match error {
+                Error::Poisoned(_) => error.clone(),
+                other => Error::Poisoned(other.to_string()),
+            };
+            state.poison = Some(error);
+        }
+        self.settled.notify_all();
+        self.work.notify_all();
+        self.unsynced.notify_all();
+    }
+
+    pub(crate) fn poisoned(&self) -> Option<Error> {
+        self.lock().poison.clone()
+    }
+
+    /// Accept nothing more; `false`: that was so already.
+    pub(crate) fn close(&self) -> bool {
+        let mut state = self.lock();
+        let first = !std::mem::replace(&mut state.closing, true);
+        self.work.notify_all();
+        self.unsynced.notify_all();
+        self.settled.notify_all();
+        first
+    }
+
+    /// The tables hold all batches up to this one, durably.
+    pub(crate) fn drained(&self, number: u64) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.draining = 0;
+        state.trouble = false;
+        self.settle(&mut state, number);
+        self.settled.notify_all();
+        state
+    }
+
+    /// For the thread of the tables: sleep until there is work. With `more`, it has something
+    /// to go on with; with `retry`, the disk was full and is to be tried again in a while.
+    pub(crate) fn await_work(&self, more: bool, retry: bool) -> Woken {
+        let mut state = self.lock();
+        let retry_at = retry.then(|| Instant::now() + PATIENCE);
+        loop {
+            if state.poison.is_some() {
+                return Woken::Poisoned;
+            }
+            if state.closing {
+                return Woken::ToClose;
+            }
+            let urgent = !state.questions.is_empty() || state.journal.pending.len() >= BATCH;
+            let due = match retry_at {
+                Some(at) => Some(at),
+                None if more || urgent => return Woken::ToWork,
+                None => state.since.map(|since| since + PATIENCE),
+            };
+            let Some(due) = due else {
+                state.drainer_sleeps = true;
+                state = self
+                    .work
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                state.drainer_sleeps = false;
+                continue;
+            };
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Woken::ToWork;
+            }
+            state = self
+                .work
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Take the batches that wait for the tables; the number of the last.
+    pub(crate) fn take(&self, into: &mut Vec<u8>) -> u64 {
+        let mut state = self.lock();
+        debug_assert!(into.is_empty());
+        std::mem::swap(&mut state.journal.pending, into);
+        state.draining = into.len();
+        state.since = None;
+        state.journal.number
+    }
+
+    /// The life of the syncing thread: sync what nobody waits for, call back who asked for it.
+    pub(crate) fn sync_for_others(&self) {
+        let mut state = self.lock();
+        loop {
+            let settled = state.settled;
+            let refusal = state.poison.clone();
+            let mut calls = Vec::new();
+            let mut at = 0;
+            while at < state.callbacks.len() {
+                if state.callbacks[at].0 <= settled {
+                    calls.push((state.callbacks.swap_remove(at).1, Ok(())));
+                } else if let Some(error) = &refusal {
+                    calls.push((state.callbacks.swap_remove(at).1, Err(error.clone())));
+                } else {
+                    at += 1;
+                }
+            }
+            if !calls.is_empty() {
+                drop(state);
+                for (then, result) in calls {
+                    then(result);
+                }
+                state = self.lock();
+                continue;
+            }
+            if refusal.is_some() {
+                return;
+            }
+            let dirty = state.settled < state.journal.number;
+            let hurry = !state.callbacks.is_empty() || state.closing;
+            if dirty && hurry && !state.syncing {
+                state = self.sync(state);
+                continue;
+            }
+            if state.closing && !dirty {
+                return;
+            }
+            if dirty && !hurry {
+                let before = state.settled;
+                state = self
+                    .unsynced
+                    .wait_timeout(state, UNSYNCED)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+                // Nobody has synced for a while, so nobody waits.
+                if state.settled == before && state.callbacks.is_empty() && !state.syncing {
+                    state = self.sync(state);
+                }
+                continue;
+            }
+            if dirty {
+                // Another thread syncs, for this thread too.
+                state = self
+                    .settled
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state.syncer_sleeps = true;
+            state = self
+                .unsynced
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            state.syncer_sleeps = false;
+        }
+    }
+}

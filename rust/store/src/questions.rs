@@ -1,0 +1,223 @@
+//! Questions, answered from the tables. All batches before them have been applied.
+
+use crate::Error;
+use crate::apply::Known;
+use crate::boundary::{Answer, Clock, Job, Page, Place, Question, Ticket};
+use crate::keyring::Keyring;
+use crate::rows;
+use crate::schema::columns;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// Everything that an answer needs.
+pub(crate) struct Desk<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) keys: Option<&'a Keyring>,
+    /// All batches up to this one are in the tables.
+    pub(crate) upto: u64,
+}
+
+impl Desk<'_> {
+    /// Answer one that can be answered at once; the others are errands of the store's thread.
+    pub(crate) fn answer(&self, known: &mut Known, question: &Question) -> Result<Answer, Error> {
+        match question {
+            Question::Page {
+                after,
+                until,
+                limit,
+            } => self.page(*after, *until, *limit).map(Answer::Page),
+            Question::Get(id) => self.get(id).map(Answer::Job),
+            Question::Insert(jobs) => self.insert(known, jobs),
+            Question::Cancel(id) => {
+                let Some(seq) = self.pending(id)? else {
+                    return Ok(Answer::Changed(false));
+                };
+                known.jobs -= i64::from(rows::delete(self.connection, seq)?);
+                Ok(Answer::Changed(true))
+            }
+            Question::Move { id, to, clock } => {
+                let Some(seq) = self.pending(id)? else {
+                    return Ok(Answer::Changed(false));
+                };
+                known.seq = known.seq.max(to.seq);
+                rows::shift(self.connection, seq, *to, *clock).map(Answer::Changed)
+            }
+            Question::Dead { before, limit } => self.dead(*before, *limit),
+            Question::Revive { id, to, clock } => {
+                self.revive(known, id, *to, *clock).map(Answer::Job)
+            }
+            Question::Purge(before) => self.purge(*before).map(Answer::Count),
+            Question::Count => Ok(Answer::Count(known.jobs.max(0) as u64)),
+            Question::Backup(_) | Question::Rotate => Err(Error::Io("no such question".into())),
+        }
+    }
+
+    /// The job of this id, if it has not been begun.
+    fn pending(&self, id: &str) -> Result<Option<u64>, Error> {
+        match rows::find(self.connection, id)? {
+            Some(seq) if !rows::is_started(self.connection, seq)? => Ok(Some(seq)),
+            _ => Ok(None),
+        }
+    }
+
+    fn page(&self, after: Option<Place>, until: i64, limit: usize) -> Result<Page, Error> {
+        // The rest of the due that the last page ended in, then what comes after it: each a
+        // range of the index on due, in which SQLite keeps the sequence as well.
+        let (due, seq) = after.map_or((i64::MIN, 0), |after| (after.due, after.seq as i64));
+        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let mut jobs = Vec::new();
+        if after.is_some() && due < until {
+            let mut rest = self.connection.prepare_cached(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM job WHERE due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
+            ))?;
+            let mut rows = rest.query(params![due, seq, wanted])?;
+            while let Some(row) = rows.next()? {
+                jobs.push(rows::job(row, 0, self.keys)?);
+            }
+        }
+        let wanted = wanted - jobs.len() as i64;
+        if wanted > 0 {
+            let mut next = self.connection.prepare_cached(if after.is_some() {
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM job WHERE due > ?1 AND due < ?2 ORDER BY due, seq LIMIT ?3"
+                )
+            } else {
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM job WHERE due >= ?1 AND due < ?2 ORDER BY due, seq LIMIT ?3"
+                )
+            })?;
+            let mut rows = next.query(params![due, until, wanted])?;
+            while let Some(row) = rows.next()? {
+                jobs.push(rows::job(row, 0, self.keys)?);
+            }
+        }
+        let more = jobs.len() > limit;
+        jobs.truncate(limit);
+        Ok(Page {
+            jobs,
+            more,
+            upto: Ticket(self.upto),
+            epoch: 0,
+        })
+    }
+
+    fn get(&self, id: &str) -> Result<Option<Job<'static>>, Error> {
+        let mut statement = self.connection.prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM job WHERE id = ?1"
+        ))?;
+        let mut rows = statement.query([id])?;
+        rows.next()?
+            .map(|row| rows::job(row, 0, self.keys))
+            .transpose()
+    }
+
+    fn insert(&self, known: &mut Known, jobs: &[Job<'static>]) -> Result<Answer, Error> {
+        let mut ids = HashSet::with_capacity(jobs.len());
+        for job in jobs {
+            if !ids.insert(&job.id) || rows::find(self.connection, &job.id)?.is_some() {
+                return Err(Error::Duplicate(job.id.to_string()));
+            }
+        }
+        for job in jobs {
+            known.seq = known.seq.max(job.place.seq);
+            if let Some(keys) = self.keys {
+                let mut sealed = job.clone();
+                sealed.data = Cow::Owned(keys.seal(&job.id, &job.target, &job.data)?);
+                rows::insert(self.connection, &sealed, Some(keys.default_key()))?;
+            } else {
+                rows::insert(self.connection, job, None)?;
+            }
+            known.jobs += 1;
+        }
+        Ok(Answer::Done)
+    }
+
+    fn dead(&self, before: Option<u64>, limit: usize) -> Result<Answer, Error> {
+        let mut statement = self.connection.prepare_cached(concat!(
+            "SELECT number, ",
+            columns!(),
+            ", reason, error, died FROM dead WHERE number < ?1 ORDER BY number DESC LIMIT ?2"
+        ))?;
+        let before = before.map_or(i64::MAX, |before| before.min(i64::MAX as u64) as i64);
+        let mut rows = statement.query(params![before, limit as i64])?;
+        let mut dead = Vec::new();
+        while let Some(row) = rows.next()? {
+            dead.push(rows::dead(row, self.keys)?);
+        }
+        Ok(Answer::Dead(dead))
+    }
+
+    fn revive(
+        &self,
+        known: &mut Known,
+        id: &str,
+        to: Place,
+        clock: Clock,
+    ) -> Result<Option<Job<'static>>, Error> {
+        let newest: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT max(number) FROM dead WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let Some(number) = newest else {
+            return Ok(None);
+        };
+        if rows::find(self.connection, id)?.is_some() {
+            return Err(Error::Duplicate(id.into()));
+        }
+        self.connection
+            .prepare_cached(concat!(
+                "INSERT INTO job (",
+                columns!(),
+                ") SELECT ?2, ?3, ?4, id, target, data, key, job_due, created, 1, run + 1, 0, \
+                 NULL, retry_limit, age_limit, min_backoff, max_backoff, once \
+                 FROM dead WHERE number = ?1"
+            ))?
+            .execute(params![number, to.seq as i64, to.due, clock as i64])?;
+        self.connection
+            .prepare_cached("DELETE FROM dead WHERE number = ?1")?
+            .execute([number])?;
+        known.jobs += 1;
+        known.seq = known.seq.max(to.seq);
+        let job = self.get(id)?;
+        if let (Some(keys), Some(job)) = (self.keys, &job) {
+            // A rotation that runs may have passed by its new place: it arrives there rotated.
+            rows::reseal(self.connection, "job", to.seq, keys, job)?;
+        }
+        Ok(job)
+    }
+
+    fn purge(&self, before: Option<i64>) -> Result<u64, Error> {
+        let deleted = match before {
+            Some(before) => self
+                .connection
+                .prepare_cached("DELETE FROM dead WHERE died < ?1")?
+                .execute([before])?,
+            None => self.connection.execute("DELETE FROM dead", [])?,
+        };
+        Ok(deleted as u64)
+    }
+}
+
+/// Whether a question changes the tables.
+pub(crate) fn changes(question: &Question) -> bool {
+    !matches!(
+        question,
+        Question::Page { .. }
+            | Question::Get(_)
+            | Question::Dead { .. }
+            | Question::Count
+            | Question::Backup(_)
+            | Question::Rotate
+    )
+}

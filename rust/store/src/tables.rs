@@ -1,0 +1,291 @@
+//! The thread that owns the database: it takes batches from the journal to the tables, answers
+//! questions, and runs errands beside that.
+
+use crate::Error;
+use crate::apply::{Known, Run};
+use crate::boundary::{Answer, Answered, Event, Events, Question};
+use crate::errands::Errand;
+use crate::journal;
+use crate::keyring::Keyring;
+use crate::log::{Log, Woken};
+use crate::questions::{Desk, changes};
+use crate::schema;
+use rusqlite::Connection;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+type Answers = Result<Answer, Error>;
+
+/// How many questions one transaction answers at most.
+const QUESTIONS: usize = 256;
+/// What is kept of the memory of a large batch.
+const KEPT: usize = 4 << 20;
+
+pub(crate) struct Tables {
+    /// Shared with an errand that reads from it while batches are written.
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) keys: Option<Arc<Keyring>>,
+    pub(crate) known: Known,
+    pub(crate) log: Arc<Log>,
+    pub(crate) events: Arc<Events>,
+    checkpoint_pages: u32,
+    /// Batches on their way to the tables, and the number of the last of them.
+    batch: Vec<u8>,
+    upto: u64,
+    /// What takes many turns.
+    pub(crate) errands: VecDeque<Errand>,
+    retry: bool,
+}
+
+impl Tables {
+    pub(crate) fn new(
+        connection: Connection,
+        keys: Option<Arc<Keyring>>,
+        known: Known,
+        upto: u64,
+        log: Arc<Log>,
+        events: Arc<Events>,
+        checkpoint_pages: u32,
+    ) -> Self {
+        Tables {
+            connection: Rc::new(connection),
+            keys,
+            known,
+            log,
+            events,
+            checkpoint_pages,
+            batch: Vec::new(),
+            upto,
+            errands: VecDeque::new(),
+            retry: false,
+        }
+    }
+
+    /// Its life, until the store is closed or poisoned.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        let ended = loop {
+            match self
+                .log
+                .await_work(!self.errands.is_empty() && !self.retry, self.retry)
+            {
+                Woken::ToWork => {
+                    self.turn();
+                    self.errand();
+                }
+                Woken::ToClose => break self.close(),
+                Woken::Poisoned => break Err(self.log.poisoned().unwrap_or(Error::Closed)),
+            }
+        };
+        let refusal = match &ended {
+            Err(error) => error.clone(),
+            Ok(()) => Error::Closed,
+        };
+        if let Some(poison) = self.log.poisoned() {
+            (self.events)(Event::Poisoned(poison));
+        }
+        self.refuse_all(&refusal);
+        ended
+    }
+
+    fn refuse_all(&mut self, refusal: &Error) {
+        let left: Vec<_> = self.log.lock().questions.drain(..).collect();
+        for (_, then) in left {
+            then(Err(refusal.clone()));
+        }
+        for errand in self.errands.drain(..) {
+            errand.end(Err(refusal.clone()));
+        }
+    }
+
+    /// Take what waits to the tables, and answer what is asked, in one transaction.
+    pub(crate) fn turn(&mut self) {
+        if self.batch.is_empty() {
+            self.upto = self.log.take(&mut self.batch);
+        }
+        let mut asked = Vec::new();
+        let mut state = self.log.lock();
+        while asked.len() < QUESTIONS
+            && let Some((question, then)) = state.questions.pop_front()
+        {
+            match question {
+                Question::Backup(path) => self.errands.push_back(Errand::backup(path, then)),
+                Question::Rotate => self.errands.push_back(Errand::rotate(then)),
+                other => asked.push((other, then)),
+            }
+        }
+        drop(state);
+        self.transact(asked);
+    }
+
+    fn transact(&mut self, asked: Vec<(Question, Answered)>) {
+        if self.batch.is_empty() && asked.is_empty() {
+            return;
+        }
+        match self.write(&asked) {
+            Ok(answers) => {
+                self.written();
+                for ((_, then), answer) in asked.into_iter().zip(answers) {
+                    then(answer);
+                }
+            }
+            Err(error) => self.failed(error, asked),
+        }
+        self.checkpoint();
+    }
+
+    /// One transaction: it leaves the tables, and what is known of them, as they were if it fails.
+    fn write(&mut self, asked: &[(Question, Answered)]) -> Result<Vec<Answers>, Error> {
+        let writes = !self.batch.is_empty() || asked.iter().any(|(question, _)| changes(question));
+        let before = writes.then(|| self.known.clone());
+        let written = self.transaction(asked, writes);
+        if written.is_err() {
+            if !self.connection.is_autocommit() {
+                // An error says why it cannot be: then SQLite has rolled back by itself.
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+            if let Some(before) = before {
+                self.known = before;
+            }
+        }
+        written
+    }
+
+    fn transaction(
+        &mut self,
+        asked: &[(Question, Answered)],
+        writes: bool,
+    ) -> Result<Vec<Answers>, Error> {
+        let connection = &*self.connection;
+        if writes {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        let mut run = Run::new(connection, std::mem::take(&mut self.known));
+        let answered = (|| {
+            for batch in journal::batches(&self.batch) {
+                run.batch(batch)?;
+            }
+            run.flush()?;
+            let desk = Desk {
+                connection,
+                keys: self.keys.as_deref(),
+                upto: self.upto,
+            };
+            let mut answers = Vec::with_capacity(asked.len());
+            for (question, _) in asked {
+                let answer = desk.answer(&mut run.known, question);
+                match &answer {
+                    Err(Error::Duplicate(_)) | Ok(_) => {}
+                    // A part of it may have been done: no part of the transaction is kept.
+                    Err(error) if changes(question) => return Err(error.clone()),
+                    Err(error @ (Error::Full | Error::Io(_))) => return Err(error.clone()),
+                    // What only reads, and found a row that cannot be read, harms no other.
+                    Err(_) => {}
+                }
+                answers.push(answer);
+            }
+            Ok(answers)
+        })();
+        if writes && answered.is_ok() {
+            self.known = run.end_at(self.upto)?;
+            connection.execute_batch("COMMIT")?;
+        } else {
+            self.known = run.known;
+        }
+        answered
+    }
+
+    /// The batches are in the tables: the journal may forget them.
+    fn written(&mut self) {
+        self.retry = false;
+        self.batch.clear();
+        self.batch.shrink_to(KEPT);
+        let log = self.log.clone();
+        let mut state = log.drained(self.upto);
+        if !state.journal.pending.is_empty() && state.journal.is_long() {
+            // Under a load without a pause there is never a moment at which all is in the
+            // tables: make one, with the lock held.
+            std::mem::swap(&mut state.journal.pending, &mut self.batch);
+            state.draining = self.batch.len();
+            self.upto = state.journal.number;
+            if self.write(&[]).is_ok() {
+                self.batch.clear();
+                state.draining = 0;
+                log.settle(&mut state, self.upto);
+            }
+        }
+        if state.journal.pending.is_empty()
+            && self.batch.is_empty()
+            && let Err(error) = state.journal.lap(log.file())
+        {
+            log.poison(&mut state, &error);
+        }
+    }
+
+    fn failed(&mut self, error: Error, asked: Vec<(Question, Answered)>) {
+        let log = self.log.clone();
+        let mut state = log.lock();
+        let mut refused = Vec::new();
+        if error == Error::Full {
+            // What waits is safe in the journal. A question that only reads waits with it, for
+            // it is to see it; one that changes is refused.
+            self.retry = true;
+            state.trouble = true;
+            for (question, then) in asked.into_iter().rev() {
+                if changes(&question) {
+                    refused.push(then);
+                } else {
+                    state.questions.push_front((question, then));
+                }
+            }
+        } else {
+            log.poison(&mut state, &error);
+            refused.extend(asked.into_iter().map(|(_, then)| then));
+        }
+        drop(state);
+        let error = log.poisoned().unwrap_or(error);
+        for then in refused {
+            then(Err(error.clone()));
+        }
+    }
+
+    /// Take SQLite's own log to the database file when it has grown.
+    fn checkpoint(&mut self) {
+        let pages: Result<i64, _> =
+            self.connection
+                .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
+        let done = match pages {
+            Ok(pages) if pages < i64::from(self.checkpoint_pages) => return,
+            Ok(_) => self
+                .connection
+                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = done.map_err(Error::from)
+            && error != Error::Full
+        {
+            self.log.poison(&mut self.log.lock(), &error);
+        }
+    }
+
+    /// Take everything to the tables and leave one file.
+    fn close(&mut self) -> Result<(), Error> {
+        loop {
+            self.turn();
+            if let Some(error) = self.log.poisoned() {
+                return Err(error);
+            }
+            if self.retry {
+                return Err(Error::Full); // the journal stays, and is replayed at the next open
+            }
+            let state = self.log.lock();
+            if state.questions.is_empty() && state.journal.pending.is_empty() {
+                break;
+            }
+        }
+        schema::set(&self.connection, "open", 0)?;
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+}

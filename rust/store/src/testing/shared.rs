@@ -1,0 +1,504 @@
+//! A store in memory that many nodes share, with bad weather: the simplest that does all that
+//! the boundary leaves room for. Claims are kept under the epoch of a node's lease.
+
+use crate::Error;
+use crate::boundary::{
+    Answer, Answered, DeadJob, Event, Events, Found, Job, Op, Outcome, Page, Place, Question,
+    Reason, Settled, Store, Ticket,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// What happens between a node and what is shared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// What a message takes at most.
+    pub delay: Duration,
+    /// Of 100 messages, how many are lost and sent again.
+    pub drops: u64,
+    /// Of 1,000 messages, before how many the lease is lost.
+    pub lost_leases: u64,
+    /// What it all comes from.
+    pub seed: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    job: Job<'static>,
+    /// Under which epoch it is claimed.
+    owner: Option<u64>,
+    begun: bool,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    rows: BTreeMap<Place, Row>,
+    dead: Vec<DeadJob>,
+    epochs: u64,
+    max_interruptions: u32,
+}
+
+/// What the nodes share.
+#[derive(Clone, Debug)]
+pub struct SharedJobs(Arc<Mutex<Table>>);
+
+impl SharedJobs {
+    /// Nothing.
+    pub fn new(max_interruptions: u32) -> Self {
+        SharedJobs(Arc::new(Mutex::new(Table {
+            max_interruptions,
+            ..Table::default()
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// The place of a job that is this epoch's.
+    fn own(&self, seq: u64, epoch: u64) -> Option<Place> {
+        let mine = |row: &&Row| row.job.place.seq == seq && row.owner == Some(epoch);
+        self.rows.values().find(mine).map(|row| row.job.place)
+    }
+
+    fn find(&self, id: &str) -> Option<&Row> {
+        self.rows.values().find(|row| row.job.id == id)
+    }
+
+    fn put(&mut self, job: Job<'static>, owner: Option<u64>) {
+        let begun = false;
+        self.rows.insert(job.place, Row { job, owner, begun });
+    }
+
+    fn bury(&mut self, at: Place, reason: Reason, error: &str, died: i64) {
+        if let Some(row) = self.rows.remove(&at) {
+            self.dead.push(DeadJob {
+                number: self.dead.last().map_or(1, |dead| dead.number + 1),
+                job: row.job,
+                reason,
+                error: error.to_owned(),
+                died,
+            });
+        }
+    }
+
+    /// A lease has ended: what was claimed under it is everybody's, what had begun interrupted.
+    fn expire(&mut self, epoch: u64) {
+        let places: Vec<Place> = self
+            .rows
+            .values()
+            .filter(|row| row.owner == Some(epoch))
+            .map(|row| row.job.place)
+            .collect();
+        for place in places {
+            let limit = self.max_interruptions;
+            let Some(row) = self.rows.get_mut(&place) else {
+                continue;
+            };
+            row.owner = None;
+            if std::mem::take(&mut row.begun) {
+                row.job.interruptions += 1;
+                if row.job.options.at_most_once || row.job.interruptions >= limit {
+                    self.bury(place, Reason::Interrupted, "its node was lost", 0);
+                } else {
+                    row.job.run += 1;
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, op: Op<'static>, epoch: u64) {
+        // What is no longer this node's is not changed: its new owner decides.
+        let seq = match &op {
+            Op::Insert(job) => return self.put(job.clone(), Some(epoch)),
+            Op::Delete(seq) | Op::Release(seq) | Op::Yield(seq) => *seq,
+            Op::Move { seq, .. } | Op::Begin { seq, .. } | Op::Finish { seq, .. } => *seq,
+        };
+        let Some(at) = self.own(seq, epoch) else {
+            return;
+        };
+        match op {
+            Op::Insert(_) => {}
+            Op::Delete(_) => {
+                self.rows.remove(&at);
+            }
+            Op::Move { to, clock, .. } => self.shift(at, to, Some(epoch), |job| job.clock = clock),
+            Op::Begin { .. } => self.row(at, |row| row.begun = true),
+            Op::Release(_) => self.row(at, |row| row.begun = false),
+            Op::Yield(_) => self.row(at, |row| row.owner = None),
+            Op::Finish { outcome, .. } => match outcome {
+                Outcome::Done => {
+                    self.rows.remove(&at);
+                }
+                Outcome::Again {
+                    to,
+                    clock,
+                    attempt,
+                    run,
+                    first_start,
+                } => self.shift(at, to, Some(epoch), |job| {
+                    (job.clock, job.attempt, job.run) = (clock, attempt, run);
+                    job.first_start = first_start;
+                }),
+                Outcome::Dead {
+                    reason,
+                    error,
+                    died,
+                } => self.bury(at, reason, &error, died),
+            },
+        }
+    }
+
+    fn row(&mut self, at: Place, change: impl FnOnce(&mut Row)) {
+        if let Some(row) = self.rows.get_mut(&at) {
+            change(row);
+        }
+    }
+
+    fn shift(
+        &mut self,
+        at: Place,
+        to: Place,
+        owner: Option<u64>,
+        change: impl FnOnce(&mut Job<'static>),
+    ) {
+        if let Some(Row { mut job, .. }) = self.rows.remove(&at) {
+            job.place = to;
+            change(&mut job);
+            self.put(job, owner);
+        }
+    }
+
+    fn answer(&mut self, question: Question, epoch: u64, upto: u64) -> Result<Answer, Error> {
+        // Of jobs of other nodes nobody here can say that they will not start.
+        let free = |row: &Row| !row.begun && row.owner.is_none_or(|owner| owner == epoch);
+        Ok(match question {
+            Question::Page { until, limit, .. } => {
+                let free = |row: &&mut Row| row.owner.is_none() && row.job.place.due < until;
+                let mut jobs = Vec::new();
+                let mut rows = self.rows.values_mut().filter(free);
+                for row in rows.by_ref().take(limit) {
+                    row.owner = Some(epoch);
+                    jobs.push(row.job.clone());
+                }
+                let (more, upto) = (rows.next().is_some(), Ticket(upto));
+                Answer::Page(Page {
+                    jobs,
+                    more,
+                    upto,
+                    epoch,
+                })
+            }
+            Question::Get(id) => Answer::Job(self.find(&id).map(|row| row.job.clone())),
+            Question::Insert(jobs) => {
+                for (at, job) in jobs.iter().enumerate() {
+                    let twice = jobs[..at].iter().any(|other| other.id == job.id);
+                    if twice || self.find(&job.id).is_some() {
+                        return Err(Error::Duplicate(job.id.to_string()));
+                    }
+                }
+                for job in jobs {
+                    self.put(job, Some(epoch));
+                }
+                Answer::Done
+            }
+            Question::Cancel(id) => match self.find(&id).filter(|row| free(row)) {
+                Some(row) => {
+                    let place = row.job.place;
+                    Answer::Changed(self.rows.remove(&place).is_some())
+                }
+                None => Answer::Changed(false),
+            },
+            Question::Move { id, to, clock } => match self.find(&id).filter(|row| free(row)) {
+                Some(row) => {
+                    let (place, owner) = (row.job.place, row.owner);
+                    self.shift(place, to, owner, |job| job.clock = clock);
+                    Answer::Changed(true)
+                }
+                None => Answer::Changed(false),
+            },
+            Question::Dead { before, limit } => {
+                let older = |dead: &&DeadJob| before.is_none_or(|before| dead.number < before);
+                let dead = self.dead.iter().rev().filter(older);
+                Answer::Dead(dead.take(limit).cloned().collect())
+            }
+            Question::Revive { id, to, clock } => {
+                let Some(at) = self.dead.iter().rposition(|dead| dead.job.id == id) else {
+                    return Ok(Answer::Job(None));
+                };
+                if self.find(&id).is_some() {
+                    return Err(Error::Duplicate(id));
+                }
+                let mut job = self.dead.remove(at).job;
+                (job.place, job.clock, job.first_start) = (to, clock, None);
+                (job.attempt, job.run, job.interruptions) = (1, job.run + 1, 0);
+                self.put(job.clone(), Some(epoch));
+                Answer::Job(Some(job))
+            }
+            Question::Purge(before) => {
+                let all = self.dead.len();
+                let kept = |dead: &DeadJob| before.is_some_and(|before| dead.died >= before);
+                self.dead.retain(kept);
+                Answer::Count((all - self.dead.len()) as u64)
+            }
+            Question::Count => Answer::Count(self.rows.len() as u64),
+            Question::Backup(_) | Question::Rotate => {
+                return Err(Error::Io("not in memory".into()));
+            }
+        })
+    }
+}
+
+enum Message {
+    Batch(u64, Vec<Op<'static>>),
+    Question(Question, Answered),
+}
+
+#[derive(Default)]
+struct Post {
+    sent: u64,
+    settled: u64,
+    messages: VecDeque<Message>,
+    callbacks: Vec<(u64, Settled)>,
+    closing: bool,
+}
+
+struct Shared {
+    post: Mutex<Post>,
+    changed: Condvar,
+}
+
+/// One node's store over what is shared.
+pub struct SharedStore {
+    shared: Arc<Shared>,
+    found: Found,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl SharedStore {
+    /// A node with a lease of its own.
+    pub fn join(jobs: &SharedJobs, weather: Weather, events: Events) -> Self {
+        let mut table = jobs.lock();
+        table.epochs += 1;
+        let epoch = table.epochs;
+        let found = Found {
+            // Sequences of one node are its own: the upper bits say whose.
+            seq: epoch << 40,
+            jobs: table.rows.len() as u64,
+            ..Found::default()
+        };
+        drop(table);
+        let shared = Arc::new(Shared {
+            post: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let (jobs, post) = (jobs.clone(), shared.clone());
+        let thread = std::thread::spawn(move || node(&jobs, &post, weather, &events, epoch));
+        SharedStore {
+            shared,
+            found,
+            thread: Mutex::new(Some(thread)),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Post> {
+        self.shared
+            .post
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn node(jobs: &SharedJobs, shared: &Shared, weather: Weather, events: &Events, mut epoch: u64) {
+    let mut state = weather.seed | 1;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut post = shared.post.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let Some(message) = post.messages.pop_front() else {
+            if post.closing {
+                break;
+            }
+            post = shared
+                .changed
+                .wait(post)
+                .unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        let upto = post.settled;
+        drop(post);
+        // A message that is lost is sent again, after a while.
+        while !weather.delay.is_zero() {
+            std::thread::sleep(weather.delay.mul_f64((random() % 100) as f64 / 100.0));
+            if random() % 100 >= weather.drops {
+                break;
+            }
+        }
+        let mut table = jobs.lock();
+        if random() % 1000 < weather.lost_leases {
+            table.expire(epoch);
+            table.epochs += 1;
+            let lost = std::mem::replace(&mut epoch, table.epochs);
+            drop(table);
+            // The node hears of it before anything else is answered.
+            events(Event::LeaseLost(lost));
+            table = jobs.lock();
+        }
+        match message {
+            Message::Batch(number, ops) => {
+                for op in ops {
+                    table.apply(op, epoch);
+                }
+                drop(table);
+                post = shared.post.lock().unwrap_or_else(PoisonError::into_inner);
+                post.settled = number;
+                let mut called = Vec::new();
+                let mut at = 0;
+                while at < post.callbacks.len() {
+                    if post.callbacks[at].0 <= number {
+                        called.push(post.callbacks.swap_remove(at).1);
+                    } else {
+                        at += 1;
+                    }
+                }
+                drop(post);
+                shared.changed.notify_all();
+                called.into_iter().for_each(|then| then(Ok(())));
+            }
+            Message::Question(question, then) => {
+                let answer = table.answer(question, epoch, upto);
+                drop(table);
+                then(answer);
+            }
+        }
+        post = shared.post.lock().unwrap_or_else(PoisonError::into_inner);
+    }
+    drop(post);
+    jobs.lock().expire(epoch);
+}
+
+fn owned(op: &Op<'_>) -> Op<'static> {
+    match op.clone() {
+        Op::Insert(job) => Op::Insert(job.into_owned()),
+        Op::Delete(seq) => Op::Delete(seq),
+        Op::Move { seq, to, clock } => Op::Move { seq, to, clock },
+        Op::Begin { seq, at } => Op::Begin { seq, at },
+        Op::Release(seq) => Op::Release(seq),
+        Op::Yield(seq) => Op::Yield(seq),
+        Op::Finish { seq, outcome } => Op::Finish {
+            seq,
+            outcome: match outcome {
+                Outcome::Done => Outcome::Done,
+                Outcome::Again {
+                    to,
+                    clock,
+                    attempt,
+                    run,
+                    first_start,
+                } => Outcome::Again {
+                    to,
+                    clock,
+                    attempt,
+                    run,
+                    first_start,
+                },
+                Outcome::Dead {
+                    reason,
+                    error,
+                    died,
+                } => Outcome::Dead {
+                    reason,
+                    error: error.into_owned().into(),
+                    died,
+                },
+            },
+        },
+    }
+}
+
+impl Store for SharedStore {
+    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
+        let mut post = self.lock();
+        if post.closing {
+            return Err(Error::Closed);
+        }
+        post.sent += 1;
+        let number = post.sent;
+        let ops = batch.iter().map(owned).collect();
+        post.messages.push_back(Message::Batch(number, ops));
+        self.shared.changed.notify_all();
+        Ok(Ticket(number))
+    }
+
+    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
+        let mut post = self.lock();
+        while post.settled < ticket.0 {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(false);
+            }
+            post = self
+                .shared
+                .changed
+                .wait_timeout(post, left.unwrap_or(Duration::from_secs(1)))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        Ok(true)
+    }
+
+    fn when(&self, ticket: Ticket, then: Settled) {
+        let mut post = self.lock();
+        if post.settled < ticket.0 {
+            post.callbacks.push((ticket.0, then));
+        } else {
+            drop(post);
+            then(Ok(()));
+        }
+    }
+
+    fn ask(&self, question: Question, then: Answered) {
+        let mut post = self.lock();
+        if post.closing {
+            drop(post);
+            return then(Err(Error::Closed));
+        }
+        post.messages.push_back(Message::Question(question, then));
+        self.shared.changed.notify_all();
+    }
+
+    fn found(&self) -> &Found {
+        &self.found
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        self.lock().closing = true;
+        self.shared.changed.notify_all();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match thread.map(JoinHandle::join) {
+            Some(Err(_)) => Err(Error::Poisoned(
+                "the thread of the node has panicked".into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for SharedStore {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `close`.
+        let _ = self.close();
+    }
+}

@@ -1,0 +1,92 @@
+"""Break the store in ways that its tests must notice: `python3 rust/store/tests/mutants.py [name …]`.
+
+Works on the checkout that it is called in, and puts every file back. Prints who survived.
+"""
+
+import pathlib
+import subprocess
+import sys
+
+SRC = pathlib.Path(__file__).parent.parent / "src"
+MUTANTS = {
+    "skip the sync": ("log.rs", "let synced = self.file.sync();", "let synced: std::io::Result<()> = Ok(());"),
+    "acknowledge before the sync": (
+        "log.rs",
+        "Durability::Commit => std::mem::take(&mut state.syncer_sleeps),",
+        "Durability::Commit => { state.settled = number; std::mem::take(&mut state.syncer_sleeps) }",
+    ),
+    "go on after a failed sync": (
+        "log.rs",
+        "Err(error) => self.poison(&mut state, &Error::Io(error.to_string())),",
+        "Err(_) => self.settle(&mut state, upto),",
+    ),
+    "let SQLite not sync": ("schema.rs", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
+    "forget the journal before the tables have it": (
+        "tables.rs",
+        "        match self.write(&asked) {",
+        "        { let mut state = self.log.lock(); let pending = std::mem::take(&mut state.journal.pending); "
+        "let _ = state.journal.lap(self.log.file()); state.journal.pending = pending; }\n        match self.write(&asked) {",
+    ),
+    "begin a lap over what is pending": (
+        "tables.rs",
+        "        if state.journal.pending.is_empty()\n            && self.batch.is_empty()\n            && let",
+        "        if self.batch.is_empty()\n            && let",
+    ),
+    "take an earlier life's records": ("journal.rs", "Hasher::new_with_initial(salt)", "Hasher::new_with_initial(salt & 0)"),
+    "read on over a gap": ("journal.rs", "Some(last) if number != last + 1 => break,", "Some(last) if number < last => break,"),
+    "replay what is applied": ("journal.rs", "if number == applied + 1 {", "if number == applied.max(1) {"),
+    "skip a record at replay": ("journal.rs", "if number == applied + 1 {", "if number == applied + 2 {"),
+    "accept a missing journal": ("local.rs", "(None, 0) =>", "(None, 0..=1) =>"),
+    "lose the note of a start": ("apply.rs", "self.begun.insert(seq, at);", "let _ = at;"),
+    "keep the note of an end": ("apply.rs", "        self.begun.remove(&seq);\n", ""),
+    "one death too many": ("recover.rs", "interruptions + 1 < ?3", "interruptions + 1 <= ?3"),
+    "start a marked job again": ("recover.rs", "AND once = 0 AND", "AND"),
+    "forget the run": ("recover.rs", "SET run = run + 1, interruptions", "SET interruptions"),
+    "page from the last place on": ("questions.rs", "due = ?1 AND seq > ?2", "due = ?1 AND seq >= ?2"),
+    "page the bound, too": ("questions.rs", "due > ?1 AND due < ?2", "due > ?1 AND due <= ?2"),
+    "forget the highest sequence": (
+        "apply.rs",
+        "self.known.seq = self.known.seq.max(to.seq);\n                if let Some(job) = self.rename(seq, to.seq) {\n                    job.place = to;\n                    job.clock = clock;\n                    job.attempt",
+        "if let Some(job) = self.rename(seq, to.seq) {\n                    job.place = to;\n                    job.clock = clock;\n                    job.attempt",
+    ),
+    "do not look for the id": (
+        "questions.rs",
+        "if !ids.insert(&job.id) || rows::find(self.connection, &job.id)?.is_some() {",
+        "if !ids.insert(&job.id) {",
+    ),
+    "cancel what runs": ("questions.rs", "Some(seq) if !rows::is_started(self.connection, seq)? =>", "Some(seq) =>"),
+    "bind a payload to nothing": ("keyring.rs", "    bound.extend_from_slice(id.as_bytes());\n", ""),
+    "check no key": ("keyring.rs", "Some(bytes) if bytes == PROOF => Ok(()),", "_ if true => Ok(()),"),
+    "rotate half": ("errands.rs", "            *table += 1;", "            *table += 2;"),
+    "call a full disk a success": ("log.rs", "Err(Error::Full) => return Err(Error::Full),", "Err(Error::Full) => state.journal.number,"),
+    "keep a refused batch": ("journal.rs", "            self.pending.truncate(from);\n", ""),
+}
+
+
+def run(name: str) -> bool:
+    file, old, new = MUTANTS[name]
+    path = SRC / file
+    text = path.read_text()
+    if text.count(old) < 1:
+        sys.exit(f"{name}: {old!r} is not in {file}")
+    path.write_text(text.replace(old, new))
+    command = ["cargo", "test", "--quiet", "--package", "duewheel-store"]
+    try:
+        built = subprocess.run([*command, "--no-run"], capture_output=True, check=False)
+        if built.returncode:
+            print(f"{name}: does not compile\n{built.stderr.decode()[-1500:]}")
+            return False
+        done = subprocess.run(command, capture_output=True, check=False, timeout=120)
+        caught = done.returncode != 0
+        tests = [line.split()[1] for line in done.stdout.decode().splitlines() if line.startswith("---- ")]
+    except subprocess.TimeoutExpired:
+        caught, tests = True, ["a test that hangs"]
+    finally:
+        path.write_text(text)
+    print(f"{'caught' if caught else 'SURVIVED'}: {name} ({', '.join(tests[:3])})", flush=True)
+    return caught
+
+
+if __name__ == "__main__":
+    names = sys.argv[1:] or list(MUTANTS)
+    sys.exit(0 if all([run(name) for name in names]) else 1)
