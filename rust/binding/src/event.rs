@@ -1,11 +1,10 @@
-//! `Job`, `Event` and `DeadEvent`: frozen, their attributes made on access.
+//! `Job` and `Event`: frozen, their attributes made on access.
 
 use crate::convert;
-use crate::failure::Failure;
 use crate::ids;
 use crate::options::{JobOptions, Spec};
 use crate::payload::Handle;
-use duewheel_core::record::{Dead, Id, Reason, Started, View};
+use duewheel_core::record::{Id, Started, View};
 use duewheel_core::time::SECOND;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -95,7 +94,7 @@ impl Job {
             && mine.options.get().fields == others.options.get().fields)
     }
 
-    fn hash_id(&self, hasher: &mut DefaultHasher) {
+    pub(crate) fn hash_id(&self, hasher: &mut DefaultHasher) {
         self.id.with_str(|id| id.hash(hasher));
         self.due.hash(hasher);
     }
@@ -221,12 +220,17 @@ impl Event {
             data: view.payload.data(py),
             spec: view.payload.spec(py),
         };
+        Event::at_rest(job, view.due, view.run, view.attempt)
+    }
+
+    /// An execution that is not going on.
+    pub(crate) fn at_rest(job: Job, due: i64, run: u32, attempt: u32) -> Self {
         Event {
             job,
-            due: view.due,
+            due,
             lateness: 0,
-            run: view.run,
-            attempt: view.attempt,
+            run,
+            attempt,
         }
     }
 
@@ -353,152 +357,5 @@ impl Event {
         let event = slf.get();
         let arguments = (slf.getattr("job")?, event.run, event.attempt, event.due);
         (slf.get_type(), arguments).into_pyobject(slf.py())
-    }
-}
-
-#[pyclass(frozen, module = "duewheel")]
-pub(crate) struct DeadEvent {
-    event: Py<Event>,
-    reason: Reason,
-    failure: Failure,
-    died: i64,
-}
-
-/// What [`DeadEvent`] is made of, taken under the engine's lock where no object may be made.
-pub(crate) struct DeadParts {
-    job: Job,
-    due: i64,
-    run: u32,
-    attempt: u32,
-    reason: Reason,
-    failure: Failure,
-    died: i64,
-}
-
-impl DeadParts {
-    pub(crate) fn take(py: Python<'_>, dead: &Dead<Handle>) -> Self {
-        DeadParts {
-            job: Job {
-                id: dead.id.clone(),
-                due: dead.job_due,
-                data: dead.payload.data(py),
-                spec: dead.payload.spec(py),
-            },
-            due: dead.due,
-            run: dead.run,
-            attempt: dead.attempt,
-            reason: dead.reason,
-            failure: dead.failure.clone_ref(py),
-            died: dead.died,
-        }
-    }
-
-    pub(crate) fn build(self, py: Python<'_>) -> PyResult<DeadEvent> {
-        let event = Event {
-            job: self.job,
-            due: self.due,
-            lateness: 0,
-            run: self.run,
-            attempt: self.attempt,
-        };
-        Ok(DeadEvent {
-            event: Py::new(py, event)?,
-            reason: self.reason,
-            failure: self.failure,
-            died: self.died,
-        })
-    }
-}
-
-fn word(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Failed => "failed",
-        Reason::Discarded => "discarded",
-        Reason::Interrupted => "interrupted",
-    }
-}
-
-#[pymethods]
-impl DeadEvent {
-    #[new]
-    fn new(
-        event: Py<Event>,
-        reason: &str,
-        error: &str,
-        died: i64,
-        py: Python<'_>,
-    ) -> PyResult<Self> {
-        let reasons = [Reason::Failed, Reason::Discarded, Reason::Interrupted];
-        let reason = reasons
-            .into_iter()
-            .find(|known| word(*known) == reason)
-            .ok_or_else(|| {
-                PyValueError::new_err(format!(
-                    "reason must be 'failed', 'discarded' or 'interrupted', not {reason:?}"
-                ))
-            })?;
-        Ok(DeadEvent {
-            event,
-            reason,
-            failure: Failure::text(py, error),
-            died,
-        })
-    }
-
-    #[getter]
-    fn event(&self, py: Python<'_>) -> Py<Event> {
-        self.event.clone_ref(py)
-    }
-
-    #[getter]
-    fn reason(&self) -> &'static str {
-        word(self.reason)
-    }
-
-    #[getter]
-    fn error<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.failure.render(py)
-    }
-
-    #[getter]
-    fn died(&self) -> i64 {
-        self.died
-    }
-
-    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let py = other.py();
-        let Ok(other) = other.cast::<DeadEvent>() else {
-            return Ok(py.NotImplemented());
-        };
-        let (mine, others) = (slf.get(), other.get());
-        let same = mine.reason == others.reason
-            && mine.died == others.died
-            && mine.event.bind(py).eq(&others.event)?
-            && slf.getattr("error")?.eq(other.getattr("error")?)?;
-        Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
-    }
-
-    fn __hash__(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.event.get().job.hash_id(&mut hasher);
-        self.died.hash(&mut hasher);
-        hasher.finish()
-    }
-
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let dead = slf.get();
-        let error: String = slf.getattr("error")?.extract()?;
-        let last = error
-            .trim_end()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned();
-        let event = slf.getattr("event")?;
-        Ok(format!(
-            "DeadEvent({event:?}, reason={:?}, died={}, error={last:?})",
-            word(dead.reason),
-            dead.died
-        ))
     }
 }

@@ -3,7 +3,8 @@
 use crate::bulk::Times;
 use crate::clock;
 use crate::convert;
-use crate::event::{DeadEvent, DeadParts, Event};
+use crate::dead::{DeadEvent, DeadParts};
+use crate::event::Event;
 use crate::ids::{self, Ids};
 use crate::life;
 use crate::options::Fields;
