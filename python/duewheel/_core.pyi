@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from datetime import datetime, timedelta
 from os import PathLike
-from typing import Final, Protocol, Self, SupportsIndex, TypeAlias, final, overload
+from typing import Final, Protocol, Self, SupportsIndex, TypeAlias, TypedDict, Unpack, final, overload
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -37,6 +37,15 @@ DEBUG: Final[bool]
 _Seconds: TypeAlias = float | timedelta
 _When: TypeAlias = datetime | float
 
+class _JobOptions(TypedDict, total=False):
+    """The keywords of `JobOptions`, which the calls that schedule take, too."""
+
+    retry_limit: int | None | Unset
+    min_backoff: _Seconds | Unset
+    max_backoff: _Seconds | Unset
+    age_limit: _Seconds | None | Unset
+    consistency: Consistency | Unset
+
 class _Array(Protocol):
     """An array of NumPy's, which is a `Buffer` to type checkers only from Python 3.12."""
 
@@ -63,15 +72,7 @@ class JobOptions:
     JobOptions(retry_limit=3, min_backoff=0.5)
     """
 
-    def __new__(
-        cls,
-        *,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
-    ) -> JobOptions: ...
+    def __new__(cls, **keywords: Unpack[_JobOptions]) -> JobOptions: ...
     @property
     def retry_limit(self) -> int | None | Unset:
         """Retries after the first attempt."""
@@ -93,15 +94,7 @@ class JobOptions:
     def _max_backoff_ns(self) -> int: ...
     @property
     def _age_limit_ns(self) -> int | None: ...
-    def replace(
-        self,
-        *,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
-    ) -> JobOptions:
+    def replace(self, **changes: Unpack[_JobOptions]) -> JobOptions:
         """Return these options with some fields changed."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
@@ -344,11 +337,7 @@ class SchedulerCore:
         *,
         id: str | None = None,
         options: JobOptions | None = None,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
+        **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id.
 
@@ -366,11 +355,7 @@ class SchedulerCore:
         *,
         id: str | None = None,
         options: JobOptions | None = None,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
+        **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job after a delay from now; return its id.
 
@@ -385,11 +370,7 @@ class SchedulerCore:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
+        **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
         """Schedule many jobs of one target, in that order: all of them or none.
 
@@ -404,11 +385,7 @@ class SchedulerCore:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
+        **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
         """Schedule many jobs after delays from now, as `at_many` does.
 
