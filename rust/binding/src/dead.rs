@@ -8,6 +8,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+/// A job that ended as dead, as `Scheduler.dead` lists it.
+///
+/// `DeadEvent(event, reason, error, died)` makes one by hand.
+///
+/// **Time**: `died` is unix nanoseconds.
+/// **Raises** `TypeError` for wrong types, `ValueError` for a reason that there is not.
 #[pyclass(frozen, module = "duewheel")]
 pub(crate) struct DeadEvent {
     event: Py<Event>,
@@ -91,21 +97,25 @@ impl DeadEvent {
         })
     }
 
+    /// Its last execution.
     #[getter]
     fn event(&self, py: Python<'_>) -> Py<Event> {
         self.event.clone_ref(py)
     }
 
+    /// Why: `"failed"`, `"discarded"` or `"interrupted"`.
     #[getter]
     fn reason(&self) -> &'static str {
         word(self.reason)
     }
 
+    /// The traceback's text, or the reason given to `Discard`.
     #[getter]
     fn error<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.failure.render(py)
     }
 
+    /// When it died, in unix nanoseconds.
     #[getter]
     fn died(&self) -> i64 {
         self.died

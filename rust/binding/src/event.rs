@@ -12,7 +12,14 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// A job as Python sees it: all but the execution.
+/// A job: what was asked for, which never changes.
+///
+/// `Job(id, target, due, data, options)` makes one by hand, for `Storage.create`; the options are
+/// resolved then.
+///
+/// **Time**: `due` is unix nanoseconds, as first scheduled.
+/// **Raises** `TypeError` for wrong types; `ValueError` for an empty or over-long id or target, or
+/// options that contradict themselves; `OverflowError` for a due that 64 bits do not hold.
 #[pyclass(frozen, module = "duewheel")]
 pub(crate) struct Job {
     pub(crate) id: Id,
@@ -21,6 +28,15 @@ pub(crate) struct Job {
     pub(crate) spec: Py<Spec>,
 }
 
+/// One execution of a job: what a handler is called with, and what is pending.
+///
+/// `Event(job, run=1, attempt=1, due=job.due)` makes one by hand, for `Storage.create` or a test of
+/// a handler.
+///
+/// **Time**: `due` is unix nanoseconds; that of an execution on the boot clock is the wall time
+/// that it maps to now.
+/// **Raises** `TypeError` for wrong types, `ValueError` for a run or an attempt below 1,
+/// `OverflowError` for a due that 64 bits do not hold.
 #[pyclass(frozen, module = "duewheel")]
 pub(crate) struct Event {
     job: Job,
@@ -132,26 +148,31 @@ impl Job {
         })
     }
 
+    /// Its id, given or generated.
     #[getter]
     fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         id_string(py, &self.id)
     }
 
+    /// The name under which its handler is registered.
     #[getter]
     fn target(&self, py: Python<'_>) -> Py<PyString> {
         self.spec.get().name.clone_ref(py)
     }
 
+    /// When it was first due, in unix nanoseconds.
     #[getter]
     fn due(&self) -> i64 {
         self.due
     }
 
+    /// What its handler gets.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         self.bytes(py)
     }
 
+    /// Its options, resolved: no field is `UNSET`.
     #[getter]
     fn options(&self, py: Python<'_>) -> Py<JobOptions> {
         self.spec.get().options.clone_ref(py)
@@ -261,46 +282,55 @@ impl Event {
         })
     }
 
+    /// The job's id, a slash and the run.
     #[getter]
     fn id(&self) -> String {
         self.job.id.with_str(|id| format!("{id}/{}", self.run))
     }
 
+    /// Starts of the job so far, this one included: from 1.
     #[getter]
     fn run(&self) -> u32 {
         self.run
     }
 
+    /// Failures so far, plus one; a snooze is no failure.
     #[getter]
     fn attempt(&self) -> u32 {
         self.attempt
     }
 
+    /// When this execution is due, in unix nanoseconds.
     #[getter]
     fn due(&self) -> i64 {
         self.due
     }
 
+    /// The job that is executed.
     #[getter]
     fn job(&self, py: Python<'_>) -> Job {
         self.job.clone_ref(py)
     }
 
+    /// The job's id.
     #[getter]
     fn job_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         id_string(py, &self.job.id)
     }
 
+    /// The job's target.
     #[getter]
     fn target(&self, py: Python<'_>) -> Py<PyString> {
         self.job.target(py)
     }
 
+    /// The job's data.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         self.job.bytes(py)
     }
 
+    /// The due as an aware `datetime` in UTC, rounded down to microseconds.
     #[getter]
     fn due_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // In whole microseconds, rounded down: a float would lose some of them.
@@ -315,6 +345,7 @@ impl Event {
         epoch.add(since)
     }
 
+    /// Seconds from its due to its start, as of the start; 0.0 while pending. Not compared.
     #[getter]
     fn lateness(&self) -> f64 {
         self.lateness as f64 / SECOND as f64
