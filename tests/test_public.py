@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import duewheel
+from duewheel import _core
 
 PROMISED = [
     "Scheduler",
@@ -91,47 +92,67 @@ def test_modules_are_documented(name):
     assert importlib.import_module(name).__doc__
 
 
-def documented_in_the_stub():
-    """What `_core.pyi` documents, as `Class` and `Class.member`: for the extension the stub carries the docs."""
-    path = Path(duewheel.__path__[0], "_core.pyi")
-    body = ast.parse(path.read_text(encoding="utf-8")).body if path.exists() else []
-    found = set()
-    for kind in body:
-        if not isinstance(kind, ast.ClassDef):
+def own_doc(value):
+    """The docstring that a class, function or descriptor has of its own, not one of `object` that it inherits."""
+    doc = vars(value).get("__doc__") if inspect.isclass(value) else getattr(value, "__doc__", None)
+    return inspect.cleandoc(doc) if doc else None
+
+
+def public_members(kind):
+    """The methods, getters and the like of a class and of its bases that are ours, as they stand in them."""
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] != "duewheel":
             continue
-        if ast.get_docstring(kind):
-            found.add(kind.name)
-        for member, after in zip(kind.body, [*kind.body[1:], None], strict=True):
-            if isinstance(member, ast.FunctionDef) and ast.get_docstring(member):
-                found.add(f"{kind.name}.{member.name}")
-            elif isinstance(member, ast.AnnAssign) and isinstance(after, ast.Expr):
-                found.add(f"{kind.name}.{member.target.id}")
-    return found
+        for member, value in vars(base).items():
+            if member.startswith("_") or not (
+                callable(value) or inspect.isroutine(value) or inspect.isdatadescriptor(value)
+            ):
+                continue
+            if dataclasses.is_dataclass(base) and inspect.ismemberdescriptor(value):
+                continue  # the class documents its fields
+            yield f"{base.__name__}.{member}", value
+
+
+def test_an_inherited_docstring_does_not_count():
+    class Bare:
+        def method(self): ...
+
+    assert Bare.__init__.__doc__
+    assert own_doc(Bare) is None
+    assert own_doc(type("Bare", (duewheel.Scheduler,), {})) is None
+    assert own_doc(vars(Bare)["method"]) is None
 
 
 @pytest.mark.parametrize("name", [n for n in duewheel.__all__ if callable(getattr(duewheel, n))])
 def test_names_are_documented(name):
     value = getattr(duewheel, name)
     if isinstance(value, type) or inspect.isroutine(value):
-        assert (value.__doc__ or "").strip() or name in documented_in_the_stub()
+        assert own_doc(value)
 
 
 @pytest.mark.parametrize("name", public_classes())
 def test_members_are_documented(name):
-    kind = getattr(duewheel, name)
-    in_stub = documented_in_the_stub()
-    bare = []
-    for base in kind.__mro__:
-        if base.__module__.partition(".")[0] != "duewheel":
+    assert not [member for member, value in public_members(getattr(duewheel, name)) if not own_doc(value)]
+
+
+def documented_in_the_stub():
+    """What `_core.pyi` says of each class, method and function that is there at run time, too."""
+    tree = ast.parse(Path(duewheel.__path__[0], "_core.pyi").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name.startswith("_"):
             continue
-        for member, value in vars(base).items():
-            if member.startswith("_") or not (callable(value) or inspect.isdatadescriptor(value)):
-                continue
-            if dataclasses.is_dataclass(base) and inspect.ismemberdescriptor(value):
-                continue  # the class documents its fields
-            if not inspect.getdoc(getattr(kind, member, value)) and f"{base.__name__}.{member}" not in in_stub:
-                bare.append(f"{base.__name__}.{member}")
-    assert not bare
+        yield pytest.param(getattr(_core, node.name), ast.get_docstring(node), id=node.name)
+        for member in getattr(node, "body", ()):
+            if isinstance(node, ast.ClassDef) and isinstance(member, ast.FunctionDef) and member.name[0] != "_":
+                value = vars(getattr(_core, node.name))[member.name]
+                yield pytest.param(value, ast.get_docstring(member), id=f"{node.name}.{member.name}")
+
+
+@pytest.mark.parametrize(("value", "doc"), list(documented_in_the_stub()))
+def test_stub_and_extension_say_the_same(value, doc):
+    # Editors read the stub, help() reads the extension.
+    assert doc
+    assert doc == own_doc(value)
 
 
 @pytest.mark.parametrize("name", public_classes())

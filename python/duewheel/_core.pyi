@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from datetime import datetime, timedelta
 from os import PathLike
-from typing import Final, Protocol, Self, SupportsIndex, TypeAlias, final, overload
+from typing import Final, Protocol, Self, SupportsIndex, TypeAlias, TypedDict, Unpack, final, overload
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -37,6 +37,15 @@ DEBUG: Final[bool]
 _Seconds: TypeAlias = float | timedelta
 _When: TypeAlias = datetime | float
 
+class _JobOptions(TypedDict, total=False):
+    """The keywords of `JobOptions`, which the calls that schedule take, too."""
+
+    retry_limit: int | None | Unset
+    min_backoff: _Seconds | Unset
+    max_backoff: _Seconds | Unset
+    age_limit: _Seconds | None | Unset
+    consistency: Consistency | Unset
+
 class _Array(Protocol):
     """An array of NumPy's, which is a `Buffer` to type checkers only from Python 3.12."""
 
@@ -63,18 +72,10 @@ class JobOptions:
     JobOptions(retry_limit=3, min_backoff=0.5)
     """
 
-    def __new__(
-        cls,
-        *,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
-    ) -> JobOptions: ...
+    def __new__(cls, **keywords: Unpack[_JobOptions]) -> JobOptions: ...
     @property
     def retry_limit(self) -> int | None | Unset:
-        """Retries after the first attempt."""
+        """Retries after the first attempt; `None` is no limit."""
     @property
     def min_backoff(self) -> float | Unset:
         """The shortest pause before a retry, in seconds."""
@@ -83,26 +84,21 @@ class JobOptions:
         """The longest pause before a retry, in seconds."""
     @property
     def age_limit(self) -> float | None | Unset:
-        """The age, in seconds from the first start, at which retries end."""
+        """The age, in seconds from the first start, at which retries end; `None` is no limit."""
     @property
     def consistency(self) -> Consistency | Unset:
-        """Whether it may be started more than once."""
+        """Whether a job may be started more than once."""
     @property
     def _min_backoff_ns(self) -> int: ...
     @property
     def _max_backoff_ns(self) -> int: ...
     @property
     def _age_limit_ns(self) -> int | None: ...
-    def replace(
-        self,
-        *,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
-    ) -> JobOptions:
-        """Return these options with some fields changed."""
+    def replace(self, **changes: Unpack[_JobOptions]) -> JobOptions:
+        """Return these options with some fields changed; `UNSET` unsets one.
+
+        **Raises** as `JobOptions` does.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -110,7 +106,12 @@ class JobOptions:
 class Job:
     """A job: what was asked for, which never changes.
 
+    `Job(id, target, due, data, options)` makes one by hand, for `Storage.create`; the options are
+    resolved then.
+
     **Time**: `due` is unix nanoseconds, as first scheduled.
+    **Raises** `TypeError` for wrong types; `ValueError` for an empty or over-long id or target, or
+    options that contradict themselves; `OverflowError` for a due that 64 bits do not hold.
     """
 
     def __new__(cls, id: str, target: str, due: int, data: Buffer, options: JobOptions) -> Job: ...
@@ -136,8 +137,13 @@ class Job:
 class Event:
     """One execution of a job: what a handler is called with, and what is pending.
 
+    `Event(job, run=1, attempt=1, due=job.due)` makes one by hand, for `Storage.create` or a test of
+    a handler.
+
     **Time**: `due` is unix nanoseconds; that of an execution on the boot clock is the wall time
     that it maps to now.
+    **Raises** `TypeError` for wrong types, `ValueError` for a run or an attempt below 1,
+    `OverflowError` for a due that 64 bits do not hold.
     """
 
     def __new__(cls, job: Job, run: int | None = None, attempt: int | None = None, due: int | None = None) -> Event: ...
@@ -146,16 +152,16 @@ class Event:
         """The job's id, a slash and the run."""
     @property
     def run(self) -> int:
-        """Starts of the job so far, this one included."""
+        """Starts of the job so far, this one included: from 1."""
     @property
     def attempt(self) -> int:
-        """Failures so far, plus one."""
+        """Failures so far, plus one; a snooze is no failure."""
     @property
     def due(self) -> int:
         """When this execution is due, in unix nanoseconds."""
     @property
     def job(self) -> Job:
-        """The job."""
+        """The job that is executed."""
     @property
     def job_id(self) -> str:
         """The job's id."""
@@ -170,13 +176,19 @@ class Event:
         """The due as an aware `datetime` in UTC, rounded down to microseconds."""
     @property
     def lateness(self) -> float:
-        """Seconds from its due to its start; 0.0 while pending. Not compared."""
+        """Seconds from its due to its start, as of the start; 0.0 while pending. Not compared."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class DeadEvent:
-    """A job that ended as dead."""
+    """A job that ended as dead, as `Scheduler.dead` lists it.
+
+    `DeadEvent(event, reason, error, died)` makes one by hand.
+
+    **Time**: `died` is unix nanoseconds.
+    **Raises** `TypeError` for wrong types, `ValueError` for a reason that there is not.
+    """
 
     def __new__(cls, event: Event, reason: str, error: str, died: int) -> DeadEvent: ...
     @property
@@ -184,41 +196,41 @@ class DeadEvent:
         """Its last execution."""
     @property
     def reason(self) -> str:
-        """`"failed"`, `"discarded"` or `"interrupted"`."""
+        """Why: `"failed"`, `"discarded"` or `"interrupted"`."""
     @property
     def error(self) -> str:
         """The traceback's text, or the reason given to `Discard`."""
     @property
     def died(self) -> int:
-        """When, in unix nanoseconds."""
+        """When it died, in unix nanoseconds."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Lateness:
-    """Start minus due of every start, in seconds: quantiles within 1 %, `max` exact."""
+    """How late jobs started, in seconds: start minus due, quantiles within 1 %, `max` exact."""
 
     @property
     def count(self) -> int:
         """Starts counted."""
     @property
     def mean(self) -> float:
-        """The mean, exact."""
+        """The mean, in seconds, exact."""
     @property
     def p50(self) -> float:
-        """The median."""
+        """The median, in seconds."""
     @property
     def p90(self) -> float:
-        """The 90th percentile."""
+        """The 90th percentile, in seconds."""
     @property
     def p99(self) -> float:
-        """The 99th percentile."""
+        """The 99th percentile, in seconds."""
     @property
     def p999(self) -> float:
-        """The 99.9th percentile."""
+        """The 99.9th percentile, in seconds."""
     @property
     def max(self) -> float:
-        """The largest, exact."""
+        """The largest, in seconds, exact."""
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
@@ -272,7 +284,10 @@ class Stats:
 
 @final
 class Ids(Sequence[str]):
-    """The ids of many jobs: an immutable sequence that makes its strings on access."""
+    """The ids of many jobs: an immutable sequence that makes its strings on access.
+
+    **Order**: that of the times that were given.
+    """
 
     def __len__(self) -> int: ...
     @overload
@@ -281,31 +296,43 @@ class Ids(Sequence[str]):
     def __getitem__(self, at: slice, /) -> Ids: ...
     def __contains__(self, id: object, /) -> bool: ...
     def index(self, id: str) -> int:  # type: ignore[override]
-        """Return where an id is; `ValueError` when it is not there."""
+        """Return where an id is.
+
+        **Raises** `ValueError` when it is not there. **Cost**: O(n).
+        """
     def count(self, id: str) -> int:
-        """Return how often an id is there: once or never."""
+        """Return how often an id is there: once or never. **Cost**: O(n)."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Events:
-    """An iterator over pending events."""
+    """An iterator over pending events, in the order of (due, sequence).
+
+    Each is looked at when it is asked for: jobs that stop being pending meanwhile are left out.
+    """
 
     def __iter__(self) -> Events: ...
     def __next__(self) -> Event: ...
 
 @final
 class ManualTime:
-    """The readings of a manual clock, in nanoseconds."""
+    """The readings of a manual clock, which the engines that it drives share.
+
+    **Time**: nanoseconds.
+    """
 
     def __new__(cls, wall_ns: int, boot_ns: int) -> ManualTime: ...
-    def wall(self) -> int: ...
-    def boot(self) -> int: ...
-    def set(self, wall_ns: int, boot_ns: int) -> None: ...
+    def wall(self) -> int:
+        """Return the reading of the wall clock, in unix nanoseconds."""
+    def boot(self) -> int:
+        """Return the reading of the boot clock, in nanoseconds."""
+    def set(self, wall_ns: int, boot_ns: int) -> None:
+        """Set both readings; nothing runs by this alone."""
 
 @disjoint_base
 class SchedulerCore:
-    """The calls of a scheduler that are all in Rust."""
+    """The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`."""
 
     def __new__(
         cls,
@@ -323,6 +350,7 @@ class SchedulerCore:
         when all has finished, `False` when `timeout` ran out first. Jobs may still be scheduled;
         none runs until `start`. Allowed after `close`.
 
+        **Time**: `timeout` is seconds or a `timedelta`; `None` has no end.
         **Raises** `StateError` in a handler of this scheduler.
         """
     def close(self) -> None:
@@ -334,7 +362,11 @@ class SchedulerCore:
     def wait(self, timeout: _Seconds | None = None) -> bool:
         """Wait until nothing is pending or running, parked jobs aside; `False` at the timeout.
 
-        **Raises** `StateError` in a handler of this scheduler, `ClosedError`.
+        Returns `True` too when the scheduler is closed meanwhile and nothing runs any more. Under a
+        `ManualClock` nothing runs unless another thread advances it.
+
+        **Time**: `timeout` is seconds or a `timedelta`; `None` has no end.
+        **Raises** `StateError` in a handler of this scheduler, `ClosedError` after `close`.
         """
     def at(
         self,
@@ -344,16 +376,16 @@ class SchedulerCore:
         *,
         id: str | None = None,
         options: JobOptions | None = None,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
+        **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id.
 
+        `data` is bytes-like. `id` names the job, else it gets a UUIDv7. The keywords of `JobOptions`
+        lie over `options`, and those over the scheduler's own.
+
         **Time**: an aware `datetime`, or unix seconds; a float's nanoseconds are the exact
         ceiling of its binary value. A due in the past runs at once, in the place of its own value.
+        **Order**: (due, sequence of scheduling).
         **Raises** `TypeError`, `ValueError` and `OverflowError` for what is no time, target, data
         or option; `DuplicateJobError` when `id` is taken; `ClosedError`. Nothing is scheduled then.
         **Cost**: O(1).
@@ -366,13 +398,11 @@ class SchedulerCore:
         *,
         id: str | None = None,
         options: JobOptions | None = None,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
+        **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job after a delay from now; return its id.
+
+        `data`, `id` and options are as for `at`.
 
         **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves.
         **Raises** as `at`; `ValueError` for a negative delay.
@@ -385,17 +415,15 @@ class SchedulerCore:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
+        **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
-        """Schedule many jobs of one target, in that order: all of them or none.
+        """Schedule many jobs of one target, in that order: all of them or none; return their ids.
 
-        A buffer of float64 is read without making Python objects; NumPy's `datetime64` is exact.
+        `whens` is a sequence of what `at` takes, or an array: float64 is read without making Python
+        objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none.
 
         **Raises** as `at`; `ValueError` when `datas` are not as many.
+        **Cost**: O(n).
         """
     def in_many(
         self,
@@ -404,21 +432,21 @@ class SchedulerCore:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        retry_limit: int | None | Unset = ...,
-        min_backoff: _Seconds | Unset = ...,
-        max_backoff: _Seconds | Unset = ...,
-        age_limit: _Seconds | None | Unset = ...,
-        consistency: Consistency | Unset = ...,
+        **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
-        """Schedule many jobs after delays from now, as `at_many` does.
+        """Schedule many jobs after delays from now, as `at_many` does; return their ids.
+
+        All delays count from one reading of the clock.
 
         **Raises** as `in_`; `ValueError` when `datas` are not as many.
+        **Cost**: O(n).
         """
     def cancel(self, id: str) -> bool:
         """Withdraw a pending job.
 
         `True`: it was pending and will never start. `False`: unknown, running or over.
 
+        **Raises** `TypeError` and `ValueError` for what is no id, `ClosedError`.
         **Cost**: O(1), amortised.
         """
     def reschedule(self, id: str, when: _When) -> bool:
@@ -427,30 +455,41 @@ class SchedulerCore:
         `False` as for `cancel`. **Raises** as `at`.
         """
     def get(self, id: str) -> Event | None:
-        """Return the pending event of a job, or `None`."""
+        """Return the pending event of a job, or `None`.
+
+        **Raises** as `cancel`.
+        """
     def __contains__(self, id: str, /) -> bool: ...
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
     def next(self, start: _When | None = None, end: _When | None = None) -> Event | None:
         """Return the first pending event with `start <= due < end`, or `None`.
 
-        **Order**: (due, sequence). **Cost**: O(levels) without `start`, else O(pending).
+        **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
+        **Raises** as `at`. **Cost**: O(levels) without `start`, else O(pending).
         """
     def between(self, start: _When | None = None, end: _When | None = None) -> Iterator[Event]:
         """Iterate over the pending events with `start <= due < end`.
 
-        Jobs that stop being pending meanwhile may be left out. **Order**: (due, sequence).
-        **Cost**: O(pending), then O(1) an event.
+        Jobs that stop being pending meanwhile may be left out.
+
+        **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
+        **Raises** as `at`. **Cost**: O(pending), then O(1) an event.
         """
     def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1 and a new age.
 
-        `False`: no dead job has it. **Raises** `DuplicateJobError` when the id is taken.
+        Its `run` goes on. `False`: no dead job has the id.
+
+        **Raises** `DuplicateJobError` when the id is taken by another job, `ClosedError`.
         """
     def purge(self, before: _When | None = None) -> int:
-        """Forget the dead that died before a time, or all; return how many."""
+        """Forget the dead that died before a time, or all; return how many.
+
+        **Time**: `before` is what `at` takes. **Raises** as `at`.
+        """
     def stats(self) -> Stats:
-        """Return what it holds now and has done; allowed after `close`."""
+        """Return what it holds now and has done since it was made; allowed after `close`."""
     @property
     def _closed(self) -> bool: ...
     @property
@@ -468,5 +507,11 @@ class SchedulerCore:
     def _manual_next(self) -> tuple[int, int] | None: ...
     def _manual_run(self) -> bool: ...
 
-def after_fork_in_child() -> None: ...
-def at_exit() -> None: ...
+def after_fork_in_child() -> None:
+    """Disown what was made before: called in the child of every fork."""
+
+def at_exit() -> None:
+    """Close every scheduler and wait until no thread of ours will want the interpreter again.
+
+    Those aside that are inside a handler.
+    """

@@ -19,21 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
-    from typing import TypedDict, Unpack
+    from typing import Unpack
 
     from typing_extensions import Buffer
 
-    from duewheel.options import Consistency, JobOptions, Unset
-
-    class _JobOptions(TypedDict, total=False):
-        """The keywords that `JobOptions` takes, too."""
-
-        retry_limit: int | None | Unset
-        min_backoff: float | timedelta | Unset
-        max_backoff: float | timedelta | Unset
-        age_limit: float | timedelta | None | Unset
-        consistency: Consistency | Unset
-
+    from duewheel._core import _JobOptions
+    from duewheel.options import JobOptions
 
 __all__ = ["at", "current_scheduler", "in_", "use"]
 

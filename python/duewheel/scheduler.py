@@ -35,7 +35,8 @@ class Scheduler(SchedulerCore):
     **Order**: what is due is taken up in the order of (due, sequence of scheduling).
     **Concurrency**: every call may come from any thread, handlers included.
     **Raises** `TypeError` and `ValueError` for arguments that are not as above, `StorageError`
-    for a storage that this version cannot open.
+    for a storage that this version cannot open. After `close`, every call but `close`, `drain` and
+    `stats` raises `ClosedError`; in a forked child, every call raises `ForkedError`.
 
     >>> scheduler = Scheduler()
     >>> @scheduler.handler("greet")

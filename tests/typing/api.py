@@ -74,6 +74,7 @@ def scheduling(scheduler: Scheduler) -> None:
     scheduler.at("tomorrow", "a")  # type: ignore[arg-type]
     scheduler.in_(1, "a", "text")  # type: ignore[arg-type]
     scheduler.in_(1, "a", retries=3)  # type: ignore[call-arg]
+    scheduler.in_(1, "a", retry_limit="3")  # type: ignore[arg-type]
 
 
 def scheduling_many(scheduler: Scheduler) -> None:

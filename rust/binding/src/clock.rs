@@ -5,7 +5,9 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
-/// The readings of a manual clock, shared with the engines that it drives.
+/// The readings of a manual clock, which the engines that it drives share.
+///
+/// **Time**: nanoseconds.
 #[pyclass(frozen, module = "duewheel._core")]
 pub(crate) struct ManualTime {
     clock: Arc<ManualClock>,
@@ -20,14 +22,17 @@ impl ManualTime {
         }
     }
 
+    /// Return the reading of the wall clock, in unix nanoseconds.
     fn wall(&self) -> i64 {
         self.clock.wall()
     }
 
+    /// Return the reading of the boot clock, in nanoseconds.
     fn boot(&self) -> i64 {
         self.clock.boot()
     }
 
+    /// Set both readings; nothing runs by this alone.
     fn set(&self, wall_ns: i64, boot_ns: i64) {
         self.clock.set(wall_ns, boot_ns);
     }

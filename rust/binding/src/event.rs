@@ -1,11 +1,10 @@
-//! `Job`, `Event` and `DeadEvent`: frozen, their attributes made on access.
+//! `Job` and `Event`: frozen, their attributes made on access.
 
 use crate::convert;
-use crate::failure::Failure;
 use crate::ids;
 use crate::options::{JobOptions, Spec};
 use crate::payload::Handle;
-use duewheel_core::record::{Dead, Id, Reason, Started, View};
+use duewheel_core::record::{Id, Started, View};
 use duewheel_core::time::SECOND;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -13,7 +12,14 @@ use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// A job as Python sees it: all but the execution.
+/// A job: what was asked for, which never changes.
+///
+/// `Job(id, target, due, data, options)` makes one by hand, for `Storage.create`; the options are
+/// resolved then.
+///
+/// **Time**: `due` is unix nanoseconds, as first scheduled.
+/// **Raises** `TypeError` for wrong types; `ValueError` for an empty or over-long id or target, or
+/// options that contradict themselves; `OverflowError` for a due that 64 bits do not hold.
 #[pyclass(frozen, module = "duewheel")]
 pub(crate) struct Job {
     pub(crate) id: Id,
@@ -22,6 +28,15 @@ pub(crate) struct Job {
     pub(crate) spec: Py<Spec>,
 }
 
+/// One execution of a job: what a handler is called with, and what is pending.
+///
+/// `Event(job, run=1, attempt=1, due=job.due)` makes one by hand, for `Storage.create` or a test of
+/// a handler.
+///
+/// **Time**: `due` is unix nanoseconds; that of an execution on the boot clock is the wall time
+/// that it maps to now.
+/// **Raises** `TypeError` for wrong types, `ValueError` for a run or an attempt below 1,
+/// `OverflowError` for a due that 64 bits do not hold.
 #[pyclass(frozen, module = "duewheel")]
 pub(crate) struct Event {
     job: Job,
@@ -95,7 +110,7 @@ impl Job {
             && mine.options.get().fields == others.options.get().fields)
     }
 
-    fn hash_id(&self, hasher: &mut DefaultHasher) {
+    pub(crate) fn hash_id(&self, hasher: &mut DefaultHasher) {
         self.id.with_str(|id| id.hash(hasher));
         self.due.hash(hasher);
     }
@@ -133,26 +148,31 @@ impl Job {
         })
     }
 
+    /// Its id, given or generated.
     #[getter]
     fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         id_string(py, &self.id)
     }
 
+    /// The name under which its handler is registered.
     #[getter]
     fn target(&self, py: Python<'_>) -> Py<PyString> {
         self.spec.get().name.clone_ref(py)
     }
 
+    /// When it was first due, in unix nanoseconds.
     #[getter]
     fn due(&self) -> i64 {
         self.due
     }
 
+    /// What its handler gets.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         self.bytes(py)
     }
 
+    /// Its options, resolved: no field is `UNSET`.
     #[getter]
     fn options(&self, py: Python<'_>) -> Py<JobOptions> {
         self.spec.get().options.clone_ref(py)
@@ -221,12 +241,17 @@ impl Event {
             data: view.payload.data(py),
             spec: view.payload.spec(py),
         };
+        Event::at_rest(job, view.due, view.run, view.attempt)
+    }
+
+    /// An execution that is not going on.
+    pub(crate) fn at_rest(job: Job, due: i64, run: u32, attempt: u32) -> Self {
         Event {
             job,
-            due: view.due,
+            due,
             lateness: 0,
-            run: view.run,
-            attempt: view.attempt,
+            run,
+            attempt,
         }
     }
 
@@ -257,46 +282,55 @@ impl Event {
         })
     }
 
+    /// The job's id, a slash and the run.
     #[getter]
     fn id(&self) -> String {
         self.job.id.with_str(|id| format!("{id}/{}", self.run))
     }
 
+    /// Starts of the job so far, this one included: from 1.
     #[getter]
     fn run(&self) -> u32 {
         self.run
     }
 
+    /// Failures so far, plus one; a snooze is no failure.
     #[getter]
     fn attempt(&self) -> u32 {
         self.attempt
     }
 
+    /// When this execution is due, in unix nanoseconds.
     #[getter]
     fn due(&self) -> i64 {
         self.due
     }
 
+    /// The job that is executed.
     #[getter]
     fn job(&self, py: Python<'_>) -> Job {
         self.job.clone_ref(py)
     }
 
+    /// The job's id.
     #[getter]
     fn job_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         id_string(py, &self.job.id)
     }
 
+    /// The job's target.
     #[getter]
     fn target(&self, py: Python<'_>) -> Py<PyString> {
         self.job.target(py)
     }
 
+    /// The job's data.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         self.job.bytes(py)
     }
 
+    /// The due as an aware `datetime` in UTC, rounded down to microseconds.
     #[getter]
     fn due_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // In whole microseconds, rounded down: a float would lose some of them.
@@ -311,6 +345,7 @@ impl Event {
         epoch.add(since)
     }
 
+    /// Seconds from its due to its start, as of the start; 0.0 while pending. Not compared.
     #[getter]
     fn lateness(&self) -> f64 {
         self.lateness as f64 / SECOND as f64
@@ -353,152 +388,5 @@ impl Event {
         let event = slf.get();
         let arguments = (slf.getattr("job")?, event.run, event.attempt, event.due);
         (slf.get_type(), arguments).into_pyobject(slf.py())
-    }
-}
-
-#[pyclass(frozen, module = "duewheel")]
-pub(crate) struct DeadEvent {
-    event: Py<Event>,
-    reason: Reason,
-    failure: Failure,
-    died: i64,
-}
-
-/// What [`DeadEvent`] is made of, taken under the engine's lock where no object may be made.
-pub(crate) struct DeadParts {
-    job: Job,
-    due: i64,
-    run: u32,
-    attempt: u32,
-    reason: Reason,
-    failure: Failure,
-    died: i64,
-}
-
-impl DeadParts {
-    pub(crate) fn take(py: Python<'_>, dead: &Dead<Handle>) -> Self {
-        DeadParts {
-            job: Job {
-                id: dead.id.clone(),
-                due: dead.job_due,
-                data: dead.payload.data(py),
-                spec: dead.payload.spec(py),
-            },
-            due: dead.due,
-            run: dead.run,
-            attempt: dead.attempt,
-            reason: dead.reason,
-            failure: dead.failure.clone_ref(py),
-            died: dead.died,
-        }
-    }
-
-    pub(crate) fn build(self, py: Python<'_>) -> PyResult<DeadEvent> {
-        let event = Event {
-            job: self.job,
-            due: self.due,
-            lateness: 0,
-            run: self.run,
-            attempt: self.attempt,
-        };
-        Ok(DeadEvent {
-            event: Py::new(py, event)?,
-            reason: self.reason,
-            failure: self.failure,
-            died: self.died,
-        })
-    }
-}
-
-fn word(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Failed => "failed",
-        Reason::Discarded => "discarded",
-        Reason::Interrupted => "interrupted",
-    }
-}
-
-#[pymethods]
-impl DeadEvent {
-    #[new]
-    fn new(
-        event: Py<Event>,
-        reason: &str,
-        error: &str,
-        died: i64,
-        py: Python<'_>,
-    ) -> PyResult<Self> {
-        let reasons = [Reason::Failed, Reason::Discarded, Reason::Interrupted];
-        let reason = reasons
-            .into_iter()
-            .find(|known| word(*known) == reason)
-            .ok_or_else(|| {
-                PyValueError::new_err(format!(
-                    "reason must be 'failed', 'discarded' or 'interrupted', not {reason:?}"
-                ))
-            })?;
-        Ok(DeadEvent {
-            event,
-            reason,
-            failure: Failure::text(py, error),
-            died,
-        })
-    }
-
-    #[getter]
-    fn event(&self, py: Python<'_>) -> Py<Event> {
-        self.event.clone_ref(py)
-    }
-
-    #[getter]
-    fn reason(&self) -> &'static str {
-        word(self.reason)
-    }
-
-    #[getter]
-    fn error<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.failure.render(py)
-    }
-
-    #[getter]
-    fn died(&self) -> i64 {
-        self.died
-    }
-
-    fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let py = other.py();
-        let Ok(other) = other.cast::<DeadEvent>() else {
-            return Ok(py.NotImplemented());
-        };
-        let (mine, others) = (slf.get(), other.get());
-        let same = mine.reason == others.reason
-            && mine.died == others.died
-            && mine.event.bind(py).eq(&others.event)?
-            && slf.getattr("error")?.eq(other.getattr("error")?)?;
-        Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
-    }
-
-    fn __hash__(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.event.get().job.hash_id(&mut hasher);
-        self.died.hash(&mut hasher);
-        hasher.finish()
-    }
-
-    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let dead = slf.get();
-        let error: String = slf.getattr("error")?.extract()?;
-        let last = error
-            .trim_end()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned();
-        let event = slf.getattr("event")?;
-        Ok(format!(
-            "DeadEvent({event:?}, reason={:?}, died={}, error={last:?})",
-            word(dead.reason),
-            dead.died
-        ))
     }
 }

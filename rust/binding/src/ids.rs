@@ -21,6 +21,9 @@ pub(crate) fn text<'py>(py: Python<'py>, id: Halves) -> Bound<'py, PyString> {
     }
 }
 
+/// The ids of many jobs: an immutable sequence that makes its strings on access.
+///
+/// **Order**: that of the times that were given.
 #[pyclass(frozen, sequence, module = "duewheel._core")]
 pub(crate) struct Ids {
     ids: Vec<Halves>,
@@ -71,6 +74,9 @@ impl Ids {
         self.find(id).is_some_and(|id| self.ids.contains(&id))
     }
 
+    /// Return where an id is.
+    ///
+    /// **Raises** `ValueError` when it is not there. **Cost**: O(n).
     fn index(&self, id: &Bound<'_, PyAny>) -> PyResult<usize> {
         let found = self
             .find(id)
@@ -78,6 +84,7 @@ impl Ids {
         found.ok_or_else(|| PyValueError::new_err(format!("{id:?} is not one of these ids")))
     }
 
+    /// Return how often an id is there: once or never. **Cost**: O(n).
     fn count(&self, id: &Bound<'_, PyAny>) -> usize {
         let id = self.find(id);
         self.ids.iter().filter(|other| Some(**other) == id).count()

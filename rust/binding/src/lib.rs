@@ -7,6 +7,7 @@ mod bulk;
 mod call;
 mod clock;
 mod convert;
+mod dead;
 mod event;
 mod failure;
 mod ids;
@@ -27,7 +28,7 @@ use pyo3::prelude::*;
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
-    module.add_class::<event::DeadEvent>()?;
+    module.add_class::<dead::DeadEvent>()?;
     module.add_class::<event::Event>()?;
     module.add_class::<event::Job>()?;
     module.add_class::<ids::Ids>()?;

@@ -26,7 +26,7 @@ pub(crate) fn remember(shared: &Arc<Shared>) {
     alive.push(Arc::downgrade(shared));
 }
 
-/// Called in the child of every fork: what was made before it is not its own.
+/// Disown what was made before: called in the child of every fork.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
@@ -38,8 +38,9 @@ pub(crate) fn after_fork_in_child() {
     }
 }
 
-/// Close every scheduler and wait until no thread of ours will want the interpreter again,
-/// those aside that are inside a handler.
+/// Close every scheduler and wait until no thread of ours will want the interpreter again.
+///
+/// Those aside that are inside a handler.
 #[pyfunction]
 pub(crate) fn at_exit(py: Python<'_>) {
     let Some(mut alive) = ALIVE.try_lock() else {

@@ -51,6 +51,21 @@ pub(crate) struct Spec {
     pub(crate) limits: Limits,
 }
 
+/// How a job is retried; a field not given is `UNSET` and leaves it to the layer below.
+///
+/// `retry_limit`: retries after the first attempt. `min_backoff`, `max_backoff`: the bounds of the
+/// pause before a retry, which doubles with each attempt, with jitter. `age_limit`: the age from
+/// the first start at which retries end. `None` for a limit means that there is none. With both
+/// limits a job is dead when both are reached; with neither it is retried for ever.
+///
+/// **Time**: durations are seconds or a `timedelta`, and read back as float seconds.
+/// **Raises** `TypeError` for wrong types and unknown fields; `ValueError` for negative or
+/// non-finite values, `min_backoff > max_backoff`, a retry limit with at most once, an age limit
+/// alone with `min_backoff` 0; `OverflowError` for a `retry_limit` of 2**32 or more.
+///
+/// >>> from duewheel import JobOptions
+/// >>> JobOptions(retry_limit=3).replace(min_backoff=0.5)
+/// JobOptions(retry_limit=3, min_backoff=0.5)
 #[pyclass(frozen, module = "duewheel")]
 #[derive(Clone, Debug)]
 pub(crate) struct JobOptions {
@@ -280,6 +295,7 @@ impl JobOptions {
         Ok(JobOptions { fields })
     }
 
+    /// Retries after the first attempt; `None` is no limit.
     #[getter]
     fn retry_limit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.fields.retry_limit {
@@ -288,21 +304,25 @@ impl JobOptions {
         }
     }
 
+    /// The shortest pause before a retry, in seconds.
     #[getter]
     fn min_backoff(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         seconds(py, self.fields.min_backoff.map(Some))
     }
 
+    /// The longest pause before a retry, in seconds.
     #[getter]
     fn max_backoff(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         seconds(py, self.fields.max_backoff.map(Some))
     }
 
+    /// The age, in seconds from the first start, at which retries end; `None` is no limit.
     #[getter]
     fn age_limit(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         seconds(py, self.fields.age_limit)
     }
 
+    /// Whether a job may be started more than once.
     #[getter]
     fn consistency(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.fields.at_most_once {
@@ -326,7 +346,9 @@ impl JobOptions {
         nanoseconds(py, self.fields.age_limit)
     }
 
-    /// These options with some fields changed.
+    /// Return these options with some fields changed; `UNSET` unsets one.
+    ///
+    /// **Raises** as `JobOptions` does.
     #[pyo3(signature = (**changes))]
     fn replace(slf: &Bound<'_, Self>, changes: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let py = slf.py();

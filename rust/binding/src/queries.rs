@@ -7,6 +7,9 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// An iterator over pending events, in the order of (due, sequence).
+///
+/// Each is looked at when it is asked for: jobs that stop being pending meanwhile are left out.
 #[pyclass(frozen, module = "duewheel._core")]
 pub(crate) struct Events {
     shared: Arc<Shared>,

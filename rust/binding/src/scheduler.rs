@@ -3,7 +3,8 @@
 use crate::bulk::Times;
 use crate::clock;
 use crate::convert;
-use crate::event::{DeadEvent, DeadParts, Event};
+use crate::dead::{DeadEvent, DeadParts};
+use crate::event::Event;
 use crate::ids::{self, Ids};
 use crate::life;
 use crate::options::Fields;
@@ -26,6 +27,7 @@ use pyo3::types::{PyDict, PyString};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+/// The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`.
 #[pyclass(frozen, subclass, weakref, module = "duewheel._core")]
 pub(crate) struct SchedulerCore {
     pub(crate) shared: Arc<Shared>,
@@ -180,6 +182,14 @@ impl SchedulerCore {
         self.spawn_threads(py)
     }
 
+    /// Start nothing more and finish what has started.
+    ///
+    /// What was handed over but not started is pending again in its old place. Returns `True`
+    /// when all has finished, `False` when `timeout` ran out first. Jobs may still be scheduled;
+    /// none runs until `start`. Allowed after `close`.
+    ///
+    /// **Time**: `timeout` is seconds or a `timedelta`; `None` has no end.
+    /// **Raises** `StateError` in a handler of this scheduler.
     #[pyo3(signature = (timeout=None))]
     fn drain(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let engine = self.open(py)?;
@@ -190,12 +200,23 @@ impl SchedulerCore {
             .wait(py, timeout, |slice| engine.wait_finished(slice))
     }
 
+    /// Start nothing more, for good, and wait for nothing.
+    ///
+    /// Handlers that are running go on; what is pending is dropped, counted and logged.
+    /// Idempotent, allowed in a handler.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.open(py)?;
         self.shared.close(py);
         Ok(())
     }
 
+    /// Wait until nothing is pending or running, parked jobs aside; `False` at the timeout.
+    ///
+    /// Returns `True` too when the scheduler is closed meanwhile and nothing runs any more. Under a
+    /// `ManualClock` nothing runs unless another thread advances it.
+    ///
+    /// **Time**: `timeout` is seconds or a `timedelta`; `None` has no end.
+    /// **Raises** `StateError` in a handler of this scheduler, `ClosedError` after `close`.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let engine = self.open(py)?;
@@ -265,6 +286,17 @@ impl SchedulerCore {
         Ok(())
     }
 
+    /// Schedule a job for a time of the wall clock; return its id.
+    ///
+    /// `data` is bytes-like. `id` names the job, else it gets a UUIDv7. The keywords of `JobOptions`
+    /// lie over `options`, and those over the scheduler's own.
+    ///
+    /// **Time**: an aware `datetime`, or unix seconds; a float's nanoseconds are the exact
+    /// ceiling of its binary value. A due in the past runs at once, in the place of its own value.
+    /// **Order**: (due, sequence of scheduling).
+    /// **Raises** `TypeError`, `ValueError` and `OverflowError` for what is no time, target, data
+    /// or option; `DuplicateJobError` when `id` is taken; `ClosedError`. Nothing is scheduled then.
+    /// **Cost**: O(1).
     #[pyo3(
         signature = (
             when, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
@@ -299,6 +331,13 @@ impl SchedulerCore {
         Ok(id)
     }
 
+    /// Schedule a job after a delay from now; return its id.
+    ///
+    /// `data`, `id` and options are as for `at`.
+    ///
+    /// **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves.
+    /// **Raises** as `at`; `ValueError` for a negative delay.
+    /// **Cost**: O(1).
     #[pyo3(
         signature = (
             delay, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
@@ -331,6 +370,13 @@ impl SchedulerCore {
         self.schedule(py, due, target, data.as_ref(), id, options, &fields)
     }
 
+    /// Schedule many jobs of one target, in that order: all of them or none; return their ids.
+    ///
+    /// `whens` is a sequence of what `at` takes, or an array: float64 is read without making Python
+    /// objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none.
+    ///
+    /// **Raises** as `at`; `ValueError` when `datas` are not as many.
+    /// **Cost**: O(n).
     #[pyo3(signature = (whens, target, datas=None, *, options=None, **job_options))]
     fn at_many(
         &self,
@@ -348,6 +394,12 @@ impl SchedulerCore {
         Ok(ids)
     }
 
+    /// Schedule many jobs after delays from now, as `at_many` does; return their ids.
+    ///
+    /// All delays count from one reading of the clock.
+    ///
+    /// **Raises** as `in_`; `ValueError` when `datas` are not as many.
+    /// **Cost**: O(n).
     #[pyo3(signature = (delays, target, datas=None, *, options=None, **job_options))]
     fn in_many(
         &self,
@@ -361,6 +413,12 @@ impl SchedulerCore {
         self.schedule_many(target, Times::Delays, &times, datas, options, job_options)
     }
 
+    /// Withdraw a pending job.
+    ///
+    /// `True`: it was pending and will never start. `False`: unknown, running or over.
+    ///
+    /// **Raises** `TypeError` and `ValueError` for what is no id, `ClosedError`.
+    /// **Cost**: O(1), amortised.
     fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
         let engine = self.open(py)?;
@@ -373,6 +431,9 @@ impl SchedulerCore {
         Ok(cancelled.is_some())
     }
 
+    /// Move a pending job to another time of the wall clock, at a new place in the order.
+    ///
+    /// `False` as for `cancel`. **Raises** as `at`.
     fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
         let engine = self.open(py)?;
@@ -383,6 +444,9 @@ impl SchedulerCore {
             .map_err(|error| refused(py, error, text))
     }
 
+    /// Return the pending event of a job, or `None`.
+    ///
+    /// **Raises** as `cancel`.
     fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Event>> {
         let py = id.py();
         let engine = self.open(py)?;
@@ -405,6 +469,10 @@ impl SchedulerCore {
         true
     }
 
+    /// Return the first pending event with `start <= due < end`, or `None`.
+    ///
+    /// **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
+    /// **Raises** as `at`. **Cost**: O(levels) without `start`, else O(pending).
     #[pyo3(signature = (start=None, end=None))]
     fn next(
         &self,
@@ -427,6 +495,12 @@ impl SchedulerCore {
         }
     }
 
+    /// Iterate over the pending events with `start <= due < end`.
+    ///
+    /// Jobs that stop being pending meanwhile may be left out.
+    ///
+    /// **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
+    /// **Raises** as `at`. **Cost**: O(pending), then O(1) an event.
     #[pyo3(signature = (start=None, end=None))]
     fn between(
         &self,
@@ -451,6 +525,11 @@ impl SchedulerCore {
         parts.into_iter().map(|parts| parts.build(py)).collect()
     }
 
+    /// Make the newest dead job of this id due now, from attempt 1 and a new age.
+    ///
+    /// Its `run` goes on. `False`: no dead job has the id.
+    ///
+    /// **Raises** `DuplicateJobError` when the id is taken by another job, `ClosedError`.
     fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
         let engine = self.open(py)?;
@@ -459,6 +538,9 @@ impl SchedulerCore {
         revived.map_err(|error| refused(py, error, text))
     }
 
+    /// Forget the dead that died before a time, or all; return how many.
+    ///
+    /// **Time**: `before` is what `at` takes. **Raises** as `at`.
     #[pyo3(signature = (before=None))]
     fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
         let engine = self.open(py)?;
@@ -467,6 +549,7 @@ impl SchedulerCore {
         purged.map_err(|error| refused(py, error, ""))
     }
 
+    /// Return what it holds now and has done since it was made; allowed after `close`.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
         let engine = self.open(py)?;
         let stats = releasing(py, |released| engine.stats(released));

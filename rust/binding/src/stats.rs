@@ -3,35 +3,58 @@
 use duewheel_core::engine;
 use pyo3::prelude::*;
 
-/// How late jobs started, in seconds.
+/// How late jobs started, in seconds: start minus due, quantiles within 1 %, `max` exact.
 #[pyclass(frozen, eq, get_all, module = "duewheel")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Lateness {
+    /// Starts counted.
     count: u64,
+    /// The mean, in seconds, exact.
     mean: f64,
+    /// The median, in seconds.
     p50: f64,
+    /// The 90th percentile, in seconds.
     p90: f64,
+    /// The 99th percentile, in seconds.
     p99: f64,
+    /// The 99.9th percentile, in seconds.
     p999: f64,
+    /// The largest, in seconds, exact.
     max: f64,
 }
 
-/// What a scheduler holds now and has done since it was made.
+/// What a scheduler holds now, and has done since it was made.
+///
+/// `scheduled + revived = pending + running + succeeded + dead + cancelled + dropped`; what is
+/// `parked` is pending too.
 #[pyclass(frozen, eq, get_all, module = "duewheel")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Stats {
+    /// Jobs that wait, are parked, or are handed over and not started.
     pending: u64,
+    /// Jobs that wait for a handler of their target.
     parked: u64,
+    /// Jobs whose handler runs.
     running: u64,
+    /// Jobs taken in.
     scheduled: u64,
+    /// Executions started.
     started: u64,
+    /// Jobs whose handler returned.
     succeeded: u64,
+    /// Failures that were followed by another attempt.
     retried: u64,
+    /// Executions that asked for another time.
     snoozed: u64,
+    /// Jobs that ended as dead.
     dead: u64,
+    /// Jobs withdrawn.
     cancelled: u64,
+    /// Dead jobs made due again.
     revived: u64,
+    /// Jobs forgotten by closing.
     dropped: u64,
+    /// Start minus due, of every start.
     lateness: Lateness,
 }
 
