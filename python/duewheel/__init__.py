@@ -45,7 +45,7 @@ from duewheel.options import (
     JobOptions,
 )
 from duewheel.scheduler import Handler, Scheduler
-from duewheel.storage import Storage
+from duewheel.storage import Keyring, LocalStorage, Storage
 
 __all__ = [
     "DEFAULT_MAX_BACKOFF",

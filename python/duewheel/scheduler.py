@@ -135,6 +135,22 @@ class Scheduler(SchedulerCore):
         """What is pending, as a store of events."""
         return Storage(self)
 
+    def backup(self, path: str | PathLike[str]) -> None:
+        """Copy the durable store into a new file while it is in use.
+
+        **Durability**: the copy is whole and on disk when this returns.
+        **Raises** `StateError` for a scheduler in memory, `StorageError`.
+        """
+        self._backup(path)
+
+    def rotate(self) -> None:
+        """Encrypt the data of all jobs of the durable store under the keyring's default key.
+
+        **Concurrency**: jobs are scheduled and run meanwhile.
+        **Raises** `StateError` for a scheduler in memory, `StorageError`.
+        """
+        self._rotate()
+
     def __enter__(self) -> Self:
         """Start."""
         self.start()

@@ -1,14 +1,145 @@
-"""The pending events of a scheduler, as a store."""
+"""Where jobs are kept on disk, and the pending events of a scheduler as a store."""
 
 from __future__ import annotations
 
+import operator
+import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from duewheel.errors import WrongKeyError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
+    from typing import Literal
 
     from duewheel._core import Event, SchedulerCore
+
+
+class Keyring:
+    """Keys that encrypt the data of jobs on disk: AES-256-GCM-SIV.
+
+    `keys` maps numbers (0 to 2**32 - 1) to keys of 32 bytes. What is written is encrypted under
+    `default`; what was written under any of them can be read.
+    **Raises** `TypeError` for wrong types, `ValueError` for a key that is not 32 bytes long, a
+    number out of range or no keys, `WrongKeyError` when the default is not one of them.
+
+    >>> Keyring({1: bytes(32), 2: bytes(range(32))}, default=2)
+    Keyring([1, 2], default=2)
+    """
+
+    __slots__ = ("_default", "_keys")
+
+    def __init__(self, keys: Mapping[int, bytes], default: int) -> None:
+        """Make a keyring."""
+        checked = {}
+        for number, key in keys.items():
+            if not isinstance(key, bytes | bytearray | memoryview):
+                raise TypeError(f"the key {number!r} must be 32 bytes, not of type {type(key).__name__}")
+            if len(bytes(key)) != 32:
+                raise ValueError(f"the key {number!r} must be 32 bytes long, not {len(bytes(key))}")
+            checked[_number(number, "the number of a key")] = bytes(key)
+        if not checked:
+            raise ValueError("a keyring needs a key at least")
+        if default not in checked:
+            raise WrongKeyError(f"the default key {default!r} is not in the keyring: it has {sorted(checked)}")
+        self._keys = checked
+        self._default = default
+
+    def __repr__(self) -> str:
+        """Show the numbers, never a key."""
+        return f"Keyring({sorted(self._keys)}, default={self._default})"
+
+
+def _number(value: object, what: str, least: int = 0, most: int = 2**32 - 1) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{what} must be an int, not {value!r}")
+    number = operator.index(value)
+    if not least <= number <= most:
+        raise ValueError(f"{what} must be from {least} to {most}, not {value!r}")
+    return number
+
+
+def _span_ns(value: object, what: str) -> int:
+    if isinstance(value, timedelta):
+        span = value // timedelta(microseconds=1) * 1_000
+    elif isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"{what} must be seconds or a timedelta, not {value!r}")
+    else:
+        seconds = float(value)
+        if not 0 <= seconds < 2**33:
+            raise ValueError(f"{what} must be from 0 to 2**33 seconds, not {value!r}")
+        span = round(seconds * 1e9)
+    if span < 0:
+        raise ValueError(f"{what} must not be negative: {value!r}")
+    return span
+
+
+class LocalStorage:
+    """Keep jobs in one file, which one process at a time has open.
+
+    `durability`: with `"commit"` a call that returns has its change on disk, where it survives loss
+    of power; with `"relaxed"` the change survives the death of the process. `keys` is a `Keyring`
+    that encrypts the data of jobs. `max_data` is the largest data of a job, in bytes. `horizon`
+    (seconds or a `timedelta`) and `resident` bound what is held in memory: what is due within the
+    one, and at most so many jobs. A job that was running at `max_interruptions` deaths of its
+    process is dead.
+
+    The file is opened by the `Scheduler` that is given this; a path given instead is
+    `LocalStorage(path)`.
+    **Raises** `TypeError` and `ValueError` for arguments that are not as above.
+
+    >>> LocalStorage("jobs.db", durability="relaxed")
+    LocalStorage('jobs.db', durability='relaxed')
+    """
+
+    __slots__ = ("_durability", "_horizon_ns", "_keys", "_max_data", "_max_interruptions", "_path", "_resident")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        durability: Literal["commit", "relaxed"] = "commit",
+        keys: Keyring | None = None,
+        max_data: int = 1_048_576,
+        horizon: float | timedelta = 3600.0,
+        resident: int = 1_000_000,
+        max_interruptions: int = 3,
+    ) -> None:
+        """Describe a file; nothing is opened yet."""
+        found = os.fspath(path)
+        if not isinstance(found, str):
+            raise TypeError(f"path must be a str or an os.PathLike of one, not {path!r}")
+        if not found or "\0" in found:
+            raise ValueError(f"path must be the path of a file, not {path!r}")
+        if durability not in ("commit", "relaxed"):
+            raise ValueError(f"durability must be 'commit' or 'relaxed', not {durability!r}")
+        if keys is not None and not isinstance(keys, Keyring):
+            raise TypeError(f"keys must be a Keyring or None, not {keys!r}")
+        self._path = found
+        self._durability = durability
+        self._keys = keys
+        self._max_data = _number(max_data, "max_data", most=2**30)
+        self._horizon_ns = _span_ns(horizon, "horizon")
+        self._resident = _number(resident, "resident", least=1)
+        self._max_interruptions = _number(max_interruptions, "max_interruptions", least=1)
+
+    def __repr__(self) -> str:
+        """Show the path and the durability."""
+        return f"LocalStorage({self._path!r}, durability={self._durability!r})"
+
+    def _arguments(self) -> tuple[str, bool, tuple[dict[int, bytes], int] | None, int, int, int, int]:
+        keys = None if self._keys is None else (self._keys._keys, self._keys._default)
+        return (
+            self._path,
+            self._durability == "relaxed",
+            keys,
+            self._max_data,
+            self._horizon_ns,
+            self._resident,
+            self._max_interruptions,
+        )
 
 
 class Storage:

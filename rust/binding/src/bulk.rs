@@ -2,10 +2,10 @@
 
 use crate::convert;
 use crate::ids::Ids;
-use crate::options::Fields;
+use crate::options::{Fields, Spec};
 use crate::payload::Handle;
 use crate::scheduler::SchedulerCore;
-use crate::shared::refused;
+use crate::shared::{refused, releasing};
 use duewheel_core::engine::Due;
 use duewheel_core::time::ceil_ns;
 use pyo3::buffer::PyBuffer;
@@ -96,15 +96,19 @@ impl SchedulerCore {
         let py = target.py();
         let engine = self.open(py)?;
         let spec = if options.is_none() && keywords.is_none() {
-            self.specs.plain(&self.shared.registry, target)?
+            self.shared.specs.plain(&self.shared.registry, target)?
         } else {
             let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
-            self.specs
+            self.shared
+                .specs
                 .special(&self.shared.registry, target, options, &given)?
         };
         let datas = datas
             .map(|datas| read_datas(datas, times.len()))
             .transpose()?;
+        if engine.is_kept() {
+            return self.keep_many(py, kind, times, datas, &spec);
+        }
         let mut datas = datas.into_iter().flatten();
         let payload = || Handle::new(datas.next().flatten(), spec.clone_ref(py));
         let ids = match kind {
@@ -113,6 +117,40 @@ impl SchedulerCore {
         };
         // Closed on the way: what was taken in was freed by closing.
         ids.map(Ids::new).map_err(|error| refused(py, error, ""))
+    }
+}
+
+impl SchedulerCore {
+    fn keep_many(
+        &self,
+        py: Python<'_>,
+        kind: Times,
+        times: &[i64],
+        datas: Option<Vec<Option<Py<PyBytes>>>>,
+        spec: &Py<Spec>,
+    ) -> PyResult<Ids> {
+        for data in datas.iter().flatten() {
+            self.shared.check_data(py, data.as_ref())?;
+        }
+        let mut datas = datas.into_iter().flatten();
+        let handle = |_| Handle::new(datas.next().flatten(), spec.clone_ref(py));
+        let handles: Vec<Handle> = times.iter().map(handle).collect();
+        let engine = &self.shared.engine;
+        let mut taken = 0;
+        let kept = releasing(py, |released| {
+            let payload = || {
+                taken += 1;
+                handles[taken - 1]
+            };
+            py.detach(|| match kind {
+                Times::Whens => engine.keep_many(Due::At, times, payload, released),
+                Times::Delays => engine.keep_many(Due::In, times, payload, released),
+            })
+        });
+        handles[taken..].iter().for_each(|handle| handle.free(py));
+        let (ids, ticket) = kept.map_err(|error| refused(py, error, ""))?;
+        self.shared.settled(py, ticket)?;
+        Ok(Ids::new(ids))
     }
 }
 

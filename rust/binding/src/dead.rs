@@ -4,6 +4,7 @@ use crate::event::{Event, Job};
 use crate::failure::Failure;
 use crate::payload::Handle;
 use duewheel_core::record::{Dead, Reason};
+use duewheel_core::store;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -58,6 +59,26 @@ impl DeadParts {
             reason: self.reason,
             failure: self.failure,
             died: self.died,
+        })
+    }
+}
+
+impl DeadEvent {
+    /// One that a store has kept.
+    pub(crate) fn stored(
+        py: Python<'_>,
+        event: Event,
+        dead: &store::DeadJob,
+    ) -> PyResult<DeadEvent> {
+        Ok(DeadEvent {
+            event: Py::new(py, event)?,
+            reason: match dead.reason {
+                store::Reason::Failed => Reason::Failed,
+                store::Reason::Discarded => Reason::Discarded,
+                store::Reason::Interrupted => Reason::Interrupted,
+            },
+            failure: Failure::text(py, &dead.error),
+            died: dead.died,
         })
     }
 }

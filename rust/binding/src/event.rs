@@ -136,6 +136,7 @@ impl Job {
         // A job that was made by hand belongs to no scheduler: its target has no number yet.
         let spec = Spec {
             target: u32::MAX,
+            text: name.to_str(py)?.to_owned(),
             name,
             options,
             limits,

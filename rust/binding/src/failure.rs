@@ -10,7 +10,11 @@ use pyo3::types::PyString;
 /// `capture` of `duewheel._failure` keeps the places instead (code and position, which hold on to
 /// no local variable) and renders them when asked.
 #[derive(Debug)]
-pub(crate) struct Failure(Py<PyAny>);
+pub(crate) struct Failure {
+    kept: Py<PyAny>,
+    /// The text, made at once where a store is to keep it.
+    text: Option<String>,
+}
 
 pub(crate) fn function(py: Python<'_>, name: &'static str) -> PyResult<Py<PyAny>> {
     Ok(py.import("duewheel._failure")?.getattr(name)?.unbind())
@@ -24,7 +28,7 @@ impl Failure {
             .get_or_try_init(py, || function(py, "capture"))
             .and_then(|capture| capture.call1(py, (error.value(py),)));
         match kept {
-            Ok(kept) => Failure(kept),
+            Ok(kept) => Failure { kept, text: None },
             // An exception that cannot even be looked at: its type says something still.
             Err(_) => Failure::text(py, &error.get_type(py).to_string()),
         }
@@ -32,20 +36,39 @@ impl Failure {
 
     /// Keep a reason.
     pub(crate) fn text(py: Python<'_>, text: &str) -> Self {
-        Failure(PyString::new(py, text).unbind().into_any())
+        Failure {
+            kept: PyString::new(py, text).unbind().into_any(),
+            text: Some(text.to_owned()),
+        }
+    }
+
+    /// The same with its text, for a store.
+    pub(crate) fn rendered(self, py: Python<'_>) -> Self {
+        match self.render(py).and_then(|text| text.extract::<String>()) {
+            Ok(text) => Failure::text(py, &text),
+            Err(_) => self,
+        }
+    }
+
+    /// What a store keeps of it.
+    pub(crate) fn kept_text(&self) -> String {
+        self.text.clone().unwrap_or_default()
     }
 
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Failure(self.0.clone_ref(py))
+        Failure {
+            kept: self.kept.clone_ref(py),
+            text: self.text.clone(),
+        }
     }
 
     /// The text.
     pub(crate) fn render<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.0.bind(py).is_instance_of::<PyString>() {
-            return Ok(self.0.bind(py).clone());
+        if self.kept.bind(py).is_instance_of::<PyString>() {
+            return Ok(self.kept.bind(py).clone());
         }
         static RENDER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let render = RENDER.get_or_try_init(py, || function(py, "render"))?;
-        render.bind(py).call1((&self.0,))
+        render.bind(py).call1((&self.kept,))
     }
 }

@@ -11,6 +11,7 @@ mod dead;
 mod event;
 mod failure;
 mod ids;
+mod kept;
 mod life;
 mod options;
 mod payload;

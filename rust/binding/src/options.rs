@@ -2,6 +2,7 @@
 
 use crate::convert;
 use duewheel_core::backoff::Limits;
+use duewheel_core::store;
 use duewheel_core::time::SECOND;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -47,6 +48,8 @@ pub(crate) struct Fields {
 pub(crate) struct Spec {
     pub(crate) target: u32,
     pub(crate) name: Py<PyString>,
+    /// The name again, for threads that are not attached to the interpreter.
+    pub(crate) text: String,
     pub(crate) options: Py<JobOptions>,
     pub(crate) limits: Limits,
 }
@@ -135,7 +138,25 @@ fn retry_limit(value: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
     })
 }
 
+fn exact(ns: i64) -> Span {
+    Span {
+        ns,
+        seconds: ns as f64 / SECOND as f64,
+    }
+}
+
 impl Fields {
+    /// What a store has kept of resolved fields.
+    pub(crate) fn of(options: &store::Options) -> Self {
+        Fields {
+            retry_limit: Some(options.retry_limit),
+            min_backoff: Some(exact(options.min_backoff)),
+            max_backoff: Some(exact(options.max_backoff)),
+            age_limit: Some(options.age_limit.map(exact)),
+            at_most_once: Some(options.at_most_once),
+        }
+    }
+
     /// Read keyword arguments from a dictionary.
     pub(crate) fn read(keywords: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut fields = Fields::default();

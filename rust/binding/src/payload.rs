@@ -1,7 +1,8 @@
 //! What the engine carries for Python: two pointers a job, each holding a reference.
 
 use crate::options::Spec;
-use duewheel_core::record::{Payload, Released};
+use duewheel_core::record::{Parts, Payload, Released};
+use duewheel_core::store::Options;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -32,6 +33,27 @@ impl Payload for Handle {
     fn target(self) -> u32 {
         self.with_spec(|spec| spec.target)
     }
+
+    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
+        self.with_spec(|spec| {
+            let limits = &spec.limits;
+            look(Parts {
+                target: &spec.text,
+                data: self.bytes(),
+                options: Options {
+                    retry_limit: limits.retry_limit,
+                    age_limit: limits.age_limit,
+                    min_backoff: limits.min_backoff,
+                    max_backoff: limits.max_backoff,
+                    at_most_once: limits.at_most_once,
+                },
+            })
+        })
+    }
+
+    fn text(failure: &Self::Failure) -> String {
+        failure.kept_text()
+    }
 }
 
 impl Handle {
@@ -50,6 +72,17 @@ impl Handle {
             std::mem::transmute::<NonNull<ffi::PyObject>, Py<Spec>>(self.spec)
         });
         look(spec.get())
+    }
+
+    /// The data, for as long as the handle is not freed: no longer than the call that it is for.
+    fn bytes<'a>(self) -> &'a [u8] {
+        // SAFETY: the handle holds a reference to a `bytes`, whose content never changes or moves;
+        // reading it asks nothing of the interpreter.
+        self.data.map_or(&[], |data| unsafe {
+            let start = ffi::PyBytes_AS_STRING(data.as_ptr()).cast::<u8>();
+            let length = ffi::Py_SIZE(data.as_ptr()) as usize;
+            std::slice::from_raw_parts(start, length)
+        })
     }
 
     #[inline]

@@ -3,9 +3,14 @@
 use crate::event::Event;
 use crate::shared::{Shared, refused};
 use duewheel_core::engine::Place;
+use duewheel_core::store::{self, Answer, Job, Question};
+use duewheel_core::sync::Mutex;
 use pyo3::prelude::*;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many jobs that are away are read at once.
+const PAGE: usize = 1_000;
 
 /// An iterator over pending events, in the order of (due, sequence).
 ///
@@ -13,16 +18,102 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[pyclass(frozen, module = "duewheel._core")]
 pub(crate) struct Events {
     shared: Arc<Shared>,
-    places: Vec<Place>,
-    at: AtomicUsize,
+    left: Mutex<Left>,
+}
+
+/// What is still to come: of memory, and of what is away.
+struct Left {
+    places: VecDeque<Place>,
+    away: VecDeque<Job<'static>>,
+    after: Option<store::Place>,
+    until: i64,
+    /// Whether more are away than were read.
+    more: bool,
+}
+
+enum Next {
+    Here(Place),
+    Away(Box<Job<'static>>),
+}
+
+impl Left {
+    fn pop(&mut self) -> Option<Next> {
+        let away = self.away.front().map(|job| (job.place.due, job.place.seq));
+        let here = self.places.front().map(|place| place.order());
+        match (here, away) {
+            (Some(here), Some(away)) if away < here => self.pop_away(),
+            (None, Some(_)) => self.pop_away(),
+            _ => self.places.pop_front().map(Next::Here),
+        }
+    }
+
+    fn pop_away(&mut self) -> Option<Next> {
+        self.away.pop_front().map(|job| Next::Away(Box::new(job)))
+    }
 }
 
 impl Events {
-    pub(crate) fn new(shared: Arc<Shared>, places: Vec<Place>) -> Self {
-        Events {
-            shared,
-            places,
-            at: AtomicUsize::new(0),
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        places: Vec<Place>,
+        start: Option<i64>,
+        end: Option<i64>,
+    ) -> Self {
+        let more = shared.engine.away() > 0;
+        let last = |due: i64| store::Place {
+            due: due - 1,
+            seq: i64::MAX as u64,
+        };
+        let left = Mutex::new(Left {
+            places: places.into(),
+            away: VecDeque::new(),
+            after: start.filter(|&due| due > i64::MIN).map(last),
+            until: end.unwrap_or(i64::MAX),
+            more,
+        });
+        Events { shared, left }
+    }
+
+    /// Read what is away, once all that was read before is used up.
+    fn read(&self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            let left = self.left.lock();
+            if !left.more || !left.away.is_empty() {
+                return Ok(());
+            }
+            let question = Question::Page {
+                after: left.after,
+                until: left.until,
+                limit: PAGE,
+            };
+            drop(left);
+            let Answer::Page(page) = self.shared.ask(py, question)? else {
+                return Ok(());
+            };
+            let mut left = self.left.lock();
+            left.more = page.more;
+            left.after = page.jobs.last().map(|job| job.place).or(left.after);
+            let engine = &self.shared.engine;
+            let away = page.jobs.into_iter().filter(|job| !engine.holds(&job.id));
+            left.away.extend(away);
+        }
+    }
+
+    pub(crate) fn following(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+        loop {
+            self.read(py)?;
+            let next = self.left.lock().pop();
+            match next {
+                None => return Ok(None),
+                Some(Next::Away(job)) => return self.shared.event(py, &job).map(Some),
+                Some(Next::Here(place)) => {
+                    let engine = &self.shared.engine;
+                    let event = engine.view_at(place, |view| Event::pending(py, &view));
+                    if let Some(event) = event.map_err(|error| refused(py, error, ""))? {
+                        return Ok(Some(event));
+                    }
+                }
+            }
         }
     }
 }
@@ -35,15 +126,6 @@ impl Events {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Event>> {
         self.shared.check_fork(py)?;
-        while let Some(&place) = self.places.get(self.at.fetch_add(1, Ordering::Relaxed)) {
-            let event = self
-                .shared
-                .engine
-                .view_at(place, |view| Event::pending(py, &view));
-            if let Some(event) = event.map_err(|error| refused(py, error, ""))? {
-                return Ok(Some(event));
-            }
-        }
-        Ok(None)
+        self.following(py)
     }
 }

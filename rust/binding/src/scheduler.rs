@@ -6,6 +6,7 @@ use crate::convert;
 use crate::dead::{DeadEvent, DeadParts};
 use crate::event::Event;
 use crate::ids::{self, Ids};
+use crate::kept;
 use crate::life;
 use crate::options::Fields;
 use crate::payload::Handle;
@@ -17,10 +18,11 @@ use crate::stats::Stats;
 use crate::worker;
 use duewheel_core::engine::{Due, Engine, Refused};
 use duewheel_core::record::Released;
+use duewheel_core::store::Question;
 use duewheel_core::sync::Mutex;
 use duewheel_core::timer;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -31,7 +33,6 @@ use std::sync::atomic::AtomicUsize;
 #[pyclass(frozen, subclass, weakref, module = "duewheel._core")]
 pub(crate) struct SchedulerCore {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) specs: Specs,
 }
 
 /// An argument that was given, `None` included, which is not the same as none.
@@ -61,9 +62,9 @@ impl SchedulerCore {
     ) -> PyResult<Bound<'py, PyString>> {
         let engine = self.open(py)?;
         let spec = if options.is_none() && fields.iter().all(Option::is_none) {
-            self.specs.plain(&self.shared.registry, target)?
+            self.shared.specs.plain(&self.shared.registry, target)?
         } else {
-            self.specs.special(
+            self.shared.specs.special(
                 &self.shared.registry,
                 target,
                 options,
@@ -71,6 +72,11 @@ impl SchedulerCore {
             )?
         };
         let data = data.map_or(Ok(None), convert::data)?;
+        if engine.is_kept() {
+            self.shared.check_data(py, data.as_ref())?;
+            let id = id.map(|id| convert::name(id, "id")).transpose()?;
+            return self.shared.keep(py, due, Handle::new(data, spec), id);
+        }
         let Some(id) = id else {
             let handle = Handle::new(data, spec);
             return match engine.schedule(due, handle) {
@@ -93,6 +99,13 @@ impl SchedulerCore {
                 Err(refused(py, error, text))
             }
         }
+    }
+
+    fn events(&self, py: Python<'_>, start: Option<i64>, end: Option<i64>) -> PyResult<Events> {
+        let engine = self.open(py)?;
+        let places = py.detach(|| engine.between(start, end));
+        let places = places.map_err(|error| refused(py, error, ""))?;
+        Ok(Events::new(self.shared.clone(), places, start, end))
     }
 
     fn warn_if_ancient(&self, py: Python<'_>, due: Due) -> PyResult<()> {
@@ -134,30 +147,20 @@ impl SchedulerCore {
         clock: Option<&Bound<'_, PyAny>>,
         seed: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        if let Some(storage) = storage {
-            let is_path = storage.is_instance_of::<PyString>() || storage.hasattr("__fspath__")?;
-            if is_path {
-                return Err(error(
-                    py,
-                    "StorageError",
-                    format!(
-                        "durable storage is not in this version: {storage:?} cannot be opened; \
-                         leave storage out to keep jobs in memory"
-                    ),
-                ));
-            }
-            return Err(PyTypeError::new_err(format!(
-                "storage must be None, not {storage:?}"
-            )));
-        }
         let workers = workers.map_or(Ok(4), convert::workers)?;
         let specs = Specs::new(py, options)?;
         let seed = convert::seed(seed)?;
         let (clock, manual) = clock::read(clock)?;
-        let engine = Engine::new(clock)?;
+        let mut engine = Engine::new(clock)?;
+        let mut max_data = usize::MAX;
+        if let Some(storage) = storage {
+            (engine, max_data) = kept::open(py, storage, engine)?;
+        }
         let shared = Arc::new(Shared {
             engine: Arc::new(engine),
             registry: Registry::default(),
+            specs,
+            max_data,
             seed,
             context: Mutex::new(None),
             threads: AtomicUsize::new(0),
@@ -166,7 +169,10 @@ impl SchedulerCore {
             forks: life::forks(),
         });
         life::remember(&shared);
-        Ok(SchedulerCore { shared, specs })
+        if shared.engine.is_kept() {
+            shared.take_in_all(py)?;
+        }
+        Ok(SchedulerCore { shared })
     }
 
     /// Begin to run what is due, each handler in a copy of `context`.
@@ -423,6 +429,9 @@ impl SchedulerCore {
         let py = id.py();
         let engine = self.open(py)?;
         let text = convert::name(id, "id")?;
+        if engine.is_kept() {
+            return self.shared.cancel_kept(py, text);
+        }
         let cancelled = engine.cancel(text);
         let cancelled = cancelled.map_err(|error| refused(py, error, text))?;
         if let Some(handle) = cancelled {
@@ -439,6 +448,9 @@ impl SchedulerCore {
         let engine = self.open(py)?;
         let text = convert::name(id, "id")?;
         let due = convert::wall_time(when, "when")?;
+        if engine.is_kept() {
+            return self.shared.reschedule_kept(py, text, due);
+        }
         engine
             .reschedule(text, due)
             .map_err(|error| refused(py, error, text))
@@ -452,7 +464,10 @@ impl SchedulerCore {
         let engine = self.open(py)?;
         let text = convert::name(id, "id")?;
         let event = engine.view(text, |view| Event::pending(py, &view));
-        event.map_err(|error| refused(py, error, text))
+        match event.map_err(|error| refused(py, error, text))? {
+            None if engine.away() > 0 => self.shared.get_away(py, text),
+            event => Ok(event),
+        }
     }
 
     fn __contains__(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -482,6 +497,9 @@ impl SchedulerCore {
     ) -> PyResult<Option<Event>> {
         let engine = self.open(py)?;
         let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        if engine.away() > 0 {
+            return self.events(py, start, end)?.following(py);
+        }
         loop {
             let place = py.detach(|| engine.next(start, end));
             let Some(place) = place.map_err(|error| refused(py, error, ""))? else {
@@ -508,16 +526,16 @@ impl SchedulerCore {
         start: Option<&Bound<'_, PyAny>>,
         end: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Events> {
-        let engine = self.open(py)?;
         let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
-        let places = py.detach(|| engine.between(start, end));
-        let places = places.map_err(|error| refused(py, error, ""))?;
-        Ok(Events::new(self.shared.clone(), places))
+        self.events(py, start, end)
     }
 
     /// The dead, newest first, as a list.
     fn _dead(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
         let engine = self.open(py)?;
+        if engine.is_kept() {
+            return self.shared.dead_kept(py);
+        }
         let mut parts = Vec::new();
         let look = |dead: &_| parts.push(DeadParts::take(py, dead));
         let looked = releasing(py, |released| engine.each_dead(released, look));
@@ -534,6 +552,9 @@ impl SchedulerCore {
         let py = id.py();
         let engine = self.open(py)?;
         let text = convert::name(id, "id")?;
+        if engine.is_kept() {
+            return self.shared.revive_kept(py, text);
+        }
         let revived = releasing(py, |released| engine.revive(text, released));
         revived.map_err(|error| refused(py, error, text))
     }
@@ -545,6 +566,9 @@ impl SchedulerCore {
     fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
         let engine = self.open(py)?;
         let before = convert::bound(before, "before")?;
+        if engine.is_kept() {
+            return self.shared.purge_kept(py, before);
+        }
         let purged = releasing(py, |released| engine.purge(before, released));
         purged.map_err(|error| refused(py, error, ""))
     }
@@ -561,7 +585,7 @@ impl SchedulerCore {
         let engine = self.open(py)?;
         let job = event.job_ref();
         let options = job.spec.get().options.bind(py).clone().into_any();
-        let spec = self.specs.special(
+        let spec = self.shared.specs.special(
             &self.shared.registry,
             job.spec.get().name.bind(py),
             Some(&options),
@@ -582,6 +606,23 @@ impl SchedulerCore {
         restored
     }
 
+    /// Copy the file into a new one while it is in use.
+    fn _backup(&self, py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
+        self.open(py)?;
+        self.shared.ask(py, Question::Backup(path)).map(drop)
+    }
+
+    /// Encrypt every payload under the default key.
+    fn _rotate(&self, py: Python<'_>) -> PyResult<()> {
+        self.open(py)?;
+        self.shared.ask(py, Question::Rotate).map(drop)
+    }
+
+    #[getter]
+    fn _kept(&self) -> bool {
+        self.shared.engine.is_kept()
+    }
+
     /// Report the first broken invariant of the engine, if there is one.
     fn _check(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.open(py)?;
@@ -592,7 +633,13 @@ impl SchedulerCore {
 
     /// When the first due execution can start, and its due: for a manual clock.
     fn _manual_next(&self, py: Python<'_>) -> PyResult<Option<(i64, i64)>> {
-        Ok(self.open(py)?.manual_next())
+        let engine = self.open(py)?;
+        self.shared.take_in_all(py)?;
+        // What is away may be earlier than the first in memory.
+        while let Some(question) = engine.page_before_next() {
+            self.shared.take_in_answer(py, question)?;
+        }
+        Ok(engine.manual_next())
     }
 
     /// Run the execution that is due first on the calling thread: for a manual clock.
@@ -601,7 +648,7 @@ impl SchedulerCore {
         if !engine.manual_expire() {
             return Ok(false);
         }
-        let notices = engine.ready().arrived();
+        let (notices, _) = engine.ready().arrived();
         worker::run_ready(py, &self.shared, &mut Released::default());
         for target in notices {
             worker::log_parked(py, &self.shared, target);

@@ -1,8 +1,10 @@
 //! What a scheduler's Python object and its threads share, and the errors that they raise.
 
+use crate::kept::raised;
 use crate::life;
 use crate::payload::{Handle, release};
 use crate::registry::Registry;
+use crate::specs::Specs;
 use crate::worker;
 use duewheel_core::engine::{Engine, Refused};
 use duewheel_core::record::Released;
@@ -21,6 +23,9 @@ const SLICE: Duration = Duration::from_millis(100);
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine<Handle>>,
     pub(crate) registry: Registry,
+    pub(crate) specs: Specs,
+    /// The largest data that the store takes, in bytes.
+    pub(crate) max_data: usize,
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: AtomicUsize,
@@ -40,6 +45,7 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
                 quoted(py, id)
             ),
         ),
+        Refused::Store(failure) => return raised(py, failure, None),
         Refused::Overflow => {
             return PyOverflowError::new_err(
                 "the due is out of range: 64 bits of unix nanoseconds end in the year 2262",
@@ -104,9 +110,7 @@ impl Shared {
 
     /// Close the engine and free what it kept; returns how many pending jobs were dropped.
     pub(crate) fn close(&self, py: Python<'_>) {
-        let mut released = Released::default();
-        let dropped = self.engine.close(&mut released);
-        release(py, &mut released);
+        let dropped = releasing(py, |released| py.detach(|| self.engine.close(released)));
         if dropped > 0 {
             worker::log_dropped(py, dropped);
         }
@@ -127,6 +131,9 @@ impl Shared {
                 return Ok(true);
             }
             py.check_signals()?;
+            if let Some(failure) = self.engine.failure() {
+                return Err(raised(py, failure, None));
+            }
             if left.is_some_and(|left| left <= slice) {
                 return Ok(false);
             }

@@ -63,24 +63,33 @@ impl Specs {
         let below = options.map(fields_of).transpose()?.unwrap_or_default();
         let call = given.over(&below);
         call.check()?;
-        let fields = call.over(&self.base);
+        self.resolved(registry, target, &call.over(&self.base))
+    }
+
+    /// The specification of a job for `target` with these fields, whatever the scheduler's own.
+    pub(crate) fn resolved(
+        &self,
+        registry: &Registry,
+        target: &Bound<'_, PyAny>,
+        fields: &Fields,
+    ) -> PyResult<Py<Spec>> {
         let (number, _) = registry.number(target)?;
         let specs = self.special.lock();
         let known = specs
             .iter()
-            .find(|spec| spec.0 == number && spec.1 == fields);
+            .find(|spec| spec.0 == number && spec.1 == *fields);
         if let Some((_, _, spec)) = known {
             return Ok(spec.clone_ref(target.py()));
         }
         drop(specs);
-        let spec = make(registry, target, &fields)?;
+        let spec = make(registry, target, fields)?;
         let mut specs = self.special.lock();
         let forgotten = if specs.len() >= SPECS_KEPT {
             std::mem::take(&mut *specs)
         } else {
             Vec::new()
         };
-        specs.push((number, fields, spec.clone_ref(target.py())));
+        specs.push((number, *fields, spec.clone_ref(target.py())));
         drop(specs);
         drop(forgotten);
         Ok(spec)
@@ -92,11 +101,13 @@ fn make(registry: &Registry, target: &Bound<'_, PyAny>, fields: &Fields) -> PyRe
     let (number, name) = registry.number(target)?;
     let (fields, limits) = fields.resolve()?;
     let options = Py::new(py, JobOptions { fields })?;
+    let text = name.to_str(py)?.to_owned();
     Py::new(
         py,
         Spec {
             target: number,
             name,
+            text,
             options,
             limits,
         },

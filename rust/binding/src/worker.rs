@@ -7,16 +7,22 @@ use crate::payload::{Handle, release};
 use crate::registry::Handlers;
 use crate::shared::Shared;
 use duewheel_core::backoff::Jitter;
+use duewheel_core::engine::Refused;
 use duewheel_core::ready::Turn;
 use duewheel_core::record::{Done, Execution, Outcome, Reason, Released, Started};
+use duewheel_core::store::Error;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// After so many jobs a worker offers the interpreter to others: handlers written in C never
 /// come by a place where CPython would do so.
 const OFFER_EVERY: u32 = 512;
+
+/// How long a worker waits for a store before it looks again.
+const RETRY: Duration = Duration::from_millis(100);
 
 thread_local! {
     /// The engine whose handler this thread is in, by address.
@@ -47,11 +53,20 @@ pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
 fn work(py: Python<'_>, shared: &Shared) {
     let mut released = Released::default();
     while py.detach(|| shared.engine.ready().wait_for_work()) {
-        let notices = shared.engine.ready().arrived();
+        let (notices, pages) = shared.engine.ready().arrived();
+        if pages {
+            take_in_pages(py, shared);
+        }
         run_ready(py, shared, &mut released);
         for target in notices {
             log_parked(py, shared, target);
         }
+    }
+}
+
+fn take_in_pages(py: Python<'_>, shared: &Shared) {
+    if let Err(error) = shared.take_in_pages(py) {
+        error.write_unraisable(py, None);
     }
 }
 
@@ -67,6 +82,11 @@ pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released
     loop {
         let started = match ready.turn(done.take(), engine.clock()) {
             Turn::Run(started) => started,
+            Turn::Tend if engine.is_kept() => {
+                py.detach(|| engine.tend(released));
+                release(py, released);
+                continue;
+            }
             Turn::Tend => {
                 engine.tend(released);
                 release(py, released);
@@ -113,6 +133,13 @@ fn run(
             outcome: Outcome::Unhandled,
         };
     };
+    if shared.engine.is_kept() && !begin(py, shared, started) {
+        return Done {
+            key,
+            first_start,
+            outcome: Outcome::Unhandled,
+        };
+    }
     let outcome = match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
             let event = event.into_any();
@@ -133,6 +160,28 @@ fn run(
         key,
         first_start,
         outcome,
+    }
+}
+
+/// Note the start where the job is kept; `false`: it must not start.
+fn begin(py: Python<'_>, shared: &Shared, started: &Started<Handle>) -> bool {
+    let ticket = loop {
+        match shared.engine.begin(started) {
+            Ok(ticket) => break ticket,
+            // Space may come back, and until then nothing that is noted can start.
+            Err(Refused::Store(Error::Full)) if !shared.engine.is_closed() => {
+                py.detach(|| std::thread::sleep(RETRY));
+            }
+            Err(_) => return false,
+        }
+    };
+    let Some(ticket) = ticket else { return true };
+    loop {
+        match py.detach(|| shared.engine.wait_settled(ticket, RETRY)) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(_) => return false,
+        }
     }
 }
 
@@ -184,7 +233,13 @@ fn failed(
     log_failed(py, event, error, dead);
     if dead {
         carry_traceback(py, error);
-        return Outcome::Dead(Reason::Failed, Failure::capture(py, error));
+        let failure = Failure::capture(py, error);
+        let failure = if shared.engine.is_kept() {
+            failure.rendered(py)
+        } else {
+            failure
+        };
+        return Outcome::Dead(Reason::Failed, failure);
     }
     let backoff = execution
         .id

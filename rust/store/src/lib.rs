@@ -13,21 +13,35 @@
 //! Jobs that are over before they reach the tables never do. `docs/store.md` says what is on disk
 //! when, and why it is built this way.
 
+#[cfg(feature = "sqlite")]
 mod apply;
 mod boundary;
+#[cfg(feature = "sqlite")]
 mod claim;
+#[cfg(feature = "sqlite")]
 mod codec;
+#[cfg(feature = "sqlite")]
 mod disk;
+#[cfg(feature = "sqlite")]
 mod errands;
 mod error;
+#[cfg(feature = "sqlite")]
 mod journal;
+#[cfg(feature = "sqlite")]
 mod keyring;
+#[cfg(feature = "sqlite")]
 mod local;
+#[cfg(feature = "sqlite")]
 mod log;
+#[cfg(feature = "sqlite")]
 mod questions;
+#[cfg(feature = "sqlite")]
 mod recover;
+#[cfg(feature = "sqlite")]
 mod rows;
+#[cfg(feature = "sqlite")]
 mod schema;
+#[cfg(feature = "sqlite")]
 mod tables;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -36,16 +50,22 @@ pub use boundary::{
     Answer, Answered, Clock, DeadJob, Event, Events, Found, Job, Op, Options, Outcome, Page, Place,
     Question, Reason, Settled, Store, Ticket, ask,
 };
+#[cfg(feature = "sqlite")]
 pub use disk::{Claim, Disk, LogFile, RealDisk};
 pub use error::Error;
+#[cfg(feature = "sqlite")]
 pub use keyring::Keyring;
+#[cfg(feature = "sqlite")]
 pub use local::{LocalStore, Settings, no_events};
+#[cfg(feature = "sqlite")]
 pub use log::Durability;
 
+#[cfg(feature = "sqlite")]
 /// The oldest SQLite that may be used: before it, a race between checkpoints could lose what was
 /// committed.
 pub const SQLITE_AT_LEAST: i32 = 3_051_003;
 
+#[cfg(feature = "sqlite")]
 /// The version of the SQLite that is built in: as a number, and as text.
 pub fn sqlite_version() -> (i32, &'static str) {
     (rusqlite::version_number(), rusqlite::version())

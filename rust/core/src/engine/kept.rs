@@ -104,6 +104,27 @@ pub(super) struct Kept {
     pub(super) outbox: Vec<Op<'static>>,
 }
 
+impl Kept {
+    /// The page from the frontier on.
+    fn page(&mut self, until: i64, count: usize) -> Question {
+        self.paging = Some(until);
+        let Place { due, seq } = self.frontier;
+        let after = match (due, seq) {
+            (i64::MIN, 0) => None,
+            (due, 0) => Some(Place {
+                due: due - 1,
+                seq: END.seq,
+            }),
+            (due, seq) => Some(Place { due, seq: seq - 1 }),
+        };
+        Question::Page {
+            after,
+            until,
+            limit: PAGE.min(self.window.resident.saturating_sub(count).max(1)),
+        }
+    }
+}
+
 /// What became of a job that was to be withdrawn or moved.
 #[derive(Debug)]
 pub enum Changed<T> {
@@ -183,6 +204,11 @@ impl<P: Payload> Engine<P> {
             Some(error) => Err(error.into()),
             None => Ok(state),
         }
+    }
+
+    /// Why the store takes nothing any more, if it does not.
+    pub fn failure(&self) -> Option<Error> {
+        self.kept.then(|| self.state.lock().failed()).flatten()
     }
 
     /// Wait until a batch is settled; `false`: the time is over.
@@ -563,6 +589,37 @@ impl<P: Payload> Engine<P> {
         self.state.lock().page_wanted(now)
     }
 
+    /// The next page, if what is away may be due before all that is in memory.
+    pub fn page_before_next(&self) -> Option<Question> {
+        let mut state = self.state.lock();
+        let now = self.now();
+        let first = state.queue.first(now).and_then(|key| state.place(key));
+        let count = state.queue.len();
+        let kept = state.kept.as_mut()?;
+        if kept.away == 0 || kept.paging.is_some() || kept.frontier == END {
+            return None;
+        }
+        let frontier = (kept.frontier.due, kept.frontier.seq);
+        if first.is_some_and(|first| first.order() < frontier) {
+            return None;
+        }
+        Some(kept.page(i64::MAX, count))
+    }
+
+    /// How many pending jobs are away.
+    pub fn away(&self) -> u64 {
+        if self.kept {
+            self.state.lock().away()
+        } else {
+            0
+        }
+    }
+
+    /// Whether a job of this id is in memory, pending or running.
+    pub fn holds(&self, id: &str) -> bool {
+        self.state.lock().find(id).is_some()
+    }
+
     /// Pages that have come, for a worker to take in.
     pub fn pages(&self) -> Vec<Page> {
         let state = self.state.lock();
@@ -911,21 +968,7 @@ impl<P: Payload> State<P> {
         if kept.frontier.due >= until {
             return None;
         }
-        kept.paging = Some(until);
-        let Place { due, seq } = kept.frontier;
-        let after = match (due, seq) {
-            (i64::MIN, 0) => None,
-            (due, 0) => Some(Place {
-                due: due - 1,
-                seq: END.seq,
-            }),
-            (due, seq) => Some(Place { due, seq: seq - 1 }),
-        };
-        Some(Question::Page {
-            after,
-            until,
-            limit: PAGE.min(resident - count),
-        })
+        Some(kept.page(until, count))
     }
 
     /// When the timer is to look for a page, on the wall clock.

@@ -16,6 +16,12 @@ pub struct Place {
 }
 
 impl Place {
+    /// What it is ordered by: due and sequence.
+    #[must_use]
+    pub fn order(&self) -> (i64, u64) {
+        (self.due, self.sequence)
+    }
+
     fn key(self) -> Key {
         Key {
             index: self.index,
@@ -269,7 +275,7 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
-    fn place(&self, key: Key) -> Option<Place> {
+    pub(super) fn place(&self, key: Key) -> Option<Place> {
         let entry = self.queue.get(key)?;
         Some(Place {
             due: self.on_the_wall(entry.kind, entry.due),

@@ -1,0 +1,307 @@
+//! Jobs in a file: opening it, waiting for it, and what is made of what it holds.
+
+use crate::dead::DeadEvent;
+use crate::event::{Event, Job};
+use crate::ids;
+use crate::options::{Fields, Spec};
+use crate::payload::Handle;
+use crate::shared::{Shared, error, refused, releasing};
+use duewheel_core::engine::{Changed, Due, Engine, Mail, Refused, Window};
+use duewheel_core::record::Id;
+use duewheel_core::store::{self, Answer, Error, Question, Ticket};
+use duewheel_store::{Durability, Keyring, LocalStore, Settings};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a wait for the store lasts before it looks for signals.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What `LocalStorage._arguments` gives.
+#[derive(FromPyObject)]
+struct Arguments(
+    PathBuf,
+    bool,
+    Option<(HashMap<u32, [u8; 32]>, u32)>,
+    usize,
+    i64,
+    usize,
+    u32,
+);
+
+/// The largest data of a job, and the engine, once the file is open.
+pub(crate) fn open(
+    py: Python<'_>,
+    storage: &Bound<'_, PyAny>,
+    mut engine: Engine<Handle>,
+) -> PyResult<(Engine<Handle>, usize)> {
+    let class = py.import("duewheel.storage")?.getattr("LocalStorage")?;
+    let is_path = storage.is_instance_of::<PyString>() || storage.hasattr("__fspath__")?;
+    let storage = if is_path {
+        class.call1((storage,))?
+    } else if storage.is_instance(&class)? {
+        storage.clone()
+    } else {
+        return Err(PyTypeError::new_err(format!(
+            "storage must be None, a path or a LocalStorage, not {storage:?}"
+        )));
+    };
+    let arguments = storage.call_method0("_arguments")?;
+    let Arguments(path, relaxed, keys, max_data, horizon, resident, max_interruptions) =
+        arguments.extract()?;
+    let failed = |error| raised(py, error, Some(&path));
+    let keys = keys.map(|(keys, default)| Keyring::new(keys, default));
+    let settings = Settings {
+        durability: if relaxed {
+            Durability::Relaxed
+        } else {
+            Durability::Commit
+        },
+        keys: keys.transpose().map_err(failed)?,
+        max_interruptions,
+        ..Settings::default()
+    };
+    let mail = Mail::new()?;
+    let events = mail.events();
+    let opened = py.detach(|| LocalStore::open(&path, settings, events));
+    let store = opened.map_err(failed)?;
+    let window = Window { horizon, resident };
+    engine.keep_in(Arc::new(store), mail, window);
+    Ok((engine, max_data))
+}
+
+/// The error that Python sees for one of the store's.
+pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> PyErr {
+    let class = match failure {
+        Error::Locked { .. } => "StorageLockedError",
+        Error::Corrupt(_) => "StorageCorruptError",
+        Error::Newer { .. } => "StorageVersionError",
+        Error::WrongKey(_) => "WrongKeyError",
+        Error::Full => "StorageFullError",
+        Error::Closed => "ClosedError",
+        Error::Duplicate(_) => "DuplicateJobError",
+        Error::ReadOnly(_) | Error::NotAFile(_) | Error::Poisoned(_) | Error::Io(_) => {
+            "StorageError"
+        }
+    };
+    let message = match path {
+        Some(path) => format!("{}: {failure}", path.display()),
+        None => failure.to_string(),
+    };
+    error(py, class, message)
+}
+
+impl Shared {
+    /// Wait until the store has settled a batch.
+    pub(crate) fn settled(&self, py: Python<'_>, ticket: Ticket) -> PyResult<()> {
+        let engine = &self.engine;
+        let told = |told: Result<bool, Refused>| told.map_err(|error| refused(py, error, ""));
+        if told(engine.wait_settled(ticket, Duration::ZERO))? {
+            return Ok(());
+        }
+        while !told(py.detach(|| engine.wait_settled(ticket, SLICE)))? {
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// Ask the store, without the interpreter's lock.
+    pub(crate) fn ask(&self, py: Python<'_>, question: Question) -> PyResult<Answer> {
+        let answer = py.detach(|| self.engine.ask_away(question));
+        answer.map_err(|error| refused(py, error, ""))
+    }
+
+    /// Refuse data that the store does not take.
+    pub(crate) fn check_data(&self, py: Python<'_>, data: Option<&Py<PyBytes>>) -> PyResult<()> {
+        let length = data.map_or(0, |data| data.as_bytes(py).len());
+        if length > self.max_data {
+            let message = format!(
+                "data must have at most {} bytes (LocalStorage's max_data), not {length}",
+                self.max_data
+            );
+            return Err(error(py, "PayloadTooLargeError", message));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn keep<'py>(
+        &self,
+        py: Python<'py>,
+        due: Due,
+        handle: Handle,
+        id: Option<&str>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let engine = &self.engine;
+        let kept = releasing(py, |released| match id {
+            None => engine
+                .keep(due, handle, released)
+                .map(|(id, ticket)| (ids::text(py, id), ticket)),
+            Some(text) => {
+                let kept = py.detach(|| engine.keep_as(text, due, handle, released));
+                kept.map(|ticket| (PyString::new(py, text), ticket))
+            }
+        });
+        match kept {
+            Ok((id, ticket)) => {
+                self.settled(py, ticket)?;
+                Ok(id)
+            }
+            Err(error) => {
+                handle.free(py);
+                Err(refused(py, error, id.unwrap_or_default()))
+            }
+        }
+    }
+
+    pub(crate) fn cancel_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        let told = |error| refused(py, error, id);
+        match self.engine.cancel_kept(id).map_err(told)? {
+            Changed::Yes(handle, ticket) => {
+                handle.free(py);
+                self.settled(py, ticket)?;
+                Ok(true)
+            }
+            Changed::No => Ok(false),
+            Changed::Away => py.detach(|| self.engine.cancel_away(id)).map_err(told),
+        }
+    }
+
+    pub(crate) fn reschedule_kept(&self, py: Python<'_>, id: &str, due: i64) -> PyResult<bool> {
+        let told = |error| refused(py, error, id);
+        match self.engine.reschedule_kept(id, due).map_err(told)? {
+            Changed::Yes((), ticket) => {
+                self.settled(py, ticket)?;
+                Ok(true)
+            }
+            Changed::No => Ok(false),
+            Changed::Away => {
+                let moved = py.detach(|| self.engine.reschedule_away(id, due));
+                let (moved, near) = moved.map_err(told)?;
+                if let Some(job) = near {
+                    self.take_in_one(py, &job)?;
+                }
+                Ok(moved)
+            }
+        }
+    }
+
+    pub(crate) fn revive_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        let revived = releasing(py, |released| {
+            py.detach(|| self.engine.revive_kept(id, released))
+        });
+        let Some(job) = revived.map_err(|error| refused(py, error, id))? else {
+            return Ok(false);
+        };
+        self.take_in_one(py, &job)?;
+        Ok(true)
+    }
+
+    /// Ask for pages and take them in until all that is near is in memory.
+    pub(crate) fn take_in_all(&self, py: Python<'_>) -> PyResult<()> {
+        while let Some(question) = self.engine.page_wanted() {
+            self.take_in_answer(py, question)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_in_answer(&self, py: Python<'_>, question: Question) -> PyResult<()> {
+        match self.ask(py, question)? {
+            Answer::Page(page) => self.take_in(py, page),
+            _ => Ok(()),
+        }
+    }
+
+    /// A pending job that is away.
+    pub(crate) fn get_away(&self, py: Python<'_>, id: &str) -> PyResult<Option<Event>> {
+        match self.ask(py, Question::Get(id.to_owned()))? {
+            // In memory, and not pending: it runs.
+            Answer::Job(Some(_)) if self.engine.holds(id) => Ok(None),
+            Answer::Job(Some(job)) => self.event(py, &job).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    pub(crate) fn dead_kept(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
+        releasing(py, |released| self.engine.stats(released));
+        let mut all = Vec::new();
+        let mut before = None;
+        loop {
+            let limit = 1_000;
+            let Answer::Dead(page) = self.ask(py, Question::Dead { before, limit })? else {
+                return Ok(all);
+            };
+            let last = page.last().map(|dead| dead.number);
+            let full = page.len() == limit;
+            for dead in page {
+                let event = self.event(py, &dead.job)?;
+                all.push(DeadEvent::stored(py, event, &dead)?);
+            }
+            if !full {
+                return Ok(all);
+            }
+            before = last;
+        }
+    }
+
+    pub(crate) fn purge_kept(&self, py: Python<'_>, before: Option<i64>) -> PyResult<usize> {
+        releasing(py, |released| self.engine.stats(released));
+        match self.ask(py, Question::Purge(before))? {
+            Answer::Count(count) => Ok(count as usize),
+            _ => Ok(0),
+        }
+    }
+
+    /// Take in the pages that have come.
+    pub(crate) fn take_in_pages(&self, py: Python<'_>) -> PyResult<()> {
+        for page in self.engine.pages() {
+            self.take_in(py, page)?;
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, py: Python<'_>, page: store::Page) -> PyResult<()> {
+        let mut jobs = Vec::with_capacity(page.jobs.len());
+        for job in page.jobs {
+            let handle = self.handle(py, &job)?;
+            jobs.push((job, handle));
+        }
+        releasing(py, |released| {
+            py.detach(|| self.engine.load(page.more, jobs, released));
+        });
+        Ok(())
+    }
+
+    fn take_in_one(&self, py: Python<'_>, job: &store::Job<'static>) -> PyResult<()> {
+        let handle = self.handle(py, job)?;
+        releasing(py, |released| self.engine.load_one(job, handle, released));
+        Ok(())
+    }
+
+    fn spec_of(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Py<Spec>> {
+        let target = PyString::new(py, &job.target);
+        let fields = Fields::of(&job.options);
+        self.specs
+            .resolved(&self.registry, target.as_any(), &fields)
+    }
+
+    fn handle(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Handle> {
+        let data = (!job.data.is_empty()).then(|| PyBytes::new(py, &job.data).unbind());
+        Ok(Handle::new(data, self.spec_of(py, job)?))
+    }
+
+    /// A stored execution, as Python sees it.
+    pub(crate) fn event(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Event> {
+        let data = (!job.data.is_empty()).then(|| PyBytes::new(py, &job.data).unbind());
+        let shown = Job {
+            id: Id::Given((&*job.id).into()),
+            due: job.job_due,
+            data,
+            spec: self.spec_of(py, job)?,
+        };
+        Ok(Event::at_rest(shown, job.place.due, job.run, job.attempt))
+    }
+}
