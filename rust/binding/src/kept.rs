@@ -157,6 +157,27 @@ impl Shared {
         }
     }
 
+    pub(crate) fn restore_kept(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        (job_due, due): (i64, i64),
+        counters: (u32, u32),
+        handle: Handle,
+    ) -> PyResult<()> {
+        let engine = &self.engine;
+        let kept = releasing(py, |released| {
+            py.detach(|| engine.restore_kept(id, job_due, due, counters, handle, released))
+        });
+        match kept {
+            Ok(ticket) => self.settled(py, ticket),
+            Err(error) => {
+                handle.free(py);
+                Err(refused(py, error, id))
+            }
+        }
+    }
+
     pub(crate) fn cancel_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
         let told = |error| refused(py, error, id);
         match self.engine.cancel_kept(id).map_err(told)? {

@@ -594,6 +594,11 @@ impl SchedulerCore {
         let data = job.data.as_ref().map(|data| data.clone_ref(py));
         let handle = Handle::new(data, spec);
         let counters = (event.run, event.attempt);
+        if engine.is_kept() {
+            self.shared.check_data(py, job.data.as_ref())?;
+            let id = job.id.with_str(str::to_owned);
+            return self.shared.restore_kept(py, &id, (job.due, event.due), counters, handle);
+        }
         let restored = job.id.with_str(|id| {
             let restored = releasing(py, |released| {
                 engine.restore(id, job.due, event.due, counters, handle, released)

@@ -346,6 +346,35 @@ impl<P: Payload> Engine<P> {
         payload: P,
         released: &mut Released<P>,
     ) -> Result<Ticket, Refused> {
+        self.keep_with(id, due, None, payload, released)
+    }
+
+    /// Take in a pending execution as it stands: its first due, run and attempt.
+    ///
+    /// # Errors
+    ///
+    /// As [`keep_as`](Self::keep_as).
+    pub fn restore_kept(
+        &self,
+        id: &str,
+        job_due: i64,
+        due: i64,
+        (run, attempt): (u32, u32),
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        let past = Some((job_due, run, attempt));
+        self.keep_with(id, Due::At(due), past, payload, released)
+    }
+
+    fn keep_with(
+        &self,
+        id: &str,
+        due: Due,
+        past: Option<(i64, u32, u32)>,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
         let boot = self.clock.boot();
         let mut state = self.open_kept()?;
         state.settle(self, released);
@@ -362,10 +391,12 @@ impl<P: Payload> Engine<P> {
         let stays = state.stays(clock, due);
         let place = state.next_place(clock, due);
         let created = boot.saturating_add(state.offset);
-        let job = payload.parts(|parts| {
+        let (job_due, run, attempt) = past.unwrap_or((place.due, 1, 1));
+        let mut job = payload.parts(|parts| {
             let id = Cow::Owned(id.to_owned());
-            new_job(id, parts, place, clock, place.due, created).into_owned()
+            new_job(id, parts, place, clock, job_due, created).into_owned()
         });
+        (job.run, job.attempt) = (run, attempt);
         state.queue.skip_sequences(place.seq + 1);
         let away = state.kept.as_ref().is_some_and(|kept| kept.away > 0);
         let ticket = if away {
@@ -390,10 +421,10 @@ impl<P: Payload> Engine<P> {
         if stays {
             let side = Side {
                 id: Id::Given(text),
-                job_due: place.due,
+                job_due,
                 first_start: None,
-                attempt: 1,
-                run: 1,
+                attempt,
+                run,
             };
             state.put_side(clock, due, place.seq, side, payload);
             self.rouse(state, clock, due);
