@@ -546,7 +546,7 @@ impl<P: Payload> Engine<P> {
         }
         let mut state = self.state.lock();
         state.note_changed(&id);
-        if !state.stays(ClockKind::Wall, due) {
+        if !state.is_near(ClockKind::Wall, due) {
             return Ok((true, None));
         }
         drop(state);
@@ -799,6 +799,15 @@ impl<P: Payload> State<P> {
 
     /// Whether a new job at this due is kept in memory; if not, it counts as away.
     fn stays(&mut self, clock: ClockKind, due: i64) -> bool {
+        let near = self.is_near(clock, due);
+        if let Some(kept) = &mut self.kept {
+            kept.away += u64::from(!near);
+        }
+        near
+    }
+
+    /// Whether a job that comes at this due belongs in memory; if not, the frontier is before it.
+    fn is_near(&mut self, clock: ClockKind, due: i64) -> bool {
         let place = self.next_place(clock, due);
         let count = self.queue.len();
         let now = self.offset_read.saturating_add(self.offset);
@@ -818,7 +827,6 @@ impl<P: Payload> State<P> {
             return true;
         }
         kept.frontier = kept.frontier.min(place);
-        kept.away += 1;
         false
     }
 
