@@ -307,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_in_the_numbers_ends_it() {
+        with_file("gap", |file| {
+            let mut journal = Journal::begin(file, 7, 0).unwrap();
+            for number in [1, 2, 5, 6] {
+                journal.number = number - 1;
+                journal
+                    .append(file, false, 0, |out| out.extend([1; 50]))
+                    .unwrap();
+            }
+            assert_eq!(read(file, 7, 0).unwrap().1, 2);
+        });
+    }
+
+    #[test]
     fn a_torn_record_ends_it() {
         with_file("torn", |file| {
             let mut journal = Journal::begin(file, 7, 0).unwrap();

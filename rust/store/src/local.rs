@@ -119,7 +119,7 @@ impl LocalStore {
         let recovery = Recovery {
             connection: &connection,
             keys,
-            journal: bytes,
+            journal: bytes.unwrap_or_default(),
             max_interruptions: settings.max_interruptions,
             now: now(),
             salt,

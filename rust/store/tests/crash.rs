@@ -8,7 +8,10 @@ use duewheel_store::testing::{Change, Image, SimDisk, Survivors, image};
 use duewheel_store::{Answer, Durability, LocalStore, Question, Settings, Store, ask, no_events};
 use kit::model::{Model, Random};
 use kit::{all, count, dead};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const MAX_INTERRUPTIONS: u32 = 3;
 
@@ -217,5 +220,43 @@ fn a_loss_of_power_takes_nothing_that_was_acknowledged() {
 fn relaxed_a_loss_of_power_takes_only_the_end() {
     for seed in 11..=12 {
         crashes(seed, images() / 10, Durability::Relaxed);
+    }
+}
+
+#[test]
+fn a_kill_between_threads_takes_nothing_that_was_acknowledged() {
+    for durability in [Durability::Commit, Durability::Relaxed] {
+        let disk = SimDisk::new(Image::new());
+        disk.forget_changes();
+        let store = open(&disk, durability).expect("it opens");
+        let (seq, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+        let acknowledged = Mutex::new(BTreeSet::new());
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        let seq = seq.fetch_add(1, Ordering::Relaxed) + 1;
+                        std::thread::sleep(Duration::from_micros(100));
+                        kit::insert(&store, [kit::job(seq, 1)]);
+                        if seq % 16 == 0 {
+                            acknowledged.lock().unwrap().insert(seq);
+                        } else {
+                            // Few stay, so that images are small.
+                            kit::put(&store, &[kit::begin(seq), kit::done(seq)]);
+                        }
+                    }
+                });
+            }
+            for _ in 0..images() / 30 {
+                // The journal begins a new lap, with batches on their way.
+                count(&store);
+                let before = acknowledged.lock().unwrap().clone();
+                let copy = open(&SimDisk::new(disk.files()), durability).expect("it opens");
+                let found: BTreeSet<u64> = kit::seqs(&copy).into_iter().collect();
+                let lost: Vec<&u64> = before.difference(&found).collect();
+                assert!(lost.is_empty(), "{lost:?} are lost");
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
     }
 }

@@ -34,6 +34,7 @@ MUTANTS = {
     ),
     "take an earlier life's records": ("journal.rs", "Hasher::new_with_initial(salt)", "Hasher::new_with_initial(salt & 0)"),
     "read on over a gap": ("journal.rs", "Some(last) if number != last + 1 => break,", "Some(last) if number < last => break,"),
+    "take damage for a torn end": ("journal.rs", "(later && record(", "(false && later && record("),
     "replay what is applied": ("journal.rs", "if number == applied + 1 {", "if number == applied.max(1) {"),
     "skip a record at replay": ("journal.rs", "if number == applied + 1 {", "if number == applied + 2 {"),
     "accept a missing journal": ("local.rs", "(None, 0) =>", "(None, 0..=1) =>"),
