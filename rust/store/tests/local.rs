@@ -80,6 +80,38 @@ fn pages_go_on_within_one_due() {
 }
 
 #[test]
+fn a_job_that_cannot_be_read_keeps_no_other_waiting() {
+    let dir = Dir::new();
+    let path = dir.file("jobs.db");
+    let sealed = || Settings {
+        keys: Some(ring(1)),
+        ..Settings::default()
+    };
+    let store = LocalStore::open(&path, sealed(), no_events()).unwrap();
+    insert(&store, (1..=4).map(|seq| job(seq, 10)));
+    store.close().unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let spoil = "UPDATE job SET data = zeroblob(100) WHERE seq IN (2, 3)";
+    connection.execute_batch(spoil).unwrap();
+    drop(connection);
+    let store = LocalStore::open(&path, sealed(), no_events()).unwrap();
+    let (mut read, mut spoilt, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = page(&store, after, 100, 1);
+        read.extend(page.jobs.iter().map(|job| job.place.seq));
+        spoilt.extend(page.unreadable.iter().map(|(place, _)| place.seq));
+        after = page.last;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!((read, spoilt), (vec![1, 4], vec![2, 3]));
+    // They can be given up like others.
+    put(&store, &[bury(2, Reason::Failed, 1), Op::Delete(3)]);
+    assert_eq!(seqs(&store), [1, 4]);
+}
+
+#[test]
 fn a_page_tells_how_far_it_sees() {
     let dir = Dir::new();
     let store = open(&dir.file("jobs.db"), Durability::Relaxed);
