@@ -31,9 +31,6 @@ const STEP: u64 = 256 << 10;
 const RESERVE: u64 = 64 << 10;
 /// The length to which it is cut after a burst.
 const KEPT: u64 = 16 << 20;
-/// The length at which the next lap is forced.
-const LONG: u64 = 64 << 20;
-
 /// The end of a journal, for appending.
 pub(crate) struct Journal {
     salt: u32,
@@ -126,9 +123,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether it has grown so long that the next lap should be forced.
-    pub(crate) fn is_long(&self) -> bool {
-        self.end > LONG
+    /// Where its last record ends.
+    pub(crate) fn length(&self) -> u64 {
+        self.end
     }
 
     /// Begin a new lap. All records must be in the database, durably.

@@ -41,6 +41,7 @@ pub use error::Error;
 pub use keyring::Keyring;
 pub use local::{LocalStore, Settings, no_events};
 pub use log::Durability;
+pub use tables::Limits;
 
 /// The oldest SQLite that may be used: before it, a race between checkpoints could lose what was
 /// committed.
