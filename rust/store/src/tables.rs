@@ -293,7 +293,7 @@ impl Tables {
             if let Some(error) = self.log.poisoned() {
                 return Err(error);
             }
-            if self.retry {
+            if self.retry && !self.batch.is_empty() {
                 return Err(Error::Full); // the journal stays, and is replayed at the next open
             }
             let state = self.log.lock();

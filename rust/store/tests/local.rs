@@ -10,9 +10,10 @@ use kit::*;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// What a kill leaves: the files as they are now, in a directory of their own.
+/// What a kill leaves: the files as they are now, under another name. The journal first: what is
+/// taken to the tables meanwhile is in both copies then, and in none otherwise.
 fn crash(path: &Path, into: &Path) {
-    for suffix in ["", "-wal", "-ops"] {
+    for suffix in ["-ops", "", "-wal"] {
         let mut from = path.as_os_str().to_owned();
         from.push(suffix);
         let mut to = into.as_os_str().to_owned();
