@@ -268,6 +268,10 @@ pub enum Answer {
 pub struct Page {
     /// The jobs, in the order of their places.
     pub jobs: Vec<Job<'static>>,
+    /// Jobs among them that cannot be read, and why: they stay stored, and keep no other waiting.
+    pub unreadable: Vec<(Place, Error)>,
+    /// The last place in it, after which the next page goes on.
+    pub last: Option<Place>,
     /// Whether more are due before the bound.
     pub more: bool,
     /// All batches up to this one are in it, and none after.

@@ -31,9 +31,6 @@ const STEP: u64 = 256 << 10;
 const RESERVE: u64 = 64 << 10;
 /// The length to which it is cut after a burst.
 const KEPT: u64 = 16 << 20;
-/// The length at which the next lap is forced.
-const LONG: u64 = 64 << 20;
-
 /// The end of a journal, for appending.
 pub(crate) struct Journal {
     salt: u32,
@@ -126,9 +123,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether it has grown so long that the next lap should be forced.
-    pub(crate) fn is_long(&self) -> bool {
-        self.end > LONG
+    /// Where its last record ends.
+    pub(crate) fn length(&self) -> u64 {
+        self.end
     }
 
     /// Begin a new lap. All records must be in the database, durably.
@@ -303,6 +300,20 @@ mod tests {
                 file.write_at(&[damaged as u8], at).unwrap();
             }
             assert_eq!(read(file, 7, 2).unwrap().1, 4);
+        });
+    }
+
+    #[test]
+    fn a_gap_in_the_numbers_ends_it() {
+        with_file("gap", |file| {
+            let mut journal = Journal::begin(file, 7, 0).unwrap();
+            for number in [1, 2, 5, 6] {
+                journal.number = number - 1;
+                journal
+                    .append(file, false, 0, |out| out.extend([1; 50]))
+                    .unwrap();
+            }
+            assert_eq!(read(file, 7, 0).unwrap().1, 2);
         });
     }
 

@@ -59,6 +59,7 @@ pub use keyring::Keyring;
 pub use local::{LocalStore, Settings, no_events};
 #[cfg(feature = "sqlite")]
 pub use log::Durability;
+pub use tables::Limits;
 
 #[cfg(feature = "sqlite")]
 /// The oldest SQLite that may be used: before it, a race between checkpoints could lose what was

@@ -9,7 +9,7 @@ use crate::keyring::Keyring;
 use crate::log::{Durability, Log};
 use crate::recover::{Recovery, check_keys};
 use crate::schema;
-use crate::tables::Tables;
+use crate::tables::{Limits, Tables};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +24,8 @@ pub struct Settings {
     pub keys: Option<Keyring>,
     /// How many deaths of its process a job survives, plus one.
     pub max_interruptions: u32,
-    /// Pages in SQLite's log at which they are taken to the database file.
-    pub checkpoint_pages: u32,
+    /// How long the logs may become.
+    pub limits: Limits,
     /// Where the files are.
     pub disk: Arc<dyn Disk>,
 }
@@ -36,7 +36,7 @@ impl Default for Settings {
             durability: Durability::Commit,
             keys: None,
             max_interruptions: 3,
-            checkpoint_pages: 4096,
+            limits: Limits::default(),
             disk: Arc::new(RealDisk),
         }
     }
@@ -119,7 +119,7 @@ impl LocalStore {
         let recovery = Recovery {
             connection: &connection,
             keys,
-            journal: bytes,
+            journal: bytes.unwrap_or_default(),
             max_interruptions: settings.max_interruptions,
             now: now(),
             salt,
@@ -135,7 +135,7 @@ impl LocalStore {
             upto,
             log: log.clone(),
             events: Arc::new(events),
-            checkpoint_pages: settings.checkpoint_pages,
+            limits: settings.limits,
         };
         let threads = start(tables, files, settings.durability)?;
         Ok(LocalStore {
@@ -155,7 +155,7 @@ struct TablesParts {
     upto: u64,
     log: Arc<Log>,
     events: Arc<Events>,
-    checkpoint_pages: u32,
+    limits: Limits,
 }
 
 fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Threads, Error> {
@@ -180,7 +180,7 @@ fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Thr
             parts.upto,
             parts.log,
             parts.events,
-            parts.checkpoint_pages,
+            parts.limits,
         );
         let ended = tables.run();
         drop(guard);

@@ -6,7 +6,7 @@ use crate::boundary::{Answer, Clock, Job, Page, Place, Question, Ticket};
 use crate::keyring::Keyring;
 use crate::rows;
 use crate::schema::columns;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Rows, params};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -66,19 +66,24 @@ impl Desk<'_> {
         // range of the index on due, in which SQLite keeps the sequence as well.
         let (due, seq) = after.map_or((i64::MIN, 0), |after| (after.due, after.seq as i64));
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let mut jobs = Vec::new();
+        let mut page = Page {
+            jobs: Vec::new(),
+            unreadable: Vec::new(),
+            last: None,
+            more: false,
+            upto: Ticket(self.upto),
+            epoch: 0,
+        };
+        let mut found = 0;
         if after.is_some() && due < until {
             let mut rest = self.connection.prepare_cached(concat!(
                 "SELECT ",
                 columns!(),
                 " FROM job WHERE due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
             ))?;
-            let mut rows = rest.query(params![due, seq, wanted])?;
-            while let Some(row) = rows.next()? {
-                jobs.push(rows::job(row, 0, self.keys)?);
-            }
+            found += self.fill(&mut page, limit, rest.query(params![due, seq, wanted])?)?;
         }
-        let wanted = wanted - jobs.len() as i64;
+        let wanted = wanted - found;
         if wanted > 0 {
             let mut next = self.connection.prepare_cached(if after.is_some() {
                 concat!(
@@ -93,19 +98,29 @@ impl Desk<'_> {
                     " FROM job WHERE due >= ?1 AND due < ?2 ORDER BY due, seq LIMIT ?3"
                 )
             })?;
-            let mut rows = next.query(params![due, until, wanted])?;
-            while let Some(row) = rows.next()? {
-                jobs.push(rows::job(row, 0, self.keys)?);
+            self.fill(&mut page, limit, next.query(params![due, until, wanted])?)?;
+        }
+        Ok(page)
+    }
+
+    /// Put rows into a page, up to its limit; how many there were.
+    fn fill(&self, page: &mut Page, limit: usize, mut rows: Rows<'_>) -> Result<i64, Error> {
+        let mut found = 0;
+        while let Some(row) = rows.next()? {
+            found += 1;
+            if page.jobs.len() + page.unreadable.len() == limit {
+                page.more = true;
+                break;
+            }
+            let (seq, due): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let seq = seq as u64;
+            page.last = Some(Place { due, seq });
+            match rows::job(row, 0, self.keys) {
+                Ok(job) => page.jobs.push(job),
+                Err(error) => page.unreadable.push((Place { due, seq }, error)),
             }
         }
-        let more = jobs.len() > limit;
-        jobs.truncate(limit);
-        Ok(Page {
-            jobs,
-            more,
-            upto: Ticket(self.upto),
-            epoch: 0,
-        })
+        Ok(found)
     }
 
     fn get(&self, id: &str) -> Result<Option<Job<'static>>, Error> {

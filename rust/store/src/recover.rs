@@ -42,8 +42,8 @@ fn note_keys(connection: &Connection, keys: &Keyring) -> Result<(), Error> {
 pub(crate) struct Recovery<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) keys: Option<&'a Keyring>,
-    /// The bytes of the journal, if there is one.
-    pub(crate) journal: Option<Vec<u8>>,
+    /// The bytes of the journal; none when there is none.
+    pub(crate) journal: Vec<u8>,
     pub(crate) max_interruptions: u32,
     /// The wall clock.
     pub(crate) now: i64,
@@ -61,12 +61,8 @@ impl Recovery<'_> {
             seq: get("seq")? as u64,
             started: self.started()?.into_iter().map(|(seq, _)| seq).collect(),
         };
-        let bytes = match (self.journal, open) {
-            (Some(bytes), 1) => bytes,
-            (None, 1) => return Err(Error::Corrupt("its journal is missing".into())),
-            // It was closed, and all that a journal may hold is in the tables.
-            _ => Vec::new(),
-        };
+        // Where it was closed, all that a journal may hold is in the tables.
+        let bytes = if open == 1 { self.journal } else { Vec::new() };
         let (records, last) = journal::replay(&bytes, salt as u32, applied)?;
         let transaction = self.connection.unchecked_transaction()?;
         let mut run = Run::new(self.connection, known);

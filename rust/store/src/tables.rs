@@ -22,6 +22,24 @@ const QUESTIONS: usize = 256;
 /// What is kept of the memory of a large batch.
 const KEPT: usize = 4 << 20;
 
+/// How long the logs may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Pages in SQLite's log at which they are taken to the database file.
+    pub checkpoint_pages: u32,
+    /// Bytes in the journal at which it is begun anew even if that holds up who appends.
+    pub journal_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            checkpoint_pages: 4096,
+            journal_bytes: 64 << 20,
+        }
+    }
+}
+
 pub(crate) struct Tables {
     /// Shared with an errand that reads from it while batches are written.
     pub(crate) connection: Rc<Connection>,
@@ -29,7 +47,7 @@ pub(crate) struct Tables {
     pub(crate) known: Known,
     pub(crate) log: Arc<Log>,
     pub(crate) events: Arc<Events>,
-    checkpoint_pages: u32,
+    limits: Limits,
     /// Batches on their way to the tables, and the number of the last of them.
     batch: Vec<u8>,
     upto: u64,
@@ -46,7 +64,7 @@ impl Tables {
         upto: u64,
         log: Arc<Log>,
         events: Arc<Events>,
-        checkpoint_pages: u32,
+        limits: Limits,
     ) -> Self {
         Tables {
             connection: Rc::new(connection),
@@ -54,7 +72,7 @@ impl Tables {
             known,
             log,
             events,
-            checkpoint_pages,
+            limits,
             batch: Vec::new(),
             upto,
             errands: VecDeque::new(),
@@ -202,7 +220,7 @@ impl Tables {
         self.batch.shrink_to(KEPT);
         let log = self.log.clone();
         let mut state = log.drained(self.upto);
-        if !state.journal.pending.is_empty() && state.journal.is_long() {
+        if !state.journal.pending.is_empty() && state.journal.length() > self.limits.journal_bytes {
             // Under a load without a pause there is never a moment at which all is in the
             // tables: make one, with the lock held.
             std::mem::swap(&mut state.journal.pending, &mut self.batch);
@@ -255,7 +273,7 @@ impl Tables {
             self.connection
                 .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
         let done = match pages {
-            Ok(pages) if pages < i64::from(self.checkpoint_pages) => return,
+            Ok(pages) if pages < i64::from(self.limits.checkpoint_pages) => return,
             Ok(_) => self
                 .connection
                 .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())),
@@ -275,7 +293,7 @@ impl Tables {
             if let Some(error) = self.log.poisoned() {
                 return Err(error);
             }
-            if self.retry {
+            if self.retry && !self.batch.is_empty() {
                 return Err(Error::Full); // the journal stays, and is replayed at the next open
             }
             let state = self.log.lock();

@@ -5,10 +5,15 @@
 mod kit;
 
 use duewheel_store::testing::{Change, Image, SimDisk, Survivors, image};
-use duewheel_store::{Answer, Durability, LocalStore, Question, Settings, Store, ask, no_events};
+use duewheel_store::{
+    Answer, Durability, Limits, LocalStore, Question, Settings, Store, ask, no_events,
+};
 use kit::model::{Model, Random};
 use kit::{all, count, dead};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const MAX_INTERRUPTIONS: u32 = 3;
 
@@ -22,7 +27,10 @@ fn settings(disk: &SimDisk, durability: Durability) -> Settings {
         durability,
         max_interruptions: MAX_INTERRUPTIONS,
         disk: Arc::new(disk.clone()),
-        checkpoint_pages: 8,
+        limits: Limits {
+            checkpoint_pages: 8,
+            journal_bytes: 20_000,
+        },
         ..Settings::default()
     }
 }
@@ -218,4 +226,49 @@ fn relaxed_a_loss_of_power_takes_only_the_end() {
     for seed in 11..=12 {
         crashes(seed, images() / 10, Durability::Relaxed);
     }
+}
+
+#[test]
+fn a_kill_between_threads_takes_nothing_that_was_acknowledged() {
+    let mut longest = 0;
+    for durability in [Durability::Commit, Durability::Relaxed] {
+        let disk = SimDisk::new(Image::new());
+        disk.forget_changes();
+        let store = open(&disk, durability).expect("it opens");
+        let (seq, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+        let acknowledged = Mutex::new(BTreeSet::new());
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        let seq = seq.fetch_add(1, Ordering::Relaxed) + 1;
+                        std::thread::sleep(Duration::from_micros(20));
+                        kit::insert(&store, [kit::job(seq, 1)]);
+                        if seq % 16 == 0 {
+                            acknowledged.lock().unwrap().insert(seq);
+                        } else {
+                            // Few stay, so that images are small.
+                            kit::put(&store, &[kit::begin(seq), kit::done(seq)]);
+                        }
+                    }
+                });
+            }
+            for _ in 0..images() / 30 {
+                // The journal begins a new lap, with batches on their way.
+                count(&store);
+                let before = acknowledged.lock().unwrap().clone();
+                let files = disk.files();
+                longest = longest.max(files["jobs.db-ops"].len());
+                let copy = open(&SimDisk::new(files), durability).expect("it opens");
+                let found: BTreeSet<u64> = kit::seqs(&copy).into_iter().collect();
+                let lost: Vec<&u64> = before.difference(&found).collect();
+                assert!(lost.is_empty(), "{lost:?} are lost");
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        let found: BTreeSet<u64> = kit::seqs(&store).into_iter().collect();
+        assert_eq!(found, acknowledged.into_inner().unwrap());
+    }
+    // Laps were forced: there is never a moment without a batch on its way.
+    assert!(longest < 4 << 20, "the journal had {longest} bytes");
 }

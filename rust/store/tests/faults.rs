@@ -5,7 +5,7 @@ mod kit;
 
 use duewheel_store::testing::{Faults, Image, SimDisk, Survivors, image};
 use duewheel_store::{
-    Answer, Error, Event, LocalStore, Op, Question, Settings, Store, ask, no_events,
+    Answer, Error, Event, Limits, LocalStore, Op, Question, Settings, Store, ask, no_events,
 };
 use kit::model::{Model, Random};
 use kit::{all, begin, done, job};
@@ -14,7 +14,10 @@ use std::sync::{Arc, Mutex};
 fn settings(disk: &SimDisk) -> Settings {
     Settings {
         disk: Arc::new(disk.clone()),
-        checkpoint_pages: 8,
+        limits: Limits {
+            checkpoint_pages: 8,
+            ..Limits::default()
+        },
         ..Settings::default()
     }
 }

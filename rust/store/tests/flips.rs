@@ -77,7 +77,10 @@ fn a_flipped_bit_is_an_error_or_harmless() {
         let dead = ask(&store, Question::Dead { before, limit });
         for answer in [page, dead] {
             let jobs = match answer {
-                Ok(Answer::Page(page)) => page.jobs,
+                Ok(Answer::Page(page)) => {
+                    errors += page.unreadable.len();
+                    page.jobs
+                }
                 Ok(Answer::Dead(dead)) => dead.into_iter().map(|dead| dead.job).collect(),
                 Ok(other) => panic!("{what}: {other:?}"),
                 Err(_) => {

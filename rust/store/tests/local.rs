@@ -10,9 +10,10 @@ use kit::*;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// What a kill leaves: the files as they are now, in a directory of their own.
+/// What a kill leaves: the files as they are now, under another name. The journal first: what is
+/// taken to the tables meanwhile is in both copies then, and in none otherwise.
 fn crash(path: &Path, into: &Path) {
-    for suffix in ["", "-wal", "-ops"] {
+    for suffix in ["-ops", "", "-wal"] {
         let mut from = path.as_os_str().to_owned();
         from.push(suffix);
         let mut to = into.as_os_str().to_owned();
@@ -77,6 +78,38 @@ fn pages_go_on_within_one_due() {
     assert_eq!((over.jobs.len(), over.more), (10, false));
     assert_eq!(page(&store, Some(place(20, 60)), 21, 10).jobs, []);
     assert_eq!(page(&store, Some(place(20, 3)), 20, 10).jobs, []);
+}
+
+#[test]
+fn a_job_that_cannot_be_read_keeps_no_other_waiting() {
+    let dir = Dir::new();
+    let path = dir.file("jobs.db");
+    let sealed = || Settings {
+        keys: Some(ring(1)),
+        ..Settings::default()
+    };
+    let store = LocalStore::open(&path, sealed(), no_events()).unwrap();
+    insert(&store, (1..=4).map(|seq| job(seq, 10)));
+    store.close().unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let spoil = "UPDATE job SET data = zeroblob(100) WHERE seq IN (2, 3)";
+    connection.execute_batch(spoil).unwrap();
+    drop(connection);
+    let store = LocalStore::open(&path, sealed(), no_events()).unwrap();
+    let (mut read, mut spoilt, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = page(&store, after, 100, 1);
+        read.extend(page.jobs.iter().map(|job| job.place.seq));
+        spoilt.extend(page.unreadable.iter().map(|(place, _)| place.seq));
+        after = page.last;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!((read, spoilt), (vec![1, 4], vec![2, 3]));
+    // They can be given up like others.
+    put(&store, &[bury(2, Reason::Failed, 1), Op::Delete(3)]);
+    assert_eq!(seqs(&store), [1, 4]);
 }
 
 #[test]

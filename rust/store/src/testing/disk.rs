@@ -42,6 +42,8 @@ pub struct Faults {
 pub(super) struct State {
     pub(super) files: BTreeMap<String, Vec<u8>>,
     changes: Vec<Change>,
+    /// Changes are not kept.
+    forgets: bool,
     faults: Faults,
 }
 
@@ -79,6 +81,13 @@ impl SimDisk {
         format!("/sim/{}/{name}", self.number).into()
     }
 
+    /// Keep the files and forget how they came to be: for long tests.
+    pub fn forget_changes(&self) {
+        let mut state = self.inner.lock();
+        state.forgets = true;
+        state.changes = Vec::new();
+    }
+
     /// All that has happened so far.
     pub fn changes(&self) -> Vec<Change> {
         self.inner.lock().changes.clone()
@@ -86,7 +95,7 @@ impl SimDisk {
 
     /// Say something in the list of changes.
     pub fn note(&self, number: u64) {
-        self.inner.lock().changes.push(Change::Note(number));
+        self.inner.lock().log(Change::Note(number));
     }
 
     /// Fail from now on.
@@ -119,6 +128,14 @@ fn counted(left: &mut Option<u64>) -> bool {
     }
 }
 
+impl State {
+    fn log(&mut self, change: Change) {
+        if !self.forgets {
+            self.changes.push(change);
+        }
+    }
+}
+
 impl Inner {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -128,7 +145,7 @@ impl Inner {
         let mut state = self.lock();
         if !state.files.contains_key(name) {
             state.files.insert(name.to_owned(), Vec::new());
-            state.changes.push(Change::Create(name.to_owned()));
+            state.log(Change::Create(name.to_owned()));
         }
     }
 
@@ -137,7 +154,7 @@ impl Inner {
         let was = state.files.remove(name).is_some();
         if was {
             let change = Change::Remove(name.to_owned(), durably);
-            state.changes.push(change);
+            state.log(change);
         }
         was
     }
@@ -151,7 +168,8 @@ impl Inner {
         let length = state.files.get(name).map_or(0, Vec::len);
         if let Some(space) = state.faults.space {
             let used: usize = state.files.values().map(Vec::len).sum();
-            if used + end.saturating_sub(length) > space as usize {
+            // What is there already can be written over, as on most file systems.
+            if end > length && used + (end - length) > space as usize {
                 return Err(io::ErrorKind::StorageFull.into());
             }
         }
@@ -159,7 +177,7 @@ impl Inner {
         file.resize(length.max(end), 0);
         file[offset as usize..end].copy_from_slice(bytes);
         let change = Change::Write(name.to_owned(), offset, bytes.to_vec());
-        state.changes.push(change);
+        state.log(change);
         Ok(())
     }
 
@@ -167,7 +185,7 @@ impl Inner {
         let mut state = self.lock();
         if let Some(file) = state.files.get_mut(name) {
             file.resize(length as usize, 0);
-            state.changes.push(Change::Length(name.to_owned(), length));
+            state.log(Change::Length(name.to_owned(), length));
         }
     }
 
@@ -176,7 +194,7 @@ impl Inner {
         if !counted(&mut state.faults.syncs) {
             return Err(io::ErrorKind::Other.into());
         }
-        state.changes.push(change);
+        state.log(change);
         Ok(())
     }
 }

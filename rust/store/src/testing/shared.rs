@@ -187,7 +187,9 @@ impl Table {
                 }
                 let (more, upto) = (rows.next().is_some(), Ticket(upto));
                 Answer::Page(Page {
+                    last: jobs.last().map(|job| job.place),
                     jobs,
+                    unreadable: Vec::new(),
                     more,
                     upto,
                     epoch,

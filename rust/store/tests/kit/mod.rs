@@ -143,8 +143,9 @@ pub fn all(store: &dyn Store) -> Vec<Job<'static>> {
     let (mut jobs, mut after) = (Vec::new(), None);
     loop {
         let mut page = page(store, after, i64::MAX, 1000);
+        assert_eq!(page.unreadable, []);
         jobs.append(&mut page.jobs);
-        after = jobs.last().map(|job| job.place);
+        after = page.last;
         if !page.more {
             return jobs;
         }

@@ -1,0 +1,64 @@
+//! Many stored jobs: opening and paging cost what a page costs, in time and in memory.
+//!
+//! `DUEWHEEL_STORED` is how many (100,000,000 in the full form, which needs 30 GB of disk).
+
+mod kit;
+
+use duewheel_store::{Durability, Op, Store};
+use kit::{Dir, count, job, open, page};
+use std::time::{Duration, Instant};
+
+/// Resident memory of this process, where the system tells it.
+fn resident_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn opening_costs_what_a_page_costs() {
+    let told = std::env::var("DUEWHEEL_STORED").ok();
+    let stored: u64 = told.and_then(|told| told.parse().ok()).unwrap_or(2_000_000);
+    let dir = Dir::new();
+    let path = dir.file("jobs.db");
+    let store = open(&path, Durability::Relaxed);
+    let began = Instant::now();
+    for batch in 0..stored.div_ceil(10_000) {
+        let jobs = (batch * 10_000 + 1..=stored.min((batch + 1) * 10_000)).map(|seq| {
+            // A million of one due, then dues in no order.
+            let due = if seq <= stored / 2 {
+                7
+            } else {
+                8 + (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as i64
+            };
+            Op::Insert(job(seq, due))
+        });
+        let ticket = store.submit(&jobs.collect::<Vec<_>>()).unwrap();
+        store.wait(ticket, None).unwrap();
+    }
+    store.close().unwrap();
+    println!("stored {stored} in {:?}", began.elapsed());
+    let began = Instant::now();
+    let store = open(&path, Durability::Relaxed);
+    let opened = began.elapsed();
+    let (mut slowest, mut after) = (Duration::ZERO, None);
+    for _ in 0..50 {
+        let began = Instant::now();
+        after = page(&store, after, i64::MAX, 4096).last;
+        slowest = slowest.max(began.elapsed());
+    }
+    let middle = Some(kit::place(8 + (1 << 42), 0));
+    let began = Instant::now();
+    assert_eq!(page(&store, middle, i64::MAX, 4096).jobs.len(), 4096);
+    let scattered = began.elapsed();
+    assert_eq!(count(&store), stored);
+    let resident = resident_mib();
+    println!(
+        "opened in {opened:?}, the slowest page took {slowest:?}, one of scattered rows \
+         {scattered:?}; {resident:?} MiB are resident"
+    );
+    assert!(opened < Duration::from_secs(2));
+    assert!(resident.is_none_or(|resident| resident < 300));
+}
