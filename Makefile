@@ -14,8 +14,10 @@ PEERS := $(CURDIR)/target/peers
 
 TOOLS_STAMP := $(VENV)/.tools
 BUILT_STAMP := $(VENV)/.built
+WHEELS_STAMP := dist/.built
 EXTENSION := $(wildcard python/duewheel/_core*.so python/duewheel/_core*.pyd)
 RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock)
+PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi')
 
 # One Python for all builds of the binding, so that cargo and maturin do not undo each other's work.
 export VIRTUAL_ENV := $(VENV)
@@ -69,7 +71,7 @@ test: setup  ## run the quick tests, of Rust and of Python
 	"$(BIN)/python" -m pytest
 
 .PHONY: test-slow
-test-slow: setup  ## run all tests, the slow ones and those of the wheel in dist/ too
+test-slow: setup wheel  ## run all tests, the slow ones and those of the wheels too
 	cargo test --quiet --package duewheel-core --release -- --include-ignored
 	"$(BIN)/python" -m pytest --run-slow
 
@@ -88,11 +90,20 @@ compare: setup  ## measure against other schedulers, side by side
 demo: setup  ## see it work
 	"$(BIN)/python" examples/demo.py
 
+# CPython before 3.14 ends a thread at its exit by unwinding it, with the unwinder of the system. zig links one of its
+# own, and a stack that both of them walk crashes the process: so the system's comes first.
+ifeq ($(shell uname -s),Linux)
+LINKED_FOR_OLD_LINUX := RUSTFLAGS="-C link-arg=$(shell cc -print-file-name=libgcc_s.so.1)"
+endif
+
 .PHONY: wheel
-wheel: $(TOOLS_STAMP)  ## build a wheel for the Python of .venv into dist/
+wheel: $(WHEELS_STAMP)  ## build a wheel for each CPython that is here into dist/
+
+$(WHEELS_STAMP): $(TOOLS_STAMP) $(RUST) $(PACKAGE) tests/test_wheel.py
 	rm -f dist/*.whl
-	PATH="$(BIN):$$PATH" maturin build --release --out dist --interpreter "$(BIN)/python" \
-		$(if $(filter Linux,$(shell uname -s)),--compatibility manylinux_2_28 --zig)
+	"$(BIN)/python" tests/test_wheel.py | tr '\n' '\0' | PATH="$(BIN):$$PATH" $(LINKED_FOR_OLD_LINUX) \
+		xargs -0 maturin build --release --out dist $(if $(LINKED_FOR_OLD_LINUX),--compatibility manylinux_2_28 --zig) --interpreter
+	@touch "$@"
 
 .PHONY: clean
 clean:  ## remove all that was built, .venv too

@@ -125,6 +125,7 @@ def test_a_hanging_handler_leaves_the_other_workers():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)
 def test_a_thousand_exits_and_two_hundred_forks():
     codes = list(EXITS.values())
     for number in range(1_000):

@@ -7,6 +7,7 @@ use crate::payload::{Handle, release};
 use crate::registry::Handlers;
 use crate::shared::Shared;
 use duewheel_core::backoff::Jitter;
+use duewheel_core::ready::Turn;
 use duewheel_core::record::{Done, Execution, Outcome, Reason, Released, Started};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -64,15 +65,15 @@ pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released
     let mut done = None;
     let mut offered = 0;
     loop {
-        let turn = ready.turn(done.take(), engine.clock());
-        if turn.wake {
-            engine.wake_timer();
-        }
-        if turn.settle {
-            engine.settle(released);
-            release(py, released);
-        }
-        let Some(started) = turn.next else { return };
+        let started = match ready.turn(done.take(), engine.clock()) {
+            Turn::Run(started) => started,
+            Turn::Tend => {
+                engine.tend(released);
+                release(py, released);
+                continue;
+            }
+            Turn::Rest => return,
+        };
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
         }

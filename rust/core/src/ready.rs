@@ -13,15 +13,19 @@ use std::collections::VecDeque;
 use std::sync::MutexGuard;
 
 /// How many executions wait for a worker at most; the wheel holds back the rest.
-pub const CAPACITY: usize = 1024;
+pub const CAPACITY: usize = 128;
 
-/// How many ended executions pile up before a worker settles them.
+/// How many ended executions pile up before a worker settles them, and for how long in
+/// nanoseconds: a retry among them waits, however long the next handlers take.
 pub const SETTLE_AT: usize = 256;
+const SETTLE_AFTER: i64 = 50_000;
 
 #[derive(Debug)]
 pub(crate) struct Inner<P: Payload> {
     pub(crate) queue: VecDeque<Execution<P>>,
     pub(crate) done: Vec<Done<P::Failure>>,
+    /// The boot time by which what is done is settled.
+    settle_by: i64,
     pub(crate) running: usize,
     pub(crate) started: u64,
     pub(crate) lateness: Lateness,
@@ -48,15 +52,15 @@ pub struct Ready<P: Payload> {
     work: Condvar,
 }
 
-/// What a worker gets for its turn.
+/// What a worker does in its turn.
 #[derive(Debug)]
-pub struct Turn<P> {
-    /// The job to run now, already counted as started.
-    pub next: Option<Started<P>>,
-    /// Many ended executions wait: settle them.
-    pub settle: bool,
-    /// The timer waits for room, and there is room now: wake it.
-    pub wake: bool,
+pub enum Turn<P> {
+    /// Run this job; it is counted as started already.
+    Run(Started<P>),
+    /// Tend to the engine, then take another turn.
+    Tend,
+    /// Nothing is left to do.
+    Rest,
 }
 
 impl<P: Payload> Default for Ready<P> {
@@ -65,6 +69,7 @@ impl<P: Payload> Default for Ready<P> {
             inner: Mutex::new(Inner {
                 queue: VecDeque::with_capacity(CAPACITY),
                 done: Vec::with_capacity(SETTLE_AT),
+                settle_by: i64::MAX,
                 running: 0,
                 started: 0,
                 lateness: Lateness::default(),
@@ -152,14 +157,18 @@ impl<P: Payload> Ready<P> {
         let mut inner = self.inner.lock();
         if let Some(done) = done {
             inner.running -= 1;
+            if inner.done.is_empty() {
+                inner.settle_by = now.saturating_add(SETTLE_AFTER);
+            }
             inner.done.push(done);
         }
+        let ended = inner.done.len();
+        let room = inner.room_wanted && inner.queue.len() <= CAPACITY / 2;
+        if room || ended >= SETTLE_AT || (ended > 0 && now >= inner.settle_by) {
+            return Turn::Tend;
+        }
         let Some(execution) = inner.queue.pop_front() else {
-            return Turn {
-                next: None,
-                settle: true,
-                wake: false,
-            };
+            return if ended > 0 { Turn::Tend } else { Turn::Rest };
         };
         inner.running += 1;
         inner.started += 1;
@@ -169,20 +178,12 @@ impl<P: Payload> Ready<P> {
         };
         let lateness = (now + inner.offset).saturating_sub(wall_due).max(0);
         inner.lateness.record(lateness as u64);
-        let wake = inner.room_wanted && inner.queue.len() <= CAPACITY / 2;
-        if wake {
-            inner.room_wanted = false;
-        }
         self.call(&mut inner);
-        Turn {
-            next: Some(Started {
-                execution,
-                wall_due,
-                at: now,
-                lateness,
-            }),
-            settle: inner.done.len() >= SETTLE_AT,
-            wake,
-        }
+        Turn::Run(Started {
+            execution,
+            wall_due,
+            at: now,
+            lateness,
+        })
     }
 }

@@ -217,6 +217,15 @@ impl<P: Payload> Engine<P> {
         self.sleeper.wake();
     }
 
+    /// Both clocks at once. Not to be read on both sides of a wait for a lock: they place a due
+    /// of the one clock among those of the other.
+    fn now(&self) -> Now {
+        Now {
+            wall: self.clock.wall(),
+            boot: self.clock.boot(),
+        }
+    }
+
     fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
         let state = self.state.lock();
         if state.phase == Phase::Closed {
@@ -340,28 +349,24 @@ impl<P: Payload> Engine<P> {
 
     /// Hand over a batch of what is due; tells the timer what to do next.
     pub fn pump(&self) -> Pumped {
-        let boot = self.clock.boot();
         let mut state = self.state.lock();
+        let now = self.now();
         state.asleep = None;
         match state.phase {
             Phase::Closed => return Pumped::Closed,
             Phase::Stopped => return Pumped::Sleep(Until::default()),
             Phase::Started => {}
         }
-        state.refresh(self, boot);
+        state.refresh(self, now.boot);
         let mut ready = self.ready.lock();
         let room = CAPACITY.saturating_sub(ready.queue.len());
         if room == 0 {
-            // A worker wakes the timer when there is room; what is inserted need not.
+            // The workers refill it until nothing is due; what is inserted need not wake the timer.
             ready.room_wanted = true;
             drop(ready);
             return Pumped::Sleep(Until::default());
         }
         drop(ready);
-        let now = Now {
-            wall: self.clock.wall(),
-            boot,
-        };
         if state.expire(self, now, room.min(BATCH)) {
             return Pumped::More;
         }
@@ -369,6 +374,35 @@ impl<P: Payload> Engine<P> {
         let until = Until { wall, boot };
         state.asleep = Some(until);
         Pumped::Sleep(until)
+    }
+
+    /// What a worker does between jobs: settle what has ended, and hand over the next batch while
+    /// the timer waits for room.
+    ///
+    /// What one thread writes and reads stays in its cache: handed over by the timer's thread, a
+    /// job costs more than its expiry. When nothing more is due, the timer takes over again.
+    pub fn tend(&self, released: &mut Released<P>) {
+        let mut state = self.state.lock();
+        state.settle(self, released);
+        while self.ready.lock().room_wanted {
+            let more = state.phase == Phase::Started && {
+                let now = self.now();
+                state.refresh(self, now.boot);
+                state.expire(self, now, BATCH)
+            };
+            let mut ready = self.ready.lock();
+            if !more {
+                ready.room_wanted = false;
+                self.sleeper.wake();
+            }
+            if !ready.queue.is_empty() {
+                return;
+            }
+            drop(ready);
+            // The wheel is in the middle of a large move: others first.
+            drop(state);
+            state = self.state.lock();
+        }
     }
 
     /// Wait until `done` holds, for at most `timeout`; `true` when it does.
@@ -413,9 +447,11 @@ impl<P: Payload> Engine<P> {
     /// Tell those who wait that something has changed, unless it cannot be what they wait for:
     /// all of them wait for nothing to run, or for the end.
     fn notify(&self, state: &State<P>) {
-        if self.waiting.load(Ordering::SeqCst) > 0
-            && (state.phase != Phase::Started || self.ready.lock().running == 0)
-        {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let ready = self.ready.lock();
+        if state.phase != Phase::Started || (ready.running == 0 && ready.queue.is_empty()) {
             self.changed.notify_all();
         }
     }

@@ -8,11 +8,6 @@ use crate::record::{Dead, Done, Id, Outcome, Payload, Reason, Released, Side};
 pub const DEAD_KEPT: usize = 1_000;
 
 impl<P: Payload> Engine<P> {
-    /// Settle what has ended: forget it, make it due again, or bury it.
-    pub fn settle(&self, released: &mut Released<P>) {
-        self.state.lock().settle(self, released);
-    }
-
     /// Look at the dead, newest first, until `look` is satisfied.
     ///
     /// # Errors
@@ -230,19 +225,64 @@ impl<P: Payload> State<P> {
 mod tests {
     use super::*;
     use crate::engine::{Due, Pumped};
+    use crate::ready::Turn;
+    use crate::record::Started;
     use crate::sleep::Until;
-    use crate::time::ManualClock;
+    use crate::time::{Clock, ManualClock};
     use std::sync::{Arc, mpsc};
     use std::time::Duration;
 
     #[derive(Clone, Copy, Debug)]
     struct Nothing;
 
+    struct Shared(Arc<ManualClock>);
+
+    impl Clock for Shared {
+        fn boot(&self) -> i64 {
+            self.0.boot()
+        }
+
+        fn wall(&self) -> i64 {
+            self.0.wall()
+        }
+
+        fn jitter(&self) -> i64 {
+            0
+        }
+    }
+
     impl Payload for Nothing {
         type Failure = ();
         fn target(self) -> u32 {
             0
         }
+    }
+
+    #[test]
+    fn a_retry_is_settled_before_another_handler_may_take_long() {
+        let clock = Arc::new(ManualClock::new(0, 0));
+        let engine = Engine::new(Box::new(Shared(clock.clone()))).unwrap();
+        engine.set_registered(0, true);
+        engine.start().unwrap();
+        for _ in 0..3 {
+            engine.schedule(Due::In(0), Nothing).unwrap();
+        }
+        while engine.pump() == Pumped::More {}
+        let turn = |done| engine.ready().turn(done, engine.clock());
+        let failed = |turn| match turn {
+            Turn::Run(Started { execution, at, .. }) => Some(Done {
+                key: execution.key,
+                first_start: at,
+                outcome: Outcome::Retry(at),
+            }),
+            other => panic!("{other:?}"),
+        };
+        let at_once = turn(failed(turn(None)));
+        clock.set(10_000_000, 10_000_000);
+        assert!(matches!(turn(failed(at_once)), Turn::Tend));
+        engine.tend(&mut Released::default());
+        assert_eq!(engine.stats(&mut Released::default()).retried, 2);
+        assert!(matches!(turn(None), Turn::Run(_)));
     }
 
     #[test]
@@ -253,18 +293,16 @@ mod tests {
         engine.sleeper().sleep(Until::default()); // ended by the wake of the start
         engine.schedule(Due::In(0), Nothing).unwrap();
         while engine.pump() == Pumped::More {}
-        let started = engine.ready().turn(None, engine.clock()).next.unwrap();
-        let (key, first_start) = (started.execution.key, started.at);
-        let outcome = Outcome::Retry(5);
-        let turn = engine.ready().turn(
-            Some(Done {
-                key,
-                first_start,
-                outcome,
-            }),
-            engine.clock(),
-        );
-        assert!(turn.next.is_none());
+        let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
+            panic!("a job is due");
+        };
+        let done = Done {
+            key: started.execution.key,
+            first_start: started.at,
+            outcome: Outcome::Retry(5),
+        };
+        let turn = engine.ready().turn(Some(done), engine.clock());
+        assert!(matches!(turn, Turn::Tend));
         assert_eq!(engine.stats(&mut Released::default()).retried, 1);
         let (woken, end) = mpsc::channel();
         let sleeper = engine.clone();

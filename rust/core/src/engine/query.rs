@@ -187,17 +187,13 @@ impl<P: Payload> Engine<P> {
 
     /// For virtual time: hand over, or park, the one execution that is due first.
     pub fn manual_expire(&self) -> bool {
-        let boot = self.clock.boot();
         let mut state = self.state.lock();
         if state.phase != Phase::Started {
             return false;
         }
-        state.refresh(self, boot);
+        let now = self.now();
+        state.refresh(self, now.boot);
         let before = state.queue.queued();
-        let now = Now {
-            wall: self.clock.wall(),
-            boot,
-        };
         // Maintenance of the wheel comes in steps, and may expire nothing.
         while state.expire(self, now, 1) && state.queue.queued() == before {}
         state.queue.queued() != before
