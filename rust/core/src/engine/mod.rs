@@ -7,6 +7,8 @@
 
 mod outcome;
 mod query;
+#[cfg(test)]
+mod wakes;
 
 use crate::ids::IdSource;
 use crate::ids::{self, Halves};
