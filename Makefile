@@ -72,7 +72,7 @@ test: setup  ## run the quick tests, of Rust and of Python
 
 .PHONY: test-slow
 test-slow: setup wheel  ## run all tests, the slow ones and those of the wheels too
-	cargo test --quiet --package duewheel-core --release -- --include-ignored
+	PROPTEST_CASES=5000 cargo test --quiet --package duewheel-core --release -- --include-ignored
 	"$(BIN)/python" -m pytest --run-slow
 
 .PHONY: bench

@@ -9,6 +9,8 @@ mod intake;
 mod outcome;
 mod query;
 mod state;
+#[cfg(test)]
+mod wakes;
 
 use crate::ids::IdSource;
 use crate::queue::{DueQueue, Key, Now};
