@@ -11,6 +11,7 @@ import pytest
 HEAD = """
 import os, sys, time, threading, signal
 import duewheel
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run in the background of a shell
 scheduler = duewheel.Scheduler(workers=2)
 inside = threading.Event()
 def spin(event):

@@ -45,3 +45,8 @@ def ancient(due_ns: int) -> None:
         "a job was scheduled for %.3f unix seconds, over a year ago: seconds from now are in_()",
         due_ns / 1e9,
     )
+
+
+def unreadable(row: int, why: str) -> None:
+    """Report a stored job that cannot be read: it stays where it is, and keeps no other waiting."""
+    logger.error("the stored job %d cannot be read, and will not run: %s", row, why)

@@ -6,6 +6,7 @@ use crate::ids;
 use crate::options::{Fields, Spec};
 use crate::payload::Handle;
 use crate::shared::{Shared, error, refused, releasing};
+use crate::worker;
 use duewheel_core::engine::{Changed, Due, Engine, Mail, Refused, Window};
 use duewheel_core::record::Id;
 use duewheel_core::store::{self, Answer, Error, Question, Ticket};
@@ -285,13 +286,17 @@ impl Shared {
     }
 
     fn take_in(&self, py: Python<'_>, page: store::Page) -> PyResult<()> {
+        for (place, failure) in &page.unreadable {
+            worker::log_unreadable(py, place.seq, &failure.to_string());
+        }
+        let last = page.last.filter(|_| page.more);
         let mut jobs = Vec::with_capacity(page.jobs.len());
         for job in page.jobs {
             let handle = self.handle(py, &job)?;
             jobs.push((job, handle));
         }
         releasing(py, |released| {
-            py.detach(|| self.engine.load(page.more, jobs, released));
+            py.detach(|| self.engine.load(last, jobs, released));
         });
         Ok(())
     }

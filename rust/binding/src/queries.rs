@@ -39,7 +39,7 @@ enum Next {
 impl Left {
     fn pop(&mut self) -> Option<Next> {
         let away = self.away.front().map(|job| (job.place.due, job.place.seq));
-        let here = self.places.front().map(|place| place.order());
+        let here = self.places.front().map(Place::order);
         match (here, away) {
             (Some(here), Some(away)) if away < here => self.pop_away(),
             (None, Some(_)) => self.pop_away(),
@@ -92,7 +92,7 @@ impl Events {
             };
             let mut left = self.left.lock();
             left.more = page.more;
-            left.after = page.jobs.last().map(|job| job.place).or(left.after);
+            left.after = page.last.or(left.after);
             let engine = &self.shared.engine;
             let away = page.jobs.into_iter().filter(|job| !engine.holds(&job.id));
             left.away.extend(away);

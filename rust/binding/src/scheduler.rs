@@ -597,7 +597,9 @@ impl SchedulerCore {
         if engine.is_kept() {
             self.shared.check_data(py, job.data.as_ref())?;
             let id = job.id.with_str(str::to_owned);
-            return self.shared.restore_kept(py, &id, (job.due, event.due), counters, handle);
+            return self
+                .shared
+                .restore_kept(py, &id, (job.due, event.due), counters, handle);
         }
         let restored = job.id.with_str(|id| {
             let restored = releasing(py, |released| {

@@ -290,6 +290,12 @@ pub(crate) fn log_parked(py: Python<'_>, shared: &Shared, target: u32) {
     });
 }
 
+pub(crate) fn log_unreadable(py: Python<'_>, row: u64, why: &str) {
+    log(py, |module| {
+        module.call_method1("unreadable", (row, why)).map(drop)
+    });
+}
+
 pub(crate) fn log_dropped(py: Python<'_>, count: u64) {
     log(py, |module| {
         module.call_method1("dropped", (count,)).map(drop)

@@ -14,10 +14,14 @@ pub trait Payload: Copy + Send + 'static {
     type Failure: Send + std::fmt::Debug + 'static;
     /// The number of the target that the job is for.
     fn target(self) -> u32;
-    /// Show what a store keeps of it.
-    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R;
+    /// Show what a store keeps of it; nothing, where there is none.
+    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
+        look(Parts::NONE)
+    }
     /// What a store keeps of a failure.
-    fn text(failure: &Self::Failure) -> String;
+    fn text(_failure: &Self::Failure) -> String {
+        String::new()
+    }
 }
 
 /// What a store keeps of a payload.
@@ -29,6 +33,20 @@ pub struct Parts<'a> {
     pub data: &'a [u8],
     /// How it is retried.
     pub options: Options,
+}
+
+impl Parts<'_> {
+    const NONE: Parts<'static> = Parts {
+        target: "",
+        data: &[],
+        options: Options {
+            retry_limit: None,
+            age_limit: None,
+            min_backoff: 0,
+            max_backoff: 0,
+            at_most_once: false,
+        },
+    };
 }
 
 /// The id of a job.

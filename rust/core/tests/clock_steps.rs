@@ -107,7 +107,7 @@ impl Driven {
         self.waiting.push(Waiting { number, kind, due });
     }
 
-    fn advance(&mut self, span: i64) {
+    fn advance(&self, span: i64) {
         self.clock.0.boot.fetch_add(span, SeqCst);
         self.clock.0.wall.fetch_add(span, SeqCst);
     }
@@ -247,6 +247,35 @@ proptest! {
         let stats = driven.engine.stats(&mut Released::default());
         prop_assert_eq!((stats.started, stats.succeeded), (driven.scheduled.into(), driven.scheduled.into()));
     }
+}
+
+#[test]
+fn the_clocks_are_read_together_though_the_timer_waits_for_the_lock() {
+    let driven = Driven::new();
+    let (engine, released) = (&driven.engine, &mut Released::default());
+    let far = Due::In(HOUR);
+    engine
+        .schedule_as("far", far, Numbered(9), released)
+        .unwrap();
+    engine
+        .schedule(Due::At(driven.clock.wall() + 2 * MILLISECOND), Numbered(1))
+        .unwrap();
+    engine.schedule(Due::In(MILLISECOND), Numbered(0)).unwrap();
+    driven.advance(5 * MILLISECOND);
+    std::thread::scope(|threads| {
+        let held = driven.engine.view("far", |_| {
+            threads.spawn(|| driven.engine.pump());
+            // Time for it to come to the lock: did it not, there is less to see, and no failure.
+            std::thread::sleep(Duration::from_millis(50));
+            driven.advance(SECOND);
+        });
+        assert_eq!(held, Ok(Some(())));
+    });
+    let mut order = Vec::new();
+    while let Turn::Run(started) = driven.engine.ready().turn(None, &driven.clock) {
+        order.push(started.execution.payload.0);
+    }
+    assert_eq!(order, [0, 1]);
 }
 
 // In earnest: the timer's thread asleep, a worker's thread, and a wall clock that is set.

@@ -45,12 +45,12 @@ impl<P: Payload> Engine<P> {
             state.resolve(due(time), boot)?;
         }
         let mut ids = Vec::with_capacity(times.len());
-        let mut wake = false;
         for chunk in times.chunks(4096) {
             // The lock is let go between chunks, so that others do not wait for all.
             drop(state);
             state = self.open()?;
             let moved = state.offset != offset;
+            let mut wake = false;
             for &time in chunk {
                 let (clock, due) = match state.resolve(due(time), boot) {
                     Ok(resolved) => resolved,
@@ -61,10 +61,10 @@ impl<P: Payload> Engine<P> {
                 ids.push(state.insert(clock, due, boot, payload()));
                 wake |= state.rouses(clock, due);
             }
-        }
-        drop(state);
-        if wake {
-            self.sleeper.wake();
+            // At once: it counts as awake, and others do not wake it.
+            if wake {
+                self.sleeper.wake();
+            }
         }
         Ok(ids)
     }

@@ -660,10 +660,14 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    /// Take in a page, whose jobs have become payloads.
-    pub fn load(&self, more: bool, jobs: Vec<(Job<'static>, P)>, released: &mut Released<P>) {
+    /// Take in a page, whose jobs have become payloads; `last` is where the next one goes on.
+    pub fn load(
+        &self,
+        last: Option<Place>,
+        jobs: Vec<(Job<'static>, P)>,
+        released: &mut Released<P>,
+    ) {
         let mut state = self.state.lock();
-        let last = jobs.last().map(|(job, _)| job.place);
         let jobs = if state.phase == Phase::Closed {
             released.payloads.extend(jobs.into_iter().map(|job| job.1));
             Vec::new()
@@ -677,11 +681,12 @@ impl<P: Payload> Engine<P> {
             let until = kept.paging.take().unwrap_or(i64::MIN);
             kept.changed.clear();
             kept.frontier = match last {
-                Some(last) if more => Place {
+                // More are due before the bound.
+                Some(last) => Place {
                     due: last.due,
                     seq: last.seq + 1,
                 },
-                _ => Place { due: until, seq: 0 },
+                None => Place { due: until, seq: 0 },
             };
         }
         state.asleep = None;

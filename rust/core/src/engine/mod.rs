@@ -10,6 +10,8 @@ mod kept;
 mod outcome;
 mod query;
 mod state;
+#[cfg(test)]
+mod wakes;
 
 use crate::ids::IdSource;
 use crate::queue::{DueQueue, Key, Now};

@@ -233,10 +233,8 @@ mod tests {
     use crate::engine::{Due, Pumped};
     use crate::ready::Turn;
     use crate::record::Started;
-    use crate::sleep::Until;
     use crate::time::{Clock, ManualClock};
-    use std::sync::{Arc, mpsc};
-    use std::time::Duration;
+    use std::sync::Arc;
 
     #[derive(Clone, Copy, Debug)]
     struct Nothing;
@@ -289,35 +287,5 @@ mod tests {
         engine.tend(&mut Released::default());
         assert_eq!(engine.stats(&mut Released::default()).retried, 2);
         assert!(matches!(turn(None), Turn::Run(_)));
-    }
-
-    #[test]
-    fn a_question_that_settles_a_retry_wakes_the_timer() {
-        let engine = Arc::new(Engine::new(Box::new(ManualClock::new(0, 0))).unwrap());
-        engine.set_registered(0, true);
-        engine.start().unwrap();
-        engine.sleeper().sleep(Until::default()); // ended by the wake of the start
-        engine.schedule(Due::In(0), Nothing).unwrap();
-        while engine.pump() == Pumped::More {}
-        let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
-            panic!("a job is due");
-        };
-        let done = Done {
-            key: started.execution.key,
-            first_start: started.at,
-            outcome: Outcome::Retry(5),
-        };
-        let turn = engine.ready().turn(Some(done), engine.clock());
-        assert!(matches!(turn, Turn::Tend));
-        assert_eq!(engine.stats(&mut Released::default()).retried, 1);
-        let (woken, end) = mpsc::channel();
-        let sleeper = engine.clone();
-        std::thread::spawn(move || {
-            sleeper.sleeper().sleep(Until::default());
-            woken.send(()).unwrap();
-        });
-        end.recv_timeout(Duration::from_secs(10))
-            .expect("the timer sleeps past the retry");
-        engine.check().unwrap();
     }
 }
