@@ -77,7 +77,7 @@ impl Mail {
 pub struct Window {
     /// What is due within so many nanoseconds,
     pub horizon: i64,
-    /// and no more than so many jobs.
+    /// and no more than so many jobs; those that are parked do not count.
     pub resident: usize,
 }
 
@@ -546,7 +546,7 @@ impl<P: Payload> Engine<P> {
         }
         let mut state = self.state.lock();
         state.note_changed(&id);
-        if !state.is_near(ClockKind::Wall, due) {
+        if !state.is_near(to) {
             return Ok((true, None));
         }
         drop(state);
@@ -625,7 +625,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         let now = self.now();
         let first = state.queue.first(now).and_then(|key| state.place(key));
-        let count = state.queue.len();
+        let count = state.queue.len() - state.parked;
         let kept = state.kept.as_mut()?;
         if kept.away == 0 || kept.paging.is_some() || kept.frontier == END {
             return None;
@@ -804,17 +804,16 @@ impl<P: Payload> State<P> {
 
     /// Whether a new job at this due is kept in memory; if not, it counts as away.
     fn stays(&mut self, clock: ClockKind, due: i64) -> bool {
-        let near = self.is_near(clock, due);
+        let near = self.is_near(self.next_place(clock, due));
         if let Some(kept) = &mut self.kept {
             kept.away += u64::from(!near);
         }
         near
     }
 
-    /// Whether a job that comes at this due belongs in memory; if not, the frontier is before it.
-    fn is_near(&mut self, clock: ClockKind, due: i64) -> bool {
-        let place = self.next_place(clock, due);
-        let count = self.queue.len();
+    /// Whether a job that comes to this place belongs in memory; if not, the frontier is before it.
+    fn is_near(&mut self, place: Place) -> bool {
+        let count = self.queue.len() - self.parked;
         let now = self.offset_read.saturating_add(self.offset);
         let Some(kept) = &mut self.kept else {
             return true;
@@ -1000,7 +999,7 @@ impl<P: Payload> State<P> {
 
     /// The page to ask for now: when half of the horizon is used up, or half of the room is free.
     pub(super) fn page_wanted(&mut self, now: i64) -> Option<Question> {
-        let count = self.queue.len();
+        let count = self.queue.len() - self.parked;
         let kept = self.kept.as_mut()?;
         let Window { horizon, resident } = kept.window;
         let until = now.saturating_add(horizon);
@@ -1018,8 +1017,9 @@ impl<P: Payload> State<P> {
     /// When the timer is to look for a page, on the wall clock.
     pub(super) fn next_page(&self) -> Option<i64> {
         let kept = self.kept.as_ref()?;
-        let waits =
-            kept.away > 0 && kept.paging.is_none() && self.queue.len() < kept.window.resident;
+        let waits = kept.away > 0
+            && kept.paging.is_none()
+            && self.queue.len() - self.parked < kept.window.resident;
         waits.then(|| kept.frontier.due.saturating_sub(kept.window.horizon / 2))
     }
 
