@@ -143,13 +143,14 @@ class Scheduler(SchedulerCore):
         """
         self._backup(path)
 
-    def rotate(self) -> None:
+    def rotate(self, progress: Callable[[int, int], object] | None = None) -> None:
         """Encrypt the data of all jobs of the durable store under the keyring's default key.
 
-        **Concurrency**: jobs are scheduled and run meanwhile.
+        `progress(done, all)` is told now and then how many rows are done, of how many.
+        **Concurrency**: jobs are scheduled and run meanwhile; returns when all is done.
         **Raises** `StateError` for a scheduler in memory, `StorageError`.
         """
-        self._rotate()
+        self._rotate(progress)
 
     def __enter__(self) -> Self:
         """Start."""
