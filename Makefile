@@ -85,10 +85,15 @@ compare: setup  ## measure against other schedulers, side by side
 	test -x "$(PEERS)/bin/python" || "$(PYO3_PYTHON)" -m venv "$(PEERS)"
 	"$(PEERS)/bin/python" -m pip install --quiet --requirement benches/compare/requirements.txt
 	PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/run.py
+	PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/durable.py
 
 .PHONY: demo
 demo: setup  ## see it work
 	"$(BIN)/python" examples/demo.py
+
+.PHONY: demo-crash
+demo-crash: setup  ## see jobs in a file outlive a process that kills itself again and again
+	"$(BIN)/python" examples/demo_crash.py
 
 # CPython before 3.14 ends a thread at its exit by unwinding it, with the unwinder of the system. zig links one of its
 # own, and a stack that both of them walk crashes the process: so the system's comes first.

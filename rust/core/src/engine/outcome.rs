@@ -96,6 +96,7 @@ impl<P: Payload> State<P> {
         self.ended = ended;
         if engine.kept {
             self.send();
+            wake |= self.away() > 0 && self.has_room(engine.clock.wall());
         }
         engine.notify(self);
         if wake {

@@ -244,6 +244,9 @@ impl<P: Payload> Engine<P> {
         let payload = state.take(key);
         state.counts.cancelled += 1;
         self.notify(&state);
+        if state.away() > 0 && state.has_room(self.clock.wall()) {
+            self.sleeper.wake();
+        }
         Ok(match payload {
             Some(payload) => Changed::Yes(payload, ticket),
             None => Changed::No,

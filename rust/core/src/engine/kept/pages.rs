@@ -132,21 +132,41 @@ impl<P: Payload> State<P> {
         }
     }
 
-    /// The page to ask for now: when half of the horizon is used up, or half of the room is free.
+    /// The page to ask for now.
     pub(super) fn page_wanted(&mut self, now: i64) -> Option<Question> {
+        if !self.wants_page(now) {
+            return None;
+        }
         let count = self.queue.len() - self.parked;
         let kept = self.kept.as_mut()?;
+        let until = now.saturating_add(kept.window.horizon);
+        Some(kept.page(until, count))
+    }
+
+    /// Whether half of the horizon is used up, or half of the room is free.
+    fn wants_page(&self, now: i64) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        let count = self.queue.len() - self.parked;
         let Window { horizon, resident } = kept.window;
         let until = now.saturating_add(horizon);
         let near = kept.frontier.due <= now.saturating_add(horizon / 2);
-        let room = count < resident / 2 + 1 && kept.frontier.due < until;
-        if kept.away == 0 || kept.paging.is_some() || count >= resident || !(near || room) {
-            return None;
-        }
-        if kept.frontier.due >= until {
-            return None;
-        }
-        Some(kept.page(until, count))
+        // At a sequence it was cut off for want of room; else all within the horizon is here.
+        let cut_off = kept.frontier.seq > 0 && count < resident / 2 + 1;
+        kept.away > 0
+            && kept.paging.is_none()
+            && count < resident
+            && kept.frontier.due < until
+            && (near || cut_off)
+    }
+
+    /// Whether so many have left that the timer is to ask for a page: with a full room it sleeps
+    /// without a thought of pages.
+    pub(in crate::engine) fn has_room(&self, now: i64) -> bool {
+        let resident = self
+            .kept
+            .as_ref()
+            .map_or(0, |kept| kept.window.resident / 2 + 1);
+        self.queue.len() - self.parked < resident && self.wants_page(now)
     }
 
     /// When the timer is to look for a page, on the wall clock.
