@@ -50,3 +50,8 @@ def ancient(due_ns: int) -> None:
 def unreadable(row: int, why: str) -> None:
     """Report a stored job that cannot be read: it stays where it is, and keeps no other waiting."""
     logger.error("the stored job %d cannot be read, and will not run: %s", row, why)
+
+
+def store_failed(why: str) -> None:
+    """Report that the store takes nothing any more: nothing runs until it is opened again."""
+    logger.critical("nothing runs any more until the scheduler is made anew: %s", why)

@@ -159,7 +159,7 @@ class NopScheduler(Scheduler):
     def backup(self, path: object) -> None:
         """Do nothing: there is no file."""
 
-    def rotate(self) -> None:
+    def rotate(self, progress: object = None) -> None:
         """Do nothing: there is no file."""
 
     def stats(self) -> Stats:

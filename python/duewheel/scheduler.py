@@ -155,17 +155,18 @@ class Scheduler(SchedulerCore):
         self._refuse_in_memory("back up")
         self._backup(path)
 
-    def rotate(self) -> None:
+    def rotate(self, progress: Callable[[int, int], object] | None = None) -> None:
         """Encrypt the data of all jobs of the durable store under the keyring's default key.
 
-        When this returns, the other keys are needed no more: open it without them from then on.
+        `progress(done, all)` is told now and then how many rows are done, of how many. When this
+        returns, the other keys are needed no more: open it without them from then on.
 
-        **Concurrency**: jobs are scheduled and run meanwhile.
+        **Concurrency**: jobs are scheduled and run meanwhile; returns when all is done.
         **Raises** `StateError` for a scheduler in memory, `WrongKeyError` without a keyring,
-        `StorageError`, `ClosedError`.
+        `StorageError`, `ClosedError`, and what `progress` raises.
         """
         self._refuse_in_memory("rotate the keys of")
-        self._rotate()
+        self._rotate(progress)
 
     def _refuse_in_memory(self, what: str) -> None:
         if not self._closed and not self._kept:

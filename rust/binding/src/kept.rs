@@ -10,13 +10,14 @@ use crate::worker;
 use duewheel_core::engine::{Changed, Due, Engine, Mail, Refused, Window};
 use duewheel_core::record::Id;
 use duewheel_core::store::{self, Answer, Error, Question, Ticket};
+use duewheel_core::sync::Mutex;
 use duewheel_store::{Durability, Keyring, LocalStore, Settings};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// How long a wait for the store lasts before it looks for signals.
@@ -114,6 +115,42 @@ impl Shared {
     pub(crate) fn ask(&self, py: Python<'_>, question: Question) -> PyResult<Answer> {
         let answer = py.detach(|| self.engine.ask_away(question));
         answer.map_err(|error| refused(py, error, ""))
+    }
+
+    /// Ask for what may take long: signals are seen, and `look` is called now and then.
+    pub(crate) fn ask_slowly(
+        &self,
+        py: Python<'_>,
+        question: Question,
+        mut look: impl FnMut() -> PyResult<()>,
+    ) -> PyResult<()> {
+        let Some(store) = self.engine.store() else {
+            let message = "this scheduler keeps its jobs in memory: give it a storage";
+            return Err(error(py, "StateError", message.to_owned()));
+        };
+        let (send, receive) = mpsc::sync_channel(1);
+        let then = move |answer| {
+            // After a Ctrl-C nobody listens any more.
+            let _ = send.send(answer);
+        };
+        py.detach(|| store.ask(question, Box::new(then)));
+        let receive = Mutex::new(receive);
+        loop {
+            let answer = py.detach(|| receive.lock().recv_timeout(SLICE));
+            py.check_signals()?;
+            look()?;
+            match answer {
+                Ok(answer) => {
+                    return answer
+                        .map(drop)
+                        .map_err(|failure| raised(py, failure, None));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(refused(py, Refused::Closed, ""));
+                }
+            }
+        }
     }
 
     /// Refuse data that the store does not take.

@@ -23,10 +23,18 @@ mod specs;
 mod stats;
 mod worker;
 
+use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let (version, text) = duewheel_store::sqlite_version();
+    if version < duewheel_store::SQLITE_AT_LEAST {
+        let least = duewheel_store::SQLITE_AT_LEAST;
+        return Err(PyImportError::new_err(format!(
+            "duewheel needs SQLite {least} or later, and was built with {text}"
+        )));
+    }
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
     module.add_class::<dead::DeadEvent>()?;

@@ -626,13 +626,26 @@ impl SchedulerCore {
     /// Copy the file into a new one while it is in use.
     fn _backup(&self, py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
         self.open(py)?;
-        self.shared.ask(py, Question::Backup(path)).map(drop)
+        self.shared
+            .ask_slowly(py, Question::Backup(path), || Ok(()))
     }
 
-    /// Encrypt every payload under the default key.
-    fn _rotate(&self, py: Python<'_>) -> PyResult<()> {
-        self.open(py)?;
-        self.shared.ask(py, Question::Rotate).map(drop)
+    /// Encrypt every payload under the default key; `progress` is told rows done, rows in all.
+    #[pyo3(signature = (progress=None))]
+    fn _rotate(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        let mut told = (0, 0);
+        let look = || {
+            let come = engine.rotated();
+            if come != told
+                && let Some(progress) = progress
+            {
+                progress.call1(come)?;
+            }
+            told = come;
+            Ok(())
+        };
+        self.shared.ask_slowly(py, Question::Rotate, look)
     }
 
     #[getter]

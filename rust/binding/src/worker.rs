@@ -64,7 +64,14 @@ fn work(py: Python<'_>, shared: &Shared) {
     }
 }
 
+/// Take in what has come from the store, or report its failure.
 fn take_in_pages(py: Python<'_>, shared: &Shared) {
+    if let Some(failure) = shared.engine.failure() {
+        return log(py, |module| {
+            let why = failure.to_string();
+            module.call_method1("store_failed", (why,)).map(drop)
+        });
+    }
     if let Err(error) = shared.take_in_pages(py) {
         error.write_unraisable(py, None);
     }

@@ -59,6 +59,7 @@ pub use keyring::Keyring;
 pub use local::{LocalStore, Settings, no_events};
 #[cfg(feature = "sqlite")]
 pub use log::Durability;
+#[cfg(feature = "sqlite")]
 pub use tables::Limits;
 
 #[cfg(feature = "sqlite")]

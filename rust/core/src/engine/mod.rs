@@ -382,16 +382,19 @@ impl<P: Payload> Engine<P> {
         }
         state.refresh(self, now.boot);
         if self.kept {
-            if state.failed().is_some() {
-                drop(state);
-                self.stop();
-                return Pumped::Sleep(Until::default());
+            let failed = state.failed().is_some();
+            if !failed {
+                state.turn_page(now.wall);
             }
-            state.turn_page(now.wall);
-            if state.has_pages() {
+            if failed || state.has_pages() {
                 let mut ready = self.ready.lock();
                 ready.pages = true;
                 self.ready.call(&mut ready);
+            }
+            if failed {
+                drop(state);
+                self.stop();
+                return Pumped::Sleep(Until::default());
             }
         }
         let mut ready = self.ready.lock();

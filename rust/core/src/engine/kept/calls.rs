@@ -1,0 +1,523 @@
+//! What is asked of an engine whose jobs are kept: schedule, cancel, move, revive.
+
+use super::{Changed, END, clock_of};
+use crate::engine::{Due, Engine, Refused, State};
+use crate::ids::Halves;
+use crate::queue::{ClockKind, Key};
+use crate::record::{Id, Parts, Payload, Record, Released, Side};
+use crate::store::{Answer, Clock as StoreClock, Error, Job, Op, Place, Question, Ticket};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// How many jobs of a bulk call go to the store in one batch.
+const BATCH: usize = 4_096;
+
+impl<P: Payload> Engine<P> {
+    /// Schedule one job under a generated id. It is kept when the ticket is settled.
+    ///
+    /// # Errors
+    ///
+    /// As [`schedule`](Self::schedule), and those of the store: the payload stays the caller's.
+    pub fn keep(
+        &self,
+        due: Due,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<(Halves, Ticket), Refused> {
+        let mut state = self.open_kept()?;
+        let boot = self.clock.boot();
+        state.refresh(self, boot);
+        let (clock, due) = state.resolve(due, boot)?;
+        let stays = state.stays(clock, due);
+        let id = state.new_id(boot, stays);
+        let text = Id::Generated(id);
+        let job_due = state.on_the_wall(clock, due);
+        let place = state.next_place(clock, due);
+        let created = boot.saturating_add(state.offset);
+        let submitted = payload.parts(|parts| {
+            text.with_str(|text| {
+                let text = Cow::Borrowed(text);
+                let job = new_job(text, parts, place, clock, job_due, created);
+                state.submit_new(job, stays)
+            })
+        });
+        let ticket = submitted.inspect_err(|_| state.not_away(stays))?;
+        state.counts.scheduled += 1;
+        if stays {
+            state.put(id, clock, due, payload);
+            self.rouse(state, clock, due);
+        } else {
+            state.queue.skip_sequences(place.seq + 1);
+            released.payloads.push(payload);
+        }
+        Ok((id, ticket))
+    }
+
+    /// Schedule many jobs, in order; returns their ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`keep`](Self::keep): then none is scheduled.
+    pub fn keep_many(
+        &self,
+        due: impl Fn(i64) -> Due,
+        times: &[i64],
+        mut payload: impl FnMut() -> P,
+        released: &mut Released<P>,
+    ) -> Result<(Vec<Halves>, Ticket), Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open_kept()?;
+        state.refresh(self, boot);
+        for &time in times {
+            state.resolve(due(time), boot)?;
+        }
+        let created = boot.saturating_add(state.offset);
+        let mut ids = Vec::with_capacity(times.len());
+        let mut ticket = Ticket(0);
+        let mut taken: Vec<(u64, Option<Key>)> = Vec::with_capacity(times.len());
+        let mut wake = false;
+        for chunk in times.chunks(BATCH) {
+            let before = taken.len();
+            let mut ops = Vec::with_capacity(chunk.len());
+            for &time in chunk {
+                let (clock, due) = state.resolve(due(time), boot)?;
+                let stays = state.stays(clock, due);
+                let id = state.new_id(boot, stays);
+                let place = state.next_place(clock, due);
+                let payload = payload();
+                ops.push(Op::Insert(payload.parts(|parts| {
+                    let text = Id::Generated(id).with_str(str::to_owned);
+                    let text = Cow::Owned(text);
+                    new_job(text, parts, place, clock, place.due, created).into_owned()
+                })));
+                if stays {
+                    taken.push((place.seq, Some(state.put(id, clock, due, payload))));
+                    wake |= state.rouses(clock, due);
+                } else {
+                    ops.push(Op::Yield(place.seq));
+                    state.queue.skip_sequences(place.seq + 1);
+                    taken.push((place.seq, None));
+                    released.payloads.push(payload);
+                }
+                ids.push(id);
+            }
+            match state.submit(&ops) {
+                Ok(submitted) => ticket = submitted,
+                Err(error) => {
+                    state.take_back(&taken, before, released);
+                    return Err(error.into());
+                }
+            }
+        }
+        state.counts.scheduled += times.len() as u64;
+        drop(state);
+        if wake {
+            self.sleeper.wake();
+        }
+        Ok((ids, ticket))
+    }
+
+    /// Schedule one job under a given id; may wait for the store.
+    ///
+    /// # Errors
+    ///
+    /// As [`keep`](Self::keep), and [`Refused::Duplicate`].
+    pub fn keep_as(
+        &self,
+        id: &str,
+        due: Due,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        self.keep_with(id, due, None, payload, released)
+    }
+
+    /// Take in a pending execution as it stands: its first due, run and attempt.
+    ///
+    /// # Errors
+    ///
+    /// As [`keep_as`](Self::keep_as).
+    pub fn restore_kept(
+        &self,
+        id: &str,
+        job_due: i64,
+        due: i64,
+        (run, attempt): (u32, u32),
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        let past = Some((job_due, run, attempt));
+        self.keep_with(id, Due::At(due), past, payload, released)
+    }
+
+    pub(super) fn keep_with(
+        &self,
+        id: &str,
+        due: Due,
+        past: Option<(i64, u32, u32)>,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open_kept()?;
+        state.settle(self, released);
+        state.refresh(self, boot);
+        let (clock, due) = state.resolve(due, boot)?;
+        let text: Arc<str> = id.into();
+        let reserved = |state: &State<P>| {
+            let kept = state.kept.as_ref();
+            kept.is_some_and(|kept| kept.reserved.contains(&text))
+        };
+        if state.find(id).is_some() || reserved(&state) {
+            return Err(Refused::Duplicate);
+        }
+        let stays = state.stays(clock, due);
+        let place = state.next_place(clock, due);
+        let created = boot.saturating_add(state.offset);
+        let (job_due, run, attempt) = past.unwrap_or((place.due, 1, 1));
+        let mut job = payload.parts(|parts| {
+            let id = Cow::Owned(id.to_owned());
+            new_job(id, parts, place, clock, job_due, created).into_owned()
+        });
+        (job.run, job.attempt) = (run, attempt);
+        state.queue.skip_sequences(place.seq + 1);
+        let away = state.kept.as_ref().is_some_and(|kept| kept.away > 0);
+        let ticket = if away {
+            // Only the store knows whether a job that is away has this id.
+            if let Some(kept) = &mut state.kept {
+                kept.reserved.insert(text.clone());
+            }
+            drop(state);
+            let answer = self.ask_away(Question::Insert(vec![job]));
+            state = self.state.lock();
+            if let Some(kept) = &mut state.kept {
+                kept.reserved.remove(&text);
+            }
+            answer.inspect_err(|_| state.not_away(stays))?;
+            let ops: &[Op<'_>] = if stays { &[] } else { &[Op::Yield(place.seq)] };
+            state.submit(ops)?
+        } else {
+            let submitted = state.submit_new(job, stays);
+            submitted.inspect_err(|_| state.not_away(stays))?
+        };
+        state.counts.scheduled += 1;
+        if stays {
+            let side = Side {
+                id: Id::Given(text),
+                job_due,
+                first_start: None,
+                attempt,
+                run,
+            };
+            state.put_side(clock, due, place.seq, side, payload);
+            self.rouse(state, clock, due);
+        } else {
+            released.payloads.push(payload);
+        }
+        Ok(ticket)
+    }
+
+    /// Withdraw a pending job that is in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and those of the store.
+    pub fn cancel_kept(&self, id: &str) -> Result<Changed<P>, Refused> {
+        let mut state = self.open_kept()?;
+        let Some(key) = state.find(id) else {
+            return Ok(state.may_be_away());
+        };
+        let Some(seq) = state.queue.get(key).map(|entry| entry.sequence) else {
+            return Ok(Changed::No);
+        };
+        if !state.withdraw(self, key) {
+            return Ok(Changed::No);
+        }
+        let ticket = match state.submit(&[Op::Delete(seq)]) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                state.put_back(key);
+                return Err(error.into());
+            }
+        };
+        state.note_changed(id);
+        let payload = state.take(key);
+        state.counts.cancelled += 1;
+        self.notify(&state);
+        Ok(match payload {
+            Some(payload) => Changed::Yes(payload, ticket),
+            None => Changed::No,
+        })
+    }
+
+    /// Withdraw a pending job that is away; waits for the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and those of the store.
+    pub fn cancel_away(&self, id: &str) -> Result<bool, Refused> {
+        let answer = self.ask_away(Question::Cancel(id.to_owned()))?;
+        let cancelled = answer == Answer::Changed(true);
+        if cancelled {
+            let mut state = self.state.lock();
+            state.counts.cancelled += 1;
+            state.left_away(id);
+            self.notify(&state);
+        }
+        Ok(cancelled)
+    }
+
+    /// Move a pending job that is in memory to a due on the wall clock.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and those of the store.
+    pub fn reschedule_kept(&self, id: &str, due: i64) -> Result<Changed<()>, Refused> {
+        let mut state = self.open_kept()?;
+        let Some(key) = state.find(id) else {
+            return Ok(match state.may_be_away() {
+                Changed::<P>::Away => Changed::Away,
+                _ => Changed::No,
+            });
+        };
+        let Some(seq) = state.queue.get(key).map(|entry| entry.sequence) else {
+            return Ok(Changed::No);
+        };
+        if !state.withdraw(self, key) {
+            return Ok(Changed::No);
+        }
+        let to = state.next_place(ClockKind::Wall, due);
+        let clock = StoreClock::Wall;
+        let ticket = match state.submit(&[Op::Move { seq, to, clock }]) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                state.put_back(key);
+                return Err(error.into());
+            }
+        };
+        state.note_changed(id);
+        state.give_side(key);
+        state.requeue(key, ClockKind::Wall, due);
+        self.rouse(state, ClockKind::Wall, due);
+        Ok(Changed::Yes((), ticket))
+    }
+
+    /// Move a pending job that is away; waits for the store. The job, if it is near now: it is to
+    /// be taken in by [`load_one`](Self::load_one).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and those of the store.
+    pub fn reschedule_away(
+        &self,
+        id: &str,
+        due: i64,
+    ) -> Result<(bool, Option<Job<'static>>), Refused> {
+        let mut state = self.open_kept()?;
+        let to = state.next_place(ClockKind::Wall, due);
+        state.queue.skip_sequences(to.seq + 1);
+        drop(state);
+        let clock = StoreClock::Wall;
+        let id = id.to_owned();
+        let answer = self.ask_away(Question::Move {
+            id: id.clone(),
+            to,
+            clock,
+        })?;
+        if answer != Answer::Changed(true) {
+            return Ok((false, None));
+        }
+        let mut state = self.state.lock();
+        state.note_changed(&id);
+        if !state.is_near(to) {
+            return Ok((true, None));
+        }
+        drop(state);
+        match self.ask_away(Question::Get(id))? {
+            Answer::Job(job) => Ok((true, job)),
+            _ => Ok((true, None)),
+        }
+    }
+
+    /// Make the newest dead job of this id due now, from attempt 1; waits for the store. The job
+    /// is to be taken in by [`load_one`](Self::load_one).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], [`Refused::Duplicate`], and those of the store.
+    pub fn revive_kept(
+        &self,
+        id: &str,
+        released: &mut Released<P>,
+    ) -> Result<Option<Job<'static>>, Refused> {
+        let mut state = self.open_kept()?;
+        state.settle(self, released);
+        let boot = self.clock.boot();
+        state.refresh(self, boot);
+        let to = state.next_place(ClockKind::Boot, boot);
+        state.queue.skip_sequences(to.seq + 1);
+        drop(state);
+        let id = id.to_owned();
+        let clock = StoreClock::Boot;
+        match self.ask_away(Question::Revive { id, to, clock })? {
+            Answer::Job(Some(job)) => {
+                let mut state = self.state.lock();
+                state.counts.revived += 1;
+                if let Some(kept) = &mut state.kept {
+                    kept.away += 1;
+                }
+                Ok(Some(job))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn new_job<'a>(
+    id: Cow<'a, str>,
+    parts: Parts<'a>,
+    place: Place,
+    clock: ClockKind,
+    job_due: i64,
+    created: i64,
+) -> Job<'a> {
+    Job {
+        id,
+        target: Cow::Borrowed(parts.target),
+        data: Cow::Borrowed(parts.data),
+        place,
+        clock: clock_of(clock),
+        job_due,
+        created,
+        attempt: 1,
+        run: 1,
+        interruptions: 0,
+        first_start: None,
+        options: parts.options,
+    }
+}
+
+impl<P: Payload> State<P> {
+    pub(super) fn submit_new(&mut self, job: Job<'_>, stays: bool) -> Result<Ticket, Error> {
+        let seq = job.place.seq;
+        let insert = Op::Insert(job);
+        if stays {
+            self.submit(&[insert])
+        } else {
+            self.submit(&[insert, Op::Yield(seq)])
+        }
+    }
+
+    /// Whether a new job at this due is kept in memory; if not, it counts as away.
+    pub(super) fn stays(&mut self, clock: ClockKind, due: i64) -> bool {
+        let near = self.is_near(self.next_place(clock, due));
+        if let Some(kept) = &mut self.kept {
+            kept.away += u64::from(!near);
+        }
+        near
+    }
+
+    /// Whether a job that comes to this place belongs in memory; if not, the frontier is before it.
+    pub(super) fn is_near(&mut self, place: Place) -> bool {
+        let count = self.queue.len() - self.parked;
+        let now = self.offset_read.saturating_add(self.offset);
+        let Some(kept) = &mut self.kept else {
+            return true;
+        };
+        if kept.paging.is_some() {
+            // It may or may not be in the page.
+            return true;
+        }
+        if kept.away == 0 {
+            kept.frontier = END;
+        }
+        let beyond =
+            place.due > now.saturating_add(kept.window.horizon) || count >= kept.window.resident;
+        if place < kept.frontier && !beyond {
+            return true;
+        }
+        kept.frontier = kept.frontier.min(place);
+        false
+    }
+
+    /// A new job was not taken in after all.
+    pub(super) fn not_away(&mut self, stays: bool) {
+        if let Some(kept) = &mut self.kept {
+            kept.away -= u64::from(!stays);
+        }
+    }
+
+    pub(super) fn may_be_away(&self) -> Changed<P> {
+        if self.away() > 0 {
+            Changed::Away
+        } else {
+            Changed::No
+        }
+    }
+
+    /// A page that is under way may hold this job as it was.
+    pub(super) fn note_changed(&mut self, id: &str) {
+        if let Some(kept) = &mut self.kept
+            && kept.paging.is_some()
+        {
+            kept.changed.insert(id.to_owned());
+        }
+    }
+
+    pub(super) fn left_away(&mut self, id: &str) {
+        self.note_changed(id);
+        if let Some(kept) = &mut self.kept {
+            kept.away = kept.away.saturating_sub(1);
+        }
+    }
+
+    /// A job that was withdrawn from where it waited waits again.
+    pub(super) fn put_back(&mut self, key: Key) {
+        if let Some(record) = self.queue.get_mut(key) {
+            record.set_stage(crate::record::Stage::Waiting);
+        }
+        self.queue.put_back(key);
+    }
+
+    /// Undo the part of a bulk call that was done; the store has the first `stored` of them.
+    pub(super) fn take_back(
+        &mut self,
+        taken: &[(u64, Option<Key>)],
+        stored: usize,
+        released: &mut Released<P>,
+    ) {
+        let ops = taken[..stored].iter().map(|(seq, _)| Op::Delete(*seq));
+        if let Some(kept) = &mut self.kept {
+            kept.outbox.extend(ops);
+            let away = taken.iter().filter(|(_, key)| key.is_none()).count();
+            kept.away = kept.away.saturating_sub(away as u64);
+        }
+        for key in taken.iter().filter_map(|(_, key)| *key) {
+            self.remove(key, released);
+        }
+        self.send();
+    }
+
+    /// Insert a job that has a side, under an id that is free, with a sequence that was taken.
+    pub(super) fn put_side(
+        &mut self,
+        clock: ClockKind,
+        due: i64,
+        sequence: u64,
+        side: Side,
+        payload: P,
+    ) {
+        let id = side.id.clone();
+        let number = self.sides.insert(side);
+        let record = Record::with_side(number, payload);
+        let key = self.queue.restore(clock, due, sequence, record);
+        match id {
+            Id::Given(id) => drop(self.given.insert(id, key)),
+            Id::Generated(id) => {
+                if let Some(kept) = &mut self.kept {
+                    kept.elsewhere.insert(id, key);
+                }
+            }
+        }
+    }
+}

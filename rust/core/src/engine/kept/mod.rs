@@ -1,0 +1,390 @@
+//! Jobs that a store keeps: what is due soon is in memory as well, the rest is *away*.
+//!
+//! Every place before the *frontier* that is pending is in memory. What is past it, or would be
+//! one too many, stays away until a page brings it in. A page is asked for by the timer, arrives
+//! by the [`Mail`] on a thread of the store, and is taken in by a worker, which alone can make
+//! payloads of what was stored.
+
+mod calls;
+mod pages;
+
+use crate::engine::{Engine, Phase, Refused, State};
+use crate::ids::Halves;
+use crate::queue::{ClockKind, Key};
+use crate::record::{Done, Outcome, Payload, Reason, Started};
+use crate::sleep::Sleeper;
+use crate::store::{
+    self, Answer, Clock as StoreClock, Error, Event, Events, Op, Page, Place, Question, Store,
+    Ticket, ask,
+};
+use crate::sync::Mutex;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How many jobs one page brings at most.
+const PAGE: usize = 10_000;
+/// A place past all.
+const END: Place = Place {
+    due: i64::MAX,
+    seq: i64::MAX as u64,
+};
+
+/// What the store's threads leave for the engine.
+#[derive(Debug)]
+pub struct Mail {
+    sleeper: Arc<Sleeper>,
+    pages: Mutex<Vec<Page>>,
+    failed: Mutex<Option<Error>>,
+    /// How far a rotation of keys has come: rows done, rows in all.
+    rotated: Mutex<(u64, u64)>,
+}
+
+impl Mail {
+    /// An empty one, with the sleeper of the engine that is to read it.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptors left for the timer.
+    pub fn new() -> std::io::Result<Arc<Self>> {
+        Ok(Arc::new(Mail {
+            sleeper: Arc::new(Sleeper::new()?),
+            pages: Mutex::default(),
+            failed: Mutex::default(),
+            rotated: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn sleeper(&self) -> Arc<Sleeper> {
+        self.sleeper.clone()
+    }
+
+    /// What a store calls with its events.
+    pub fn events(self: &Arc<Self>) -> Events {
+        let mail = self.clone();
+        Box::new(move |event| match event {
+            Event::Poisoned(error) => mail.fail(error),
+            Event::Rotated(done, all) => *mail.rotated.lock() = (done, all),
+            // A store of one process takes nothing back.
+            Event::Revoked(_) | Event::LeaseLost(_) => {}
+        })
+    }
+
+    pub(super) fn fail(&self, error: Error) {
+        self.failed.lock().get_or_insert(error);
+        self.sleeper.wake();
+    }
+}
+
+/// How much of the future is in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// What is due within so many nanoseconds,
+    pub horizon: i64,
+    /// and no more than so many jobs; those that are parked do not count.
+    pub resident: usize,
+}
+
+/// The engine's side of a store.
+pub(super) struct Kept {
+    pub(super) store: Arc<dyn Store>,
+    mail: Arc<Mail>,
+    window: Window,
+    /// All that is pending before this place is in memory.
+    frontier: Place,
+    /// How many pending jobs are not in memory.
+    pub(super) away: u64,
+    /// The bound of the page that is under way.
+    paging: Option<i64>,
+    /// Calls that wait for an answer about a job that is away: no page is taken in meanwhile.
+    asking: usize,
+    /// Ids that were given to a job which the store is being asked to take in.
+    reserved: HashSet<Arc<str>>,
+    /// Jobs that changed while a page was under way, which may hold them as they were.
+    changed: HashSet<String>,
+    /// Generated ids whose index is not that of their job.
+    pub(super) elsewhere: HashMap<Halves, Key>,
+    /// Outcomes that the store has not taken yet.
+    pub(super) outbox: Vec<Op<'static>>,
+}
+
+impl Kept {
+    /// The page from the frontier on.
+    pub(super) fn page(&mut self, until: i64, count: usize) -> Question {
+        self.paging = Some(until);
+        let Place { due, seq } = self.frontier;
+        let after = match (due, seq) {
+            (i64::MIN, 0) => None,
+            (due, 0) => Some(Place {
+                due: due - 1,
+                seq: END.seq,
+            }),
+            (due, seq) => Some(Place { due, seq: seq - 1 }),
+        };
+        Question::Page {
+            after,
+            until,
+            limit: PAGE.min(self.window.resident.saturating_sub(count).max(1)),
+        }
+    }
+}
+
+/// What became of a job that was to be withdrawn or moved.
+#[derive(Debug)]
+pub enum Changed<T> {
+    /// It is done; true on disk when the ticket is settled.
+    Yes(T, Ticket),
+    /// There is no such job, or it has started.
+    No,
+    /// It may be away: ask.
+    Away,
+}
+
+const fn clock_of(kind: ClockKind) -> StoreClock {
+    match kind {
+        ClockKind::Wall => StoreClock::Wall,
+        ClockKind::Boot => StoreClock::Boot,
+    }
+}
+
+const fn kind_of(clock: StoreClock) -> ClockKind {
+    match clock {
+        StoreClock::Wall => ClockKind::Wall,
+        StoreClock::Boot => ClockKind::Boot,
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Closed => Refused::Closed,
+            Error::Duplicate(_) => Refused::Duplicate,
+            error => Refused::Store(error),
+        }
+    }
+}
+
+impl<P: Payload> Engine<P> {
+    /// Whether a store keeps its jobs.
+    #[inline]
+    pub fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Put a store behind an engine that is new.
+    pub fn keep_in(&mut self, store: Arc<dyn Store>, mail: Arc<Mail>, window: Window) {
+        let found = store.found().clone();
+        let away = found.jobs;
+        self.sleeper = mail.sleeper();
+        self.kept = true;
+        let mut state = self.state.lock();
+        state.queue.skip_sequences(found.seq.saturating_add(1));
+        state.counts.scheduled = away;
+        state.kept = Some(Box::new(Kept {
+            store,
+            mail,
+            window,
+            frontier: if away > 0 {
+                Place {
+                    due: i64::MIN,
+                    seq: 0,
+                }
+            } else {
+                END
+            },
+            away,
+            paging: None,
+            asking: 0,
+            reserved: HashSet::new(),
+            changed: HashSet::new(),
+            elsewhere: HashMap::new(),
+            outbox: Vec::new(),
+        }));
+    }
+
+    pub(super) fn open_kept(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
+        let mut state = self.open()?;
+        match state.failed() {
+            Some(error) => Err(error.into()),
+            None => Ok(state),
+        }
+    }
+
+    /// How far a rotation of keys has come: rows done, rows in all.
+    pub fn rotated(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        let kept = state.kept.as_ref();
+        kept.map_or((0, 0), |kept| *kept.mail.rotated.lock())
+    }
+
+    /// Why the store takes nothing any more, if it does not.
+    pub fn failure(&self) -> Option<Error> {
+        self.kept.then(|| self.state.lock().failed()).flatten()
+    }
+
+    /// Wait until a batch is settled; `false`: the time is over.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub fn wait_settled(&self, ticket: Ticket, timeout: Duration) -> Result<bool, Refused> {
+        let Some(store) = self.store() else {
+            return Ok(true);
+        };
+        let deadline = Instant::now().checked_add(timeout);
+        store.wait(ticket, deadline).map_err(Refused::from)
+    }
+
+    /// The store, while it is behind this engine.
+    pub fn store(&self) -> Option<Arc<dyn Store>> {
+        let state = self.state.lock();
+        state.kept.as_ref().map(|kept| kept.store.clone())
+    }
+
+    /// Ask the store about what is not in memory, once it has all that has ended.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub fn ask_away(&self, question: Question) -> Result<Answer, Refused> {
+        let mut state = self.open_kept()?;
+        let Some(kept) = &mut state.kept else {
+            return Err(Refused::Closed);
+        };
+        kept.asking += 1;
+        let store = kept.store.clone();
+        drop(state);
+        let answer = ask(&*store, question);
+        let mut state = self.state.lock();
+        if let Some(kept) = &mut state.kept {
+            kept.asking -= 1;
+            if kept.asking == 0 && !kept.mail.pages.lock().is_empty() {
+                self.sleeper.wake();
+            }
+        }
+        drop(state);
+        answer.map_err(Refused::from)
+    }
+
+    /// Let go of the store, once the engine is closed and nothing runs any more.
+    pub(super) fn close_store(&self) {
+        let state = self.state.lock();
+        let ready = self.ready.lock();
+        let over = state.phase == Phase::Closed && ready.running == 0 && ready.done.is_empty();
+        drop(ready);
+        let store = state.kept.as_ref().map(|kept| kept.store.clone());
+        drop(state);
+        if over && let Some(store) = store {
+            // What could not be settled is as if the process had died now: nobody was told of it.
+            let _ = store.close();
+        }
+    }
+
+    /// Note that an execution starts, before its handler is called. At most once: it may be
+    /// called when the ticket is settled.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store: nothing is noted.
+    pub fn begin(&self, started: &Started<P>) -> Result<Option<Ticket>, Refused> {
+        let Some(store) = self.store() else {
+            return Ok(None);
+        };
+        let at = self.clock.wall();
+        let seq = started.execution.sequence;
+        let ticket = store.submit(&[Op::Begin { seq, at }])?;
+        let once = started
+            .execution
+            .payload
+            .parts(|parts| parts.options.at_most_once);
+        Ok(once.then_some(ticket))
+    }
+}
+
+impl<P: Payload> State<P> {
+    pub(super) fn failed(&mut self) -> Option<Error> {
+        self.kept
+            .as_ref()
+            .and_then(|kept| kept.mail.failed.lock().clone())
+    }
+
+    pub(super) fn away(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| kept.away)
+    }
+
+    /// The place that the next job at this due takes.
+    pub(super) fn next_place(&self, clock: ClockKind, due: i64) -> Place {
+        Place {
+            due: self.on_the_wall(clock, due),
+            seq: self.queue.next_sequence(),
+        }
+    }
+
+    pub(super) fn submit(&mut self, ops: &[Op<'_>]) -> Result<Ticket, Error> {
+        let Some(kept) = &mut self.kept else {
+            return Err(Error::Closed);
+        };
+        kept.store.submit(ops)
+    }
+
+    /// A job ends with the engine: forgotten, unless it is pending where it is kept.
+    pub(super) fn drop_one(&mut self) {
+        match &mut self.kept {
+            Some(kept) => kept.away += 1,
+            None => self.counts.dropped += 1,
+        }
+    }
+
+    /// Write down how an execution has ended, before it is settled here.
+    pub(super) fn record(&mut self, engine: &Engine<P>, done: &Done<P::Failure>) {
+        let Some(execution) = self.execution(done.key) else {
+            return;
+        };
+        let failures = match done.outcome {
+            Outcome::Retry(_) => 1,
+            _ => 0,
+        };
+        let outcome = match &done.outcome {
+            Outcome::Unhandled => return,
+            Outcome::Succeeded => store::Outcome::Done,
+            Outcome::Retry(due) | Outcome::Snooze(due) => {
+                let to = self.next_place(ClockKind::Boot, *due);
+                if self.phase == Phase::Closed {
+                    self.queue.skip_sequences(to.seq + 1);
+                }
+                store::Outcome::Again {
+                    to,
+                    clock: StoreClock::Boot,
+                    attempt: execution.attempt.saturating_add(failures),
+                    run: execution.run.saturating_add(1),
+                    first_start: Some(done.first_start.saturating_add(self.offset)),
+                }
+            }
+            Outcome::Dead(reason, failure) => store::Outcome::Dead {
+                reason: match reason {
+                    Reason::Failed => store::Reason::Failed,
+                    Reason::Discarded => store::Reason::Discarded,
+                    Reason::Interrupted => store::Reason::Interrupted,
+                },
+                error: Cow::Owned(P::text(failure)),
+                died: engine.clock.wall(),
+            },
+        };
+        let seq = execution.sequence;
+        execution.id.with_str(|id| self.note_changed(id));
+        if let Some(kept) = &mut self.kept {
+            kept.outbox.push(Op::Finish { seq, outcome });
+        }
+    }
+
+    /// Give the store the outcomes that wait. A full disk takes them later.
+    pub(super) fn send(&mut self) {
+        if let Some(kept) = &mut self.kept
+            && !kept.outbox.is_empty()
+            && kept.store.submit(&kept.outbox).is_ok()
+        {
+            kept.outbox.clear();
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Pages: what is away comes into memory before it is due.
+
+use super::{END, Kept, Window, kind_of};
+use crate::engine::{Engine, Phase, State};
+use crate::ids;
+use crate::queue::ClockKind;
+use crate::record::{Id, Payload, Released, Side};
+use crate::store::{Answer, Error, Job, Page, Place, Question};
+
+impl<P: Payload> Engine<P> {
+    /// The page to ask for now, if one is wanted and none is under way.
+    pub fn page_wanted(&self) -> Option<Question> {
+        let now = self.clock.wall();
+        self.state.lock().page_wanted(now)
+    }
+
+    /// The next page, if what is away may be due before all that is in memory.
+    pub fn page_before_next(&self) -> Option<Question> {
+        let mut state = self.state.lock();
+        let now = self.now();
+        let first = state.queue.first(now).and_then(|key| state.place(key));
+        let count = state.queue.len() - state.parked;
+        let kept = state.kept.as_mut()?;
+        if kept.away == 0 || kept.paging.is_some() || kept.frontier == END {
+            return None;
+        }
+        let frontier = (kept.frontier.due, kept.frontier.seq);
+        if first.is_some_and(|first| first.order() < frontier) {
+            return None;
+        }
+        Some(kept.page(i64::MAX, count))
+    }
+
+    /// How many pending jobs are away.
+    pub fn away(&self) -> u64 {
+        if self.kept {
+            self.state.lock().away()
+        } else {
+            0
+        }
+    }
+
+    /// Whether a job of this id is in memory, pending or running.
+    pub fn holds(&self, id: &str) -> bool {
+        self.state.lock().find(id).is_some()
+    }
+
+    /// Pages that have come, for a worker to take in.
+    pub fn pages(&self) -> Vec<Page> {
+        let state = self.state.lock();
+        match &state.kept {
+            Some(kept) if kept.asking == 0 => std::mem::take(&mut *kept.mail.pages.lock()),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Take in a page, whose jobs have become payloads; `last` is where the next one goes on.
+    pub fn load(
+        &self,
+        last: Option<Place>,
+        jobs: Vec<(Job<'static>, P)>,
+        released: &mut Released<P>,
+    ) {
+        let mut state = self.state.lock();
+        let jobs = if state.phase == Phase::Closed {
+            released.payloads.extend(jobs.into_iter().map(|job| job.1));
+            Vec::new()
+        } else {
+            jobs
+        };
+        for (job, payload) in jobs {
+            state.load(&job, payload, released);
+        }
+        if let Some(kept) = &mut state.kept {
+            let until = kept.paging.take().unwrap_or(i64::MIN);
+            kept.changed.clear();
+            kept.frontier = match last {
+                // More are due before the bound.
+                Some(last) => Place {
+                    due: last.due,
+                    seq: last.seq + 1,
+                },
+                None => Place { due: until, seq: 0 },
+            };
+        }
+        state.asleep = None;
+        drop(state);
+        self.sleeper.wake();
+    }
+
+    /// Take in one job that was away.
+    pub fn load_one(&self, job: &Job<'static>, payload: P, released: &mut Released<P>) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            released.payloads.push(payload);
+            return;
+        }
+        state.load(job, payload, released);
+        state.asleep = None;
+        drop(state);
+        self.sleeper.wake();
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// Take in a job of the store's, unless it is here or has changed since.
+    pub(super) fn load(&mut self, job: &Job<'_>, payload: P, released: &mut Released<P>) {
+        let changed = |kept: &Kept| kept.changed.contains(&*job.id) && kept.paging.is_some();
+        if self.kept.as_deref().is_some_and(changed) || self.find(&job.id).is_some() {
+            released.payloads.push(payload);
+            return;
+        }
+        let kind = kind_of(job.clock);
+        let due = match kind {
+            ClockKind::Wall => job.place.due,
+            ClockKind::Boot => job.place.due.saturating_sub(self.offset),
+        };
+        let id = match ids::parse(&job.id) {
+            Some(halves) => Id::Generated(halves),
+            None => Id::Given((&*job.id).into()),
+        };
+        let side = Side {
+            id,
+            job_due: job.job_due,
+            first_start: job.first_start.map(|wall| wall.saturating_sub(self.offset)),
+            attempt: job.attempt,
+            run: job.run,
+        };
+        self.put_side(kind, due, job.place.seq, side, payload);
+        if let Some(kept) = &mut self.kept {
+            kept.away = kept.away.saturating_sub(1);
+        }
+    }
+
+    /// The page to ask for now: when half of the horizon is used up, or half of the room is free.
+    pub(super) fn page_wanted(&mut self, now: i64) -> Option<Question> {
+        let count = self.queue.len() - self.parked;
+        let kept = self.kept.as_mut()?;
+        let Window { horizon, resident } = kept.window;
+        let until = now.saturating_add(horizon);
+        let near = kept.frontier.due <= now.saturating_add(horizon / 2);
+        let room = count < resident / 2 + 1 && kept.frontier.due < until;
+        if kept.away == 0 || kept.paging.is_some() || count >= resident || !(near || room) {
+            return None;
+        }
+        if kept.frontier.due >= until {
+            return None;
+        }
+        Some(kept.page(until, count))
+    }
+
+    /// When the timer is to look for a page, on the wall clock.
+    pub(in crate::engine) fn next_page(&self) -> Option<i64> {
+        let kept = self.kept.as_ref()?;
+        let waits = kept.away > 0
+            && kept.paging.is_none()
+            && self.queue.len() - self.parked < kept.window.resident;
+        waits.then(|| kept.frontier.due.saturating_sub(kept.window.horizon / 2))
+    }
+
+    /// Ask for the page that is wanted; it comes by mail.
+    pub(in crate::engine) fn turn_page(&mut self, now: i64) {
+        let Some(question) = self.page_wanted(now) else {
+            return;
+        };
+        let Some(kept) = &self.kept else { return };
+        let mail = kept.mail.clone();
+        kept.store.ask(
+            question,
+            Box::new(move |answer| match answer {
+                Ok(Answer::Page(page)) => {
+                    mail.pages.lock().push(page);
+                    mail.sleeper.wake();
+                }
+                Ok(_) | Err(Error::Closed) => {}
+                Err(error) => mail.fail(error),
+            }),
+        );
+    }
+
+    /// Whether pages have come that nobody has taken in yet.
+    pub(in crate::engine) fn has_pages(&self) -> bool {
+        let kept = self.kept.as_ref();
+        kept.is_some_and(|kept| kept.asking == 0 && !kept.mail.pages.lock().is_empty())
+    }
+}
