@@ -664,6 +664,10 @@ impl SchedulerCore {
     /// When the first due execution can start, and its due: for a manual clock.
     fn _manual_next(&self, py: Python<'_>) -> PyResult<Option<(i64, i64)>> {
         let engine = self.open(py)?;
+        if !engine.is_started() {
+            // Nothing runs, and a closed store brings nothing in.
+            return Ok(None);
+        }
         self.shared.take_in_all(py)?;
         // What is away may be earlier than the first in memory.
         while let Some(question) = engine.page_before_next() {

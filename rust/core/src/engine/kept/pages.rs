@@ -139,7 +139,8 @@ impl<P: Payload> State<P> {
         let Window { horizon, resident } = kept.window;
         let until = now.saturating_add(horizon);
         let near = kept.frontier.due <= now.saturating_add(horizon / 2);
-        let room = count < resident / 2 + 1 && kept.frontier.due < until;
+        // A frontier at a job, not at the bound of a page: it was for want of room that no more came.
+        let room = count < resident / 2 + 1 && kept.frontier.seq > 0;
         if kept.away == 0 || kept.paging.is_some() || count >= resident || !(near || room) {
             return None;
         }
