@@ -35,12 +35,20 @@ struct Arguments(
     u32,
 );
 
-/// The largest data of a job, and the engine, once the file is open.
+/// What the binding has to know of an open file.
+pub(crate) struct Opened {
+    /// The largest data of a job, in bytes.
+    pub(crate) max_data: usize,
+    /// Whether a batch is settled as soon as it is submitted.
+    pub(crate) relaxed: bool,
+}
+
+/// Put the file behind the engine.
 pub(crate) fn open(
     py: Python<'_>,
     storage: &Bound<'_, PyAny>,
-    mut engine: Engine<Handle>,
-) -> PyResult<(Engine<Handle>, usize)> {
+    engine: &mut Engine<Handle>,
+) -> PyResult<Opened> {
     let class = py.import("duewheel.storage")?.getattr("LocalStorage")?;
     let is_path = storage.is_instance_of::<PyString>() || storage.hasattr("__fspath__")?;
     let storage = if is_path {
@@ -73,7 +81,7 @@ pub(crate) fn open(
     let store = opened.map_err(failed)?;
     let window = Window { horizon, resident };
     engine.keep_in(Arc::new(store), mail, window);
-    Ok((engine, max_data))
+    Ok(Opened { max_data, relaxed })
 }
 
 /// The error that Python sees for one of the store's.
@@ -102,7 +110,9 @@ impl Shared {
     pub(crate) fn settled(&self, py: Python<'_>, ticket: Ticket) -> PyResult<()> {
         let engine = &self.engine;
         let told = |told: Result<bool, Refused>| told.map_err(|error| refused(py, error, ""));
-        if told(engine.wait_settled(ticket, Duration::ZERO))? {
+        // With the system it is settled already, and back-pressure alone is waited for. On disk
+        // it takes a sync, which this thread may have to do itself: not under the interpreter's lock.
+        if self.relaxed && told(engine.wait_settled(ticket, Duration::ZERO))? {
             return Ok(());
         }
         while !told(py.detach(|| engine.wait_settled(ticket, SLICE)))? {

@@ -152,15 +152,19 @@ impl SchedulerCore {
         let seed = convert::seed(seed)?;
         let (clock, manual) = clock::read(clock)?;
         let mut engine = Engine::new(clock)?;
-        let mut max_data = usize::MAX;
+        let mut opened = kept::Opened {
+            max_data: usize::MAX,
+            relaxed: false,
+        };
         if let Some(storage) = storage {
-            (engine, max_data) = kept::open(py, storage, engine)?;
+            opened = kept::open(py, storage, &mut engine)?;
         }
         let shared = Arc::new(Shared {
             engine: Arc::new(engine),
             registry: Registry::default(),
             specs,
-            max_data,
+            max_data: opened.max_data,
+            relaxed: opened.relaxed,
             seed,
             context: Mutex::new(None),
             threads: AtomicUsize::new(0),

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) specs: Specs,
     /// The largest data that the store takes, in bytes.
     pub(crate) max_data: usize,
+    /// Whether the store settles a batch as soon as it is submitted.
+    pub(crate) relaxed: bool,
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: AtomicUsize,
