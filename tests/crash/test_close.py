@@ -135,7 +135,6 @@ def test_a_clean_close_is_no_interruption(path):
     assert runs == dict.fromkeys(ids[:8], 1)
 
 
-@pytest.mark.xfail(strict=False, reason="ends wait for a batch while the next job starts, and count as interrupted")
 @pytest.mark.parametrize("most", [1, 3, 5])
 def test_a_job_that_kills_its_process_ends(children, path, lines, most):
     with Scheduler(path) as scheduler:

@@ -24,8 +24,10 @@ const SETTLE_AFTER: i64 = 50_000;
 pub(crate) struct Inner<P: Payload> {
     pub(crate) queue: VecDeque<Execution<P>>,
     pub(crate) done: Vec<Done<P::Failure>>,
-    /// The boot time by which what is done is settled.
+    /// The boot time by which what is done is settled, and how many are settled before it. Where
+    /// jobs are kept, each: what ended must not count as interrupted when the next one crashes.
     settle_by: i64,
+    pub(crate) settle_at: usize,
     pub(crate) running: usize,
     pub(crate) started: u64,
     pub(crate) lateness: Lateness,
@@ -72,6 +74,7 @@ impl<P: Payload> Default for Ready<P> {
                 queue: VecDeque::with_capacity(CAPACITY),
                 done: Vec::with_capacity(SETTLE_AT),
                 settle_by: i64::MAX,
+                settle_at: SETTLE_AT,
                 running: 0,
                 started: 0,
                 lateness: Lateness::default(),
@@ -171,7 +174,7 @@ impl<P: Payload> Ready<P> {
         }
         let ended = inner.done.len();
         let room = inner.room_wanted && inner.queue.len() <= CAPACITY / 2;
-        if room || ended >= SETTLE_AT || (ended > 0 && now >= inner.settle_by) {
+        if room || ended >= inner.settle_at || (ended > 0 && now >= inner.settle_by) {
             return Turn::Tend;
         }
         let Some(execution) = inner.queue.pop_front() else {

@@ -179,6 +179,7 @@ impl<P: Payload> Engine<P> {
         let away = found.jobs;
         self.sleeper = mail.sleeper();
         self.kept = true;
+        self.ready.lock().settle_at = 1;
         let mut state = self.state.lock();
         state.queue.skip_sequences(found.seq.saturating_add(1));
         state.counts.scheduled = away;
