@@ -51,8 +51,8 @@ OPTIONS = [
 ]
 # The jitter depends on the id, and generated ids differ: jobs of a bulk have none.
 BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5}, {"retry_limit": 0}]
-COUNTS = ["pending", "parked", "running", "scheduled", "started", "succeeded"]
-COUNTS += ["retried", "snoozed", "dead", "cancelled", "revived", "dropped"]
+TOTALS = "scheduled started succeeded retried snoozed dead cancelled revived dropped".split()
+COUNTS = ["pending", "parked", "running", *TOTALS]
 EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError)
 
 operations = 0
@@ -94,22 +94,38 @@ class Side:
     def __init__(self, make):
         self.is_kept = make is not Scheduler and make is not ReferenceScheduler
         self.clock = ManualClock(START_S)
-        self.scheduler = make(clock=self.clock, seed=SEED, options=JobOptions(max_backoff=20))
+        self.make = functools.partial(make, clock=self.clock, seed=SEED, options=JobOptions(max_backoff=20))
+        self.scheduler = self.make()
         self.is_engine = isinstance(self.scheduler, Scheduler)
+        self.before = dict.fromkeys(TOTALS, 0)
         self.log = []
         self.labels = {}
         self.ids = {}
         self.deregister = {}
+        self.registered = set()
         for target in TARGETS[:2]:
             self.register(target)
         self.scheduler.start()
 
     def register(self, target):
         self.deregister[target] = self.scheduler.handle(target, self.run)
+        self.registered.add(target)
 
     def unregister(self, target):
         if target in self.deregister:
             self.deregister[target]()
+            self.registered.discard(target)
+
+    def reopen(self):
+        """Close the file and open it again, with the handlers that there were; count on from what was."""
+        pending, counts = len(self.scheduler), self.counts()
+        self.scheduler.close()
+        self.scheduler = self.make()
+        assert len(self.scheduler) == pending
+        self.before = counts | {"scheduled": counts["scheduled"] - pending}  # those that it finds it counts again
+        for target in self.registered:
+            self.deregister[target] = self.scheduler.handle(target, self.run)
+        self.scheduler.start()
 
     def bulk(self, call, times, target, datas, labels, options):
         ids = list(getattr(self.scheduler, call)(times, target, datas, **options))
@@ -146,7 +162,11 @@ class Side:
         counts = {name: getattr(stats, name) for name in COUNTS}
         ended = sum(counts[name] for name in ["pending", "running", "succeeded", "dead", "cancelled", "dropped"])
         assert counts["scheduled"] + counts["revived"] == ended
-        return counts | {"lateness": (stats.lateness.count, stats.lateness.max)}
+        return counts | {name: counts[name] + self.before[name] for name in TOTALS}
+
+    def lateness(self):
+        lateness = self.scheduler.stats().lateness
+        return lateness.count, lateness.max
 
     def run(self, event):
         """Log the start, then do what the job's data says for this run."""
@@ -197,6 +217,7 @@ class Pair:
         self.sides = [Side(make), Side(ReferenceScheduler)]
         self.engine, self.reference = self.sides
         self.started = True
+        self.reopened = 0
         self.bulks = []
 
     def both(self, act):
@@ -312,6 +333,16 @@ class Pair:
         self.started = True
         self.both(lambda side: side.scheduler.start())
 
+    def reopen(self, pick):
+        if not self.started:
+            return
+        self.compare()
+        self.engine.reopen()
+        self.reopened += 1
+        # What was parked is so again once it has been taken up and no handler found.
+        self.both(lambda side: side.clock.advance(0))
+        self.compare()
+
     def look(self, pick):
         label, start, end = self.any_id(pick), self.when(pick), self.when(pick)
         self.both(lambda side: (side.get(label), side.between(start, end)))
@@ -320,6 +351,7 @@ class Pair:
         """Compare everything that can be asked."""
         self.engine.scheduler._check()
         assert self.engine.counts() == self.reference.counts()
+        assert self.reopened or self.engine.lateness() == self.reference.lateness()
         assert len(self.engine.scheduler) == len(self.reference.scheduler)
         pending = self.engine.between(None, None)
         assert pending == self.reference.between(None, None)
@@ -427,19 +459,23 @@ def test_the_engine_does_what_the_reference_does():
     assert operations - before > 1_000
 
 
+@pytest.mark.parametrize("reopen", [0, 12], ids="reopen {}".format)
 @pytest.mark.parametrize("window", [{}, {"horizon": 1.2}, {"horizon": 40, "resident": 5}, {"horizon": 0}], ids=str)
-def test_the_engine_does_the_same_with_a_file_behind_it(tmp_path, window):
-    """However little of what is pending it holds in memory."""
+def test_the_engine_does_the_same_with_a_file_behind_it(tmp_path, window, reopen):
+    """However little of what is pending it holds in memory, and however often it is closed and opened again."""
     # What is on disk keeps the due that it had on the wall clock when that is stepped.
-    deck = [name for name in DECK if name != "step"]
+    deck = [name for name in DECK if name != "step"] + ["reopen"] * reopen
+    reopened = 0
     for seed in range(12):
         storage = LocalStorage(tmp_path / f"{seed}.db", durability="relaxed", **window)
         pair = Pair(functools.partial(Scheduler, storage))
         try:
             burst(pair, seed, 150, deck)
             pair.end()
+            reopened += pair.reopened
         finally:
             pair.engine.scheduler.close()
+    assert (reopened > 12) == (reopen > 0)
 
 
 @pytest.mark.slow
