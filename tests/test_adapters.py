@@ -3,7 +3,7 @@ from importlib.metadata import EntryPoint, entry_points
 import pytest
 
 from duewheel import Config, NopScheduler, Scheduler, adapters
-from duewheel.errors import ConfigError
+from duewheel.errors import ConfigError, StorageCorruptError, StorageError, StorageLockedError
 
 
 @pytest.fixture(autouse=True)
@@ -59,17 +59,39 @@ def test_local_refuses_workers(workers):
         new(workers=workers)
 
 
-@pytest.mark.parametrize("db", ["", 1, 0.5])
+@pytest.mark.parametrize("db", ["", "a\0b", 1, 0.5])
 def test_local_refuses_db(db):
-    with pytest.raises(ConfigError, match="db must be the path"):
+    with pytest.raises(ConfigError, match=r"db(: path)? must be the path of a file, not"):
         new(db=db)
 
 
-def test_local_db_is_the_storage(monkeypatch):
-    made = []
-    monkeypatch.setattr(adapters, "Scheduler", lambda *args, **kwargs: made.append((args, kwargs)))
-    new(db="jobs.db", workers="2")
-    assert made == [(("jobs.db",), {"workers": 2})]
+@pytest.mark.parametrize("workers", [2, "2"])
+def test_local_db_is_kept(tmp_path, workers):
+    db = str(tmp_path / "jobs.db")
+    with new(db=db, workers=workers) as scheduler:
+        scheduler.in_(60, "x", id="mine")
+        with pytest.raises(StorageLockedError, match="in use by the process"):
+            new(db=db)
+    with new(db=db) as scheduler:
+        assert "mine" in scheduler
+
+
+def test_local_says_why_a_file_cannot_be_opened(tmp_path):
+    with pytest.raises(StorageError, match="not a file"):
+        new(db=str(tmp_path))
+    with pytest.raises(StorageError, match="No such file"):
+        new(db=str(tmp_path / "nowhere" / "jobs.db"))
+    other = tmp_path / "other.db"
+    other.write_bytes(b"no database at all, by no means" * 1_000)
+    with pytest.raises(StorageCorruptError, match=r"other\.db"):
+        new(db=str(other))
+
+
+def test_local_opens_nothing_for_a_bad_config(tmp_path):
+    for bad in ({"workers": 0}, {"wrokers": 4}):
+        with pytest.raises(ConfigError):
+            new(db=str(tmp_path / "jobs.db"), **bad)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_local_lists_its_keys():

@@ -11,7 +11,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from duewheel import Consistency, JobOptions, Scheduler
+from duewheel import Consistency, JobOptions, Keyring, LocalStorage, Scheduler, WrongKeyError
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
 
@@ -348,3 +348,74 @@ def test_handled_targets(scheduler, value, error, said):
 def test_what_is_no_handler(scheduler, fn):
     refuses(TypeError, ["callable", repr(fn)], scheduler.handle, "t", fn)
     scheduler.handle("t", print)  # and the target is free still
+
+
+# Storage
+
+KEY = bytes(32)
+HORIZONS = [
+    *[row(value, TypeError, repr(value), "seconds", "timedelta") for value in [True, "5", b"5", None, 1j, [1], {}]],
+    row(NAIVE, TypeError, "seconds", "timedelta"),
+    *[row(value, ValueError, str(value), "finite") for value in NOT_FINITE],
+    row(np.timedelta64("NaT"), ValueError, "NaT"),
+    *[row(value, ValueError, str(value), "negative") for value in [-1, -1e-10, timedelta(microseconds=-1)]],
+    *[row(value, OverflowError, "64-bit") for value in [1e10, 2**63, timedelta.max]],
+]
+
+
+def whole(name, least, most):
+    """Rows of an argument that is a whole number within bounds."""
+    return [
+        *[row({name: value}, TypeError, name, repr(value), "int") for value in ["5", 5.0, True, None, [5]]],
+        *[row({name: value}, ValueError, name, repr(value), str(least)) for value in [least - 1, -1, most + 1]],
+    ]
+
+
+@pytest.mark.parametrize(("keywords", "error", "said"), [
+    *[row({"path": value}, TypeError, "path", repr(value), "str") for value in [b"jobs.db", 5, None, True, ["a"]]],
+    *[row({"path": value}, ValueError, "path", repr(value), "file") for value in ["", "a\0b"]],
+    *[row({"durability": value}, TypeError, "durability", repr(value), "'commit'", "'relaxed'")
+      for value in [None, True, 5, ["commit"]]],
+    *[row({"durability": value}, ValueError, "durability", repr(value), "'commit'", "'relaxed'")
+      for value in ["", "Commit", "full"]],
+    *[row({"keys": value}, TypeError, "keys", repr(value), "Keyring") for value in [5, {1: 5}, True, Keyring]],
+    *whole("max_data", 0, 2**30),
+    *whole("resident", 1, 2**32 - 1),
+    *whole("max_interruptions", 1, 2**32 - 1),
+    *[row({"horizon": value}, error, "horizon", *said) for value, error, said in (param.values for param in HORIZONS)],
+    row({"size": 5}, TypeError, "size"),
+])  # fmt: skip
+def test_a_local_storage(keywords, error, said):
+    refuses(error, said, LocalStorage, **{"path": "jobs.db"} | keywords)
+
+
+def test_a_local_storage_takes_a_path_alone():
+    refuses(TypeError, ["positional"], LocalStorage, "jobs.db", "commit")
+
+
+@pytest.mark.parametrize(("keys", "default", "error", "said"), [
+    *[pytest.param(value, 1, TypeError, ["keys", "mapping", type(value).__name__], id=repr(value)[:20])
+      for value in [None, 5, KEY, [KEY], {1}]],
+    pytest.param({}, 1, ValueError, ["key"], id="no keys"),
+    *[pytest.param({value: KEY}, 1, TypeError, ["number of a key", repr(value), "int"], id=f"{value!r}: key")
+      for value in ["1", 1.0, None, True]],
+    *[pytest.param({value: KEY}, 1, ValueError, ["number of a key", repr(value), "4294967295"], id=f"{value}: key")
+      for value in [-1, 2**32]],
+    *[pytest.param({1: value}, 1, TypeError, ["key 1", "32 bytes", type(value).__name__], id=f"1: {value!r}"[:20])
+      for value in ["k" * 32, 32, None, [0] * 32]],
+    *[pytest.param({1: value}, 1, ValueError, ["key 1", "32 bytes", str(len(value))], id=f"{len(value)} bytes")
+      for value in [b"", bytes(16), bytearray(31), bytes(33)]],
+    *[pytest.param({1: KEY}, value, TypeError, ["default", repr(value), "int"], id=f"default {value!r}")
+      for value in ["1", 1.0, None, True, [1]]],
+    pytest.param({1: KEY, 3: KEY}, 2, WrongKeyError, ["default", "2", "[1, 3]"], id="default 2"),
+])  # fmt: skip
+def test_a_keyring(keys, default, error, said):
+    refuses(error, said, Keyring, keys, default=default)
+
+
+@pytest.mark.parametrize("value", ["secret" * 6, b"secret" * 6, [b"secret"]], ids=lambda value: type(value).__name__)
+def test_no_message_holds_a_key(value):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        Keyring({1: value}, default=1)
+    assert "secret" not in str(caught.value)
+    assert "00" not in repr(Keyring({1: KEY}, default=1)) and "x00" not in repr(LocalStorage("a", keys=None))

@@ -31,6 +31,16 @@ def test_the_first_example_says_what_it_does(capsys):
     assert printed == ["cancelled: True", "sent to ada@example.org at attempt 2", "succeeded: 1"]
 
 
+def test_the_example_of_jobs_that_survive_says_what_it_does(capsys):
+    section = (ROOT / "README.md").read_text("utf-8").partition("## Jobs that survive")[2]
+    code = re.search(r"```python\n(.*?)```(.*?)\n\n", section, re.DOTALL)
+    exec(compile(code[1], "example", "exec"), {"__name__": "example"})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["still there: True", "sending invoice 42 in run 1", "pending: 0"]
+    said = section.partition("It prints ")[2].partition("\n")[0]
+    assert all(f"`{line}`" in said for line in printed)
+
+
 @pytest.mark.parametrize("module", [duewheel, duewheel.scheduler], ids=lambda module: module.__name__)
 def test_docstrings_run(module):
     failed, tried = doctest.testmod(module)

@@ -64,6 +64,7 @@ def test_discards_every_job_and_checks_nothing(number):
     assert (nop.get("a"), nop.next(), nop.next(number, end=number)) == (None, None, None)
     assert (nop.cancel("a"), nop.reschedule("a", number), nop.revive("a")) == (False, False, False)
     assert (list(nop.between(number)), list(nop.dead()), nop.purge(number)) == ([], [], 0)
+    assert (nop.backup(number), nop.rotate()) == (None, None)
 
 
 def test_forgets_handlers():

@@ -22,6 +22,8 @@ PROMISED = [
     "JobOptions",
     "Stats",
     "Storage",
+    "LocalStorage",
+    "Keyring",
     "Handler",
     "UNSET",
     "Consistency",

@@ -22,7 +22,6 @@ from duewheel import (
     Scheduler,
     Snooze,
     StateError,
-    StorageError,
 )
 
 FAR = 3600
@@ -401,10 +400,15 @@ def test_what_nothing_refers_to_is_closed_with_a_warning():
 def test_what_is_not_here_yet_is_refused_in_words():
     async def handler(event): ...
 
-    with pytest.raises(StorageError, match=r"jobs\.db"):
-        Scheduler("jobs.db")
     with Scheduler() as scheduler, pytest.raises(TypeError, match="async"):
         scheduler.handle("t", handler)
+
+
+def test_there_is_no_file_of_jobs_in_memory(scheduler, tmp_path):
+    for call in (lambda: scheduler.backup(tmp_path / "copy.db"), scheduler.rotate):
+        with pytest.raises(StateError, match="in memory"):
+            call()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_storage_is_the_pending_events(scheduler):

@@ -29,7 +29,7 @@ def main() -> None:
         for row in ROWS:
             for delays in DELAYS:
                 if times := found.get((row, delays, size)):
-                    best = min(times.values())
+                    best = min(times.values()) if len(times) > 1 else None
                     cells = (times.get(peer) for peer in PEERS)
                     shown = ("" if t is None else f"**{t:.3g}**" if t == best else f"{t:.3g}" for t in cells)
                     print(f"| {row}, {delays} | {' | '.join(shown)} |")

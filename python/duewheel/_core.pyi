@@ -12,6 +12,7 @@ from typing import Final, Protocol, Self, SupportsIndex, TypeAlias, TypedDict, U
 from typing_extensions import Buffer, disjoint_base
 
 from duewheel.options import Consistency, Unset
+from duewheel.storage import LocalStorage
 from duewheel.testing import ManualClock
 
 __all__ = [
@@ -336,7 +337,7 @@ class SchedulerCore:
 
     def __new__(
         cls,
-        storage: None | str | PathLike[str] = None,
+        storage: str | PathLike[str] | LocalStorage | None = None,
         *,
         workers: int | None = None,
         options: JobOptions | None = None,
@@ -356,8 +357,10 @@ class SchedulerCore:
     def close(self) -> None:
         """Start nothing more, for good, and wait for nothing.
 
-        Handlers that are running go on; what is pending is dropped, counted and logged.
+        Handlers that are running go on. In memory what is pending is dropped, counted and logged.
         Idempotent, allowed in a handler.
+
+        **Durability**: on disk it stays pending, and the file is given up after the last outcome.
         """
     def wait(self, timeout: _Seconds | None = None) -> bool:
         """Wait until nothing is pending or running, parked jobs aside; `False` at the timeout.
@@ -387,7 +390,9 @@ class SchedulerCore:
         ceiling of its binary value. A due in the past runs at once, in the place of its own value.
         **Order**: (due, sequence of scheduling).
         **Raises** `TypeError`, `ValueError` and `OverflowError` for what is no time, target, data
-        or option; `DuplicateJobError` when `id` is taken; `ClosedError`. Nothing is scheduled then.
+        or option; `DuplicateJobError` when `id` is taken; `PayloadTooLargeError` for data over the
+        store's `max_data`; `StorageError`; `ClosedError`. Nothing is scheduled then.
+        **Durability**: with a file, the job is on disk when this returns, as `LocalStorage` says.
         **Cost**: O(1).
         """
     def in_(
@@ -404,8 +409,10 @@ class SchedulerCore:
 
         `data`, `id` and options are as for `at`.
 
-        **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves.
+        **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves;
+        with a file, on the wall clock while the job is on disk alone.
         **Raises** as `at`; `ValueError` for a negative delay.
+        **Durability**: as `at`.
         **Cost**: O(1).
         """
     def at_many(
@@ -423,6 +430,7 @@ class SchedulerCore:
         objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none.
 
         **Raises** as `at`; `ValueError` when `datas` are not as many.
+        **Durability**: as `at`.
         **Cost**: O(n).
         """
     def in_many(
@@ -439,6 +447,7 @@ class SchedulerCore:
         All delays count from one reading of the clock.
 
         **Raises** as `in_`; `ValueError` when `datas` are not as many.
+        **Durability**: as `at`.
         **Cost**: O(n).
         """
     def cancel(self, id: str) -> bool:
@@ -446,13 +455,14 @@ class SchedulerCore:
 
         `True`: it was pending and will never start. `False`: unknown, running or over.
 
-        **Raises** `TypeError` and `ValueError` for what is no id, `ClosedError`.
+        **Raises** `TypeError` and `ValueError` for what is no id, `StorageError`, `ClosedError`.
+        **Durability**: as `at`.
         **Cost**: O(1), amortised.
         """
     def reschedule(self, id: str, when: _When) -> bool:
         """Move a pending job to another time of the wall clock, at a new place in the order.
 
-        `False` as for `cancel`. **Raises** as `at`.
+        `False` as for `cancel`. **Raises** as `at`. **Durability**: as `at`.
         """
     def get(self, id: str) -> Event | None:
         """Return the pending event of a job, or `None`.
@@ -481,12 +491,13 @@ class SchedulerCore:
 
         Its `run` goes on. `False`: no dead job has the id.
 
-        **Raises** `DuplicateJobError` when the id is taken by another job, `ClosedError`.
+        **Raises** `DuplicateJobError` when the id is taken by another job, `StorageError`, `ClosedError`.
+        **Durability**: as `at`.
         """
     def purge(self, before: _When | None = None) -> int:
         """Forget the dead that died before a time, or all; return how many.
 
-        **Time**: `before` is what `at` takes. **Raises** as `at`.
+        **Time**: `before` is what `at` takes. **Raises** as `at`. **Durability**: as `at`.
         """
     def stats(self) -> Stats:
         """Return what it holds now and has done since it was made; allowed after `close`."""
@@ -503,6 +514,10 @@ class SchedulerCore:
     def _deregister(self, number: int, registration: int) -> None: ...
     def _dead(self) -> list[DeadEvent]: ...
     def _restore(self, event: Event) -> None: ...
+    def _backup(self, path: str | PathLike[str]) -> None: ...
+    def _rotate(self, progress: Callable[[int, int], object] | None = None) -> None: ...
+    @property
+    def _kept(self) -> bool: ...
     def _check(self) -> None: ...
     def _manual_next(self) -> tuple[int, int] | None: ...
     def _manual_run(self) -> bool: ...

@@ -12,6 +12,7 @@ from duewheel.config import Config
 from duewheel.errors import ConfigError
 from duewheel.nop import NopScheduler
 from duewheel.scheduler import Scheduler
+from duewheel.storage import LocalStorage
 
 __all__ = ["Factory", "local", "names", "new", "register"]
 
@@ -72,7 +73,7 @@ def names() -> list[str]:
 def local(config: Mapping[str, str | int | float]) -> Scheduler:
     """Make a scheduler of this process: on disk if `db` names a file, else in memory, with `workers` threads.
 
-    **Raises**: `ConfigError` for unknown keys and bad values.
+    **Raises**: `ConfigError` for unknown keys and bad values, `StorageError` for a file that cannot be opened.
     """
     unknown = ", ".join(repr(key) for key in config if key not in _LOCAL_KEYS)
     if unknown:
@@ -81,7 +82,11 @@ def local(config: Mapping[str, str | int | float]) -> Scheduler:
     db = config.get("db")
     if db is not None and (not isinstance(db, str) or not db):
         raise ConfigError(f"adapter 'local': db must be the path of a file, not {db!r}")
-    return Scheduler(db, workers=_workers(config.get("workers", 4)))
+    try:
+        storage = None if db is None else LocalStorage(db)
+    except ValueError as error:
+        raise ConfigError(f"adapter 'local': db: {error}") from None
+    return Scheduler(storage, workers=_workers(config.get("workers", 4)))
 
 
 def _workers(value: object) -> int:

@@ -147,28 +147,28 @@ class Discard(Exception):  # noqa: N818 - a signal, not an error
         self.reason = reason
 
 
-def _delay_ns(delay: object) -> int:
+def _delay_ns(delay: object, what: str = "delay") -> int:
     """Convert a delay to nanoseconds, exactly, a fraction of one rounded up."""
     if type(delay).__name__ == "timedelta64":  # NumPy's, which passes for an integer, but not of seconds
-        delay_ns = _timedelta64_ns(delay)
+        delay_ns = _timedelta64_ns(delay, what)
     elif isinstance(delay, timedelta):
         delay_ns = _timedelta_ns(delay)
     elif not _is_number(delay):
-        raise TypeError(f"delay must be seconds or a timedelta, not {type(delay).__name__}")
+        raise TypeError(f"{what} must be seconds or a timedelta, not {delay!r}")
     elif isinstance(delay, Integral):
         delay_ns = int(delay) * _NS_PER_SECOND
     else:
         seconds = float(cast(float, delay))
         if not math.isfinite(seconds):
-            raise ValueError(f"delay must be finite, not {seconds}")
+            raise ValueError(f"{what} must be finite, not {seconds}")
         numerator, denominator = seconds.as_integer_ratio()
         delay_ns = -(-numerator * _NS_PER_SECOND // denominator)
         if seconds < 0:
             delay_ns = -1  # the ceiling of -1e-10 s is 0 ns, yet it is negative
     if delay_ns < 0:
-        raise ValueError(f"delay must not be negative, got {delay}")
+        raise ValueError(f"{what} must not be negative, got {delay}")
     if delay_ns > _NS_MAX:
-        raise OverflowError(f"delay does not fit in 64-bit nanoseconds (about 292 years): {delay}")
+        raise OverflowError(f"{what} does not fit in 64-bit nanoseconds (about 292 years): {delay}")
     return delay_ns
 
 
@@ -184,12 +184,12 @@ def _timedelta_ns(delay: timedelta) -> int:
     return whole_seconds * _NS_PER_SECOND + delay.microseconds * 1_000
 
 
-def _timedelta64_ns(delay: Any) -> int:
+def _timedelta64_ns(delay: Any, what: str) -> int:
     value = delay.item()  # a timedelta down to microseconds, None for NaT, else a bare count
     if isinstance(value, timedelta):
         return _timedelta_ns(value)
     if value is None:
-        raise ValueError("delay must not be NaT")
+        raise ValueError(f"{what} must not be NaT")
     if str(delay.dtype) != "timedelta64[ns]":
-        raise TypeError(f"delay must be seconds or a timedelta, not {delay.dtype}")
+        raise TypeError(f"{what} must be seconds or a timedelta, not {delay.dtype}")
     return int(value)

@@ -156,6 +156,12 @@ class NopScheduler(Scheduler):
         """A store that stays empty."""
         return Storage(self)
 
+    def backup(self, path: object) -> None:
+        """Do nothing: there is no file."""
+
+    def rotate(self, progress: object = None) -> None:
+        """Do nothing: there is no file."""
+
     def stats(self) -> Stats:
         """Return zeros."""
         return Scheduler().stats()

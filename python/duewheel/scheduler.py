@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from duewheel import _current
 from duewheel._core import DeadEvent, Event, Ids, SchedulerCore
+from duewheel.errors import StateError
 from duewheel.storage import Storage
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from duewheel._core import JobOptions
+    from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
 Handler = TypeVar("Handler", bound="Callable[[Event], object]")
@@ -26,7 +28,8 @@ Handler = TypeVar("Handler", bound="Callable[[Event], object]")
 class Scheduler(SchedulerCore):
     """Run jobs at a time, through handlers that are registered by target.
 
-    `storage` is `None`: jobs are kept in memory. `workers` (1 or more, 4 unless given) is the
+    `storage` says where jobs are kept: `None` in memory, a path or a `LocalStorage` in a file, from
+    which they come back when it is opened again. `workers` (1 or more, 4 unless given) is the
     number of threads that run handlers; with one they run strictly one after another. `options`
     is a `JobOptions` laid under every job's own. `clock` is the system's, or a
     `duewheel.testing.ManualClock`. `seed` (an unsigned 64-bit int) makes the jitter of jobs with
@@ -34,9 +37,12 @@ class Scheduler(SchedulerCore):
 
     **Order**: what is due is taken up in the order of (due, sequence of scheduling).
     **Concurrency**: every call may come from any thread, handlers included.
-    **Raises** `TypeError` and `ValueError` for arguments that are not as above, `StorageError`
-    for a storage that this version cannot open. After `close`, every call but `close`, `drain` and
-    `stats` raises `ClosedError`; in a forked child, every call raises `ForkedError`.
+    **Durability**: in a file, a change is on disk when its call returns, as `LocalStorage` says, and
+    a job is there until it has succeeded, is dead or cancelled.
+    **Raises** `TypeError` and `ValueError` for arguments that are not as above; `StorageError` for a
+    file that cannot be opened: `StorageLockedError`, `StorageCorruptError`, `StorageVersionError`,
+    `WrongKeyError`. After `close`, every call but `close`, `drain` and `stats` raises `ClosedError`;
+    in a forked child, every call raises `ForkedError`.
 
     >>> scheduler = Scheduler()
     >>> @scheduler.handler("greet")
@@ -50,7 +56,7 @@ class Scheduler(SchedulerCore):
 
     def __init__(
         self,
-        storage: str | PathLike[str] | None = None,
+        storage: str | PathLike[str] | LocalStorage | None = None,
         *,
         workers: int = 4,
         options: JobOptions | None = None,
@@ -126,6 +132,8 @@ class Scheduler(SchedulerCore):
     def dead(self) -> Iterator[DeadEvent]:
         """Iterate over the jobs that ended as dead, newest first.
 
+        In memory the newest 1,000 are kept, in a file all of them until `purge`.
+
         **Raises** `ClosedError` after `close`.
         """
         return iter(self._dead())
@@ -138,19 +146,31 @@ class Scheduler(SchedulerCore):
     def backup(self, path: str | PathLike[str]) -> None:
         """Copy the durable store into a new file while it is in use.
 
+        The copy is opened like any other file, under the same keys.
+
         **Durability**: the copy is whole and on disk when this returns.
-        **Raises** `StateError` for a scheduler in memory, `StorageError`.
+        **Raises** `StateError` for a scheduler in memory, `StorageError` when `path` is taken or cannot
+        be written, `ClosedError`.
         """
+        self._refuse_in_memory("back up")
         self._backup(path)
 
     def rotate(self, progress: Callable[[int, int], object] | None = None) -> None:
         """Encrypt the data of all jobs of the durable store under the keyring's default key.
 
-        `progress(done, all)` is told now and then how many rows are done, of how many.
+        `progress(done, all)` is told now and then how many rows are done, of how many. When this
+        returns, the other keys are needed no more: open it without them from then on.
+
         **Concurrency**: jobs are scheduled and run meanwhile; returns when all is done.
-        **Raises** `StateError` for a scheduler in memory, `StorageError`.
+        **Raises** `StateError` for a scheduler in memory, `WrongKeyError` without a keyring,
+        `StorageError`, `ClosedError`, and what `progress` raises.
         """
+        self._refuse_in_memory("rotate the keys of")
         self._rotate(progress)
+
+    def _refuse_in_memory(self, what: str) -> None:
+        if not self._closed and not self._kept:
+            raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
 
     def __enter__(self) -> Self:
         """Start."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import operator
 import os
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, SupportsIndex
 
-from duewheel.errors import WrongKeyError
+from duewheel.errors import WrongKeyError, _delay_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator
+    from datetime import datetime, timedelta
     from typing import Literal
 
     from duewheel._core import Event, SchedulerCore
@@ -33,19 +33,23 @@ class Keyring:
 
     def __init__(self, keys: Mapping[int, bytes], default: int) -> None:
         """Make a keyring."""
+        if not isinstance(keys, Mapping):
+            raise TypeError(f"keys must be a mapping of numbers to keys, not of type {type(keys).__name__}")
         checked = {}
-        for number, key in keys.items():
+        for given, key in keys.items():
+            number = _number(given, "the number of a key")
             if not isinstance(key, bytes | bytearray | memoryview):
-                raise TypeError(f"the key {number!r} must be 32 bytes, not of type {type(key).__name__}")
+                # Never the key itself: messages end up in logs.
+                raise TypeError(f"the key {number} must be 32 bytes, not of type {type(key).__name__}")
             if len(bytes(key)) != 32:
-                raise ValueError(f"the key {number!r} must be 32 bytes long, not {len(bytes(key))}")
-            checked[_number(number, "the number of a key")] = bytes(key)
+                raise ValueError(f"the key {number} must be 32 bytes long, not {len(bytes(key))}")
+            checked[number] = bytes(key)
         if not checked:
             raise ValueError("a keyring needs a key at least")
-        if default not in checked:
-            raise WrongKeyError(f"the default key {default!r} is not in the keyring: it has {sorted(checked)}")
         self._keys = checked
-        self._default = default
+        self._default = _number(default, "default")
+        if self._default not in checked:
+            raise WrongKeyError(f"the default key {default!r} is not in the keyring: it has {sorted(checked)}")
 
     def __repr__(self) -> str:
         """Show the numbers, never a key."""
@@ -53,27 +57,12 @@ class Keyring:
 
 
 def _number(value: object, what: str, least: int = 0, most: int = 2**32 - 1) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise TypeError(f"{what} must be an int, not {value!r}")
     number = operator.index(value)
     if not least <= number <= most:
         raise ValueError(f"{what} must be from {least} to {most}, not {value!r}")
     return number
-
-
-def _span_ns(value: object, what: str) -> int:
-    if isinstance(value, timedelta):
-        span = value // timedelta(microseconds=1) * 1_000
-    elif isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise TypeError(f"{what} must be seconds or a timedelta, not {value!r}")
-    else:
-        seconds = float(value)
-        if not 0 <= seconds < 2**33:
-            raise ValueError(f"{what} must be from 0 to 2**33 seconds, not {value!r}")
-        span = round(seconds * 1e9)
-    if span < 0:
-        raise ValueError(f"{what} must not be negative: {value!r}")
-    return span
 
 
 class LocalStorage:
@@ -83,12 +72,16 @@ class LocalStorage:
     of power; with `"relaxed"` the change survives the death of the process. `keys` is a `Keyring`
     that encrypts the data of jobs. `max_data` is the largest data of a job, in bytes. `horizon`
     (seconds or a `timedelta`) and `resident` bound what is held in memory: what is due within the
-    one, and at most so many jobs. A job that was running at `max_interruptions` deaths of its
-    process is dead.
+    one, and at most so many jobs; the rest waits on disk. A job that was running at
+    `max_interruptions` deaths of its process is dead.
 
-    The file is opened by the `Scheduler` that is given this; a path given instead is
-    `LocalStorage(path)`.
-    **Raises** `TypeError` and `ValueError` for arguments that are not as above.
+    The file is opened by the `Scheduler` that is given this, and made if it is not there; a path
+    given instead is `LocalStorage(path)`. After a failed sync the store refuses everything with
+    a `StorageError` until it is opened again.
+
+    **Time**: while a job is on disk alone, a due on the boot clock is the wall time that it mapped to.
+    **Raises** `TypeError` and `ValueError` for arguments that are not as above, `OverflowError` for a
+    `horizon` that 64 bits of nanoseconds do not hold.
 
     >>> LocalStorage("jobs.db", durability="relaxed")
     LocalStorage('jobs.db', durability='relaxed')
@@ -108,11 +101,13 @@ class LocalStorage:
         max_interruptions: int = 3,
     ) -> None:
         """Describe a file; nothing is opened yet."""
-        found = os.fspath(path)
+        found: object = os.fspath(path) if hasattr(path, "__fspath__") else path
         if not isinstance(found, str):
             raise TypeError(f"path must be a str or an os.PathLike of one, not {path!r}")
         if not found or "\0" in found:
             raise ValueError(f"path must be the path of a file, not {path!r}")
+        if not isinstance(durability, str):
+            raise TypeError(f"durability must be 'commit' or 'relaxed', not {durability!r}")
         if durability not in ("commit", "relaxed"):
             raise ValueError(f"durability must be 'commit' or 'relaxed', not {durability!r}")
         if keys is not None and not isinstance(keys, Keyring):
@@ -121,7 +116,7 @@ class LocalStorage:
         self._durability = durability
         self._keys = keys
         self._max_data = _number(max_data, "max_data", most=2**30)
-        self._horizon_ns = _span_ns(horizon, "horizon")
+        self._horizon_ns = _delay_ns(horizon, "horizon")
         self._resident = _number(resident, "resident", least=1)
         self._max_interruptions = _number(max_interruptions, "max_interruptions", least=1)
 
@@ -155,7 +150,9 @@ class Storage:
         """Take in an event as it stands: its id, due, run and attempt.
 
         **Time**: the due is on the wall clock.
-        **Raises** `DuplicateJobError` when the id is pending or running, `ClosedError`.
+        **Raises** `DuplicateJobError` when the id is pending or running, `PayloadTooLargeError`,
+        `StorageError`, `ClosedError`.
+        **Durability**: as `Scheduler.at`.
         """
         self._core._restore(event)
 

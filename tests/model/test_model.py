@@ -435,8 +435,11 @@ def test_the_engine_does_the_same_with_a_file_behind_it(tmp_path, window):
     for seed in range(12):
         storage = LocalStorage(tmp_path / f"{seed}.db", durability="relaxed", **window)
         pair = Pair(functools.partial(Scheduler, storage))
-        burst(pair, seed, 150, deck)
-        pair.end()
+        try:
+            burst(pair, seed, 150, deck)
+            pair.end()
+        finally:
+            pair.engine.scheduler.close()
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ from duewheel import (
     Event,
     Job,
     JobOptions,
+    Keyring,
+    LocalStorage,
     NopScheduler,
     Scheduler,
     Snooze,
@@ -39,9 +41,23 @@ def construction(clock: ManualClock) -> None:
     Scheduler()
     Scheduler("jobs.db", workers=1)
     Scheduler(Path("jobs.db"))
+    Scheduler(LocalStorage("jobs.db"))
+    Scheduler(5)  # type: ignore[arg-type]
     Scheduler(None, workers=2, options=JobOptions(retry_limit=1), clock=clock, seed=7)
     Scheduler(workers="4")  # type: ignore[arg-type]
     Scheduler(threads=4)  # type: ignore[call-arg]
+
+
+def storage(scheduler: Scheduler) -> None:
+    keys = Keyring({1: bytes(32), 2: bytes(32)}, default=2)
+    LocalStorage("jobs.db", durability="relaxed", keys=keys, max_data=10, horizon=timedelta(hours=1), resident=5)
+    LocalStorage(Path("jobs.db"), keys=None, horizon=3.5, max_interruptions=1)
+    LocalStorage("jobs.db", durability="never")  # type: ignore[arg-type]
+    LocalStorage(b"jobs.db")  # type: ignore[arg-type]
+    Keyring({1: "key"}, default=1)  # type: ignore[dict-item]
+    scheduler.backup("copy.db")
+    scheduler.backup(Path("copy.db"))
+    scheduler.rotate()
 
 
 def handlers(scheduler: Scheduler) -> None:

@@ -212,8 +212,10 @@ impl SchedulerCore {
 
     /// Start nothing more, for good, and wait for nothing.
     ///
-    /// Handlers that are running go on; what is pending is dropped, counted and logged.
+    /// Handlers that are running go on. In memory what is pending is dropped, counted and logged.
     /// Idempotent, allowed in a handler.
+    ///
+    /// **Durability**: on disk it stays pending, and the file is given up after the last outcome.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.open(py)?;
         self.shared.close(py);
@@ -305,7 +307,9 @@ impl SchedulerCore {
     /// ceiling of its binary value. A due in the past runs at once, in the place of its own value.
     /// **Order**: (due, sequence of scheduling).
     /// **Raises** `TypeError`, `ValueError` and `OverflowError` for what is no time, target, data
-    /// or option; `DuplicateJobError` when `id` is taken; `ClosedError`. Nothing is scheduled then.
+    /// or option; `DuplicateJobError` when `id` is taken; `PayloadTooLargeError` for data over the
+    /// store's `max_data`; `StorageError`; `ClosedError`. Nothing is scheduled then.
+    /// **Durability**: with a file, the job is on disk when this returns, as `LocalStorage` says.
     /// **Cost**: O(1).
     #[pyo3(
         signature = (
@@ -345,8 +349,10 @@ impl SchedulerCore {
     ///
     /// `data`, `id` and options are as for `at`.
     ///
-    /// **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves.
+    /// **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves;
+    /// with a file, on the wall clock while the job is on disk alone.
     /// **Raises** as `at`; `ValueError` for a negative delay.
+    /// **Durability**: as `at`.
     /// **Cost**: O(1).
     #[pyo3(
         signature = (
@@ -386,6 +392,7 @@ impl SchedulerCore {
     /// objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none.
     ///
     /// **Raises** as `at`; `ValueError` when `datas` are not as many.
+    /// **Durability**: as `at`.
     /// **Cost**: O(n).
     #[pyo3(signature = (whens, target, datas=None, *, options=None, **job_options))]
     fn at_many(
@@ -409,6 +416,7 @@ impl SchedulerCore {
     /// All delays count from one reading of the clock.
     ///
     /// **Raises** as `in_`; `ValueError` when `datas` are not as many.
+    /// **Durability**: as `at`.
     /// **Cost**: O(n).
     #[pyo3(signature = (delays, target, datas=None, *, options=None, **job_options))]
     fn in_many(
@@ -427,7 +435,8 @@ impl SchedulerCore {
     ///
     /// `True`: it was pending and will never start. `False`: unknown, running or over.
     ///
-    /// **Raises** `TypeError` and `ValueError` for what is no id, `ClosedError`.
+    /// **Raises** `TypeError` and `ValueError` for what is no id, `StorageError`, `ClosedError`.
+    /// **Durability**: as `at`.
     /// **Cost**: O(1), amortised.
     fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
@@ -446,7 +455,7 @@ impl SchedulerCore {
 
     /// Move a pending job to another time of the wall clock, at a new place in the order.
     ///
-    /// `False` as for `cancel`. **Raises** as `at`.
+    /// `False` as for `cancel`. **Raises** as `at`. **Durability**: as `at`.
     fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
         let engine = self.open(py)?;
@@ -551,7 +560,8 @@ impl SchedulerCore {
     ///
     /// Its `run` goes on. `False`: no dead job has the id.
     ///
-    /// **Raises** `DuplicateJobError` when the id is taken by another job, `ClosedError`.
+    /// **Raises** `DuplicateJobError` when the id is taken by another job, `StorageError`, `ClosedError`.
+    /// **Durability**: as `at`.
     fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
         let engine = self.open(py)?;
@@ -565,7 +575,7 @@ impl SchedulerCore {
 
     /// Forget the dead that died before a time, or all; return how many.
     ///
-    /// **Time**: `before` is what `at` takes. **Raises** as `at`.
+    /// **Time**: `before` is what `at` takes. **Raises** as `at`. **Durability**: as `at`.
     #[pyo3(signature = (before=None))]
     fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
         let engine = self.open(py)?;
@@ -658,6 +668,10 @@ impl SchedulerCore {
     /// When the first due execution can start, and its due: for a manual clock.
     fn _manual_next(&self, py: Python<'_>) -> PyResult<Option<(i64, i64)>> {
         let engine = self.open(py)?;
+        if !engine.is_started() {
+            // Nothing runs, and a closed store brings nothing in.
+            return Ok(None);
+        }
         self.shared.take_in_all(py)?;
         // What is away may be earlier than the first in memory.
         while let Some(question) = engine.page_before_next() {

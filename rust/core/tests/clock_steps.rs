@@ -425,3 +425,17 @@ fn a_sleeping_timer_follows_a_wall_clock_that_is_set_back() {
     assert_eq!(threaded.next(), 1);
     assert_eq!(threaded.end(), 0);
 }
+
+#[test]
+fn what_was_handed_over_waits_again_when_the_wall_clock_is_set_back() {
+    let mut driven = Driven::new();
+    driven.schedule(ClockKind::Wall, 0);
+    assert_ne!(driven.engine.pump(), Pumped::Closed); // handed over, and no worker has time
+    driven.advance(2 * MILLISECOND);
+    driven.step(-HOUR);
+    driven.run(); // the timer is woken by the step: a start now is an hour early
+    assert_eq!(driven.waiting.len(), 1);
+    driven.advance(HOUR);
+    driven.run();
+    assert!(driven.waiting.is_empty());
+}

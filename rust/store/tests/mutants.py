@@ -32,10 +32,22 @@ MUTANTS = {
         "        if state.journal.pending.is_empty()\n            && self.batch.is_empty()\n            && let",
         "        if self.batch.is_empty()\n            && let",
     ),
-    "let the journal grow": ("tables.rs", "&& state.journal.length() > self", "&& false && state.journal.length() > self"),
+    "let the journal grow": (
+        "tables.rs",
+        "&& state.journal.length() > self",
+        "&& false && state.journal.length() > self",
+    ),
     "force a lap and skip the tables": ("tables.rs", "if self.write(&[]).is_ok() {", "{"),
-    "take an earlier life's records": ("journal.rs", "Hasher::new_with_initial(salt)", "Hasher::new_with_initial(salt & 0)"),
-    "read on over a gap": ("journal.rs", "Some(last) if number != last + 1 => break,", "Some(last) if number < last => break,"),
+    "take an earlier life's records": (
+        "journal.rs",
+        "Hasher::new_with_initial(salt)",
+        "Hasher::new_with_initial(salt & 0)",
+    ),
+    "read on over a gap": (
+        "journal.rs",
+        "Some(last) if number != last + 1 => break,",
+        "Some(last) if number < last => break,",
+    ),
     "take damage for a torn end": ("journal.rs", "(later && record(", "(false && later && record("),
     "replay what is applied": ("journal.rs", "if number == applied + 1 {", "if number == applied.max(1) {"),
     "skip a record at replay": ("journal.rs", "if number == applied + 1 {", "if number == applied + 2 {"),
@@ -61,7 +73,11 @@ MUTANTS = {
     "bind a payload to nothing": ("keyring.rs", "    bound.extend_from_slice(id.as_bytes());\n", ""),
     "check no key": ("keyring.rs", "Some(bytes) if bytes == PROOF => Ok(()),", "_ if true => Ok(()),"),
     "rotate half": ("errands.rs", "            *table += 1;", "            *table += 2;"),
-    "call a full disk a success": ("log.rs", "Err(Error::Full) => return Err(Error::Full),", "Err(Error::Full) => state.journal.number,"),
+    "call a full disk a success": (
+        "log.rs",
+        "Err(Error::Full) => return Err(Error::Full),",
+        "Err(Error::Full) => state.journal.number,",
+    ),
     "keep a refused batch": ("journal.rs", "            self.pending.truncate(from);\n", ""),
 }
 

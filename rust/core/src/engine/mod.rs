@@ -297,19 +297,7 @@ impl<P: Payload> Engine<P> {
             return;
         }
         state.phase = Phase::Stopped;
-        let mut ready = self.ready.lock();
-        let handed: Vec<Key> = ready
-            .queue
-            .drain(..)
-            .map(|execution| execution.key)
-            .collect();
-        drop(ready);
-        for key in handed {
-            if let Some(record) = state.queue.get_mut(key) {
-                record.set_stage(Stage::Waiting);
-            }
-            state.queue.put_back(key);
-        }
+        state.recall(self);
         self.notify(&state);
     }
 

@@ -20,9 +20,26 @@ impl<P: Payload> State<P> {
         self.offset_read = boot;
         let offset = engine.clock.offset();
         if (offset - self.offset).abs() > engine.clock.jitter() {
+            let back = offset < self.offset;
             self.offset = offset;
             self.offsets.step(offset);
             engine.ready.lock().offset = offset;
+            if back {
+                // What was due on the wall clock may not be any more.
+                self.recall(engine);
+                engine.wake_timer();
+            }
+        }
+    }
+
+    /// Make what was handed over and has not started wait again, in its old place.
+    pub(super) fn recall(&mut self, engine: &Engine<P>) {
+        let handed = std::mem::take(&mut engine.ready.lock().queue);
+        for Execution { key, .. } in handed {
+            if let Some(record) = self.queue.get_mut(key) {
+                record.set_stage(Stage::Waiting);
+            }
+            self.queue.put_back(key);
         }
     }
 

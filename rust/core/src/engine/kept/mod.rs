@@ -18,6 +18,7 @@ use crate::store::{
     Ticket, ask,
 };
 use crate::sync::Mutex;
+use crate::time::SECOND;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, MutexGuard};
@@ -184,7 +185,11 @@ impl<P: Payload> Engine<P> {
         state.kept = Some(Box::new(Kept {
             store,
             mail,
-            window,
+            window: Window {
+                // Pages that cover no time would follow each other without a pause.
+                horizon: window.horizon.max(SECOND / 10),
+                ..window
+            },
             frontier: if away > 0 {
                 Place {
                     due: i64::MIN,
