@@ -24,6 +24,7 @@ from duewheel import Consistency, Event, Scheduler
 WIDTH = 78
 SECONDS = 0.3  # over which the jobs of a process are due
 BULK = 100
+BATCH = 256  # ends that may wait for their way to the disk: their jobs are run again, like those that were running
 
 
 class Log:
@@ -100,21 +101,25 @@ def report(log: Path, interrupted: set[int], kills: int, workers: int) -> bool:
     twice = [order for order, runs in books.started.items() if runs > 1]
     once_twice = [order for order in twice if is_once(order)]
     uncalled = [order for order in interrupted if order not in books.started]
-    print(f"\n{'What was promised':44}{'found':>12}   promised\n{'─' * WIDTH}")
+    print(f"\n{'What became of the jobs':42}{'found':>10}   promised\n{'─' * WIDTH}")
     rows = [
         ("jobs acknowledged", len(books.acknowledged), ""),
         ("jobs run", len(books.started), ""),
         ("lost", len(lost), "0"),
-        ("run twice, at least once", len(twice) - len(once_twice), f"≤ {kills} × ({workers} running + a batch of 256)"),
+        ("run twice, at least once", len(twice) - len(once_twice), f"≤ {kills} × ({workers} + {BATCH})"),
         ("run twice, at most once", len(once_twice), "0"),
         ("at most once, interrupted and reported", len(interrupted), ""),
-        ("of these never called", len(uncalled), f"≤ {kills} × 2 × {workers} workers"),
+        ("of these never called", len(uncalled), f"≤ {kills} × 2 × {workers}"),
     ]
     for name, found, promised in rows:
-        print(f"  {name:42}{found:>12,}   {promised}")
+        print(f"  {name:40}{found:>10,}   {promised}")
     unreported = [order for order in once if order not in books.finished and order not in interrupted]
     return not (
-        lost or once_twice or unreported or len(twice) > kills * (workers + 256) or len(uncalled) > kills * 2 * workers
+        lost
+        or once_twice
+        or unreported
+        or len(twice) > kills * (workers + BATCH)
+        or len(uncalled) > kills * 2 * workers
     )
 
 

@@ -200,3 +200,58 @@ def test_two_thousand_kills(children, path, lines, way, kills, record_property):
     seed = time.time_ns()
     figures = killed(children, path, lines, way, kills, record_property, seed, pause_s=0.001, wait_s=0.002)
     assert figures["acknowledged"] >= 100 * kills
+
+
+GOOD = """
+open 0
+ask p1 o1 f1 p2 p3
+ack p1 o1 f1 p2
+run p1 0 1 1 5 9000000
+end p1 0 1
+run o1 0 1 1 5 9000000
+stop? p2 0
+stop p2 0
+open last
+run p3 last 1 2 5 9000000
+end p3 last 1
+run f1 last 1 1 5 9000000
+fail f1 last 1
+run f1 last 2 2 5 9000000
+end f1 last 2
+dead o1 interrupted 1 7
+"""
+BAD = {
+    "lost": ("end f1 last 2\n", ""),
+    "started twice": ("open last\n", "open last\nrun o1 last 1 2 5 9000000\nend o1 last 1\n"),
+    "twice in one life": ("end p1 0 1\n", "end p1 0 1\nrun p1 0 1 2 5 9000000\nend p1 0 1\n"),
+    "withdrawn and run": ("open last\n", "open last\nrun p2 last 1 1 5 9000000\nend p2 last 1\n"),
+    "interrupted, not reported": ("dead o1 interrupted 1 7\n", ""),
+    "dead too early": ("dead o1", "dead p1 interrupted 1 7\ndead o1"),
+    "nobody asked": ("open last\n", "open last\nrun p9 last 1 1 5 9000000\n"),
+    "early": ("run p3 last 1 2 5 9000000", "run p3 last 1 2 12000000 9000000"),
+    "moved, and not kept": ("open last\n", "move? p3 0 6\nmove p3 0 6\nopen last\n"),
+    "many again": (
+        "open last\n",
+        "".join(f"ask p{n}\nrun p{n} 0 1 1 5 9000000\nend p{n} 0 1\n" for n in range(100, 400))
+        + "open last\n"
+        + "".join(f"run p{n} last 1 2 5 9000000\nend p{n} last 1\n" for n in range(100, 400)),
+    ),
+    "marked, far ahead": (
+        "dead o1",
+        "".join(f"ask o{n}\ndead o{n} interrupted 1 7\n" for n in range(100, 110)) + "dead o1",
+    ),
+}
+
+
+def test_the_books_add_up():
+    figures = audit(Books(map(str.split, GOOD.split("\n")[1:-1])), 1, WORKERS)
+    assert (figures["acknowledged"], figures["interrupted"], figures["extra starts"]) == (4, 1, 0)
+
+
+@pytest.mark.parametrize("wrong", BAD)
+def test_the_books_can_tell(wrong):
+    old, new = BAD[wrong]
+    assert old in GOOD
+    books = Books(map(str.split, GOOD.replace(old, new, 1).split("\n")[1:-1]))
+    with pytest.raises(AssertionError):
+        audit(books, 1, WORKERS)

@@ -415,6 +415,8 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         state.settle(self, released);
         if self.kept && state.phase == Phase::Closed {
+            // Nothing is handed over any more: who is asked to make room would tend for ever.
+            self.ready.lock().room_wanted = false;
             drop(state);
             return self.close_store();
         }
