@@ -1101,7 +1101,6 @@ def test_a_wrong_argument_opens_nothing(path):
 # Threads that speak of one id
 
 
-@pytest.mark.xfail(strict=False, reason="a call that asks the store about an id does not keep other calls from it")
 @pytest.mark.parametrize("change", ["cancel", "reschedule", "revive"])
 def test_threads_may_speak_of_one_id_while_others_are_away(path, change):
     scheduler = Scheduler(LocalStorage(path, durability="relaxed", horizon=10))

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, MutexGuard, mpsc};
 use std::time::Duration;
 
 /// How long a wait for the store lasts before it looks for signals.
@@ -189,6 +189,7 @@ impl Shared {
                 .keep(due, handle, released)
                 .map(|(id, ticket)| (ids::text(py, id), ticket)),
             Some(text) => {
+                let _turn = self.turn(py);
                 let kept = py.detach(|| engine.keep_as(text, due, handle, released));
                 kept.map(|ticket| (PyString::new(py, text), ticket))
             }
@@ -214,6 +215,7 @@ impl Shared {
         handle: Handle,
     ) -> PyResult<()> {
         let engine = &self.engine;
+        let _turn = self.turn(py);
         let kept = releasing(py, |released| {
             py.detach(|| engine.restore_kept(id, job_due, due, counters, handle, released))
         });
@@ -226,10 +228,29 @@ impl Shared {
         }
     }
 
+    /// One at a time ask the store about a single id: between its answer and what is done here,
+    /// nobody else finds the job in neither place.
+    fn turn(&self, py: Python<'_>) -> MutexGuard<'_, ()> {
+        loop {
+            if let Some(turn) = self.turns.try_lock() {
+                return turn;
+            }
+            // Not waited for in the lock: who has it may want the interpreter.
+            py.detach(|| std::thread::sleep(Duration::from_micros(50)));
+        }
+    }
+
     pub(crate) fn cancel_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
         let told = |error| refused(py, error, id);
-        match self.engine.cancel_kept(id).map_err(told)? {
+        let mut changed = self.engine.cancel_kept(id).map_err(told)?;
+        let mut turn = None;
+        if matches!(changed, Changed::Away) {
+            turn = Some(self.turn(py));
+            changed = self.engine.cancel_kept(id).map_err(told)?;
+        }
+        match changed {
             Changed::Yes(handle, ticket) => {
+                drop(turn);
                 handle.free(py);
                 self.settled(py, ticket)?;
                 Ok(true)
@@ -241,8 +262,15 @@ impl Shared {
 
     pub(crate) fn reschedule_kept(&self, py: Python<'_>, id: &str, due: i64) -> PyResult<bool> {
         let told = |error| refused(py, error, id);
-        match self.engine.reschedule_kept(id, due).map_err(told)? {
+        let mut changed = self.engine.reschedule_kept(id, due).map_err(told)?;
+        let mut turn = None;
+        if matches!(changed, Changed::Away) {
+            turn = Some(self.turn(py));
+            changed = self.engine.reschedule_kept(id, due).map_err(told)?;
+        }
+        match changed {
             Changed::Yes((), ticket) => {
+                drop(turn);
                 self.settled(py, ticket)?;
                 Ok(true)
             }
@@ -259,6 +287,7 @@ impl Shared {
     }
 
     pub(crate) fn revive_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        let _turn = self.turn(py);
         let revived = releasing(py, |released| {
             py.detach(|| self.engine.revive_kept(id, released))
         });

@@ -164,6 +164,7 @@ impl SchedulerCore {
             registry: Registry::default(),
             specs,
             max_data: opened.max_data,
+            turns: Mutex::new(()),
             relaxed: opened.relaxed,
             seed,
             context: Mutex::new(None),

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) specs: Specs,
     /// The largest data that the store takes, in bytes.
     pub(crate) max_data: usize,
+    /// Whose turn it is to ask the store about a single id.
+    pub(crate) turns: Mutex<()>,
     /// Whether the store settles a batch as soon as it is submitted.
     pub(crate) relaxed: bool,
     pub(crate) seed: u64,
