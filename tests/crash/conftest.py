@@ -65,6 +65,8 @@ def children():
     for child in made.started:
         if child.poll() is None:
             made.kill(child)
+        for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
+            pipe.close()
 
 
 class Lines:
