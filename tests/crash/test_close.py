@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -105,6 +106,16 @@ def test_reopened_at_once_nothing_runs_twice(path, record_property):
 @pytest.mark.timeout(600)
 def test_reopened_a_thousand_times(path, record_property):
     record_property("locked", closed_and_reopened(path, 1_000, time.time_ns()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list threads")
+def test_nothing_is_left_of_what_was_closed(path):
+    before = len(list(Path("/proc/self/task").iterdir()))
+    closed_and_reopened(path, 10, time.time_ns())
+    end = time.monotonic() + 10
+    while len(list(Path("/proc/self/task").iterdir())) > before:
+        assert time.monotonic() < end, "threads of closed schedulers go on"
+        time.sleep(0.01)
 
 
 def test_a_clean_close_is_no_interruption(path):

@@ -239,6 +239,16 @@ def test_five_hundred_forks(path):
     assert ended.returncode == 0, ended.stderr
 
 
+def test_what_is_beyond_the_horizon_is_seen_after_a_restart(path):
+    for far in (True, False):
+        scheduler = Scheduler(path)
+        if far:
+            scheduler.in_(5_000, "far", id="far")
+        assert [event.job_id for event in scheduler.between()] == ["far"]
+        assert [event.job_id for event in scheduler.between(time.time() + 1_000)] == ["far"]
+        scheduler.close()
+
+
 def test_a_copy_made_while_it_is_in_use_opens(place, path):
     scheduler = Scheduler(path)
     scheduler.in_(3_600, "t", b"payload", id="kept")
