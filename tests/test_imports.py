@@ -15,6 +15,7 @@ ORDER = [
     "_core",
     "options",
     "storage",
+    "_loop",
     "scheduler",
     "nop",
     "context",

@@ -397,13 +397,6 @@ def test_what_nothing_refers_to_is_closed_with_a_warning():
     assert gone() is None
 
 
-def test_what_is_not_here_yet_is_refused_in_words():
-    async def handler(event): ...
-
-    with Scheduler() as scheduler, pytest.raises(TypeError, match="async"):
-        scheduler.handle("t", handler)
-
-
 def test_there_is_no_file_of_jobs_in_memory(scheduler, tmp_path):
     for call in (lambda: scheduler.backup(tmp_path / "copy.db"), scheduler.rotate):
         with pytest.raises(StateError, match="in memory"):

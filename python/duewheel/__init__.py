@@ -12,6 +12,7 @@ water the plants
 import atexit as _atexit
 import os as _os
 import warnings as _warnings
+from importlib import import_module as _import_module
 
 from duewheel import _core, adapters
 from duewheel._core import DeadEvent, Event, Job, Lateness, Stats
@@ -90,6 +91,14 @@ __all__ = [
 ]
 
 __version__ = _core.__version__
+
+
+def __getattr__(name: str) -> object:
+    """Import `duewheel.aio` when it is first used: asyncio takes longer to import than all the rest."""
+    if name == "aio":
+        return _import_module("duewheel.aio")
+    raise AttributeError(f"module 'duewheel' has no attribute {name!r}")
+
 
 if _core.DEBUG:
     _warnings.warn(

@@ -3,11 +3,25 @@
 What a user needs of it is exported by `duewheel`; the contracts stand here.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from asyncio import AbstractEventLoop, Future, Task
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextvars import Context
 from datetime import datetime, timedelta
 from os import PathLike
-from typing import Final, Protocol, Self, SupportsIndex, TypeAlias, TypedDict, Unpack, final, overload
+from typing import (
+    Any,
+    Final,
+    ParamSpec,
+    Protocol,
+    Self,
+    SupportsIndex,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    final,
+    overload,
+)
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -18,7 +32,9 @@ from duewheel.testing import ManualClock
 __all__ = [
     "DEBUG",
     "DeadEvent",
+    "Driver",
     "Event",
+    "EventLoop",
     "Events",
     "Ids",
     "Job",
@@ -30,11 +46,18 @@ __all__ = [
     "__version__",
     "after_fork_in_child",
     "at_exit",
+    "check_bounds",
+    "deferred",
+    "gently",
+    "timeout_s",
+    "touch",
 ]
 
 __version__: Final[str]
 DEBUG: Final[bool]
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _Seconds: TypeAlias = float | timedelta
 _When: TypeAlias = datetime | float
 
@@ -343,6 +366,7 @@ class SchedulerCore:
         options: JobOptions | None = None,
         clock: ManualClock | None = None,
         seed: int | None = None,
+        tasks: int | None = None,
     ) -> Self: ...
     def drain(self, timeout: _Seconds | None = None) -> bool:
         """Start nothing more and finish what has started.
@@ -510,17 +534,101 @@ class SchedulerCore:
     def _start(self, context: Context) -> None: ...
     def _wait_stopped(self) -> None: ...
     def _refuse_inside(self, call: str) -> None: ...
-    def _register(self, target: str, handler: Callable[[Event], object]) -> tuple[int, int]: ...
+    def _register(self, target: str, handler: Callable[[Event], object], on_loop: bool = False) -> tuple[int, int]: ...
     def _deregister(self, number: int, registration: int) -> None: ...
     def _dead(self) -> list[DeadEvent]: ...
     def _restore(self, event: Event) -> None: ...
     def _backup(self, path: str | PathLike[str]) -> None: ...
     def _rotate(self, progress: Callable[[int, int], object] | None = None) -> None: ...
+    def _stop(self) -> None: ...
+    def _wait_settled(self, ticket: int) -> None: ...
+    def _has_room(self) -> bool: ...
+    def _holds(self, awaited: str) -> bool: ...
+    def _give_up_file(self) -> None: ...
+    @property
+    def _due_on_loop(self) -> bool: ...
+    def _attach(
+        self,
+        events: AbstractEventLoop,
+        task: Callable[[Driver], Task[None]],
+        watched: bool,
+        over: Callable[[], object] | None,
+    ) -> EventLoop: ...
     @property
     def _kept(self) -> bool: ...
     def _check(self) -> None: ...
     def _manual_next(self) -> tuple[int, int] | None: ...
     def _manual_run(self) -> bool: ...
+
+@final
+class Driver(Coroutine[Any, Any, None]):
+    """Drives one async handler, from its second step on.
+
+    The first step is taken before there is need of a task: most handlers end in it. So a task is
+    made with a driver that has nothing to drive, and gets the handler that turns out to wait.
+    """
+
+    def __next__(self) -> Any: ...
+    def __iter__(self) -> Driver: ...
+    def __await__(self) -> Driver: ...  # type: ignore[override]
+    def send(self, _value: object) -> Any:
+        """Go on with the handler."""
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Raise an exception where the handler waits."""
+    def close(self) -> None:
+        """End the handler where it waits."""
+    def __getattr__(self, name: str) -> Any: ...
+
+@final
+class EventLoop:
+    """Runs async handlers on one event loop; made by `SchedulerCore._attach`."""
+
+    @property
+    def events(self) -> AbstractEventLoop:
+        """The event loop."""
+    @property
+    def descriptor(self) -> int | None:
+        """The descriptor to watch, whose reader is `drain`; `None`: `wait_bell` in a thread instead."""
+    @property
+    def over(self) -> bool:
+        """Whether no task is left, after closing: the loop is no longer used."""
+    def enter_thread(self) -> None:
+        """Count the thread that runs the loop among those that end with the scheduler."""
+    def leave_thread(self) -> None:
+        """It has ended."""
+    def wait_bell(self) -> bool:
+        """Wait until the bell rings; `False`: it never will again."""
+    def drain(self) -> None:
+        """Take what is due, tell those who wait, cancel what runs after closing. On the loop's thread."""
+    def tasks(self) -> list[Task[None]]:
+        """The tasks of handlers that wait for something."""
+    def watch(self, awaited: str) -> Future[bool] | None:
+        """A future that is done when this holds: "finished", "idle", "stopped"; `None`: it does now."""
+    def unwatch(self, future: Future[bool]) -> None:
+        """Forget a future of `watch`."""
+    def settled(self, ticket: int) -> Future[bool]:
+        """A future that is done when a batch is on disk."""
+    def abandon(self) -> None:
+        """Leave a loop that is closed, or is to be left for another: what has not ended is pending again."""
+
+def check_bounds(start: _When | None, end: _When | None) -> None:
+    """Check the bounds of a query."""
+
+def timeout_s(timeout: _Seconds | None) -> float | None:
+    """Check a timeout; its seconds."""
+
+def deferred(function: Callable[_P, _R], /, *args: _P.args, **keywords: _P.kwargs) -> tuple[_R, int] | None:
+    """Make a call that does not wait.
+
+    Returns its result and the ticket to wait for (0: none), or `None` when it would have had to wait
+    for more: then it has done nothing.
+    """
+
+def gently(function: Callable[_P, _R], /, *args: _P.args, **keywords: _P.kwargs) -> _R:
+    """Make a call that takes long, giving up the interpreter on the way."""
+
+def touch() -> None:
+    """Note that somebody looks at a task of ours."""
 
 def after_fork_in_child() -> None:
     """Disown what was made before: called in the child of every fork."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import inspect
+import threading
 import warnings
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,9 +20,20 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from duewheel._core import JobOptions
+    from duewheel._core import EventLoop, JobOptions
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
+
+
+def is_async(fn: object) -> bool:
+    """Tell whether a handler is to run on an event loop."""
+    if not callable(fn):
+        raise TypeError(f"a handler must be callable, not {fn!r}")
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    call = getattr(fn, "__call__", None)  # noqa: B004 - an object may be callable by a coroutine
+    return inspect.iscoroutinefunction(inspect.unwrap(fn)) or inspect.iscoroutinefunction(call)
+
 
 Handler = TypeVar("Handler", bound="Callable[[Event], object]")
 
@@ -33,7 +46,8 @@ class Scheduler(SchedulerCore):
     number of threads that run handlers; with one they run strictly one after another. `options`
     is a `JobOptions` laid under every job's own. `clock` is the system's, or a
     `duewheel.testing.ManualClock`. `seed` (an unsigned 64-bit int) makes the jitter of jobs with
-    a given id reproducible.
+    a given id reproducible. `tasks` (1 or more) is how many `async def` handlers run at once, as tasks
+    of an event loop in a thread of its own; `duewheel.aio.Scheduler` runs them on yours.
 
     **Order**: what is due is taken up in the order of (due, sequence of scheduling).
     **Concurrency**: every call may come from any thread, handlers included.
@@ -62,8 +76,13 @@ class Scheduler(SchedulerCore):
         options: JobOptions | None = None,
         clock: ManualClock | None = None,
         seed: int | None = None,
+        tasks: int = 1_000,
     ) -> None:
         """Make a scheduler; `start` starts it."""
+        self._manual = clock is not None
+        self._events: EventLoop | None = None
+        self._events_lock = threading.Lock()
+        self._async_handlers = 0
         if clock is not None:
             clock._attach(self)
 
@@ -78,8 +97,39 @@ class Scheduler(SchedulerCore):
             context = contextvars.copy_context()
             context.run(_current.current.set, self)
             self._start(context)
+            self._provide_loop()
             return
         self._start(contextvars.Context())
+
+    def _provide_loop(self) -> None:
+        """Have an event loop, if there are async handlers to run on it."""
+        if not self._async_handlers or self._events is not None:
+            return
+        from duewheel import _loop
+
+        with self._events_lock:
+            if self._events is None and self._started:
+                self._events = _loop.own_loop(self, self._manual)
+
+    def _manual_run(self) -> bool:
+        ran = super()._manual_run()
+        if self._events is not None and self._due_on_loop:
+            from duewheel import _loop
+
+            _loop.run_due(self._events)
+        return ran
+
+    def close(self) -> None:
+        """Start nothing more, for good, and wait for nothing.
+
+        Handlers that are running go on, but for async ones, which are cancelled. In memory what is pending is dropped,
+        counted and logged. Idempotent, allowed in a handler.
+
+        **Durability**: on disk it stays pending, and the file is given up after the last outcome.
+        """
+        super().close()
+        if self._manual and self._events is not None:
+            self._events.drain()
 
     def handle(self, target: str, fn: Callable[[Event], object]) -> Callable[[], None]:
         """Register `fn(event)` as the handler of `target`; return what deregisters it.
@@ -88,14 +138,14 @@ class Scheduler(SchedulerCore):
         starts on `fn`.
 
         **Raises** `DuplicateTargetError` when the target has a handler, `TypeError` when `fn` is
-        not callable or is an `async def` function, `ClosedError`.
+        not callable, `ClosedError`.
         """
-        if not callable(fn):
-            raise TypeError(f"a handler must be callable, not {fn!r}")
-        call = getattr(fn, "__call__", None)  # noqa: B004 - an object may be callable by a coroutine
-        if inspect.iscoroutinefunction(inspect.unwrap(fn)) or inspect.iscoroutinefunction(call):
-            raise TypeError(f"async handlers are not in this version: {fn!r} must be an ordinary function")
-        number, registration = self._register(target, fn)
+        on_loop = is_async(fn)
+        number, registration = self._register(target, fn, on_loop)
+        if on_loop:
+            self._async_handlers += 1
+            if self._started:
+                self._provide_loop()
 
         def deregister() -> None:
             self._deregister(number, registration)

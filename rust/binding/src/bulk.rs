@@ -1,6 +1,7 @@
 //! The bulk calls: many times read at once, scheduled all or none.
 
 use crate::convert;
+use crate::deferred;
 use crate::ids::Ids;
 use crate::options::{Fields, Spec};
 use crate::payload::Handle;
@@ -12,6 +13,9 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyString};
+
+/// After so many times a call that is gentle gives up the interpreter.
+const GIVE_UP_EVERY: usize = 2_048;
 
 /// What the times of a bulk call are.
 #[derive(Clone, Copy)]
@@ -79,7 +83,14 @@ impl Times {
             };
         }
         let items = values.try_iter().map_err(|_| refuse())?;
-        items.map(|item| self.one(&item?)).collect()
+        let gentle = deferred::is_gentle();
+        let read = |(at, item): (usize, PyResult<Bound<'_, PyAny>>)| {
+            if gentle && at % GIVE_UP_EVERY == 0 {
+                py.detach(|| ());
+            }
+            self.one(&item?)
+        };
+        items.enumerate().map(read).collect()
     }
 }
 
@@ -110,10 +121,28 @@ impl SchedulerCore {
             return self.keep_many(py, kind, times, datas, &spec);
         }
         let mut datas = datas.into_iter().flatten();
-        let payload = || Handle::new(datas.next().flatten(), spec.clone_ref(py));
-        let ids = match kind {
-            Times::Whens => engine.schedule_many(Due::At, times, payload),
-            Times::Delays => engine.schedule_many(Due::In, times, payload),
+        let mut payload = || Handle::new(datas.next().flatten(), spec.clone_ref(py));
+        let ids = if deferred::is_gentle() {
+            let mut handles = times
+                .iter()
+                .map(|_| payload())
+                .collect::<Vec<_>>()
+                .into_iter();
+            let ids = py.detach(|| {
+                // There is one for each time, and none is asked for but for a job that is taken.
+                let payload = || handles.next().expect("a handle for each time");
+                match kind {
+                    Times::Whens => engine.schedule_many(Due::At, times, payload),
+                    Times::Delays => engine.schedule_many(Due::In, times, payload),
+                }
+            });
+            handles.for_each(|handle| handle.free(py));
+            ids
+        } else {
+            match kind {
+                Times::Whens => engine.schedule_many(Due::At, times, payload),
+                Times::Delays => engine.schedule_many(Due::In, times, payload),
+            }
         };
         // Closed on the way: what was taken in was freed by closing.
         ids.map(Ids::new).map_err(|error| refused(py, error, ""))

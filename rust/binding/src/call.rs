@@ -1,4 +1,4 @@
-//! Calling a handler so that the end of the interpreter cannot unwind through Rust.
+//! Calling handlers so that the end of the interpreter cannot unwind through Rust.
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -16,6 +16,21 @@ mod raw {
             kwnames: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject;
     }
+
+    #[allow(clashing_extern_declarations)]
+    unsafe extern "C-unwind" {
+        pub(super) fn PyIter_Send(
+            iterator: *mut ffi::PyObject,
+            value: *mut ffi::PyObject,
+            result: *mut *mut ffi::PyObject,
+        ) -> ffi::PySendResult;
+    }
+
+    pub(super) type Send = unsafe extern "C-unwind" fn(
+        *mut ffi::PyObject,
+        *mut ffi::PyObject,
+        *mut *mut ffi::PyObject,
+    ) -> ffi::PySendResult;
 
     pub(super) type Vectorcall = unsafe extern "C-unwind" fn(
         *mut ffi::PyObject,
@@ -44,36 +59,75 @@ pub(crate) fn handler(
     event: &Py<PyAny>,
     context: &Py<PyAny>,
 ) -> PyResult<()> {
-    // SAFETY: all pointers are live references; the calls follow the C API's contract, and each
-    // context that was entered is left again by the same thread.
+    let copy = fresh(py, context)?;
+    within(py, &copy, || call(py, handler, event).map(drop))
+}
+
+/// A fresh copy of a context.
+#[inline]
+pub(crate) fn fresh<'py>(py: Python<'py>, context: &Py<PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the pointer is a live reference to a context.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_Copy(context.as_ptr())) }
+}
+
+/// Run something in a context.
+#[inline]
+pub(crate) fn within<R>(
+    py: Python<'_>,
+    context: &Bound<'_, PyAny>,
+    run: impl FnOnce() -> PyResult<R>,
+) -> PyResult<R> {
+    // SAFETY: the pointer is a live reference to a context, which the same thread leaves again; an
+    // exception that is set was taken by `run` already.
     unsafe {
-        let copy = Bound::from_owned_ptr_or_err(py, ffi::PyContext_Copy(context.as_ptr()))?;
-        if ffi::PyContext_Enter(copy.as_ptr()) < 0 {
+        if ffi::PyContext_Enter(context.as_ptr()) < 0 {
             return Err(PyErr::fetch(py));
         }
-        let arguments = [std::ptr::null_mut(), event.as_ptr()];
+        let result = run();
+        if ffi::PyContext_Exit(context.as_ptr()) < 0 {
+            ffi::PyErr_Clear();
+        }
+        result
+    }
+}
+
+/// Call something with one argument.
+#[inline]
+pub(crate) fn call(
+    py: Python<'_>,
+    callable: &Py<PyAny>,
+    argument: &Py<PyAny>,
+) -> PyResult<Py<PyAny>> {
+    // SAFETY: all pointers are live references; the call follows the C API's contract.
+    unsafe {
+        let arguments = [std::ptr::null_mut(), argument.as_ptr()];
         let count = 1 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
         let hang = Hang;
         // The same symbol is declared elsewhere as one that never unwinds, and the optimiser would
         // believe that of both: it must not see which function this is.
         let vectorcall: raw::Vectorcall = std::hint::black_box(raw::PyObject_Vectorcall);
         let result = vectorcall(
-            handler.as_ptr(),
+            callable.as_ptr(),
             arguments.as_ptr().add(1),
             count,
             std::ptr::null_mut(),
         );
         std::mem::forget(hang);
-        let error = result.is_null().then(|| PyErr::fetch(py));
-        if ffi::PyContext_Exit(copy.as_ptr()) < 0 {
-            ffi::PyErr_Clear();
-        }
-        match error {
-            Some(error) => Err(error),
-            None => {
-                ffi::Py_DECREF(result);
-                Ok(())
-            }
-        }
+        Bound::from_owned_ptr_or_err(py, result).map(Bound::unbind)
+    }
+}
+
+/// Go on with a coroutine until it waits for something, which is returned, or ends: `None`.
+#[inline]
+pub(crate) fn resume(py: Python<'_>, coroutine: &Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the pointers are live references; what is returned is a new one, or null on an error.
+    unsafe {
+        let hang = Hang;
+        let send: raw::Send = std::hint::black_box(raw::PyIter_Send);
+        let sent = send(coroutine.as_ptr(), ffi::Py_None(), &raw mut result);
+        std::mem::forget(hang);
+        let value = Bound::from_owned_ptr_or_err(py, result)?;
+        Ok((sent == ffi::PySendResult::PYGEN_NEXT).then(|| value.unbind()))
     }
 }

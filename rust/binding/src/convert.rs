@@ -202,16 +202,16 @@ pub(crate) fn name<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a 
 }
 
 /// How many workers.
-pub(crate) fn workers(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+pub(crate) fn count(value: &Bound<'_, PyAny>, what: &str) -> PyResult<usize> {
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
         return Err(PyTypeError::new_err(format!(
-            "workers must be an int, not {value:?}"
+            "{what} must be an int, not {value:?}"
         )));
     }
     match value.extract::<u32>() {
         Ok(count) if count >= 1 => Ok(count as usize),
         _ => Err(PyValueError::new_err(format!(
-            "workers must be 1 or more, not {value:?}"
+            "{what} must be 1 or more, not {value:?}"
         ))),
     }
 }

@@ -1,6 +1,7 @@
 //! Jobs in a file: opening it, waiting for it, and what is made of what it holds.
 
 use crate::dead::DeadEvent;
+use crate::deferred;
 use crate::event::{Event, Job};
 use crate::ids;
 use crate::options::{Fields, Spec};
@@ -109,10 +110,16 @@ impl Shared {
     /// Wait until the store has settled a batch.
     pub(crate) fn settled(&self, py: Python<'_>, ticket: Ticket) -> PyResult<()> {
         let engine = &self.engine;
+        if !self.relaxed && deferred::leaves(ticket.0) {
+            return Ok(());
+        }
         let told = |told: Result<bool, Refused>| told.map_err(|error| refused(py, error, ""));
         // With the system it is settled already, and back-pressure alone is waited for. On disk
         // it takes a sync, which this thread may have to do itself: not under the interpreter's lock.
         if self.relaxed && told(engine.wait_settled(ticket, Duration::ZERO))? {
+            return Ok(());
+        }
+        if deferred::leaves(ticket.0) {
             return Ok(());
         }
         while !told(py.detach(|| engine.wait_settled(ticket, SLICE)))? {
@@ -123,6 +130,7 @@ impl Shared {
 
     /// Ask the store, without the interpreter's lock.
     pub(crate) fn ask(&self, py: Python<'_>, question: Question) -> PyResult<Answer> {
+        deferred::may_wait()?;
         let answer = py.detach(|| self.engine.ask_away(question));
         answer.map_err(|error| refused(py, error, ""))
     }
@@ -184,6 +192,10 @@ impl Shared {
         id: Option<&str>,
     ) -> PyResult<Bound<'py, PyString>> {
         let engine = &self.engine;
+        if id.is_some() && engine.away() > 0 {
+            // Only the store knows whether the id is taken.
+            deferred::may_wait().inspect_err(|_| handle.free(py))?;
+        }
         let kept = releasing(py, |released| match id {
             None => engine
                 .keep(due, handle, released)
@@ -215,6 +227,9 @@ impl Shared {
         handle: Handle,
     ) -> PyResult<()> {
         let engine = &self.engine;
+        if engine.away() > 0 {
+            deferred::may_wait().inspect_err(|_| handle.free(py))?;
+        }
         let _turn = self.turn(py);
         let kept = releasing(py, |released| {
             py.detach(|| engine.restore_kept(id, job_due, due, counters, handle, released))
@@ -245,6 +260,7 @@ impl Shared {
         let mut changed = self.engine.cancel_kept(id).map_err(told)?;
         let mut turn = None;
         if matches!(changed, Changed::Away) {
+            deferred::may_wait()?;
             turn = Some(self.turn(py));
             changed = self.engine.cancel_kept(id).map_err(told)?;
         }
@@ -265,6 +281,7 @@ impl Shared {
         let mut changed = self.engine.reschedule_kept(id, due).map_err(told)?;
         let mut turn = None;
         if matches!(changed, Changed::Away) {
+            deferred::may_wait()?;
             turn = Some(self.turn(py));
             changed = self.engine.reschedule_kept(id, due).map_err(told)?;
         }
@@ -287,6 +304,7 @@ impl Shared {
     }
 
     pub(crate) fn revive_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+        deferred::may_wait()?;
         let _turn = self.turn(py);
         let revived = releasing(py, |released| {
             py.detach(|| self.engine.revive_kept(id, released))

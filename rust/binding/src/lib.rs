@@ -8,7 +8,11 @@ mod call;
 mod clock;
 mod convert;
 mod dead;
+mod deferred;
+mod drain;
+mod driver;
 mod event;
+mod event_loop;
 mod failure;
 mod ids;
 mod kept;
@@ -38,7 +42,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
     module.add_class::<dead::DeadEvent>()?;
+    module.add_class::<driver::Driver>()?;
     module.add_class::<event::Event>()?;
+    module.add_class::<event_loop::EventLoop>()?;
     module.add_class::<event::Job>()?;
     module.add_class::<ids::Ids>()?;
     module.add_class::<options::JobOptions>()?;
@@ -47,6 +53,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<scheduler::SchedulerCore>()?;
     module.add_class::<stats::Lateness>()?;
     module.add_class::<stats::Stats>()?;
+    module.add_function(wrap_pyfunction!(deferred::check_bounds, module)?)?;
+    module.add_function(wrap_pyfunction!(deferred::deferred, module)?)?;
+    module.add_function(wrap_pyfunction!(deferred::gently, module)?)?;
+    module.add_function(wrap_pyfunction!(deferred::timeout_s, module)?)?;
+    module.add_function(wrap_pyfunction!(drain::touch, module)?)?;
     module.add_function(wrap_pyfunction!(life::after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(life::at_exit, module)?)?;
     Ok(())

@@ -1,5 +1,6 @@
 //! What the engine carries for Python: two pointers a job, each holding a reference.
 
+use crate::deferred;
 use crate::options::Spec;
 use duewheel_core::record::{Parts, Payload, Released};
 use duewheel_core::store::Options;
@@ -121,8 +122,12 @@ impl Handle {
 /// may run Python.
 #[inline]
 pub(crate) fn release(py: Python<'_>, released: &mut Released<Handle>) {
-    for payload in released.payloads.drain(..) {
+    let gentle = deferred::is_gentle();
+    for (at, payload) in released.payloads.drain(..).enumerate() {
         payload.free(py);
+        if gentle && at % 2_048 == 0 {
+            py.detach(|| ());
+        }
     }
     released.failures.clear();
 }

@@ -1,6 +1,7 @@
 //! Targets and their handlers.
 
 use crate::convert;
+use duewheel_core::ready::Lane;
 use duewheel_core::sync::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -10,12 +11,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// A handler, and where it runs.
+pub(crate) struct Handler {
+    pub(crate) call: Py<PyAny>,
+    pub(crate) lane: Lane,
+}
+
 /// The handlers by target number, as one moment had them.
 ///
 /// A worker keeps one while it runs jobs and looks only whether the version has moved. The
 /// handlers in it are referred to once, however many workers share it: the garbage collector's
 /// count of references adds up.
-pub(crate) type Handlers = Arc<Vec<Option<Py<PyAny>>>>;
+pub(crate) type Handlers = Arc<Vec<Option<Handler>>>;
 
 #[derive(Default)]
 struct Targets {
@@ -68,7 +75,7 @@ impl Registry {
     }
 
     /// Register a handler; `None` when the target has one. Returns its registration.
-    pub(crate) fn add(&self, py: Python<'_>, number: u32, handler: Py<PyAny>) -> Option<u64> {
+    pub(crate) fn add(&self, py: Python<'_>, number: u32, handler: Handler) -> Option<u64> {
         let mut targets = self.targets.lock();
         let at = number as usize;
         if targets.handlers.get(at).is_some_and(Option::is_some) {
@@ -108,12 +115,16 @@ impl Registry {
         py: Python<'_>,
         targets: &mut Targets,
         at: usize,
-        handler: Option<Py<PyAny>>,
+        handler: Option<Handler>,
     ) -> Handlers {
-        let mut handlers: Vec<Option<Py<PyAny>>> = targets
+        let copy = |handler: &Handler| Handler {
+            call: handler.call.clone_ref(py),
+            lane: handler.lane,
+        };
+        let mut handlers: Vec<Option<Handler>> = targets
             .handlers
             .iter()
-            .map(|handler| handler.as_ref().map(|handler| handler.clone_ref(py)))
+            .map(|handler| handler.as_ref().map(copy))
             .collect();
         if handlers.len() <= at {
             handlers.resize_with(at + 1, || None);
@@ -128,7 +139,7 @@ impl Registry {
         // The collector must not wait: when another thread changes the table, it is in use.
         if let Some(targets) = self.targets.try_lock() {
             for handler in targets.handlers.iter().flatten() {
-                visit.call(handler)?;
+                visit.call(&handler.call)?;
             }
         }
         Ok(())

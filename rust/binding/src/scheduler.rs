@@ -5,20 +5,22 @@ use crate::clock;
 use crate::convert;
 use crate::dead::{DeadEvent, DeadParts};
 use crate::event::Event;
+use crate::event_loop::{Awaited, EventLoop};
 use crate::ids::{self, Ids};
 use crate::kept;
 use crate::life;
 use crate::options::Fields;
 use crate::payload::Handle;
 use crate::queries::Events;
-use crate::registry::Registry;
+use crate::registry::{Handler, Registry};
 use crate::shared::{Shared, error, quoted, refused, releasing};
 use crate::specs::Specs;
 use crate::stats::Stats;
 use crate::worker;
 use duewheel_core::engine::{Due, Engine, Refused};
+use duewheel_core::ready::Lane;
 use duewheel_core::record::Released;
-use duewheel_core::store::Question;
+use duewheel_core::store::{Question, Ticket};
 use duewheel_core::sync::Mutex;
 use duewheel_core::timer;
 use pyo3::PyTraverseError;
@@ -28,6 +30,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 /// The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`.
 #[pyclass(frozen, subclass, weakref, module = "duewheel._core")]
@@ -138,7 +141,7 @@ impl SchedulerCore {
 #[pymethods]
 impl SchedulerCore {
     #[new]
-    #[pyo3(signature = (storage=None, *, workers=None, options=None, clock=None, seed=None))]
+    #[pyo3(signature = (storage=None, *, workers=None, options=None, clock=None, seed=None, tasks=None))]
     fn new(
         py: Python<'_>,
         storage: Option<&Bound<'_, PyAny>>,
@@ -146,8 +149,10 @@ impl SchedulerCore {
         options: Option<&Bound<'_, PyAny>>,
         clock: Option<&Bound<'_, PyAny>>,
         seed: Option<&Bound<'_, PyAny>>,
+        tasks: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let workers = workers.map_or(Ok(4), convert::workers)?;
+        let workers = workers.map_or(Ok(4), |workers| convert::count(workers, "workers"))?;
+        let tasks = tasks.map_or(Ok(1_000), |tasks| convert::count(tasks, "tasks"))?;
         let specs = Specs::new(py, options)?;
         let seed = convert::seed(seed)?;
         let (clock, manual) = clock::read(clock)?;
@@ -170,6 +175,7 @@ impl SchedulerCore {
             context: Mutex::new(None),
             threads: AtomicUsize::new(0),
             workers,
+            tasks,
             manual,
             forks: life::forks(),
         });
@@ -270,13 +276,24 @@ impl SchedulerCore {
     }
 
     /// Register a handler; returns the target's number and the registration.
-    fn _register(&self, target: &Bound<'_, PyAny>, handler: Py<PyAny>) -> PyResult<(u32, u64)> {
+    #[pyo3(signature = (target, handler, on_loop=false))]
+    fn _register(
+        &self,
+        target: &Bound<'_, PyAny>,
+        handler: Py<PyAny>,
+        on_loop: bool,
+    ) -> PyResult<(u32, u64)> {
         let py = target.py();
         let engine = self.open(py)?;
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
         let (number, name) = self.shared.registry.number(target)?;
+        let lane = if on_loop { Lane::Loop } else { Lane::Workers };
+        let handler = Handler {
+            call: handler,
+            lane,
+        };
         let Some(registration) = self.shared.registry.add(py, number, handler) else {
             return Err(error(
                 py,
@@ -287,14 +304,14 @@ impl SchedulerCore {
                 ),
             ));
         };
-        py.detach(|| engine.set_registered(number, true));
+        py.detach(|| engine.set_registered(number, Some(lane)));
         Ok((number, registration))
     }
 
     fn _deregister(&self, py: Python<'_>, number: u32, registration: u64) -> PyResult<()> {
         let engine = self.open(py)?;
         if self.shared.registry.remove(py, number, registration) {
-            engine.set_registered(number, false);
+            engine.set_registered(number, None);
         }
         Ok(())
     }
@@ -651,6 +668,65 @@ impl SchedulerCore {
             Ok(())
         };
         self.shared.ask_slowly(py, Question::Rotate, look)
+    }
+
+    /// Start nothing more; what has started goes on.
+    fn _stop(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        py.detach(|| engine.stop());
+        Ok(())
+    }
+
+    /// Wait until the store has settled a batch and has room for more.
+    fn _wait_settled(&self, py: Python<'_>, ticket: u64) -> PyResult<()> {
+        self.open(py)?;
+        self.shared.settled(py, Ticket(ticket))
+    }
+
+    /// Whether the store has room for more, so that nothing need be waited for.
+    fn _has_room(&self, py: Python<'_>) -> PyResult<bool> {
+        let room = self.open(py)?.wait_settled(Ticket(0), Duration::ZERO);
+        room.map_err(|error| refused(py, error, ""))
+    }
+
+    /// Whether this holds: "finished", "idle", "stopped".
+    fn _holds(&self, py: Python<'_>, awaited: &str) -> PyResult<bool> {
+        self.open(py)?;
+        if let Some(failure) = self.shared.engine.failure() {
+            return Err(kept::raised(py, failure, None));
+        }
+        Ok(Awaited::named(awaited)?.holds(&self.shared))
+    }
+
+    /// After closing, give up the file if nothing runs any more.
+    fn _give_up_file(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        releasing(py, |released| {
+            py.detach(|| engine.tend(Lane::Loop, released));
+        });
+        Ok(())
+    }
+
+    /// Whether something is handed over to the event loop.
+    #[getter]
+    fn _due_on_loop(&self) -> bool {
+        self.shared.engine.lane(Lane::Loop).has_due()
+    }
+
+    /// Put the async handlers on an event loop; `over` is called when it is left after closing.
+    fn _attach(
+        &self,
+        py: Python<'_>,
+        events: Py<PyAny>,
+        task: Py<PyAny>,
+        watched: bool,
+        over: Option<Py<PyAny>>,
+    ) -> PyResult<Py<EventLoop>> {
+        let engine = self.open(py)?;
+        if engine.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        EventLoop::attach(py, self.shared.clone(), events, task, watched, over)
     }
 
     #[getter]

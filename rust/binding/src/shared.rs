@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: AtomicUsize,
     pub(crate) workers: usize,
+    /// How many async handlers run at once.
+    pub(crate) tasks: usize,
     pub(crate) manual: bool,
     pub(crate) forks: usize,
 }

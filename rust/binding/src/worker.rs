@@ -8,7 +8,7 @@ use crate::registry::Handlers;
 use crate::shared::Shared;
 use duewheel_core::backoff::Jitter;
 use duewheel_core::engine::Refused;
-use duewheel_core::ready::Turn;
+use duewheel_core::ready::{Lane, Turn};
 use duewheel_core::record::{Done, Execution, Outcome, Reason, Released, Started};
 use duewheel_core::store::Error;
 use pyo3::prelude::*;
@@ -32,6 +32,15 @@ thread_local! {
 /// Whether the calling thread is in a handler of this scheduler.
 pub(crate) fn inside(shared: &Shared) -> bool {
     INSIDE.get() == std::ptr::from_ref(shared) as usize
+}
+
+/// Call a handler of this scheduler, or go on with one.
+#[inline]
+pub(crate) fn within<R>(shared: &Shared, run: impl FnOnce() -> R) -> R {
+    let outside = INSIDE.replace(std::ptr::from_ref(shared) as usize);
+    let result = run();
+    INSIDE.set(outside);
+    result
 }
 
 /// Start a worker thread.
@@ -90,12 +99,12 @@ pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released
         let started = match ready.turn(done.take(), engine.clock()) {
             Turn::Run(started) => started,
             Turn::Tend if engine.is_kept() => {
-                py.detach(|| engine.tend(released));
+                py.detach(|| engine.tend(Lane::Workers, released));
                 release(py, released);
                 continue;
             }
             Turn::Tend => {
-                engine.tend(released);
+                engine.tend(Lane::Workers, released);
                 release(py, released);
                 continue;
             }
@@ -133,7 +142,9 @@ fn run(
     let key = execution.key;
     let first_start = execution.first_start.unwrap_or(started.at);
     let target = execution.payload.target() as usize;
-    let (Some(Some(handler)), Some(context)) = (handlers.get(target), context) else {
+    let handler = handlers.get(target).and_then(Option::as_ref);
+    let handler = handler.filter(|handler| handler.lane == Lane::Workers);
+    let (Some(handler), Some(context)) = (handler, context) else {
         return Done {
             key,
             first_start,
@@ -150,9 +161,7 @@ fn run(
     let outcome = match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
             let event = event.into_any();
-            let outside = INSIDE.replace(std::ptr::from_ref(shared) as usize);
-            let result = call::handler(py, handler, &event, context);
-            INSIDE.set(outside);
+            let result = within(shared, || call::handler(py, &handler.call, &event, context));
             match result {
                 Ok(()) => Outcome::Succeeded,
                 Err(error) => failed(py, shared, jitter, execution, &event, &error, first_start),
@@ -203,7 +212,8 @@ fn signal<'py>(
     Ok(class.bind(py))
 }
 
-fn failed(
+/// What becomes of an execution whose handler raised.
+pub(crate) fn failed(
     py: Python<'_>,
     shared: &Shared,
     jitter: &mut Jitter,

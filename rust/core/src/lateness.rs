@@ -45,6 +45,14 @@ impl Lateness {
         self.max = self.max.max(lateness);
     }
 
+    /// Count what another has counted, too.
+    pub fn add(&mut self, other: &Lateness) {
+        // Both have the same bounds.
+        let _ = self.buckets.add(&other.buckets);
+        self.sum += other.sum;
+        self.max = self.max.max(other.max);
+    }
+
     /// Summarise what was counted.
     pub fn summary(&self) -> Summary {
         let count = self.buckets.len();

@@ -36,6 +36,7 @@
 //! ```
 
 pub mod backoff;
+pub mod bell;
 pub mod engine;
 pub mod ids;
 pub mod lateness;

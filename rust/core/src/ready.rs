@@ -1,18 +1,35 @@
-//! The hand-over queue between the timer and the workers: bounded, behind a lock of its own.
+//! The hand-over queue between the timer and who runs jobs: bounded, behind a lock of its own.
 //!
-//! A worker takes this lock once a job, for a few nanoseconds: it gives back how the last job
+//! There are two, the [lanes](Lane): the workers', and the event loop's, whose one runner is called
+//! by a bell instead of a condition. A runner takes this lock once a job, for a few nanoseconds: it gives back how the last job
 //! ended and takes the next. The engine's lock, which the timer holds while it expires a batch,
 //! is not needed for that. Where both are taken, the engine's comes first.
 
+use crate::bell::Bell;
 use crate::lateness::Lateness;
 use crate::queue::{ClockKind, Key};
 use crate::record::{Done, Execution, Payload, Started};
 use crate::sync::{Condvar, Mutex};
 use crate::time::Clock;
 use std::collections::VecDeque;
-use std::sync::MutexGuard;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
 
-/// How many executions wait for a worker at most; the wheel holds back the rest.
+/// Who runs a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A worker, on its thread.
+    Workers,
+    /// The event loop, as a task.
+    Loop,
+}
+
+impl Lane {
+    /// All of them.
+    pub const ALL: [Lane; 2] = [Lane::Workers, Lane::Loop];
+}
+
+/// How many executions wait for a runner at most; the wheel holds back the rest.
 pub const CAPACITY: usize = 128;
 
 /// How many ended executions pile up before a worker settles them, and for how long in
@@ -20,7 +37,6 @@ pub const CAPACITY: usize = 128;
 pub const SETTLE_AT: usize = 256;
 const SETTLE_AFTER: i64 = 50_000;
 
-#[derive(Debug)]
 pub(crate) struct Inner<P: Payload> {
     pub(crate) queue: VecDeque<Execution<P>>,
     pub(crate) done: Vec<Done<P::Failure>>,
@@ -29,6 +45,8 @@ pub(crate) struct Inner<P: Payload> {
     settle_by: i64,
     pub(crate) settle_at: usize,
     pub(crate) running: usize,
+    /// How many may run at once, where the runner is not busy while they do.
+    limit: usize,
     pub(crate) started: u64,
     pub(crate) lateness: Lateness,
     /// `wall − boot`, for the lateness of jobs on the wall clock.
@@ -47,13 +65,22 @@ pub(crate) struct Inner<P: Payload> {
     /// The timer holds jobs back until there is room.
     pub(crate) room_wanted: bool,
     pub(crate) closed: bool,
+    /// How the event loop is called.
+    bell: Option<Arc<Bell>>,
 }
 
 /// The hand-over queue.
-#[derive(Debug)]
 pub struct Ready<P: Payload> {
     inner: Mutex<Inner<P>>,
     work: Condvar,
+    /// Whether an event loop ever ran what is handed over here.
+    attached: AtomicBool,
+}
+
+impl<P: Payload> std::fmt::Debug for Ready<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ready").finish_non_exhaustive()
+    }
 }
 
 /// What a worker does in its turn.
@@ -76,6 +103,7 @@ impl<P: Payload> Default for Ready<P> {
                 settle_by: i64::MAX,
                 settle_at: SETTLE_AT,
                 running: 0,
+                limit: usize::MAX,
                 started: 0,
                 lateness: Lateness::default(),
                 offset: 0,
@@ -86,15 +114,36 @@ impl<P: Payload> Default for Ready<P> {
                 coming: false,
                 room_wanted: false,
                 closed: false,
+                bell: None,
             }),
             work: Condvar::new(),
+            attached: AtomicBool::new(false),
         }
     }
 }
 
 impl<P: Payload> Inner<P> {
     fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.notices.is_empty() || self.pages
+        (!self.queue.is_empty() && self.running < self.limit)
+            || !self.notices.is_empty()
+            || self.pages
+    }
+
+    /// Call the event loop, if there is one, whatever there is to do.
+    pub(crate) fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+
+    /// How many more may be handed over.
+    pub(crate) fn room(&self) -> usize {
+        CAPACITY.saturating_sub(self.queue.len())
+    }
+
+    /// Whether nothing runs and nothing is about to.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.running == 0 && self.queue.is_empty()
     }
 
     /// Take a handed-over execution back, if it has not started.
@@ -118,18 +167,70 @@ impl<P: Payload> Ready<P> {
         self.inner.lock()
     }
 
-    /// Call one worker, if there is work, one is idle and none is on its way.
+    /// Call one runner, if there is work, one is idle and none is on its way.
     pub(crate) fn call(&self, inner: &mut Inner<P>) {
         if inner.has_work() && !inner.coming && inner.idle > 0 {
             inner.coming = true;
-            inner.called = true;
-            self.work.notify_one();
+            match &inner.bell {
+                Some(bell) => bell.ring(),
+                None => {
+                    inner.called = true;
+                    self.work.notify_one();
+                }
+            }
         }
     }
 
     pub(crate) fn close(&self, inner: &mut Inner<P>) {
         inner.closed = true;
         self.work.notify_all();
+        inner.ring();
+    }
+
+    /// From now on an event loop runs what is handed over, at most `limit` at once, and is called
+    /// by `bell`; `None`: it does no more.
+    pub fn attach(&self, bell: Option<Arc<Bell>>, limit: usize) {
+        self.attached.store(true, Ordering::Relaxed);
+        let mut inner = self.inner.lock();
+        inner.limit = limit;
+        inner.idle = usize::from(bell.is_some());
+        inner.coming = false;
+        inner.bell = bell;
+        self.call(&mut inner);
+    }
+
+    /// Whether anything is handed over.
+    pub fn has_due(&self) -> bool {
+        !self.inner.lock().queue.is_empty()
+    }
+
+    /// Whether an event loop was ever attached.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Relaxed)
+    }
+
+    /// The event loop has come: it is not called again before it [rests](Self::rest). `false`: the
+    /// engine is closed, and nothing more is handed over.
+    pub fn begin_drain(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.idle = 0;
+        inner.coming = false;
+        !inner.closed
+    }
+
+    /// The event loop has done what it could: it is called when there is more.
+    pub fn rest(&self) {
+        let mut inner = self.inner.lock();
+        inner.idle = usize::from(inner.bell.is_some());
+        self.call(&mut inner);
+    }
+
+    /// Give back how an execution ended that did so by itself, between two turns.
+    pub fn end(&self, done: Done<P::Failure>) {
+        let mut inner = self.inner.lock();
+        inner.running -= 1;
+        inner.done.push(done);
+        self.call(&mut inner);
     }
 
     /// Wait until there is work for this worker; `false`: there never will be again.
@@ -177,7 +278,8 @@ impl<P: Payload> Ready<P> {
         if room || ended >= inner.settle_at || (ended > 0 && now >= inner.settle_by) {
             return Turn::Tend;
         }
-        let Some(execution) = inner.queue.pop_front() else {
+        let free = inner.running < inner.limit;
+        let Some(execution) = (if free { inner.queue.pop_front() } else { None }) else {
             return if ended > 0 { Turn::Tend } else { Turn::Rest };
         };
         inner.running += 1;

@@ -79,8 +79,10 @@ pub(crate) enum Stage {
     Waiting,
     /// Due, and its target has no handler.
     Parked,
-    /// Handed over to the workers, or running.
+    /// Handed over to its lane, or running.
     Handed,
+    /// Due, and its lane is full.
+    Held,
 }
 
 /// One entry of the slab: 32 bytes, for a million of them wait.
@@ -144,7 +146,8 @@ impl<P: Copy> Record<P> {
         match bits & 3 {
             0 => Stage::Waiting,
             1 => Stage::Parked,
-            _ => Stage::Handed,
+            2 => Stage::Handed,
+            _ => Stage::Held,
         }
     }
 
@@ -307,7 +310,7 @@ mod tests {
     fn a_plain_record_keeps_its_id_through_stages() {
         let id = [0x0123_4567_89ab_7def, 0x9abc_def0_1234_5678];
         let mut record = Record::plain(id, 2, ());
-        for stage in [Stage::Parked, Stage::Handed, Stage::Waiting] {
+        for stage in [Stage::Parked, Stage::Held, Stage::Handed, Stage::Waiting] {
             record.set_stage(stage);
             assert_eq!(
                 (record.stage(), record.id(), record.epoch()),
@@ -320,7 +323,7 @@ mod tests {
     #[test]
     fn a_record_with_a_side_keeps_its_number() {
         let mut record = Record::with_side(1 << 40, ());
-        for stage in [Stage::Handed, Stage::Parked, Stage::Waiting] {
+        for stage in [Stage::Handed, Stage::Held, Stage::Parked, Stage::Waiting] {
             record.set_stage(stage);
             assert_eq!((record.stage(), record.side()), (stage, Some(1 << 40)));
         }

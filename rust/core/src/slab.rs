@@ -7,7 +7,7 @@
 //! Slots lie in blocks of a fixed size that never move: growing copies nothing.
 
 /// Names an entry until it is removed.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Key {
     /// Where the entry lies.
     pub index: u32,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use duewheel_core::engine::{Due, Engine, Pumped};
 use duewheel_core::queue::ClockKind;
-use duewheel_core::ready::Turn;
+use duewheel_core::ready::{Lane, Turn};
 use duewheel_core::record::{Done, Outcome, Payload, Released, Started};
 use duewheel_core::time::{Clock, SECOND, SystemClock};
 use duewheel_core::timer;
@@ -77,7 +77,7 @@ impl Driven {
         clock.0.boot.store(77 * SECOND, SeqCst);
         clock.0.wall.store(1_760_000_000 * SECOND, SeqCst);
         let engine = Engine::new(Box::new(clock.clone())).unwrap();
-        engine.set_registered(0, true);
+        engine.set_registered(0, Some(Lane::Workers));
         engine.start().unwrap();
         Self {
             engine,
@@ -128,7 +128,7 @@ impl Driven {
                         self.started(&started);
                         done = Some(ended(&started));
                     }
-                    Turn::Tend => self.engine.tend(&mut Released::default()),
+                    Turn::Tend => self.engine.tend(Lane::Workers, &mut Released::default()),
                     Turn::Rest => break,
                 }
             }
@@ -310,7 +310,7 @@ impl Threaded {
     fn new() -> Self {
         let ahead = Arc::new(AtomicI64::new(0));
         let engine = Arc::new(Engine::new(Box::new(Set(ahead.clone()))).unwrap());
-        engine.set_registered(0, true);
+        engine.set_registered(0, Some(Lane::Workers));
         let dues = Arc::default();
         let (started, starts) = mpsc::channel();
         let worker = {
@@ -374,7 +374,7 @@ fn work(engine: &Engine<Numbered>, dues: &Mutex<HashMap<u32, Due>>, starts: &mps
             let started = match engine.ready().turn(done.take(), engine.clock()) {
                 Turn::Run(started) => started,
                 Turn::Tend => {
-                    engine.tend(&mut Released::default());
+                    engine.tend(Lane::Workers, &mut Released::default());
                     continue;
                 }
                 Turn::Rest => break,

@@ -7,6 +7,7 @@
 
 mod intake;
 mod kept;
+mod lanes;
 mod outcome;
 mod query;
 mod state;
@@ -15,7 +16,7 @@ mod wakes;
 
 use crate::ids::IdSource;
 use crate::queue::{DueQueue, Key, Now};
-use crate::ready::{CAPACITY, Ready, SETTLE_AT};
+use crate::ready::{Lane, Ready, SETTLE_AT};
 use crate::record::{Dead, Done, Execution, Payload, Record, Released, Side, Stage};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
@@ -79,7 +80,8 @@ pub(crate) enum Phase {
 
 #[derive(Debug, Default)]
 struct Target {
-    registered: bool,
+    /// Where its handler runs, if it has one.
+    lane: Option<Lane>,
     /// Its parked jobs, in no order; those that have left are skipped when it is registered.
     parked: Vec<Key>,
     noticed: bool,
@@ -125,6 +127,9 @@ pub(crate) struct State<P: Payload> {
     offset_read: i64,
     phase: Phase,
     targets: Vec<Target>,
+    /// How many targets have a handler, by lane.
+    handlers: [usize; 2],
+    held: [lanes::Held; 2],
     parked: usize,
     dead: VecDeque<Dead<P>>,
     counts: Counts,
@@ -157,7 +162,7 @@ pub struct Engine<P: Payload> {
     state: Mutex<State<P>>,
     changed: Condvar,
     waiting: AtomicUsize,
-    ready: Ready<P>,
+    lanes: [Ready<P>; 2],
     clock: Box<dyn Clock>,
     sleeper: Arc<Sleeper>,
     /// Whether a store is behind it, which never changes while it is shared.
@@ -189,6 +194,8 @@ impl<P: Payload> Engine<P> {
             offset_read: boot,
             phase: Phase::Stopped,
             targets: Vec::new(),
+            handlers: [0; 2],
+            held: Default::default(),
             parked: 0,
             dead: VecDeque::new(),
             counts: Counts::default(),
@@ -197,22 +204,25 @@ impl<P: Payload> Engine<P> {
             ended: Vec::with_capacity(SETTLE_AT),
             kept: None,
         };
-        let ready = Ready::default();
-        ready.lock().offset = offset;
+        let lanes: [Ready<P>; 2] = Default::default();
+        for lane in &lanes {
+            lane.lock().offset = offset;
+        }
         Ok(Engine {
             state: Mutex::new(state),
             changed: Condvar::new(),
             waiting: AtomicUsize::new(0),
-            ready,
+            lanes,
             clock,
             sleeper: Arc::new(Sleeper::new()?),
             kept: false,
         })
     }
 
-    /// The hand-over queue, for workers.
+    /// The workers' hand-over queue.
+    #[inline]
     pub fn ready(&self) -> &Ready<P> {
-        &self.ready
+        self.lane(Lane::Workers)
     }
 
     /// The clocks.
@@ -247,15 +257,24 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    /// Say whether a target has a handler; its parked jobs go back to their old places.
-    pub fn set_registered(&self, target: u32, registered: bool) {
+    /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
+    pub fn set_registered(&self, target: u32, lane: Option<Lane>) {
         let mut state = self.state.lock();
         let target = target as usize;
         if state.targets.len() <= target {
             state.targets.resize_with(target + 1, Target::default);
         }
-        state.targets[target].registered = registered;
-        if !registered {
+        let old = std::mem::replace(&mut state.targets[target].lane, lane);
+        if old != lane {
+            for (lane, more) in [(old, false), (lane, true)] {
+                if let Some(lane) = lane {
+                    let handlers = &mut state.handlers[lane as usize];
+                    *handlers = if more { *handlers + 1 } else { *handlers - 1 };
+                }
+            }
+            state.let_go_of_held();
+        }
+        if lane.is_none() {
             return;
         }
         state.targets[target].noticed = false;
@@ -310,14 +329,12 @@ impl<P: Payload> Engine<P> {
         state.settle(self, released);
         state.phase = Phase::Closed;
         let kept = state.kept.is_some();
-        let mut ready = self.ready.lock();
-        let handed: Vec<Key> = ready
-            .queue
-            .drain(..)
-            .map(|execution| execution.key)
-            .collect();
-        self.ready.close(&mut ready);
-        drop(ready);
+        let mut handed: Vec<Key> = Vec::new();
+        for lane in &self.lanes {
+            let mut ready = lane.lock();
+            handed.extend(ready.queue.drain(..).map(|execution| execution.key));
+            lane.close(&mut ready);
+        }
         let waiting = state
             .queue
             .iter()
@@ -327,6 +344,7 @@ impl<P: Payload> Engine<P> {
             state.unpark(key);
             state.remove(key, released);
         }
+        state.held = Default::default();
         let dropped = if let Some(kept) = &mut state.kept {
             // They are pending where they are kept.
             kept.away += keys.len() as u64;
@@ -375,9 +393,9 @@ impl<P: Payload> Engine<P> {
                 state.turn_page(now.wall);
             }
             if failed || state.has_pages() {
-                let mut ready = self.ready.lock();
+                let mut ready = self.ready().lock();
                 ready.pages = true;
-                self.ready.call(&mut ready);
+                self.ready().call(&mut ready);
             }
             if failed {
                 drop(state);
@@ -385,15 +403,10 @@ impl<P: Payload> Engine<P> {
                 return Pumped::Sleep(Until::default());
             }
         }
-        let mut ready = self.ready.lock();
-        let room = CAPACITY.saturating_sub(ready.queue.len());
+        let room = state.room(self);
         if room == 0 {
-            // The workers refill it until nothing is due; what is inserted need not wake the timer.
-            ready.room_wanted = true;
-            drop(ready);
             return Pumped::Sleep(Until::default());
         }
-        drop(ready);
         if state.expire(self, now, room.min(BATCH)) {
             return Pumped::More;
         }
@@ -406,32 +419,33 @@ impl<P: Payload> Engine<P> {
         Pumped::Sleep(until)
     }
 
-    /// What a worker does between jobs: settle what has ended, and hand over the next batch while
-    /// the timer waits for room.
+    /// What a runner does between jobs: settle what has ended, and hand over the next batch while
+    /// the timer waits for room in its lane.
     ///
     /// What one thread writes and reads stays in its cache: handed over by the timer's thread, a
     /// job costs more than its expiry. When nothing more is due, the timer takes over again.
-    pub fn tend(&self, released: &mut Released<P>) {
+    pub fn tend(&self, lane: Lane, released: &mut Released<P>) {
         let mut state = self.state.lock();
         state.settle(self, released);
         if self.kept && state.phase == Phase::Closed {
             // Nothing is handed over any more: who is asked to make room would tend for ever.
-            self.ready.lock().room_wanted = false;
+            self.lane(lane).lock().room_wanted = false;
             drop(state);
             return self.close_store();
         }
-        while self.ready.lock().room_wanted {
-            let more = state.phase == Phase::Started && {
-                let now = self.now();
-                state.refresh(self, now.boot);
-                state.expire(self, now, BATCH)
-            };
-            let mut ready = self.ready.lock();
-            if !more {
+        while self.lane(lane).lock().room_wanted {
+            let now = self.now();
+            state.refresh(self, now.boot);
+            let more = state.fill(self, lane, now);
+            let mut ready = self.lane(lane).lock();
+            let empty = ready.queue.is_empty();
+            // Where nothing came of it, the timer goes on alone: the event loop has else to do,
+            // and so have the workers when all that is due is for the other lane.
+            if !more || (empty && (lane == Lane::Loop || state.both_in_use())) {
                 ready.room_wanted = false;
                 self.sleeper.wake();
             }
-            if !ready.queue.is_empty() {
+            if !empty {
                 return;
             }
             drop(ready);
@@ -447,15 +461,13 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let reached = loop {
-            let running = self.ready.lock().running;
-            if done(&state, running) {
+            if done(&state, self.running()) {
                 break true;
             }
             let late;
             (state, late) = self.changed.wait_until(state, deadline);
             if late {
-                let running = self.ready.lock().running;
-                break done(&state, running);
+                break done(&state, self.running());
             }
         };
         self.waiting.fetch_sub(1, Ordering::SeqCst);
@@ -481,15 +493,24 @@ impl<P: Payload> Engine<P> {
         self.wait_until(timeout, |state, _| state.phase != Phase::Started)
     }
 
+    /// Whether all that changes is told to the event loop, too.
+    pub fn watch(&self, watched: bool) {
+        if watched {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
     /// Tell those who wait that something has changed, unless it cannot be what they wait for:
     /// all of them wait for nothing to run, or for the end.
     fn notify(&self, state: &State<P>) {
         if self.waiting.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let ready = self.ready.lock();
-        if state.phase != Phase::Started || (ready.running == 0 && ready.queue.is_empty()) {
+        if state.phase != Phase::Started || self.lanes.iter().all(|lane| lane.lock().is_quiet()) {
             self.changed.notify_all();
+            self.lane(Lane::Loop).lock().ring();
         }
     }
 }

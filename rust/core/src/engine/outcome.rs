@@ -2,6 +2,7 @@
 
 use super::{Engine, Phase, Refused, State};
 use crate::queue::ClockKind;
+use crate::ready::Lane;
 use crate::record::{Dead, Done, Id, Outcome, Payload, Reason, Released, Side};
 
 /// How many dead jobs are kept in memory, the newest.
@@ -85,7 +86,10 @@ impl<P: Payload> State<P> {
     /// Settle what has ended, and wake the timer where that made something due earlier.
     pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {
         let mut ended = std::mem::take(&mut self.ended);
-        std::mem::swap(&mut ended, &mut engine.ready.lock().done);
+        std::mem::swap(&mut ended, &mut engine.ready().lock().done);
+        if self.handlers[Lane::Loop as usize] > 0 || engine.lane(Lane::Loop).is_attached() {
+            ended.append(&mut engine.lane(Lane::Loop).lock().done);
+        }
         let mut wake = false;
         for done in ended.drain(..) {
             if engine.kept {
@@ -150,7 +154,7 @@ impl<P: Payload> State<P> {
         else {
             return;
         };
-        if self.targets[target as usize].registered {
+        if self.targets[target as usize].lane.is_some() {
             // A new handler came meanwhile.
             if let Some(record) = self.queue.get_mut(key) {
                 record.set_stage(crate::record::Stage::Waiting);
@@ -267,7 +271,7 @@ mod tests {
     fn a_retry_is_settled_before_another_handler_may_take_long() {
         let clock = Arc::new(ManualClock::new(0, 0));
         let engine = Engine::new(Box::new(Shared(clock.clone()))).unwrap();
-        engine.set_registered(0, true);
+        engine.set_registered(0, Some(Lane::Workers));
         engine.start().unwrap();
         for _ in 0..3 {
             engine.schedule(Due::In(0), Nothing).unwrap();
@@ -285,7 +289,7 @@ mod tests {
         let at_once = turn(failed(turn(None)));
         clock.set(10_000_000, 10_000_000);
         assert!(matches!(turn(failed(at_once)), Turn::Tend));
-        engine.tend(&mut Released::default());
+        engine.tend(Lane::Workers, &mut Released::default());
         assert_eq!(engine.stats(&mut Released::default()).retried, 2);
         assert!(matches!(turn(None), Turn::Run(_)));
     }

@@ -1,7 +1,7 @@
 //! Questions about what is pending, and the manual driving of an engine in virtual time.
 
 use super::{Engine, Phase, Refused, State};
-use crate::lateness::Summary;
+use crate::lateness::{Lateness, Summary};
 use crate::queue::{Key, Now};
 use crate::record::{Id, Payload, Released, Stage, View};
 
@@ -66,16 +66,23 @@ impl<P: Payload> Engine<P> {
     pub fn stats(&self, released: &mut Released<P>) -> Stats {
         let mut state = self.state.lock();
         state.settle(self, released);
-        let ready = self.ready.lock();
+        let (running, done, _) = self.in_lanes();
         // Ended after the settling, a moment ago: they count as running still.
-        let running = (ready.running + ready.done.len()) as u64;
+        let running = (running + done) as u64;
+        let mut lateness = Lateness::default();
+        let mut started = 0;
+        for lane in &self.lanes {
+            let lane = lane.lock();
+            lateness.add(&lane.lateness);
+            started += lane.started;
+        }
         let counts = state.counts;
         Stats {
             pending: state.queue.len() as u64 - running + state.away(),
             parked: state.parked as u64,
             running,
             scheduled: counts.scheduled,
-            started: ready.started - counts.unstarted,
+            started: started - counts.unstarted,
             succeeded: counts.succeeded,
             retried: counts.retried,
             snoozed: counts.snoozed,
@@ -83,13 +90,13 @@ impl<P: Payload> Engine<P> {
             cancelled: counts.cancelled,
             revived: counts.revived,
             dropped: counts.dropped,
-            lateness: ready.lateness.summary(),
+            lateness: lateness.summary(),
         }
     }
 
     /// How many handlers run.
     pub fn running(&self) -> usize {
-        self.ready.lock().running
+        self.lanes.iter().map(|lane| lane.lock().running).sum()
     }
 
     /// How many jobs are pending.
@@ -100,8 +107,8 @@ impl<P: Payload> Engine<P> {
     pub fn pending(&self, released: &mut Released<P>) -> Result<usize, Refused> {
         let mut state = self.open()?;
         state.settle(self, released);
-        let ready = self.ready.lock();
-        Ok(state.queue.len() - ready.running - ready.done.len() + state.away() as usize)
+        let (running, done, _) = self.in_lanes();
+        Ok(state.queue.len() - running - done + state.away() as usize)
     }
 
     /// Look at the pending job with this id.
@@ -162,8 +169,8 @@ impl<P: Payload> Engine<P> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        let handed = !self.ready.lock().queue.is_empty();
-        if start.is_some() || state.parked > 0 || handed {
+        let (_, _, handed) = self.in_lanes();
+        if start.is_some() || state.parked > 0 || handed || state.held() > 0 {
             return Ok(state.places(self, start, end).min());
         }
         let now = Now {
@@ -213,13 +220,18 @@ impl<P: Payload> Engine<P> {
     pub fn check(&self) -> Result<(), String> {
         let state = self.state.lock();
         state.queue.check()?;
-        let ready = self.ready.lock();
-        let out = ready.queue.len() + ready.running + ready.done.len();
+        let out = self.lanes.iter().map(|lane| {
+            let lane = lane.lock();
+            lane.queue.len() + lane.running + lane.done.len()
+        });
+        let out = out.sum::<usize>();
         let (mut sides, mut parked, mut handed, mut epochs) = (0, 0, 0, [0; 3]);
+        let mut held = 0;
         for (key, entry) in state.queue.iter() {
             let stage = entry.value.stage();
             parked += usize::from(stage == Stage::Parked);
             handed += usize::from(stage == Stage::Handed);
+            held += usize::from(stage == Stage::Held);
             if entry.queued != (stage == Stage::Waiting) {
                 return Err(format!(
                     "{key:?} is in stage {stage:?}, and queued is {}",
@@ -245,6 +257,7 @@ impl<P: Payload> Engine<P> {
             ("sides", sides, state.sides.len()),
             ("parked jobs", parked, state.parked),
             ("handed jobs", handed, out),
+            ("held jobs", held, state.held()),
         ];
         for (what, counted, kept) in facts {
             if counted != kept {
@@ -292,13 +305,10 @@ impl<P: Payload> State<P> {
         start: Option<i64>,
         end: Option<i64>,
     ) -> impl Iterator<Item = Place> {
-        let handed: Vec<Key> = engine
-            .ready
-            .lock()
-            .queue
-            .iter()
-            .map(|handed| handed.key)
-            .collect();
+        let mut handed: Vec<Key> = Vec::new();
+        for lane in &engine.lanes {
+            handed.extend(lane.lock().queue.iter().map(|handed| handed.key));
+        }
         let resting = self
             .queue
             .iter()
@@ -316,7 +326,12 @@ impl<P: Payload> State<P> {
         look: impl FnOnce(View<'_, P>) -> R,
     ) -> Option<R> {
         let handed = self.queue.get(key)?.value.stage() == Stage::Handed;
-        if handed && engine.ready.lock().find(key).is_none() {
+        if handed
+            && !engine
+                .lanes
+                .iter()
+                .any(|lane| lane.lock().find(key).is_some())
+        {
             return None;
         }
         let execution = self.execution(key)?;

@@ -23,7 +23,9 @@ impl<P: Payload> State<P> {
             let back = offset < self.offset;
             self.offset = offset;
             self.offsets.step(offset);
-            engine.ready.lock().offset = offset;
+            for lane in &engine.lanes {
+                lane.lock().offset = offset;
+            }
             if back {
                 // What was due on the wall clock may not be any more.
                 self.recall(engine);
@@ -34,13 +36,16 @@ impl<P: Payload> State<P> {
 
     /// Make what was handed over and has not started wait again, in its old place.
     pub(super) fn recall(&mut self, engine: &Engine<P>) {
-        let handed = std::mem::take(&mut engine.ready.lock().queue);
-        for Execution { key, .. } in handed {
-            if let Some(record) = self.queue.get_mut(key) {
-                record.set_stage(Stage::Waiting);
+        for lane in &engine.lanes {
+            let handed = std::mem::take(&mut lane.lock().queue);
+            for Execution { key, .. } in handed {
+                if let Some(record) = self.queue.get_mut(key) {
+                    record.set_stage(Stage::Waiting);
+                }
+                self.queue.put_back(key);
             }
-            self.queue.put_back(key);
         }
+        self.let_go_of_held();
     }
 
     #[inline]
@@ -171,7 +176,11 @@ impl<P: Payload> State<P> {
                 self.unpark(key);
                 true
             }
-            Some(Stage::Handed) => engine.ready.lock().withdraw(key),
+            Some(Stage::Held) => {
+                self.unhold(key);
+                true
+            }
+            Some(Stage::Handed) => engine.lanes.iter().any(|lane| lane.lock().withdraw(key)),
         }
     }
 
@@ -202,9 +211,9 @@ impl<P: Payload> State<P> {
         target.parked.push(key);
         if !target.noticed {
             target.noticed = true;
-            let mut ready = engine.ready.lock();
+            let mut ready = engine.ready().lock();
             ready.notices.push(number);
-            engine.ready.call(&mut ready);
+            engine.ready().call(&mut ready);
         }
     }
 
@@ -307,10 +316,7 @@ impl<P: Payload> State<P> {
         });
         if count > 0 {
             let mut outgoing = std::mem::take(&mut self.outgoing);
-            let handed = |target: u32| {
-                let target = self.targets.get(target as usize);
-                target.is_some_and(|target| target.registered)
-            };
+            let handed = |target: u32| self.lane_of(target).is_some();
             outgoing.extend(
                 keys[..count]
                     .iter()
@@ -318,10 +324,7 @@ impl<P: Payload> State<P> {
                     .filter(|execution| handed(execution.payload.target())),
             );
             let parked = outgoing.len() < count;
-            let mut ready = engine.ready.lock();
-            ready.queue.extend(outgoing.drain(..));
-            engine.ready.call(&mut ready);
-            drop(ready);
+            self.hand_over(engine, &mut outgoing);
             self.outgoing = outgoing;
             if parked {
                 self.park_unregistered(engine, &keys[..count]);
@@ -340,7 +343,7 @@ impl<P: Payload> State<P> {
             if self.targets.len() <= target {
                 self.targets.resize_with(target + 1, Target::default);
             }
-            if !self.targets[target].registered {
+            if self.targets[target].lane.is_none() {
                 self.park(engine, key);
             }
         }

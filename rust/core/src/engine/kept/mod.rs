@@ -179,7 +179,9 @@ impl<P: Payload> Engine<P> {
         let away = found.jobs;
         self.sleeper = mail.sleeper();
         self.kept = true;
-        self.ready.lock().settle_at = 1;
+        for lane in &self.lanes {
+            lane.lock().settle_at = 1;
+        }
         let mut state = self.state.lock();
         state.queue.skip_sequences(found.seq.saturating_add(1));
         state.counts.scheduled = away;
@@ -276,14 +278,29 @@ impl<P: Payload> Engine<P> {
     /// Let go of the store, once the engine is closed and nothing runs any more.
     pub(super) fn close_store(&self) {
         let state = self.state.lock();
-        let ready = self.ready.lock();
-        let over = state.phase == Phase::Closed && ready.running == 0 && ready.done.is_empty();
-        drop(ready);
+        let (running, done, _) = self.in_lanes();
+        let over = state.phase == Phase::Closed && running == 0 && done == 0;
         let store = state.kept.as_ref().map(|kept| kept.store.clone());
         drop(state);
         if over && let Some(store) = store {
             // What could not be settled is as if the process had died now: nobody was told of it.
             let _ = store.close();
+        }
+    }
+
+    /// Call back, on a thread of the store's, when a batch is settled.
+    pub fn when_settled(&self, ticket: Ticket, then: store::Settled) {
+        match self.store() {
+            Some(store) => store.when(ticket, then),
+            None => then(Ok(())),
+        }
+    }
+
+    /// Take back the note of a start that did not come: the job is pending as before.
+    pub fn unbegin(&self, started: &Started<P>) {
+        if let Some(store) = self.store() {
+            // What cannot be taken back counts as interrupted when the file is opened again.
+            let _ = store.submit(&[Op::Release(started.execution.sequence)]);
         }
     }
 

@@ -1,0 +1,137 @@
+"""Event loops: the tasks of async handlers, and the loop of a scheduler that is not on one of its user's.
+
+Imported with the first async handler: asyncio takes longer to import than all of duewheel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from typing import TYPE_CHECKING, Any
+
+from duewheel._core import touch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from duewheel._core import EventLoop, SchedulerCore
+
+
+class HandlerTask(asyncio.Task[None]):
+    """The task of an async handler.
+
+    One is the current task while handlers take their first steps; the extension must know when a handler looks at it,
+    for then it is that handler's alone.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        touch()
+        return super().__getattribute__(name)
+
+    def __hash__(self) -> int:
+        touch()
+        return super().__hash__()
+
+
+def attach(core: SchedulerCore, loop: asyncio.AbstractEventLoop, over: Callable[[], object] | None = None) -> EventLoop:
+    """Put the async handlers of a scheduler on this loop; called on its thread, or before it runs."""
+    task = functools.partial(HandlerTask, loop=loop)
+    events = core._attach(loop, task, True, over)
+    try:
+        if events.descriptor is None:
+            raise NotImplementedError
+        loop.add_reader(events.descriptor, events.drain)
+    except NotImplementedError:
+        # The loop watches no descriptors, as on Windows: a thread waits for the bell, one call a batch.
+        events.abandon()
+        events = core._attach(loop, task, False, over)
+        threading.Thread(target=_call, args=(events, loop), name="duewheel-bell", daemon=True).start()
+    return events
+
+
+def _call(events: EventLoop, loop: asyncio.AbstractEventLoop) -> None:
+    while events.wait_bell():
+        try:
+            loop.call_soon_threadsafe(events.drain)
+        except RuntimeError:  # the loop is closed
+            return
+
+
+def as_coroutine(returned: object) -> Coroutine[Any, Any, object]:
+    """Make a coroutine of what a handler has returned."""
+    if inspect.iscoroutine(returned):
+        return returned
+    if not inspect.isawaitable(returned):
+        raise TypeError(f"an async handler must return an awaitable, not {returned!r}")
+    return _await(returned)
+
+
+async def _await(awaitable: Awaitable[object]) -> object:
+    return await awaitable
+
+
+def run_due(events: EventLoop) -> None:
+    """Run what is due, and all that it waits for, where the clock is a manual one.
+
+    On the loop's own thread only the first steps: the loop cannot go on before its caller lets it.
+    """
+    loop = events.events
+    here = asyncio._get_running_loop()
+    if here is loop:
+        events.drain()
+    elif loop.is_running():
+        asyncio.run_coroutine_threadsafe(_finish(events), loop).result()
+    elif here is None:
+        loop.run_until_complete(_finish(events))
+    else:
+        # Another loop runs in this thread: ours needs one of its own.
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                loop.run_until_complete(_finish(events))
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=run, name="duewheel-loop")
+        thread.start()
+        thread.join()
+        if failed:
+            raise failed[0]
+
+
+async def _finish(events: EventLoop) -> None:
+    events.drain()
+    while tasks := events.tasks():
+        await asyncio.wait(tasks)
+
+
+def own_loop(core: SchedulerCore, manual: bool) -> EventLoop:
+    """Make a loop for a scheduler whose user has none, and run it in a thread until the scheduler is closed.
+
+    With a manual clock it has no thread: who advances the clock runs it.
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        events = attach(core, loop, loop.close if manual else loop.stop)
+    except BaseException:
+        loop.close()
+        raise
+    if not manual:
+        # It refers to no scheduler: that is closed when nobody else does.
+        threading.Thread(target=_run, args=(loop, events), name="duewheel-loop", daemon=True).start()
+    return events
+
+
+def _run(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
+    events.enter_thread()
+    try:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        # What ended last may have something to say yet.
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+    finally:
+        events.leave_thread()

@@ -1,0 +1,490 @@
+"""The scheduler for coroutines: the same calls, awaited, on the event loop that started it.
+
+>>> import asyncio
+>>> from duewheel import aio
+>>> async def main():
+...     scheduler = aio.Scheduler()
+...
+...     @scheduler.handler("greet")
+...     async def greet(event):
+...         await asyncio.sleep(0.01)
+...         print("hello", event.data.decode())
+...
+...     async with scheduler:
+...         await scheduler.in_(0.01, "greet", b"Ada")
+...         await scheduler.wait()
+>>> asyncio.run(main())
+hello Ada
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import warnings
+from itertools import islice
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from duewheel import _current, _loop
+from duewheel._core import SchedulerCore, check_bounds, deferred, gently, timeout_s
+from duewheel.errors import StateError
+from duewheel.scheduler import Handler, is_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from datetime import datetime, timedelta
+    from os import PathLike
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    from typing_extensions import Buffer
+
+    from duewheel._core import DeadEvent, Event, EventLoop, Stats, _Array, _JobOptions
+    from duewheel.options import JobOptions
+    from duewheel.storage import LocalStorage
+    from duewheel.testing import ManualClock
+
+__all__ = ["Scheduler", "Storage"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+_MANY = 1_000
+"""So many jobs at once take some hundred microseconds: more are not the event loop's to do."""
+
+_CHUNK = 100
+"""How many events an iterator makes before the event loop has its turn."""
+
+
+class _Core(SchedulerCore):
+    """The engine behind it, as a manual clock drives it."""
+
+    events: EventLoop | None = None
+
+    def _manual_run(self) -> bool:
+        ran = super()._manual_run()
+        if self.events is not None and self._due_on_loop:
+            _loop.run_due(self.events)
+        return ran
+
+
+class Scheduler:
+    """Run jobs at a time, on an event loop: `duewheel.Scheduler` for coroutines.
+
+    The arguments are those of `duewheel.Scheduler`. Async handlers run as tasks on the event loop that `start` was awaited
+    on, at most `tasks` (1 or more, 1,000 unless given) at once; sync handlers run on `workers` threads. Calls that may
+    wait are coroutines, and none of them blocks the loop, a sync of the disk included. A file is opened by the
+    constructor, which waits for it.
+
+    **Order**: what is due is taken up in the order of (due, sequence of scheduling), by the loop and by the workers.
+    **Concurrency**: calls may be awaited on any loop, but for those that start: `start`, `run`, `async with`. A call
+    that is cancelled while it waits for the disk has been made all the same; one that is cancelled before has not.
+    **Durability**, **Raises**: as `duewheel.Scheduler`.
+    """
+
+    def __init__(
+        self,
+        storage: str | PathLike[str] | LocalStorage | None = None,
+        *,
+        workers: int = 4,
+        options: JobOptions | None = None,
+        clock: ManualClock | None = None,
+        seed: int | None = None,
+        tasks: int = 1_000,
+    ) -> None:
+        """Make a scheduler; `start` starts it."""
+        self._core = _Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
+        self._bulk = _MANY
+        if clock is not None:
+            clock._attach(self._core)
+
+    async def start(self) -> None:
+        """Begin to run what is due, async handlers on this event loop.
+
+        Idempotent; after `drain` it starts again, on the loop it is awaited on. Handlers run in copies of the present
+        context.
+
+        **Raises** `ClosedError` after `close`, `StateError` while another running loop has it.
+        """
+        core = self._core
+        loop = asyncio.get_running_loop()
+        events = core.events
+        if events is not None and events.events is not loop:
+            if core._started and not events.events.is_closed():
+                return
+            if events.events.is_running() and not core._closed:
+                raise StateError("another event loop, which runs, has this scheduler: close it there")
+            events.abandon()
+            core.events = events = None
+        if events is None and not core._closed:
+            core.events = _loop.attach(core, loop)
+        context = contextvars.copy_context()
+        context.run(_current.current.set, self)  # type: ignore[arg-type]  # the same calls, awaited
+        core._start(context)
+
+    async def drain(self, timeout: float | timedelta | None = None) -> bool:
+        """Start nothing more and finish what has started, tasks too.
+
+        As `duewheel.Scheduler.drain`: `False` when `timeout` ran out first.
+
+        **Time**: `timeout` is seconds or a `timedelta`; `None` has no end.
+        **Raises** `StateError` in a handler of this scheduler.
+        """
+        seconds = timeout_s(timeout)
+        self._core._refuse_inside("drain")
+        self._core._stop()
+        return await self._until("finished", seconds)
+
+    async def close(self) -> None:
+        """Start nothing more, for good, and wait for nothing.
+
+        Async handlers that are running are cancelled, and get a moment to end; sync handlers go on in their threads. In
+        memory what is pending is dropped, counted and logged. Idempotent, allowed in a handler.
+
+        **Durability**: on disk it stays pending, that of cancelled handlers too, and the file is given up after the last
+        outcome.
+        """
+        core = self._core
+        if core._kept or (not core._closed and len(core) > self._bulk):
+            await asyncio.to_thread(gently, core.close)
+        else:
+            core.close()
+        events = core.events
+        if events is None:
+            return
+        if events.events is not asyncio.get_running_loop():
+            return  # the bell has rung there
+        events.drain()
+        for _ in range(10):
+            if events.over:
+                break
+            await asyncio.sleep(0)
+        if core._kept:
+            await asyncio.to_thread(core._give_up_file)
+
+    async def wait(self, timeout: float | timedelta | None = None) -> bool:
+        """Wait until nothing is pending or running, parked jobs aside; `False` at the timeout.
+
+        Returns `True` too when the scheduler is closed meanwhile and nothing runs any more.
+
+        **Time**: `timeout` is seconds or a `timedelta`; `None` has no end.
+        **Raises** `StateError` in a handler of this scheduler, `ClosedError` after `close`.
+        """
+        seconds = timeout_s(timeout)
+        if self._core._closed:
+            self._core.wait(0)  # raises
+        self._core._refuse_inside("wait")
+        return await self._until("idle", seconds)
+
+    async def run(self) -> None:
+        """Start, then wait until `drain` or `close` from elsewhere.
+
+        Cancelled, as by Ctrl-C under `asyncio.run`, it drains and closes first.
+
+        **Raises** `ClosedError` after `close`, `StateError` in a handler of this scheduler.
+        """
+        self._core._refuse_inside("run")
+        await self.start()
+        try:
+            await self._until("stopped", None)
+        except asyncio.CancelledError:
+            await self.drain()
+            await self.close()
+            raise
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Drain and close; on an exception, close alone."""
+        try:
+            if error is None:
+                await self.drain()
+        finally:
+            await self.close()
+
+    def handle(self, target: str, fn: Callable[[Event], object]) -> Callable[[], None]:
+        """Register `fn(event)`, async or not, as the handler of `target`; return what deregisters it.
+
+        As `duewheel.Scheduler.handle`.
+
+        **Raises** `DuplicateTargetError` when the target has a handler, `TypeError` when `fn` is not callable,
+        `ClosedError`.
+        """
+        core = self._core
+        number, registration = core._register(target, fn, is_async(fn))
+
+        def deregister() -> None:
+            core._deregister(number, registration)
+
+        return deregister
+
+    def handler(self, target: str) -> Callable[[Handler], Handler]:
+        """Register the decorated function as the handler of `target`.
+
+        **Raises** as `handle` does.
+        """
+
+        def register(fn: Handler) -> Handler:
+            self.handle(target, fn)
+            return fn
+
+        return register
+
+    async def at(
+        self,
+        when: datetime | float,
+        target: str,
+        data: Buffer = b"",
+        *,
+        id: str | None = None,
+        options: JobOptions | None = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> str:
+        """Schedule a job for a time of the wall clock; return its id. As `duewheel.Scheduler.at`."""
+        return await self._make(self._core.at, when, target, data, id=id, options=options, **job_options)
+
+    async def in_(
+        self,
+        delay: float | timedelta,
+        target: str,
+        data: Buffer = b"",
+        *,
+        id: str | None = None,
+        options: JobOptions | None = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> str:
+        """Schedule a job after a delay from now; return its id. As `duewheel.Scheduler.in_`."""
+        return await self._make(self._core.in_, delay, target, data, id=id, options=options, **job_options)
+
+    async def at_many(
+        self,
+        whens: Sequence[datetime | float] | Buffer | _Array,
+        target: str,
+        datas: Sequence[Buffer] | None = None,
+        *,
+        options: JobOptions | None = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> Sequence[str]:
+        """Schedule many jobs of one target, all of them or none; return their ids. As `duewheel.Scheduler.at_many`."""
+        call = self._core.at_many
+        if _is_long(whens):
+            return await asyncio.to_thread(gently, call, whens, target, datas, options=options, **job_options)
+        return await self._make(call, whens, target, datas, options=options, **job_options)
+
+    async def in_many(
+        self,
+        delays: Sequence[float | timedelta] | Buffer | _Array,
+        target: str,
+        datas: Sequence[Buffer] | None = None,
+        *,
+        options: JobOptions | None = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> Sequence[str]:
+        """Schedule many jobs after delays from now, as `at_many` does; return their ids."""
+        call = self._core.in_many
+        if _is_long(delays):
+            return await asyncio.to_thread(gently, call, delays, target, datas, options=options, **job_options)
+        return await self._make(call, delays, target, datas, options=options, **job_options)
+
+    async def cancel(self, id: str) -> bool:
+        """Withdraw a pending job. As `duewheel.Scheduler.cancel`."""
+        return await self._make(self._core.cancel, id)
+
+    async def reschedule(self, id: str, when: datetime | float) -> bool:
+        """Move a pending job to another time of the wall clock. As `duewheel.Scheduler.reschedule`."""
+        return await self._make(self._core.reschedule, id, when)
+
+    async def get(self, id: str) -> Event | None:
+        """Return the pending event of a job, or `None`."""
+        return await self._make(self._core.get, id)
+
+    async def next(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Event | None:
+        """Return the first pending event with `start <= due < end`, or `None`. As `duewheel.Scheduler.next`."""
+        check_bounds(start, end)
+        if start is not None and await self.count() > self._bulk:
+            return await asyncio.to_thread(self._core.next, start, end)
+        return await self._make(self._core.next, start, end)
+
+    def between(
+        self, start: datetime | float | None = None, end: datetime | float | None = None
+    ) -> AsyncIterator[Event]:
+        """Iterate over the pending events with `start <= due < end`. As `duewheel.Scheduler.between`."""
+        check_bounds(start, end)
+        self._check_open()
+        return self._each(lambda: self._core.between(start, end))
+
+    def dead(self) -> AsyncIterator[DeadEvent]:
+        """Iterate over the jobs that ended as dead, newest first. As `duewheel.Scheduler.dead`."""
+        self._check_open()
+        return self._each(lambda: iter(self._core._dead()))
+
+    async def revive(self, id: str) -> bool:
+        """Make the newest dead job of this id due now, from attempt 1. As `duewheel.Scheduler.revive`."""
+        return await self._make(self._core.revive, id)
+
+    async def purge(self, before: datetime | float | None = None) -> int:
+        """Forget the dead that died before a time, or all; return how many. As `duewheel.Scheduler.purge`."""
+        return await self._make(self._core.purge, before)
+
+    async def count(self) -> int:
+        """Return how many jobs are pending."""
+        return len(self._core)
+
+    def stats(self) -> Stats:
+        """Return what it holds now and has done since it was made; allowed after `close`."""
+        return self._core.stats()
+
+    @property
+    def storage(self) -> Storage:
+        """What is pending, as a store of events, awaited."""
+        return Storage(self)
+
+    async def backup(self, path: str | PathLike[str]) -> None:
+        """Copy the durable store into a new file while it is in use. As `duewheel.Scheduler.backup`."""
+        self._refuse_in_memory("back up")
+        await asyncio.to_thread(self._core._backup, path)
+
+    async def rotate(self, progress: Callable[[int, int], object] | None = None) -> None:
+        """Encrypt the data of all jobs under the keyring's default key. As `duewheel.Scheduler.rotate`.
+
+        **Concurrency**: `progress` is called on a thread.
+        """
+        self._refuse_in_memory("rotate the keys of")
+        await asyncio.to_thread(self._core._rotate, progress)
+
+    def _refuse_in_memory(self, what: str) -> None:
+        if not self._core._closed and not self._core._kept:
+            raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
+
+    def _check_open(self) -> None:
+        if self._core._forked or self._core._closed:
+            len(self._core)  # raises
+
+    async def _make(self, call: Callable[_P, _R], *args: _P.args, **keywords: _P.kwargs) -> _R:
+        """Make a call; where it has to wait, let the loop go on."""
+        if not self._core._kept:
+            return call(*args, **keywords)
+        made = deferred(call, *args, **keywords)
+        if made is None:
+            # The store is to be asked first.
+            return await asyncio.to_thread(call, *args, **keywords)
+        result, ticket = made
+        if ticket:
+            await self._settled(ticket)
+        return result
+
+    async def _settled(self, ticket: int) -> None:
+        """Wait until a batch is on disk."""
+        events = self._core.events
+        if events is not None and events.events is asyncio.get_running_loop() and not events.over:
+            await events.settled(ticket)
+            if self._core._has_room():
+                return
+        await asyncio.to_thread(self._core._wait_settled, ticket)
+
+    async def _until(self, awaited: str, seconds: float | None) -> bool:
+        """Wait until something holds; `False`: the time is over."""
+        events = self._core.events
+        if events is None or events.events is not asyncio.get_running_loop() or events.over:
+            return await self._until_elsewhere(awaited, seconds)
+        future = events.watch(awaited)
+        if future is None:
+            return True
+        try:
+            done, _ = await asyncio.wait((future,), timeout=seconds)
+            if done:
+                future.result()
+            return bool(done)
+        finally:
+            events.unwatch(future)
+
+    async def _until_elsewhere(self, awaited: str, seconds: float | None) -> bool:
+        # Not started, or on another loop: nobody tells this one.
+        loop = asyncio.get_running_loop()
+        end = None if seconds is None else loop.time() + seconds
+        while not self._core._holds(awaited):
+            if end is not None and loop.time() >= end:
+                return False
+            await asyncio.sleep(0.02 if end is None else min(0.02, max(0.0, end - loop.time())))
+        return True
+
+    async def _each(self, begin: Callable[[], Iterator[_R]]) -> AsyncIterator[_R]:
+        """Iterate over events in chunks, between which the loop goes on."""
+        slow = self._core._kept or len(self._core) > self._bulk
+        items = await asyncio.to_thread(begin) if slow else begin()
+        while True:
+            chunk = await asyncio.to_thread(_take, items) if self._core._kept else _take(items)
+            for item in chunk:
+                yield item
+            if len(chunk) < _CHUNK:
+                return
+            await asyncio.sleep(0)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        if self._core._forked:
+            state = "of the parent process"
+        elif self._core._closed:
+            state = "closed"
+        else:
+            state = f"{'started' if self._core._started else 'stopped'}, {len(self._core)} pending"
+        return f"<duewheel.aio.Scheduler {state}>"
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is None or core._forked or core._closed:
+            return
+        if core._started:
+            message = f"unclosed {self!r}: nothing refers to it any more; await close(), or use async with"
+            warnings.warn(message, ResourceWarning, source=self)
+        core.close()
+
+
+class Storage:
+    """Read and change what is pending, event by event; made by `Scheduler.storage`."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    async def create(self, event: Event) -> None:
+        """Take in an event as it stands. As `duewheel.Storage.create`."""
+        await self._scheduler._make(self._scheduler._core._restore, event)
+
+    async def load(self, id: str) -> Event | None:
+        """Return the pending event of a job, or `None`."""
+        return await self._scheduler.get(id)
+
+    async def delete(self, id: str) -> bool:
+        """Withdraw a pending job, as `Scheduler.cancel` does."""
+        return await self._scheduler.cancel(id)
+
+    async def next(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Event | None:
+        """Return the first pending event with `start <= due < end`, or `None`."""
+        return await self._scheduler.next(start, end)
+
+    def between(
+        self, start: datetime | float | None = None, end: datetime | float | None = None
+    ) -> AsyncIterator[Event]:
+        """Iterate over the pending events with `start <= due < end`, in order."""
+        return self._scheduler.between(start, end)
+
+
+def _is_long(values: object) -> bool:
+    try:
+        return len(values) > _MANY  # type: ignore[arg-type]
+    except TypeError:
+        return False
+
+
+def _take(items: Iterator[_R]) -> list[_R]:
+    return list(islice(items, _CHUNK))

@@ -1,0 +1,209 @@
+//! The bell of an event loop: a descriptor that becomes readable, so that who rings it needs no
+//! interpreter.
+
+use crate::sync::{Condvar, Mutex};
+
+/// Rung by any thread, heard by one event loop.
+///
+/// Where the loop or the system has no descriptors to watch, a thread waits for it instead.
+#[derive(Debug, Default)]
+pub struct Bell {
+    descriptor: Option<imp::Descriptor>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rung: bool,
+    removed: bool,
+}
+
+impl Bell {
+    /// A bell with a descriptor, where the system has one that loops can watch.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptors left.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Bell {
+            descriptor: imp::Descriptor::new()?,
+            ..Bell::default()
+        })
+    }
+
+    /// A bell that a thread waits for.
+    #[must_use]
+    pub fn without_descriptor() -> Self {
+        Bell::default()
+    }
+
+    /// The descriptor that is readable from a ring to the next [`clear`](Self::clear).
+    #[must_use]
+    pub fn descriptor(&self) -> Option<i32> {
+        self.descriptor.as_ref().map(imp::Descriptor::number)
+    }
+
+    /// Call the loop.
+    pub fn ring(&self) {
+        match &self.descriptor {
+            Some(descriptor) => descriptor.ring(),
+            None => {
+                self.state.lock().rung = true;
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    /// The loop has heard it.
+    pub fn clear(&self) {
+        if let Some(descriptor) = &self.descriptor {
+            descriptor.clear();
+        }
+    }
+
+    /// Wait for a ring; `false`: there will be none. For a bell without a descriptor.
+    pub fn wait(&self) -> bool {
+        let mut state = self.state.lock();
+        while !state.rung && !state.removed {
+            state = self.changed.wait(state);
+        }
+        state.rung = false;
+        !state.removed
+    }
+
+    /// Let go of the thread that waits.
+    pub fn remove(&self) {
+        self.state.lock().removed = true;
+        self.changed.notify_all();
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod imp {
+    use rustix::event::{EventfdFlags, eventfd};
+    use rustix::fd::{AsRawFd, OwnedFd};
+    use rustix::io;
+
+    #[derive(Debug)]
+    pub(super) struct Descriptor(pub(super) OwnedFd);
+
+    impl Descriptor {
+        // Elsewhere there may be none.
+        #[allow(clippy::unnecessary_wraps)]
+        pub(super) fn new() -> std::io::Result<Option<Self>> {
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            Ok(Some(Descriptor(eventfd(0, flags)?)))
+        }
+
+        pub(super) fn number(&self) -> i32 {
+            self.0.as_raw_fd()
+        }
+
+        pub(super) fn ring(&self) {
+            // It fails only when the counter is full: then it is readable all the same.
+            let _ = io::write(&self.0, &1u64.to_ne_bytes());
+        }
+
+        pub(super) fn clear(&self) {
+            // It fails only when nothing has rung.
+            let _ = io::read(&self.0, &mut [0; 8]);
+        }
+    }
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+mod imp {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    #[derive(Debug)]
+    pub(super) struct Descriptor {
+        heard: UnixStream,
+        rung: UnixStream,
+    }
+
+    impl Descriptor {
+        pub(super) fn new() -> std::io::Result<Option<Self>> {
+            let (heard, rung) = UnixStream::pair()?;
+            heard.set_nonblocking(true)?;
+            rung.set_nonblocking(true)?;
+            Ok(Some(Descriptor { heard, rung }))
+        }
+
+        pub(super) fn number(&self) -> i32 {
+            self.heard.as_raw_fd()
+        }
+
+        pub(super) fn ring(&self) {
+            // It fails only when it is full: then it is readable all the same.
+            let _ = (&self.rung).write(&[1]);
+        }
+
+        pub(super) fn clear(&self) {
+            // It fails only when nothing has rung.
+            let _ = (&self.heard).read(&mut [0; 4096]);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod imp {
+    #[derive(Debug)]
+    pub(super) enum Descriptor {}
+
+    impl Descriptor {
+        #[allow(clippy::unnecessary_wraps)] // on other systems it can fail
+        pub(super) fn new() -> std::io::Result<Option<Self>> {
+            Ok(None)
+        }
+
+        pub(super) fn number(&self) -> i32 {
+            match *self {}
+        }
+
+        pub(super) fn ring(&self) {
+            match *self {}
+        }
+
+        pub(super) fn clear(&self) {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_ring_before_the_wait_is_heard_and_removal_ends_it() {
+        let bell = Arc::new(Bell::without_descriptor());
+        bell.ring();
+        assert!(bell.wait());
+        let waiting = bell.clone();
+        let thread = std::thread::spawn(move || waiting.wait());
+        bell.remove();
+        assert!(!thread.join().unwrap());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_descriptor_is_readable_from_the_ring_until_it_is_cleared() {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let bell = Bell::new().unwrap();
+        let descriptor = bell.descriptor.as_ref().unwrap();
+        let readable = || {
+            let mut fds = [PollFd::new(&descriptor.0, PollFlags::IN)];
+            poll(&mut fds, Some(&rustix::time::Timespec::default())).unwrap() == 1
+        };
+        assert!(!readable());
+        bell.ring();
+        bell.ring();
+        assert!(readable());
+        bell.clear();
+        assert!(!readable());
+    }
+}

@@ -1,0 +1,228 @@
+//! Two lanes: what is due goes to the workers or to the event loop, and neither waits for the other.
+//!
+//! While only one lane has handlers, the wheel holds back what does not fit. With both, what is due
+//! for a full lane is *held* here, in its order, so that the other one goes on.
+
+use super::{BATCH, Engine, Phase, State};
+use crate::queue::{Key, Now};
+use crate::ready::{Lane, Ready};
+use crate::record::{Execution, Payload, Stage};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// What is due for a lane that is full, in the order of (due, sequence).
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Nearly everything comes in order;
+    run: VecDeque<(i64, u64, Key)>,
+    /// what was scheduled meanwhile for an earlier due does not.
+    late: BinaryHeap<Reverse<(i64, u64, Key)>>,
+    /// How many of them wait still; the others have left by another way.
+    waiting: usize,
+}
+
+impl Held {
+    fn push(&mut self, item: (i64, u64, Key)) {
+        self.waiting += 1;
+        match self.run.back() {
+            Some(last) if *last > item => self.late.push(Reverse(item)),
+            _ => self.run.push_back(item),
+        }
+    }
+
+    fn pop(&mut self) -> Option<(i64, u64, Key)> {
+        match (self.run.front(), self.late.peek()) {
+            (Some(first), Some(Reverse(late))) if late < first => {}
+            (None, Some(_)) => {}
+            _ => return self.run.pop_front(),
+        }
+        self.late.pop().map(|Reverse(item)| item)
+    }
+}
+
+impl<P: Payload> Engine<P> {
+    /// The hand-over queue of a lane.
+    #[inline]
+    pub fn lane(&self, lane: Lane) -> &Ready<P> {
+        &self.lanes[lane as usize]
+    }
+
+    /// How many handlers run, how many executions have ended and are not settled, and whether any
+    /// is handed over.
+    pub(super) fn in_lanes(&self) -> (usize, usize, bool) {
+        let lanes = self.lanes.iter().map(|lane| {
+            let lane = lane.lock();
+            (lane.running, lane.done.len(), !lane.queue.is_empty())
+        });
+        lanes.fold((0, 0, false), |sum, lane| {
+            (sum.0 + lane.0, sum.1 + lane.1, sum.2 | lane.2)
+        })
+    }
+}
+
+impl<P: Payload> State<P> {
+    pub(super) fn lane_of(&self, target: u32) -> Option<Lane> {
+        self.targets.get(target as usize)?.lane
+    }
+
+    /// The lanes that have handlers: the workers', if none has.
+    pub(super) fn in_use(&self, lane: Lane) -> bool {
+        let other = Lane::ALL[1 - lane as usize];
+        self.handlers[lane as usize] > 0
+            || (lane == Lane::Workers && self.handlers[other as usize] == 0)
+    }
+
+    pub(super) fn both_in_use(&self) -> bool {
+        Lane::ALL.iter().all(|&lane| self.in_use(lane))
+    }
+
+    /// How many are held for lanes that are full.
+    pub(super) fn held(&self) -> usize {
+        self.held.iter().map(|held| held.waiting).sum()
+    }
+
+    /// A job that was held is taken from there.
+    pub(super) fn unhold(&mut self, key: Key) {
+        let Some(record) = self.queue.get_mut(key) else {
+            return;
+        };
+        if record.stage() != Stage::Held {
+            return;
+        }
+        record.set_stage(Stage::Waiting);
+        let number = record.payload.target();
+        // Nothing is held for a target whose lane has changed.
+        let lane = self.lane_of(number).unwrap_or(Lane::Workers) as usize;
+        self.held[lane].waiting -= 1;
+        let Held { run, late, waiting } = &self.held[lane];
+        let listed = run.len() + late.len();
+        if listed > 64 && listed > 2 * waiting {
+            let mut held = std::mem::take(&mut self.held[lane]);
+            held.run.retain(|item| self.is_held(item));
+            held.late.retain(|Reverse(item)| self.is_held(item));
+            self.held[lane] = held;
+        }
+    }
+
+    fn is_held(&self, &(_, sequence, key): &(i64, u64, Key)) -> bool {
+        self.queue
+            .get(key)
+            .is_some_and(|entry| entry.sequence == sequence && entry.value.stage() == Stage::Held)
+    }
+
+    /// Make all that is held wait again, in its old place.
+    pub(super) fn let_go_of_held(&mut self) {
+        for lane in Lane::ALL {
+            let mut held = std::mem::take(&mut self.held[lane as usize]);
+            while let Some(item) = held.pop() {
+                if self.is_held(&item) {
+                    let key = item.2;
+                    if let Some(record) = self.queue.get_mut(key) {
+                        record.set_stage(Stage::Waiting);
+                    }
+                    self.queue.put_back(key);
+                }
+            }
+        }
+    }
+
+    /// Room in the lanes that are in use; the full ones are to come for more themselves.
+    pub(super) fn room(&mut self, engine: &Engine<P>) -> usize {
+        let mut most = 0;
+        for lane in Lane::ALL {
+            if self.in_use(lane) {
+                self.refill(engine, lane);
+                let mut ready = engine.lane(lane).lock();
+                let room = ready.room();
+                // The runners refill it until nothing is due; what is inserted need not wake the timer.
+                ready.room_wanted |= room == 0;
+                most = most.max(room);
+            }
+        }
+        most
+    }
+
+    /// Hand over what is held for a lane, as far as there is room; `true`: something was.
+    pub(super) fn refill(&mut self, engine: &Engine<P>, lane: Lane) -> bool {
+        if self.held[lane as usize].waiting == 0 {
+            return false;
+        }
+        let mut room = engine.lane(lane).lock().room().min(BATCH);
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        while room > 0
+            && let Some(item) = self.held[lane as usize].pop()
+        {
+            if !self.is_held(&item) {
+                continue;
+            }
+            self.held[lane as usize].waiting -= 1;
+            let key = item.2;
+            if let Some(record) = self.queue.get_mut(key) {
+                record.set_stage(Stage::Handed);
+            }
+            if let Some(execution) = self.execution(key) {
+                outgoing.push(execution);
+                room -= 1;
+            }
+        }
+        let any = !outgoing.is_empty();
+        let mut ready = engine.lane(lane).lock();
+        ready.queue.extend(outgoing.drain(..));
+        engine.lane(lane).call(&mut ready);
+        drop(ready);
+        self.outgoing = outgoing;
+        any
+    }
+
+    /// Hand over what has expired, each to its lane.
+    pub(super) fn hand_over(&mut self, engine: &Engine<P>, outgoing: &mut Vec<Execution<P>>) {
+        if !self.both_in_use() {
+            let lane = if self.in_use(Lane::Workers) {
+                Lane::Workers
+            } else {
+                Lane::Loop
+            };
+            let mut ready = engine.lane(lane).lock();
+            ready.queue.extend(outgoing.drain(..));
+            engine.lane(lane).call(&mut ready);
+            return;
+        }
+        let mut called = [false; 2];
+        for execution in outgoing.drain(..) {
+            let number = execution.payload.target();
+            let lane = self.lane_of(number).unwrap_or(Lane::Workers);
+            let mut ready = engine.lane(lane).lock();
+            if self.held[lane as usize].waiting == 0 && ready.room() > 0 {
+                ready.queue.push_back(execution);
+                called[lane as usize] = true;
+                continue;
+            }
+            ready.room_wanted = true;
+            drop(ready);
+            self.hold(lane, &execution);
+        }
+        for lane in Lane::ALL {
+            if called[lane as usize] {
+                let mut ready = engine.lane(lane).lock();
+                engine.lane(lane).call(&mut ready);
+            }
+        }
+    }
+
+    fn hold(&mut self, lane: Lane, execution: &Execution<P>) {
+        let due = self.on_the_wall(execution.clock, execution.due);
+        let key = execution.key;
+        if let Some(record) = self.queue.get_mut(key) {
+            record.set_stage(Stage::Held);
+        }
+        self.held[lane as usize].push((due, execution.sequence, key));
+    }
+
+    /// Refill a lane from what is held for it, or from the wheel; `true`: there may be more.
+    pub(super) fn fill(&mut self, engine: &Engine<P>, lane: Lane, now: Now) -> bool {
+        if self.phase != Phase::Started {
+            return false;
+        }
+        self.refill(engine, lane) || self.expire(engine, now, BATCH)
+    }
+}
