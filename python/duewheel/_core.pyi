@@ -570,14 +570,13 @@ class Driver(Coroutine[Any, Any, None]):
 
     def __next__(self) -> Any: ...
     def __iter__(self) -> Driver: ...
-    def __await__(self) -> Driver: ...  # type: ignore[override]
+    def __await__(self) -> Driver: ...
     def send(self, _value: object) -> Any:
         """Go on with the handler."""
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
         """Raise an exception where the handler waits."""
     def close(self) -> None:
         """End the handler where it waits."""
-    def __getattr__(self, name: str) -> Any: ...
 
 @final
 class EventLoop:
@@ -595,19 +594,19 @@ class EventLoop:
     def enter_thread(self) -> None:
         """Count the thread that runs the loop among those that end with the scheduler."""
     def leave_thread(self) -> None:
-        """It has ended."""
+        """Count it out again."""
     def wait_bell(self) -> bool:
         """Wait until the bell rings; `False`: it never will again."""
     def drain(self) -> None:
         """Take what is due, tell those who wait, cancel what runs after closing. On the loop's thread."""
     def tasks(self) -> list[Task[None]]:
-        """The tasks of handlers that wait for something."""
+        """Return the tasks of handlers that wait for something."""
     def watch(self, awaited: str) -> Future[bool] | None:
-        """A future that is done when this holds: "finished", "idle", "stopped"; `None`: it does now."""
+        """Return a future that is done when this holds, or `None` when it does now: "finished", "idle", "stopped"."""
     def unwatch(self, future: Future[bool]) -> None:
         """Forget a future of `watch`."""
     def settled(self, ticket: int) -> Future[bool]:
-        """A future that is done when a batch is on disk."""
+        """Return a future that is done when a batch is on disk."""
     def abandon(self) -> None:
         """Leave a loop that is closed, or is to be left for another: what has not ended is pending again."""
 

@@ -22,6 +22,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import warnings
+from collections.abc import Sized
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -71,10 +73,10 @@ class _Core(SchedulerCore):
 class Scheduler:
     """Run jobs at a time, on an event loop: `duewheel.Scheduler` for coroutines.
 
-    The arguments are those of `duewheel.Scheduler`. Async handlers run as tasks on the event loop that `start` was awaited
-    on, at most `tasks` (1 or more, 1,000 unless given) at once; sync handlers run on `workers` threads. Calls that may
-    wait are coroutines, and none of them blocks the loop, a sync of the disk included. A file is opened by the
-    constructor, which waits for it.
+    The arguments are those of `duewheel.Scheduler`. Async handlers run as tasks on the event loop that `start` was
+    awaited on, at most `tasks` (1 or more, 1,000 unless given) at once; sync handlers run on `workers` threads. Calls
+    that may wait are coroutines, and none of them blocks the loop, a sync of the disk included. A file is opened by
+    the constructor, which waits for it.
 
     **Order**: what is due is taken up in the order of (due, sequence of scheduling), by the loop and by the workers.
     **Concurrency**: calls may be awaited on any loop, but for those that start: `start`, `run`, `async with`. A call
@@ -94,7 +96,6 @@ class Scheduler:
     ) -> None:
         """Make a scheduler; `start` starts it."""
         self._core = _Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
-        self._bulk = _MANY
         if clock is not None:
             clock._attach(self._core)
 
@@ -141,11 +142,11 @@ class Scheduler:
         Async handlers that are running are cancelled, and get a moment to end; sync handlers go on in their threads. In
         memory what is pending is dropped, counted and logged. Idempotent, allowed in a handler.
 
-        **Durability**: on disk it stays pending, that of cancelled handlers too, and the file is given up after the last
-        outcome.
+        **Durability**: on disk it stays pending, that of cancelled handlers too, and the file is given up after the
+        last outcome.
         """
         core = self._core
-        if core._kept or (not core._closed and len(core) > self._bulk):
+        if core._kept or (not core._closed and len(core) > _MANY):
             await asyncio.to_thread(gently, core.close)
         else:
             core.close()
@@ -274,10 +275,9 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
         """Schedule many jobs of one target, all of them or none; return their ids. As `duewheel.Scheduler.at_many`."""
-        call = self._core.at_many
-        if _is_long(whens):
-            return await asyncio.to_thread(gently, call, whens, target, datas, options=options, **job_options)
-        return await self._make(call, whens, target, datas, options=options, **job_options)
+        return await self._make_many(
+            whens, partial(self._core.at_many, whens, target, datas, options=options, **job_options)
+        )
 
     async def in_many(
         self,
@@ -289,10 +289,9 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
         """Schedule many jobs after delays from now, as `at_many` does; return their ids."""
-        call = self._core.in_many
-        if _is_long(delays):
-            return await asyncio.to_thread(gently, call, delays, target, datas, options=options, **job_options)
-        return await self._make(call, delays, target, datas, options=options, **job_options)
+        return await self._make_many(
+            delays, partial(self._core.in_many, delays, target, datas, options=options, **job_options)
+        )
 
     async def cancel(self, id: str) -> bool:
         """Withdraw a pending job. As `duewheel.Scheduler.cancel`."""
@@ -309,7 +308,7 @@ class Scheduler:
     async def next(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Event | None:
         """Return the first pending event with `start <= due < end`, or `None`. As `duewheel.Scheduler.next`."""
         check_bounds(start, end)
-        if start is not None and await self.count() > self._bulk:
+        if start is not None and await self.count() > _MANY:
             return await asyncio.to_thread(self._core.next, start, end)
         return await self._make(self._core.next, start, end)
 
@@ -381,6 +380,12 @@ class Scheduler:
             await self._settled(ticket)
         return result
 
+    async def _make_many(self, times: object, call: Callable[[], _R]) -> _R:
+        """Make a bulk call; a long one is not the loop's to make."""
+        if isinstance(times, Sized) and len(times) > _MANY:
+            return await asyncio.to_thread(gently, call)
+        return await self._make(call)
+
     async def _settled(self, ticket: int) -> None:
         """Wait until a batch is on disk."""
         events = self._core.events
@@ -418,7 +423,7 @@ class Scheduler:
 
     async def _each(self, begin: Callable[[], Iterator[_R]]) -> AsyncIterator[_R]:
         """Iterate over events in chunks, between which the loop goes on."""
-        slow = self._core._kept or len(self._core) > self._bulk
+        slow = self._core._kept or len(self._core) > _MANY
         items = await asyncio.to_thread(begin) if slow else begin()
         while True:
             chunk = await asyncio.to_thread(_take, items) if self._core._kept else _take(items)
@@ -477,13 +482,6 @@ class Storage:
     ) -> AsyncIterator[Event]:
         """Iterate over the pending events with `start <= due < end`, in order."""
         return self._scheduler.between(start, end)
-
-
-def _is_long(values: object) -> bool:
-    try:
-        return len(values) > _MANY  # type: ignore[arg-type]
-    except TypeError:
-        return False
 
 
 def _take(items: Iterator[_R]) -> list[_R]:

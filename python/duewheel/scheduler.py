@@ -103,7 +103,7 @@ class Scheduler(SchedulerCore):
 
     def _provide_loop(self) -> None:
         """Have an event loop, if there are async handlers to run on it."""
-        if not self._async_handlers or self._events is not None:
+        if not self._async_handlers:
             return
         from duewheel import _loop
 

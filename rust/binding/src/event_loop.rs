@@ -420,7 +420,7 @@ impl EventLoop {
         self.shared.thread_begins();
     }
 
-    /// It has ended.
+    /// Count it out again.
     fn leave_thread(&self) {
         self.shared.thread_ends();
     }
@@ -440,14 +440,14 @@ impl EventLoop {
         }
     }
 
-    /// The tasks of handlers that wait for something.
+    /// Return the tasks of handlers that wait for something.
     fn tasks(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         let inner = self.inner.lock();
         let tasks = inner.tasks.values().map(|task| task.0.clone_ref(py));
         tasks.collect()
     }
 
-    /// A future that is done when this holds: "finished", "idle", "stopped"; `None`: it does now.
+    /// Return a future that is done when this holds, or `None` when it does now: "finished", "idle", "stopped".
     fn watch(&self, py: Python<'_>, awaited: &str) -> PyResult<Option<Py<PyAny>>> {
         let awaited = Awaited::named(awaited)?;
         let future = self.future(py)?;
@@ -474,7 +474,7 @@ impl EventLoop {
         self.leave_if_over(py);
     }
 
-    /// A future that is done when a batch is on disk.
+    /// Return a future that is done when a batch is on disk.
     fn settled(&self, py: Python<'_>, ticket: u64) -> PyResult<Py<PyAny>> {
         let future = self.future(py)?;
         let mut inner = self.inner.lock();
