@@ -86,7 +86,7 @@ pub(crate) fn open(
 
 /// The error that Python sees for one of the store's.
 pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> PyErr {
-    let class = match failure {
+    let class = match &failure {
         Error::Locked { .. } => "StorageLockedError",
         Error::Corrupt(_) => "StorageCorruptError",
         Error::Newer { .. } => "StorageVersionError",
@@ -99,6 +99,8 @@ pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> 
         }
     };
     let message = match path {
+        // It names its path itself.
+        _ if matches!(failure, Error::ReadOnly(_) | Error::NotAFile(_)) => failure.to_string(),
         Some(path) => format!("{}: {failure}", path.display()),
         None => failure.to_string(),
     };
