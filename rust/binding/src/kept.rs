@@ -258,7 +258,12 @@ impl Shared {
                 Ok(true)
             }
             Changed::No => Ok(false),
-            Changed::Away => py.detach(|| self.engine.cancel_away(id)).map_err(told),
+            Changed::Away => {
+                let cancelled = releasing(py, |released| {
+                    py.detach(|| self.engine.cancel_away(id, released))
+                });
+                cancelled.map_err(told)
+            }
         }
     }
 
@@ -278,7 +283,9 @@ impl Shared {
             }
             Changed::No => Ok(false),
             Changed::Away => {
-                let moved = py.detach(|| self.engine.reschedule_away(id, due));
+                let moved = releasing(py, |released| {
+                    py.detach(|| self.engine.reschedule_away(id, due, released))
+                });
                 let (moved, near) = moved.map_err(told)?;
                 if let Some(job) = near {
                     self.take_in_one(py, &job)?;
@@ -374,7 +381,7 @@ impl Shared {
             jobs.push((job, handle));
         }
         releasing(py, |released| {
-            py.detach(|| self.engine.load(last, jobs, released));
+            py.detach(|| self.engine.load(page.epoch, last, jobs, released));
         });
         Ok(())
     }

@@ -71,7 +71,7 @@ impl<P: Payload> Engine<P> {
         let running = (ready.running + ready.done.len()) as u64;
         let counts = state.counts;
         Stats {
-            pending: state.queue.len() as u64 - running + state.away(),
+            pending: (state.queue.len() + state.let_go.running()) as u64 - running + state.away(),
             parked: state.parked as u64,
             running,
             scheduled: counts.scheduled,
@@ -101,7 +101,8 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open()?;
         state.settle(self, released);
         let ready = self.ready.lock();
-        Ok(state.queue.len() - ready.running - ready.done.len() + state.away() as usize)
+        let held = state.queue.len() + state.let_go.running();
+        Ok(held - ready.running - ready.done.len() + state.away() as usize)
     }
 
     /// Look at the pending job with this id.
@@ -244,7 +245,7 @@ impl<P: Payload> Engine<P> {
         let facts = [
             ("sides", sides, state.sides.len()),
             ("parked jobs", parked, state.parked),
-            ("handed jobs", handed, out),
+            ("handed jobs", handed + state.let_go.running(), out),
         ];
         for (what, counted, kept) in facts {
             if counted != kept {
@@ -259,13 +260,12 @@ impl<P: Payload> Engine<P> {
         }
         let ends = state.counts;
         let taken_in = ends.scheduled + ends.revived;
-        let accounted = (state.queue.len() as u64)
-            + ends.succeeded
-            + ends.dead
-            + ends.cancelled
-            + ends.dropped
-            + state.away();
-        if taken_in != accounted {
+        let accounted =
+            (state.queue.len() as u64) + ends.succeeded + ends.dead + ends.cancelled + ends.dropped;
+        // In a shared store what came from others may be more than what was let go of.
+        let away = state.kept.as_ref().map_or(0, |kept| kept.away);
+        let accounted = accounted as i64 + away;
+        if taken_in as i64 != accounted {
             return Err(format!(
                 "{taken_in} jobs were taken in, {accounted} are accounted for"
             ));
