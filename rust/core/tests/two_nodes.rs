@@ -427,9 +427,9 @@ fn run(seed: u64, by_hand: bool) -> u32 {
 
 #[test]
 fn two_nodes_over_one_store_start_nothing_twice_and_lose_nothing() {
-    let fenced: u32 = (1..=100).map(|seed| run(seed, true)).sum();
+    let fenced: u32 = (1..=40).map(|seed| run(seed, true)).sum();
     assert!(
-        fenced > 100,
+        fenced > 40,
         "the weather is too good to prove anything: {fenced}"
     );
 }
