@@ -88,6 +88,13 @@ struct Node {
 }
 
 impl Node {
+    /// So many messages arrive.
+    fn travel(&self, messages: u64) {
+        for _ in 0..messages {
+            self.store.step();
+        }
+    }
+
     fn new(jobs: &SharedJobs, weather: Weather, by_hand: bool, clock: &Arc<ManualClock>) -> Self {
         let mail = Mail::new().unwrap();
         let store = Arc::new(if by_hand {
@@ -175,9 +182,8 @@ impl World {
             4..6 => while node.engine.pump() == Pumped::More {},
             6..8 => {
                 for page in node.engine.pages() {
-                    if random.below(3) == 0 {
-                        node.store.step(); // it may be revoked while it is read
-                    }
+                    // It may be revoked while it is read.
+                    node.travel(random.below(4));
                     let last = page.last.filter(|_| page.more);
                     let jobs = page.jobs.into_iter();
                     let jobs = jobs.map(|job| {
@@ -189,10 +195,13 @@ impl World {
                 }
             }
             8..10 if node.workers.len() < WORKERS => {
-                match node.engine.ready().turn(None, node.engine.clock()) {
+                let turn = node.engine.ready().turn(None, node.engine.clock());
+                // It may be lost before it is begun.
+                node.travel(random.below(4));
+                match turn {
                     Turn::Run(started) => match node.engine.begin(&started) {
                         Ok(None) => {
-                            books.start(&started, self.by_hand);
+                            books.start(&started, &node.store, self.by_hand);
                             node.workers.push(Work::Running(started));
                         }
                         Ok(Some(ticket)) => node.workers.push(Work::Marked(started, ticket)),
@@ -213,7 +222,7 @@ impl World {
                         match node.engine.wait_begun(&started, ticket, Duration::ZERO) {
                             Ok(false) => node.workers.push(Work::Marked(started, ticket)),
                             Ok(true) => {
-                                books.start(&started, self.by_hand);
+                                books.start(&started, &node.store, self.by_hand);
                                 node.workers.push(Work::Running(started));
                             }
                             Err(Refused::Lost) => {
@@ -325,11 +334,13 @@ impl World {
 }
 
 impl Books {
-    fn start(&mut self, started: &Started<Data>, by_hand: bool) {
+    fn start(&mut self, started: &Started<Data>, store: &SharedStore, by_hand: bool) {
         let data = started.execution.payload;
         let starts = self.starts.entry(data.number).or_default();
         *starts += 1;
         assert!(!data.once || *starts == 1, "{data:?} was started twice");
+        let owned = started.execution.id.with_str(|id| store.owns(id));
+        assert!(owned || !by_hand, "{data:?} was started though lost");
         // At least once it may be started by who has not heard yet that it lost it.
         let cancelled = self.cancelled.contains(&data.number);
         assert!(

@@ -349,6 +349,16 @@ impl SharedStore {
         true
     }
 
+    /// By hand, whether the job of this id is claimed under this node's lease.
+    pub fn owns(&self, id: &str) -> bool {
+        self.node.as_ref().is_some_and(|node| {
+            let node = node.lock().unwrap_or_else(PoisonError::into_inner);
+            let table = node.jobs.lock();
+            let row = table.find(id);
+            row.is_some_and(|row| row.owner == Some(node.epoch))
+        })
+    }
+
     fn new(jobs: &SharedJobs, weather: Weather, events: Events) -> (Self, Node) {
         let mut table = jobs.lock();
         table.epochs += 1;
