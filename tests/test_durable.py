@@ -1054,12 +1054,35 @@ def test_a_backup_while_it_is_in_use(path):
                 thread.join()
 
 
+def test_a_backup_beside_a_load_without_a_pause(path):
+    """It ends, and the load goes on: the thread stops only when the copy is made."""
+    copied = threading.Event()
+    with Scheduler(LocalStorage(path, durability="relaxed")) as scheduler:
+
+        def produce():
+            while not copied.is_set():
+                scheduler.in_many([FAR] * 1000, "t", [b"x" * 1000] * 1000)
+
+        thread = threading.Thread(target=produce)
+        thread.start()
+        try:
+            while not len(scheduler):
+                time.sleep(0.001)
+            scheduler.backup(path.with_name("copy.db"))
+        finally:
+            copied.set()
+            thread.join()
+    assert path.with_name("copy.db").exists()
+
+
 def test_a_backup_that_cannot_be(file):
     scheduler = file.open()
     scheduler.in_(FAR, "t", id="a")
-    for bad in (file.path, file.path.parent, file.path.parent / "no" / "where.db"):
-        with pytest.raises(StorageError):
+    nowhere = file.path.parent / "no" / "where.db"
+    for bad, remedy in ((file.path, "new file"), (file.path.parent, "new file"), (nowhere, "make it first")):
+        with pytest.raises(StorageError, match=remedy) as refused:
             scheduler.backup(bad)
+        assert str(refused.value).count(str(bad)) == 1
     for bad in (5, None):
         with pytest.raises(TypeError):
             scheduler.backup(bad)
@@ -1084,8 +1107,9 @@ def test_a_file_that_is_none_of_ours(path, content):
 
 
 def test_a_directory_and_a_path_to_nowhere(path):
-    with pytest.raises(StorageError, match="not a file"):
+    with pytest.raises(StorageError, match="not a file: give the path of a file") as refused:
         Scheduler(path.parent)
+    assert str(refused.value).count(str(path.parent)) == 1
     with pytest.raises(StorageError, match="No such file"):
         Scheduler(path / "jobs.db")
     assert list(path.parent.iterdir()) == []

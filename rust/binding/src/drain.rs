@@ -265,6 +265,9 @@ impl Drain<'_, '_> {
             }
             return Some(done(&started, Outcome::Unhandled));
         };
+        if noted && !shared.engine.may_start(&started) {
+            return Some(done(&started, Outcome::Unhandled));
+        }
         let py = self.slf.py();
         let (handler, context) = (handler.call.clone_ref(py), context.clone_ref(py));
         if shared.engine.is_kept()

@@ -87,7 +87,7 @@ pub(crate) fn open(
 
 /// The error that Python sees for one of the store's.
 pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> PyErr {
-    let class = match failure {
+    let class = match &failure {
         Error::Locked { .. } => "StorageLockedError",
         Error::Corrupt(_) => "StorageCorruptError",
         Error::Newer { .. } => "StorageVersionError",
@@ -100,6 +100,8 @@ pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> 
         }
     };
     let message = match path {
+        // It names its path itself.
+        _ if matches!(failure, Error::ReadOnly(_) | Error::NotAFile(_)) => failure.to_string(),
         Some(path) => format!("{}: {failure}", path.display()),
         None => failure.to_string(),
     };
@@ -272,7 +274,12 @@ impl Shared {
                 Ok(true)
             }
             Changed::No => Ok(false),
-            Changed::Away => py.detach(|| self.engine.cancel_away(id)).map_err(told),
+            Changed::Away => {
+                let cancelled = releasing(py, |released| {
+                    py.detach(|| self.engine.cancel_away(id, released))
+                });
+                cancelled.map_err(told)
+            }
         }
     }
 
@@ -293,7 +300,9 @@ impl Shared {
             }
             Changed::No => Ok(false),
             Changed::Away => {
-                let moved = py.detach(|| self.engine.reschedule_away(id, due));
+                let moved = releasing(py, |released| {
+                    py.detach(|| self.engine.reschedule_away(id, due, released))
+                });
                 let (moved, near) = moved.map_err(told)?;
                 if let Some(job) = near {
                     self.take_in_one(py, &job)?;
@@ -390,7 +399,7 @@ impl Shared {
             jobs.push((job, handle));
         }
         releasing(py, |released| {
-            py.detach(|| self.engine.load(last, jobs, released));
+            py.detach(|| self.engine.load(page.epoch, last, jobs, released));
         });
         Ok(())
     }

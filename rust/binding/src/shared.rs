@@ -51,6 +51,10 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
                 quoted(py, id)
             ),
         ),
+        Refused::Lost => (
+            "StorageError",
+            "the job is no longer this node's: another may have it".to_owned(),
+        ),
         Refused::Store(failure) => return raised(py, failure, None),
         Refused::Overflow => {
             return PyOverflowError::new_err(

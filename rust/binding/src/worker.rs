@@ -193,7 +193,7 @@ fn begin(py: Python<'_>, shared: &Shared, started: &Started<Handle>) -> bool {
     };
     let Some(ticket) = ticket else { return true };
     loop {
-        match py.detach(|| shared.engine.wait_settled(ticket, RETRY)) {
+        match py.detach(|| shared.engine.wait_begun(started, ticket, RETRY)) {
             Ok(true) => return true,
             Ok(false) => {}
             Err(_) => return false,

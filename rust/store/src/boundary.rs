@@ -11,8 +11,8 @@
 //!
 //! What the engine did not ask for comes as an [`Event`]. A store that is shared by many nodes
 //! hands a job to one of them with a page, under a lease with an epoch; it takes back single jobs
-//! with [`Event::Revoked`] and all of them with [`Event::LeaseLost`]. A store of one process sends
-//! neither.
+//! with [`Event::Revoked`] and all of them with [`Event::LeaseLost`]. An operation on a job that
+//! is no longer the node's changes nothing. A store of one process sends neither event.
 
 use crate::Error;
 use std::borrow::Cow;
@@ -309,9 +309,14 @@ pub struct Found {
     pub interrupted: u64,
     /// Of them, those that are dead by that.
     pub died: u64,
+    /// The first lease of this node; 0 in a store of one process.
+    pub epoch: u64,
 }
 
 /// What the engine did not ask for.
+///
+/// **Order**: what is taken back is told before anything is settled or answered that takes effect
+/// after it. So whoever has waited for a mark and heard of nothing knows that the mark counts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// These are no longer this node's: forget those that have not started.

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use std::path::{Path, PathBuf};
 
-/// Pages copied, or rows encrypted, between two turns.
+/// Pages copied at least, or rows encrypted, between two turns.
 const STEP: usize = 256;
 
 /// Work in many steps, and who waits for its end.
@@ -69,6 +69,23 @@ impl Errand {
     }
 }
 
+/// Refuse a place for a copy where something is, or where nothing can be.
+fn free_place(path: &Path) -> Result<(), Error> {
+    let shown = path.display();
+    if path.exists() {
+        let why = format!("{shown} exists already: give the path of a new file");
+        return Err(Error::Io(why));
+    }
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if directory.is_some_and(|directory| !directory.is_dir()) {
+        let why = format!("{shown} cannot be made: its directory is not there, make it first");
+        return Err(Error::Io(why));
+    }
+    Ok(())
+}
+
 impl Tables {
     /// Go on with the errand that came first. Without space it waits like everything.
     pub(crate) fn errand(&mut self) {
@@ -101,9 +118,7 @@ impl Tables {
     /// Copy the database page by page, and take turns between. What is written meanwhile through
     /// this connection is in the copy as well.
     fn back_up(&mut self, path: &Path) -> Result<(), Error> {
-        if path.exists() {
-            return Err(Error::Io(format!("{} exists already", path.display())));
-        }
+        free_place(path)?;
         let mut name = path.as_os_str().to_owned();
         name.push(".part");
         let part = PathBuf::from(name);
@@ -117,7 +132,11 @@ impl Tables {
         if copied.is_err() {
             let _ = std::fs::remove_file(&part);
         }
-        copied
+        copied.map_err(|error| match error {
+            Error::ReadOnly(_) => Error::ReadOnly(path.to_owned()),
+            Error::Io(why) => Error::Io(format!("{}: {why}", path.display())),
+            other => other,
+        })
     }
 
     fn copy(&mut self, part: &Path) -> Result<(), Error> {
@@ -125,11 +144,16 @@ impl Tables {
         target.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;")?;
         let source = self.connection.clone();
         let backup = Backup::new(&source, &mut target)?;
+        let mut pages = self.pages()?;
+        let mut step = STEP as i32;
         loop {
-            match backup.step(STEP as i32)? {
+            match backup.step(step)? {
                 StepResult::Done => break,
                 _ => self.turn(),
             }
+            // Faster than the database grows, or under a load without a pause it never ends.
+            let before = std::mem::replace(&mut pages, self.pages()?);
+            step = (2 * (pages - before)).max(STEP as i32);
             if let Some(error) = self.log.poisoned() {
                 return Err(error);
             }
@@ -140,6 +164,14 @@ impl Tables {
         target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
         target.close().map_err(|(_, error)| error)?;
         Ok(())
+    }
+
+    /// How many pages the database has.
+    fn pages(&self) -> Result<i32, Error> {
+        let pages = self
+            .connection
+            .query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        Ok(pages)
     }
 
     /// One step of a rotation; `true`: it was the last.

@@ -45,14 +45,26 @@ impl fmt::Display for Error {
                 write!(f, "the store is in use by the process {pid}")
             }
             Error::Locked { pid: None } => f.write_str("the store is in use by another process"),
-            Error::ReadOnly(path) => write!(f, "{} cannot be written", path.display()),
+            // Which file it was is not always told.
+            Error::ReadOnly(path) if path.as_os_str().is_empty() => {
+                f.write_str("the store cannot be written: see to its permissions and open it again")
+            }
+            Error::ReadOnly(path) => write!(
+                f,
+                "{} cannot be written: change its permissions, or give another path",
+                path.display()
+            ),
             Error::Corrupt(what) => write!(f, "the store is corrupt: {what}"),
             Error::Newer { found, known } => write!(
                 f,
                 "the store has schema {found}, this version knows up to {known}"
             ),
             Error::WrongKey(what) => f.write_str(what),
-            Error::NotAFile(path) => write!(f, "{} is not a file", path.display()),
+            Error::NotAFile(path) => write!(
+                f,
+                "{} is not a file: give the path of a file, which need not be there yet",
+                path.display()
+            ),
             Error::Full => f.write_str("there is no space left for the store"),
             Error::Poisoned(what) => write!(
                 f,

@@ -88,6 +88,7 @@ impl Recovery<'_> {
             jobs: known.jobs.max(0) as u64,
             interrupted,
             died,
+            epoch: 0,
         };
         Ok((known, found, last))
     }

@@ -20,6 +20,7 @@ const STORM: Weather = Weather {
     delay: Duration::from_micros(300),
     drops: 20,
     lost_leases: 0,
+    revocations: 0,
     seed: 5,
 };
 
@@ -274,10 +275,14 @@ fn run_node(jobs: &SharedJobs, weather: Weather, starts: &Mutex<Vec<(String, boo
     let held = Arc::new(Mutex::new(Held::default()));
     let memory = held.clone();
     let events = Box::new(move |event| {
-        if let Event::LeaseLost(epoch) = event {
-            let mut held = memory.lock().unwrap();
-            held.jobs.clear();
-            held.lost = epoch;
+        let mut held = memory.lock().unwrap();
+        match event {
+            Event::LeaseLost(epoch) => {
+                held.jobs.clear();
+                held.lost = epoch;
+            }
+            Event::Revoked(seqs) => held.jobs.retain(|seq, _| !seqs.contains(seq)),
+            Event::Poisoned(_) | Event::Rotated(..) => {}
         }
     });
     let store = SharedStore::join(jobs, weather, events);
@@ -338,6 +343,7 @@ fn two_nodes_share_jobs_and_lose_none() {
                     delay: Duration::from_micros(100),
                     drops: 10,
                     lost_leases: 10,
+                    revocations: 0,
                     seed: seed * 10 + node,
                 };
                 let (shared, starts) = (&shared, &starts);

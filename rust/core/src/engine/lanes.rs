@@ -98,13 +98,13 @@ impl<P: Payload> State<P> {
         let listed = run.len() + late.len();
         if listed > 64 && listed > 2 * waiting {
             let mut held = std::mem::take(&mut self.held[lane]);
-            held.run.retain(|item| self.is_held(item));
-            held.late.retain(|Reverse(item)| self.is_held(item));
+            held.run.retain(|item| self.still_held(item));
+            held.late.retain(|Reverse(item)| self.still_held(item));
             self.held[lane] = held;
         }
     }
 
-    fn is_held(&self, &(_, sequence, key): &(i64, u64, Key)) -> bool {
+    fn still_held(&self, &(_, sequence, key): &(i64, u64, Key)) -> bool {
         self.queue
             .get(key)
             .is_some_and(|entry| entry.sequence == sequence && entry.value.stage() == Stage::Held)
@@ -115,7 +115,7 @@ impl<P: Payload> State<P> {
         for lane in Lane::ALL {
             let mut held = std::mem::take(&mut self.held[lane as usize]);
             while let Some(item) = held.pop() {
-                if self.is_held(&item) {
+                if self.still_held(&item) {
                     let key = item.2;
                     if let Some(record) = self.queue.get_mut(key) {
                         record.set_stage(Stage::Waiting);
@@ -152,7 +152,7 @@ impl<P: Payload> State<P> {
         while room > 0
             && let Some(item) = self.held[lane as usize].pop()
         {
-            if !self.is_held(&item) {
+            if !self.still_held(&item) {
                 continue;
             }
             self.held[lane as usize].waiting -= 1;

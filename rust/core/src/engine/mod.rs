@@ -55,6 +55,8 @@ pub enum Refused {
     Duplicate,
     /// The due is beyond what an `i64` of nanoseconds holds.
     Overflow,
+    /// The job is no longer this node's.
+    Lost,
     /// What the store said.
     Store(crate::store::Error),
 }
@@ -141,6 +143,8 @@ pub(crate) struct State<P: Payload> {
     ended: Vec<Done<P::Failure>>,
     /// The store behind it, if there is one.
     kept: Option<Box<kept::Kept>>,
+    /// What a shared store has taken back.
+    let_go: kept::LetGo<P>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -203,6 +207,7 @@ impl<P: Payload> Engine<P> {
             outgoing: Vec::with_capacity(BATCH),
             ended: Vec::with_capacity(SETTLE_AT),
             kept: None,
+            let_go: kept::LetGo::default(),
         };
         let lanes: [Ready<P>; 2] = Default::default();
         for lane in &lanes {
@@ -347,7 +352,7 @@ impl<P: Payload> Engine<P> {
         state.held = Default::default();
         let dropped = if let Some(kept) = &mut state.kept {
             // They are pending where they are kept.
-            kept.away += keys.len() as u64;
+            kept.away += keys.len() as i64;
             0
         } else {
             keys.len() as u64
@@ -388,6 +393,7 @@ impl<P: Payload> Engine<P> {
         }
         state.refresh(self, now.boot);
         if self.kept {
+            state.heed(self);
             let failed = state.failed().is_some();
             if !failed {
                 state.turn_page(now.wall);

@@ -85,14 +85,23 @@ impl<P: Payload> Engine<P> {
 impl<P: Payload> State<P> {
     /// Settle what has ended, and wake the timer where that made something due earlier.
     pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {
+        if engine.kept {
+            self.heed(engine);
+            self.let_go.release(released);
+        }
         let mut ended = std::mem::take(&mut self.ended);
         std::mem::swap(&mut ended, &mut engine.ready().lock().done);
         if self.handlers[Lane::Loop as usize] > 0 || engine.lane(Lane::Loop).is_attached() {
             ended.append(&mut engine.lane(Lane::Loop).lock().done);
         }
         let mut wake = false;
-        for done in ended.drain(..) {
+        for mut done in ended.drain(..) {
             if engine.kept {
+                let unstarted = &mut self.counts.unstarted;
+                match self.let_go.discard(done, unstarted, released) {
+                    Some(ours) => done = ours,
+                    None => continue,
+                }
                 self.record(engine, &done);
             }
             wake |= self.settle_one(engine, done, released);
@@ -100,7 +109,7 @@ impl<P: Payload> State<P> {
         self.ended = ended;
         if engine.kept {
             self.send();
-            wake |= self.away() > 0 && self.has_room(engine.clock.wall());
+            wake |= self.has_away() && self.has_room(engine.clock.wall());
         }
         engine.notify(self);
         if wake {
@@ -177,7 +186,8 @@ impl<P: Payload> State<P> {
         failures: u32,
         released: &mut Released<P>,
     ) -> bool {
-        if self.phase == Phase::Closed {
+        // In a shared store it has been yielded, and comes with a page to whoever gets it.
+        if self.phase == Phase::Closed || self.is_shared() {
             self.drop_one();
             self.remove(key, released);
             return false;

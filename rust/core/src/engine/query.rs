@@ -78,7 +78,7 @@ impl<P: Payload> Engine<P> {
         }
         let counts = state.counts;
         Stats {
-            pending: state.queue.len() as u64 - running + state.away(),
+            pending: (state.queue.len() + state.let_go.running()) as u64 - running + state.away(),
             parked: state.parked as u64,
             running,
             scheduled: counts.scheduled,
@@ -108,7 +108,8 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open()?;
         state.settle(self, released);
         let (running, done, _) = self.in_lanes();
-        Ok(state.queue.len() - running - done + state.away() as usize)
+        let here = state.queue.len() + state.let_go.running();
+        Ok(here - running - done + state.away() as usize)
     }
 
     /// Look at the pending job with this id.
@@ -256,7 +257,7 @@ impl<P: Payload> Engine<P> {
         let facts = [
             ("sides", sides, state.sides.len()),
             ("parked jobs", parked, state.parked),
-            ("handed jobs", handed, out),
+            ("handed jobs", handed + state.let_go.running(), out),
             ("held jobs", held, state.held()),
         ];
         for (what, counted, kept) in facts {
@@ -272,13 +273,12 @@ impl<P: Payload> Engine<P> {
         }
         let ends = state.counts;
         let taken_in = ends.scheduled + ends.revived;
-        let accounted = (state.queue.len() as u64)
-            + ends.succeeded
-            + ends.dead
-            + ends.cancelled
-            + ends.dropped
-            + state.away();
-        if taken_in != accounted {
+        let accounted =
+            (state.queue.len() as u64) + ends.succeeded + ends.dead + ends.cancelled + ends.dropped;
+        // In a shared store what came from others may be more than what was let go of.
+        let away = state.kept.as_ref().map_or(0, |kept| kept.away);
+        let accounted = accounted as i64 + away;
+        if taken_in as i64 != accounted {
             return Err(format!(
                 "{taken_in} jobs were taken in, {accounted} are accounted for"
             ));

@@ -233,6 +233,9 @@ impl<P: Payload> State<P> {
     #[inline]
     pub(super) fn take(&mut self, key: Key) -> Option<P> {
         let record = self.queue.remove(key)?;
+        if self.kept.is_some() {
+            self.forget_name(key);
+        }
         match record.side() {
             Some(side) => drop(self.forget_side(side)),
             None if record.epoch() < 3 => self.offsets.jobs[record.epoch() as usize] -= 1,

@@ -20,6 +20,8 @@ pub struct Weather {
     pub drops: u64,
     /// Of 1,000 messages, before how many the lease is lost.
     pub lost_leases: u64,
+    /// Of 1,000 messages, before how many about half of what is claimed is revoked.
+    pub revocations: u64,
     /// What it all comes from.
     pub seed: u64,
 }
@@ -36,6 +38,8 @@ struct Row {
 struct Table {
     rows: BTreeMap<Place, Row>,
     dead: Vec<DeadJob>,
+    /// The ids of what was done, deleted or cancelled.
+    over: Vec<String>,
     epochs: u64,
     max_interruptions: u32,
 }
@@ -51,6 +55,11 @@ impl SharedJobs {
             max_interruptions,
             ..Table::default()
         })))
+    }
+
+    /// The ids of the jobs that have ended and are not dead, in that order.
+    pub fn over(&self) -> Vec<String> {
+        self.lock().over.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -74,6 +83,14 @@ impl Table {
         self.rows.insert(job.place, Row { job, owner, begun });
     }
 
+    fn end(&mut self, at: Place) -> bool {
+        let ended = self.rows.remove(&at);
+        let id = ended.map(|row| row.job.id.into_owned());
+        let there = id.is_some();
+        self.over.extend(id);
+        there
+    }
+
     fn bury(&mut self, at: Place, reason: Reason, error: &str, died: i64) {
         if let Some(row) = self.rows.remove(&at) {
             self.dead.push(DeadJob {
@@ -86,15 +103,15 @@ impl Table {
         }
     }
 
-    /// A lease has ended: what was claimed under it is everybody's, what had begun interrupted.
-    fn expire(&mut self, epoch: u64) {
+    /// What was claimed under a lease is everybody's, what had begun interrupted; their sequences.
+    fn expire(&mut self, epoch: u64, mut which: impl FnMut() -> bool) -> Vec<u64> {
         let places: Vec<Place> = self
             .rows
             .values()
-            .filter(|row| row.owner == Some(epoch))
+            .filter(|row| row.owner == Some(epoch) && which())
             .map(|row| row.job.place)
             .collect();
-        for place in places {
+        for &place in &places {
             let limit = self.max_interruptions;
             let Some(row) = self.rows.get_mut(&place) else {
                 continue;
@@ -109,6 +126,7 @@ impl Table {
                 }
             }
         }
+        places.into_iter().map(|place| place.seq).collect()
     }
 
     fn apply(&mut self, op: Op<'static>, epoch: u64) {
@@ -124,7 +142,7 @@ impl Table {
         match op {
             Op::Insert(_) => {}
             Op::Delete(_) => {
-                self.rows.remove(&at);
+                self.end(at);
             }
             Op::Move { to, clock, .. } => self.shift(at, to, Some(epoch), |job| job.clock = clock),
             Op::Begin { .. } => self.row(at, |row| row.begun = true),
@@ -132,7 +150,7 @@ impl Table {
             Op::Yield(_) => self.row(at, |row| row.owner = None),
             Op::Finish { outcome, .. } => match outcome {
                 Outcome::Done => {
-                    self.rows.remove(&at);
+                    self.end(at);
                 }
                 Outcome::Again {
                     to,
@@ -211,7 +229,7 @@ impl Table {
             Question::Cancel(id) => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
                     let place = row.job.place;
-                    Answer::Changed(self.rows.remove(&place).is_some())
+                    Answer::Changed(self.end(place))
                 }
                 None => Answer::Changed(false),
             },
@@ -274,16 +292,74 @@ struct Shared {
     changed: Condvar,
 }
 
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Post> {
+        self.post.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// One node's store over what is shared.
 pub struct SharedStore {
     shared: Arc<Shared>,
     found: Found,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// What is driven by hand.
+    node: Option<Mutex<Node>>,
+}
+
+/// What takes messages to what is shared.
+struct Node {
+    jobs: SharedJobs,
+    weather: Weather,
+    events: Events,
+    epoch: u64,
+    random: u64,
 }
 
 impl SharedStore {
     /// A node with a lease of its own.
     pub fn join(jobs: &SharedJobs, weather: Weather, events: Events) -> Self {
+        let (mut store, mut node) = Self::new(jobs, weather, events);
+        let shared = store.shared.clone();
+        *store
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner) =
+            Some(std::thread::spawn(move || node.run(&shared)));
+        store
+    }
+
+    /// The same without a thread: [`step`](Self::step) does its work, and nothing depends on time.
+    pub fn by_hand(jobs: &SharedJobs, weather: Weather, events: Events) -> Self {
+        let (mut store, node) = Self::new(jobs, weather, events);
+        store.node = Some(Mutex::new(node));
+        store
+    }
+
+    /// By hand, take one message to what is shared, or lose it on the way; `false`: there is none.
+    pub fn step(&self) -> bool {
+        let Some(node) = &self.node else { return false };
+        let mut node = node.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.lock().messages.is_empty() {
+            return false;
+        }
+        if node.random() % 100 >= node.weather.drops {
+            node.deliver(&self.shared);
+        }
+        true
+    }
+
+    /// By hand, whether the job of this id is claimed under this node's lease.
+    pub fn owns(&self, id: &str) -> bool {
+        self.node.as_ref().is_some_and(|node| {
+            let node = node.lock().unwrap_or_else(PoisonError::into_inner);
+            let table = node.jobs.lock();
+            let row = table.find(id);
+            row.is_some_and(|row| row.owner == Some(node.epoch))
+        })
+    }
+
+    fn new(jobs: &SharedJobs, weather: Weather, events: Events) -> (Self, Node) {
         let mut table = jobs.lock();
         table.epochs += 1;
         let epoch = table.epochs;
@@ -291,6 +367,7 @@ impl SharedStore {
             // Sequences of one node are its own: the upper bits say whose.
             seq: epoch << 40,
             jobs: table.rows.len() as u64,
+            epoch,
             ..Found::default()
         };
         drop(table);
@@ -298,69 +375,100 @@ impl SharedStore {
             post: Mutex::default(),
             changed: Condvar::new(),
         });
-        let (jobs, post) = (jobs.clone(), shared.clone());
-        let thread = std::thread::spawn(move || node(&jobs, &post, weather, &events, epoch));
-        SharedStore {
+        let node = Node {
+            jobs: jobs.clone(),
+            weather,
+            events,
+            epoch,
+            random: weather.seed | 1,
+        };
+        let store = SharedStore {
             shared,
             found,
-            thread: Mutex::new(Some(thread)),
-        }
+            thread: Mutex::default(),
+            node: None,
+        };
+        (store, node)
     }
 
     fn lock(&self) -> MutexGuard<'_, Post> {
-        self.shared
-            .post
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 }
 
-fn node(jobs: &SharedJobs, shared: &Shared, weather: Weather, events: &Events, mut epoch: u64) {
-    let mut state = weather.seed | 1;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let mut post = shared.post.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let Some(message) = post.messages.pop_front() else {
-            if post.closing {
-                break;
+impl Node {
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    fn run(&mut self, shared: &Shared) {
+        loop {
+            let post = shared.lock();
+            if post.messages.is_empty() {
+                if post.closing {
+                    break;
+                }
+                drop(shared.changed.wait(post));
+                continue;
             }
-            post = shared
-                .changed
-                .wait(post)
-                .unwrap_or_else(PoisonError::into_inner);
-            continue;
-        };
-        let upto = post.settled;
-        drop(post);
-        // A message that is lost is sent again, after a while.
-        while !weather.delay.is_zero() {
-            std::thread::sleep(weather.delay.mul_f64((random() % 100) as f64 / 100.0));
-            if random() % 100 >= weather.drops {
-                break;
+            drop(post);
+            // A message that is lost is sent again, after a while.
+            while !self.weather.delay.is_zero() {
+                let part = (self.random() % 100) as f64 / 100.0;
+                std::thread::sleep(self.weather.delay.mul_f64(part));
+                if self.random() % 100 >= self.weather.drops {
+                    break;
+                }
             }
+            self.deliver(shared);
         }
-        let mut table = jobs.lock();
-        if random() % 1000 < weather.lost_leases {
-            table.expire(epoch);
+        self.leave();
+    }
+
+    fn leave(&self) {
+        self.jobs.lock().expire(self.epoch, || true);
+    }
+
+    /// What is taken back before a message: the node hears of it before anything is answered.
+    fn take_back(&mut self) {
+        let (lost, revoked) = (self.random() % 1000, self.random() % 1000);
+        let mut table = self.jobs.lock();
+        if lost < self.weather.lost_leases {
+            table.expire(self.epoch, || true);
             table.epochs += 1;
-            let lost = std::mem::replace(&mut epoch, table.epochs);
+            let lost = std::mem::replace(&mut self.epoch, table.epochs);
             drop(table);
-            // The node hears of it before anything else is answered.
-            events(Event::LeaseLost(lost));
-            table = jobs.lock();
+            (self.events)(Event::LeaseLost(lost));
+        } else if revoked < self.weather.revocations {
+            let mut coins = revoked.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.random;
+            let revoked = table.expire(self.epoch, || {
+                coins = coins.rotate_left(7).wrapping_mul(5);
+                coins >> 63 == 0
+            });
+            drop(table);
+            (self.events)(Event::Revoked(revoked));
         }
+    }
+
+    fn deliver(&mut self, shared: &Shared) {
+        let mut post = shared.lock();
+        let upto = post.settled;
+        let Some(message) = post.messages.pop_front() else {
+            return;
+        };
+        drop(post);
+        self.take_back();
+        let mut table = self.jobs.lock();
         match message {
             Message::Batch(number, ops) => {
                 for op in ops {
-                    table.apply(op, epoch);
+                    table.apply(op, self.epoch);
                 }
                 drop(table);
-                post = shared.post.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut post = shared.lock();
                 post.settled = number;
                 let mut called = Vec::new();
                 let mut at = 0;
@@ -376,15 +484,12 @@ fn node(jobs: &SharedJobs, shared: &Shared, weather: Weather, events: &Events, m
                 called.into_iter().for_each(|then| then(Ok(())));
             }
             Message::Question(question, then) => {
-                let answer = table.answer(question, epoch, upto);
+                let answer = table.answer(question, self.epoch, upto);
                 drop(table);
                 then(answer);
             }
         }
-        post = shared.post.lock().unwrap_or_else(PoisonError::into_inner);
     }
-    drop(post);
-    jobs.lock().expire(epoch);
 }
 
 fn owned(op: &Op<'_>) -> Op<'static> {
@@ -473,8 +578,12 @@ impl Store for SharedStore {
             drop(post);
             return then(Err(Error::Closed));
         }
+        let page = matches!(question, Question::Page { .. });
         post.messages.push_back(Message::Question(question, then));
+        drop(post);
         self.shared.changed.notify_all();
+        // By hand nobody else would answer, and whoever asks may wait; pages alone come by mail.
+        while self.node.is_some() && !page && self.step() {}
     }
 
     fn found(&self) -> &Found {
@@ -489,6 +598,10 @@ impl Store for SharedStore {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+        if let Some(node) = &self.node {
+            while self.step() {}
+            node.lock().unwrap_or_else(PoisonError::into_inner).leave();
+        }
         match thread.map(JoinHandle::join) {
             Some(Err(_)) => Err(Error::Poisoned(
                 "the thread of the node has panicked".into(),

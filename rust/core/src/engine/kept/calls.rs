@@ -47,7 +47,7 @@ impl<P: Payload> Engine<P> {
             state.put(id, clock, due, payload);
             self.rouse(state, clock, due);
         } else {
-            state.queue.skip_sequences(place.seq + 1);
+            state.has_given(place.seq);
             released.payloads.push(payload);
         }
         Ok((id, ticket))
@@ -95,7 +95,7 @@ impl<P: Payload> Engine<P> {
                     wake |= state.rouses(clock, due);
                 } else {
                     ops.push(Op::Yield(place.seq));
-                    state.queue.skip_sequences(place.seq + 1);
+                    state.has_given(place.seq);
                     taken.push((place.seq, None));
                     released.payloads.push(payload);
                 }
@@ -180,8 +180,8 @@ impl<P: Payload> Engine<P> {
             new_job(id, parts, place, clock, job_due, created).into_owned()
         });
         (job.run, job.attempt) = (run, attempt);
-        state.queue.skip_sequences(place.seq + 1);
-        let away = state.kept.as_ref().is_some_and(|kept| kept.away > 0);
+        state.has_given(place.seq);
+        let away = state.has_away();
         let ticket = if away {
             // Only the store knows whether a job that is away has this id.
             if let Some(kept) = &mut state.kept {
@@ -194,8 +194,11 @@ impl<P: Payload> Engine<P> {
                 kept.reserved.remove(&text);
             }
             answer.inspect_err(|_| state.not_away(stays))?;
-            let ops: &[Op<'_>] = if stays { &[] } else { &[Op::Yield(place.seq)] };
-            state.submit(ops)?
+            if stays {
+                state.submit(&[])?
+            } else {
+                state.yield_one(id, place.seq)?
+            }
         } else {
             let submitted = state.submit_new(job, stays);
             submitted.inspect_err(|_| state.not_away(stays))?
@@ -224,7 +227,7 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Closed`], and those of the store.
     pub fn cancel_kept(&self, id: &str) -> Result<Changed<P>, Refused> {
         let mut state = self.open_kept()?;
-        let Some(key) = state.find(id) else {
+        let Some(key) = state.find(id).filter(|_| !state.is_shared()) else {
             return Ok(state.may_be_away());
         };
         let Some(seq) = state.queue.get(key).map(|entry| entry.sequence) else {
@@ -244,7 +247,7 @@ impl<P: Payload> Engine<P> {
         let payload = state.take(key);
         state.counts.cancelled += 1;
         self.notify(&state);
-        if state.away() > 0 && state.has_room(self.clock.wall()) {
+        if state.has_away() && state.has_room(self.clock.wall()) {
             self.sleeper.wake();
         }
         Ok(match payload {
@@ -258,9 +261,8 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Closed`], and those of the store.
-    pub fn cancel_away(&self, id: &str) -> Result<bool, Refused> {
-        let answer = self.ask_away(Question::Cancel(id.to_owned()))?;
-        let cancelled = answer == Answer::Changed(true);
+    pub fn cancel_away(&self, id: &str, released: &mut Released<P>) -> Result<bool, Refused> {
+        let cancelled = self.ask_for_away(id, Question::Cancel(id.to_owned()), released)?;
         if cancelled {
             let mut state = self.state.lock();
             state.counts.cancelled += 1;
@@ -277,7 +279,7 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Closed`], and those of the store.
     pub fn reschedule_kept(&self, id: &str, due: i64) -> Result<Changed<()>, Refused> {
         let mut state = self.open_kept()?;
-        let Some(key) = state.find(id) else {
+        let Some(key) = state.find(id).filter(|_| !state.is_shared()) else {
             return Ok(match state.may_be_away() {
                 Changed::<P>::Away => Changed::Away,
                 _ => Changed::No,
@@ -315,22 +317,25 @@ impl<P: Payload> Engine<P> {
         &self,
         id: &str,
         due: i64,
+        released: &mut Released<P>,
     ) -> Result<(bool, Option<Job<'static>>), Refused> {
         let mut state = self.open_kept()?;
         let to = state.next_place(ClockKind::Wall, due);
-        state.queue.skip_sequences(to.seq + 1);
+        state.has_given(to.seq);
         drop(state);
         let clock = StoreClock::Wall;
         let id = id.to_owned();
-        let answer = self.ask_away(Question::Move {
-            id: id.clone(),
-            to,
-            clock,
-        })?;
-        if answer != Answer::Changed(true) {
+        let name = id.clone();
+        let question = Question::Move { id, to, clock };
+        let id = name;
+        if !self.ask_for_away(&id, question, released)? {
             return Ok((false, None));
         }
         let mut state = self.state.lock();
+        if state.is_shared() {
+            state.yield_one(&id, to.seq)?;
+            return Ok((true, None));
+        }
         state.note_changed(&id);
         if !state.is_near(to) {
             return Ok((true, None));
@@ -358,7 +363,7 @@ impl<P: Payload> Engine<P> {
         let boot = self.clock.boot();
         state.refresh(self, boot);
         let to = state.next_place(ClockKind::Boot, boot);
-        state.queue.skip_sequences(to.seq + 1);
+        state.has_given(to.seq);
         drop(state);
         let id = id.to_owned();
         let clock = StoreClock::Boot;
@@ -415,7 +420,7 @@ impl<P: Payload> State<P> {
     pub(super) fn stays(&mut self, clock: ClockKind, due: i64) -> bool {
         let near = self.is_near(self.next_place(clock, due));
         if let Some(kept) = &mut self.kept {
-            kept.away += u64::from(!near);
+            kept.away += i64::from(!near);
         }
         near
     }
@@ -424,6 +429,11 @@ impl<P: Payload> State<P> {
     pub(super) fn is_near(&mut self, place: Place) -> bool {
         let count = self.queue.len() - self.parked;
         let now = self.offset_read.saturating_add(self.offset);
+        if self.is_shared() {
+            // It comes with a page, if this node gets it.
+            self.comes_to(place, now);
+            return false;
+        }
         let Some(kept) = &mut self.kept else {
             return true;
         };
@@ -446,12 +456,12 @@ impl<P: Payload> State<P> {
     /// A new job was not taken in after all.
     pub(super) fn not_away(&mut self, stays: bool) {
         if let Some(kept) = &mut self.kept {
-            kept.away -= u64::from(!stays);
+            kept.away -= i64::from(!stays);
         }
     }
 
     pub(super) fn may_be_away(&self) -> Changed<P> {
-        if self.away() > 0 {
+        if self.has_away() {
             Changed::Away
         } else {
             Changed::No
@@ -470,7 +480,7 @@ impl<P: Payload> State<P> {
     pub(super) fn left_away(&mut self, id: &str) {
         self.note_changed(id);
         if let Some(kept) = &mut self.kept {
-            kept.away = kept.away.saturating_sub(1);
+            kept.came();
         }
     }
 
@@ -493,7 +503,7 @@ impl<P: Payload> State<P> {
         if let Some(kept) = &mut self.kept {
             kept.outbox.extend(ops);
             let away = taken.iter().filter(|(_, key)| key.is_none()).count();
-            kept.away = kept.away.saturating_sub(away as u64);
+            kept.away -= away as i64;
         }
         for key in taken.iter().filter_map(|(_, key)| *key) {
             self.remove(key, released);
@@ -513,7 +523,12 @@ impl<P: Payload> State<P> {
         let id = side.id.clone();
         let number = self.sides.insert(side);
         let record = Record::with_side(number, payload);
-        let key = self.queue.restore(clock, due, sequence, record);
+        let key = if self.is_shared() {
+            self.queue.insert(clock, due, record)
+        } else {
+            self.queue.restore(clock, due, sequence, record)
+        };
+        self.set_name(key, sequence);
         match id {
             Id::Given(id) => drop(self.given.insert(id, key)),
             Id::Generated(id) => {

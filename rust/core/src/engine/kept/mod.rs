@@ -6,7 +6,10 @@
 //! payloads of what was stored.
 
 mod calls;
+mod lease;
 mod pages;
+
+pub(super) use lease::LetGo;
 
 use crate::engine::{Engine, Phase, Refused, State};
 use crate::ids::Halves;
@@ -38,6 +41,8 @@ pub struct Mail {
     sleeper: Arc<Sleeper>,
     pages: Mutex<Vec<Page>>,
     failed: Mutex<Option<Error>>,
+    /// What the store has taken back and the engine still has.
+    taken_back: Mutex<Vec<Event>>,
     /// How far a rotation of keys has come: rows done, rows in all.
     rotated: Mutex<(u64, u64)>,
 }
@@ -53,6 +58,7 @@ impl Mail {
             sleeper: Arc::new(Sleeper::new()?),
             pages: Mutex::default(),
             failed: Mutex::default(),
+            taken_back: Mutex::default(),
             rotated: Mutex::default(),
         }))
     }
@@ -67,9 +73,19 @@ impl Mail {
         Box::new(move |event| match event {
             Event::Poisoned(error) => mail.fail(error),
             Event::Rotated(done, all) => *mail.rotated.lock() = (done, all),
-            // A store of one process takes nothing back.
-            Event::Revoked(_) | Event::LeaseLost(_) => {}
+            Event::Revoked(_) | Event::LeaseLost(_) => mail.take_back(event),
         })
+    }
+
+    fn take_back(&self, event: Event) {
+        if let Event::Revoked(seqs) = &event {
+            // A page that came before has them as they were.
+            for page in &mut *self.pages.lock() {
+                page.jobs.retain(|job| !seqs.contains(&job.place.seq));
+            }
+        }
+        self.taken_back.lock().push(event);
+        self.sleeper.wake();
     }
 
     pub(super) fn fail(&self, error: Error) {
@@ -94,8 +110,11 @@ pub(super) struct Kept {
     window: Window,
     /// All that is pending before this place is in memory.
     frontier: Place,
-    /// How many pending jobs are not in memory.
-    pub(super) away: u64,
+    /// How many pending jobs are not in memory. In a shared store, where nobody knows: how many
+    /// were let go of, less those that have come.
+    pub(super) away: i64,
+    /// What a shared store wants to be known; `None`: it is none.
+    lease: Option<lease::Lease>,
     /// The bound of the page that is under way.
     paging: Option<i64>,
     /// Calls that wait for an answer about a job that is away: no page is taken in meanwhile.
@@ -176,7 +195,9 @@ impl<P: Payload> Engine<P> {
     /// Put a store behind an engine that is new.
     pub fn keep_in(&mut self, store: Arc<dyn Store>, mail: Arc<Mail>, window: Window) {
         let found = store.found().clone();
-        let away = found.jobs;
+        let lease = (found.epoch > 0).then(|| lease::Lease::new(found.seq + 1));
+        // What others keep in a shared store was not taken in here.
+        let away = if lease.is_some() { 0 } else { found.jobs };
         self.sleeper = mail.sleeper();
         self.kept = true;
         for lane in &self.lanes {
@@ -201,7 +222,8 @@ impl<P: Payload> Engine<P> {
             } else {
                 END
             },
-            away,
+            away: away as i64,
+            lease,
             paging: None,
             asking: 0,
             reserved: HashSet::new(),
@@ -213,6 +235,7 @@ impl<P: Payload> Engine<P> {
 
     pub(super) fn open_kept(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
         let mut state = self.open()?;
+        state.heed(self);
         match state.failed() {
             Some(error) => Err(error.into()),
             None => Ok(state),
@@ -298,24 +321,34 @@ impl<P: Payload> Engine<P> {
 
     /// Take back the note of a start that did not come: the job is pending as before.
     pub fn unbegin(&self, started: &Started<P>) {
-        if let Some(store) = self.store() {
+        let state = self.state.lock();
+        let seq = state.name(started.execution.key, started.execution.sequence);
+        let store = state.kept.as_ref().map(|kept| kept.store.clone());
+        drop(state);
+        if let Some(store) = store {
             // What cannot be taken back counts as interrupted when the file is opened again.
-            let _ = store.submit(&[Op::Release(started.execution.sequence)]);
+            let _ = store.submit(&[Op::Release(seq)]);
         }
     }
 
     /// Note that an execution starts, before its handler is called. At most once: it may be
-    /// called when the ticket is settled.
+    /// called when [`wait_begun`](Self::wait_begun) says so of the ticket.
     ///
     /// # Errors
     ///
-    /// Those of the store: nothing is noted.
+    /// [`Refused::Lost`], and those of the store: nothing is noted, and it must not start.
     pub fn begin(&self, started: &Started<P>) -> Result<Option<Ticket>, Refused> {
-        let Some(store) = self.store() else {
+        let mut state = self.state.lock();
+        let Some(kept) = &state.kept else {
             return Ok(None);
         };
+        let store = kept.store.clone();
+        if state.is_shared() && !state.is_held(self, started) {
+            return Err(Refused::Lost);
+        }
+        let seq = state.name(started.execution.key, started.execution.sequence);
+        drop(state);
         let at = self.clock.wall();
-        let seq = started.execution.sequence;
         let ticket = store.submit(&[Op::Begin { seq, at }])?;
         let once = started
             .execution
@@ -332,15 +365,24 @@ impl<P: Payload> State<P> {
             .and_then(|kept| kept.mail.failed.lock().clone())
     }
 
+    /// How many pending jobs are known to be away.
     pub(super) fn away(&self) -> u64 {
-        self.kept.as_ref().map_or(0, |kept| kept.away)
+        if self.is_shared() {
+            return 0;
+        }
+        self.kept.as_ref().map_or(0, |kept| kept.away as u64)
+    }
+
+    /// Whether there may be jobs that are away.
+    pub(super) fn has_away(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.has_away())
     }
 
     /// The place that the next job at this due takes.
     pub(super) fn next_place(&self, clock: ClockKind, due: i64) -> Place {
         Place {
             due: self.on_the_wall(clock, due),
-            seq: self.queue.next_sequence(),
+            seq: self.next_given(),
         }
     }
 
@@ -368,13 +410,18 @@ impl<P: Payload> State<P> {
             Outcome::Retry(_) => 1,
             _ => 0,
         };
+        let mut yielded = None;
         let outcome = match &done.outcome {
             Outcome::Unhandled => return,
             Outcome::Succeeded => store::Outcome::Done,
             Outcome::Retry(due) | Outcome::Snooze(due) => {
                 let to = self.next_place(ClockKind::Boot, *due);
-                if self.phase == Phase::Closed {
-                    self.queue.skip_sequences(to.seq + 1);
+                if self.phase == Phase::Closed || self.is_shared() {
+                    self.has_given(to.seq);
+                }
+                if self.is_shared() {
+                    self.comes_to(to, engine.clock.wall());
+                    yielded = Some(to.seq);
                 }
                 store::Outcome::Again {
                     to,
@@ -394,10 +441,11 @@ impl<P: Payload> State<P> {
                 died: engine.clock.wall(),
             },
         };
-        let seq = execution.sequence;
+        let seq = self.name(execution.key, execution.sequence);
         execution.id.with_str(|id| self.note_changed(id));
         if let Some(kept) = &mut self.kept {
             kept.outbox.push(Op::Finish { seq, outcome });
+            kept.outbox.extend(yielded.map(Op::Yield));
         }
     }
 

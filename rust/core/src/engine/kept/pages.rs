@@ -11,7 +11,10 @@ impl<P: Payload> Engine<P> {
     /// The page to ask for now, if one is wanted and none is under way.
     pub fn page_wanted(&self) -> Option<Question> {
         let now = self.clock.wall();
-        self.state.lock().page_wanted(now)
+        let mut state = self.state.lock();
+        // Of a shared store pages come by mail alone, in the order of what it takes back.
+        let asks = !state.is_shared();
+        asks.then(|| state.page_wanted(now)).flatten()
     }
 
     /// The next page, if what is away may be due before all that is in memory.
@@ -21,7 +24,7 @@ impl<P: Payload> Engine<P> {
         let first = state.queue.first(now).and_then(|key| state.place(key));
         let count = state.queue.len() - state.parked;
         let kept = state.kept.as_mut()?;
-        if kept.away == 0 || kept.paging.is_some() || kept.frontier == END {
+        if kept.away == 0 || kept.lease.is_some() || kept.paging.is_some() || kept.frontier == END {
             return None;
         }
         let frontier = (kept.frontier.due, kept.frontier.seq);
@@ -47,9 +50,16 @@ impl<P: Payload> Engine<P> {
 
     /// Pages that have come, for a worker to take in.
     pub fn pages(&self) -> Vec<Page> {
-        let state = self.state.lock();
-        match &state.kept {
-            Some(kept) if kept.asking == 0 => std::mem::take(&mut *kept.mail.pages.lock()),
+        let mut state = self.state.lock();
+        state.heed(self);
+        match &mut state.kept {
+            Some(kept) if kept.asking == 0 => {
+                let pages = std::mem::take(&mut *kept.mail.pages.lock());
+                if let (Some(lease), false) = (&mut kept.lease, pages.is_empty()) {
+                    lease.took();
+                }
+                pages
+            }
             _ => Vec::new(),
         }
     }
@@ -57,11 +67,13 @@ impl<P: Payload> Engine<P> {
     /// Take in a page, whose jobs have become payloads; `last` is where the next one goes on.
     pub fn load(
         &self,
+        epoch: u64,
         last: Option<Place>,
         jobs: Vec<(Job<'static>, P)>,
         released: &mut Released<P>,
     ) {
         let mut state = self.state.lock();
+        state.heed(self);
         let jobs = if state.phase == Phase::Closed {
             released.payloads.extend(jobs.into_iter().map(|job| job.1));
             Vec::new()
@@ -69,11 +81,19 @@ impl<P: Payload> Engine<P> {
             jobs
         };
         for (job, payload) in jobs {
-            state.load(&job, payload, released);
+            let lease = state.kept.as_ref().and_then(|kept| kept.lease.as_ref());
+            if lease.is_none_or(|lease| lease.holds(epoch, &job)) {
+                state.load(&job, payload, released);
+            } else {
+                released.payloads.push(payload);
+            }
         }
         if let Some(kept) = &mut state.kept {
             let until = kept.paging.take().unwrap_or(i64::MIN);
             kept.changed.clear();
+            if let Some(lease) = &mut kept.lease {
+                lease.loaded(last.is_some());
+            }
             kept.frontier = match last {
                 // More are due before the bound.
                 Some(last) => Place {
@@ -93,6 +113,12 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         if state.phase == Phase::Closed {
             released.payloads.push(payload);
+            return;
+        }
+        if state.is_shared() {
+            released.payloads.push(payload);
+            // A store that refuses this is closed, and holds nothing for this node any more.
+            let _ = state.yield_one(&job.id, job.place.seq);
             return;
         }
         state.load(job, payload, released);
@@ -128,7 +154,7 @@ impl<P: Payload> State<P> {
         };
         self.put_side(kind, due, job.place.seq, side, payload);
         if let Some(kept) = &mut self.kept {
-            kept.away = kept.away.saturating_sub(1);
+            kept.came();
         }
     }
 
@@ -139,12 +165,18 @@ impl<P: Payload> State<P> {
         }
         let count = self.queue.len() - self.parked;
         let kept = self.kept.as_mut()?;
+        if let Some(lease) = &mut kept.lease {
+            lease.asked(now);
+        }
         let until = now.saturating_add(kept.window.horizon);
         Some(kept.page(until, count))
     }
 
     /// Whether half of the horizon is used up, or half of the room is free.
     fn wants_page(&self, now: i64) -> bool {
+        if let Some(wanted) = self.wants_shared_page(now) {
+            return wanted;
+        }
         let Some(kept) = &self.kept else { return false };
         let count = self.queue.len() - self.parked;
         let Window { horizon, resident } = kept.window;
@@ -161,7 +193,10 @@ impl<P: Payload> State<P> {
 
     /// Whether so many have left that the timer is to ask for a page: with a full room it sleeps
     /// without a thought of pages.
-    pub(in crate::engine) fn has_room(&self, now: i64) -> bool {
+    pub(in crate::engine) fn has_room(&mut self, now: i64) -> bool {
+        if self.is_shared() {
+            return self.has_shared_room();
+        }
         let resident = self
             .kept
             .as_ref()
@@ -170,7 +205,10 @@ impl<P: Payload> State<P> {
     }
 
     /// When the timer is to look for a page, on the wall clock.
-    pub(in crate::engine) fn next_page(&self) -> Option<i64> {
+    pub(in crate::engine) fn next_page(&mut self) -> Option<i64> {
+        if self.is_shared() {
+            return self.next_shared_page();
+        }
         let kept = self.kept.as_ref()?;
         let waits = kept.away > 0
             && kept.paging.is_none()
