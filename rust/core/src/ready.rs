@@ -4,6 +4,7 @@
 //! ended and takes the next. The engine's lock, which the timer holds while it expires a batch,
 //! is not needed for that. Where both are taken, the engine's comes first.
 
+use crate::ahead::Ahead;
 use crate::lateness::Lateness;
 use crate::queue::{ClockKind, Key};
 use crate::record::{Done, Execution, Payload, Started};
@@ -54,6 +55,8 @@ pub(crate) struct Inner<P: Payload> {
 pub struct Ready<P: Payload> {
     inner: Mutex<Inner<P>>,
     work: Condvar,
+    /// Whether the interpreter is busy, as the workers see it.
+    pub ahead: Ahead,
 }
 
 /// What a worker does in its turn.
@@ -88,6 +91,7 @@ impl<P: Payload> Default for Ready<P> {
                 closed: false,
             }),
             work: Condvar::new(),
+            ahead: Ahead::default(),
         }
     }
 }
@@ -125,6 +129,21 @@ impl<P: Payload> Ready<P> {
             inner.called = true;
             self.work.notify_one();
         }
+    }
+
+    /// Call one worker before there is work, if one is idle and none is on its way.
+    pub(crate) fn send_ahead(&self) {
+        let mut inner = self.inner.lock();
+        if !inner.coming && inner.idle > 0 {
+            inner.coming = true;
+            inner.called = true;
+            self.work.notify_one();
+        }
+    }
+
+    /// Whether a job waits for a worker.
+    pub fn has_work(&self) -> bool {
+        !self.inner.lock().queue.is_empty()
     }
 
     pub(crate) fn close(&self, inner: &mut Inner<P>) {
