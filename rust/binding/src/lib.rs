@@ -17,6 +17,7 @@ mod failure;
 mod ids;
 mod kept;
 mod life;
+mod nudge;
 mod options;
 mod payload;
 mod queries;
@@ -39,6 +40,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             "duewheel needs SQLite {least} or later, and was built with {text}"
         )));
     }
+    nudge::prepare(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
     module.add_class::<dead::DeadEvent>()?;

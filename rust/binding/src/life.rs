@@ -1,5 +1,6 @@
 //! Life in a process: forks, and the end of the interpreter.
 
+use crate::nudge;
 use crate::shared::Shared;
 use duewheel_core::sync::Mutex;
 use pyo3::prelude::*;
@@ -30,6 +31,7 @@ pub(crate) fn remember(shared: &Arc<Shared>) {
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
+    nudge::after_fork_in_child();
     // Another thread may have held the lock when the process was copied: it never lets go.
     if let Some(mut alive) = ALIVE.try_lock() {
         std::mem::take(&mut *alive)

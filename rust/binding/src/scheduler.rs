@@ -710,7 +710,7 @@ impl SchedulerCore {
     /// Whether something is handed over to the event loop.
     #[getter]
     fn _due_on_loop(&self) -> bool {
-        self.shared.engine.lane(Lane::Loop).has_due()
+        self.shared.engine.lane(Lane::Loop).has_work()
     }
 
     /// Put the async handlers on an event loop; `over` is called when it is left after closing.

@@ -3,6 +3,7 @@
 use crate::call;
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::nudge::Way;
 use crate::payload::{Handle, release};
 use crate::registry::Handlers;
 use crate::shared::Shared;
@@ -61,8 +62,14 @@ pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
 
 fn work(py: Python<'_>, shared: &Shared) {
     let mut released = Released::default();
-    while py.detach(|| shared.engine.ready().wait_for_work()) {
-        let (notices, pages) = shared.engine.ready().arrived();
+    let ready = shared.engine.ready();
+    let next = || {
+        let work = ready.wait_for_work();
+        work.then(|| Way::begin(ready.ahead.lead() > 0 && ready.has_work()))
+    };
+    while let Some(way) = py.detach(next) {
+        way.end(py, &ready.ahead);
+        let (notices, pages) = ready.arrived();
         if pages {
             take_in_pages(py, shared);
         }

@@ -35,6 +35,7 @@
 //! assert_eq!(order, ["first", "second"]);
 //! ```
 
+pub mod ahead;
 pub mod backoff;
 pub mod bell;
 pub mod engine;

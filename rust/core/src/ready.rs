@@ -5,6 +5,7 @@
 //! ended and takes the next. The engine's lock, which the timer holds while it expires a batch,
 //! is not needed for that. Where both are taken, the engine's comes first.
 
+use crate::ahead::Ahead;
 use crate::bell::Bell;
 use crate::lateness::Lateness;
 use crate::queue::{ClockKind, Key};
@@ -75,6 +76,8 @@ pub struct Ready<P: Payload> {
     work: Condvar,
     /// Whether an event loop ever ran what is handed over here.
     attached: AtomicBool,
+    /// Whether the interpreter is busy, as the workers see it.
+    pub ahead: Ahead,
 }
 
 impl<P: Payload> std::fmt::Debug for Ready<P> {
@@ -118,6 +121,7 @@ impl<P: Payload> Default for Ready<P> {
             }),
             work: Condvar::new(),
             attached: AtomicBool::new(false),
+            ahead: Ahead::default(),
         }
     }
 }
@@ -181,6 +185,21 @@ impl<P: Payload> Ready<P> {
         }
     }
 
+    /// Call one worker before there is work, if one is idle and none is on its way.
+    pub(crate) fn send_ahead(&self) {
+        let mut inner = self.inner.lock();
+        if !inner.coming && inner.idle > 0 {
+            inner.coming = true;
+            inner.called = true;
+            self.work.notify_one();
+        }
+    }
+
+    /// Whether a job waits for a runner.
+    pub fn has_work(&self) -> bool {
+        !self.inner.lock().queue.is_empty()
+    }
+
     pub(crate) fn close(&self, inner: &mut Inner<P>) {
         inner.closed = true;
         self.work.notify_all();
@@ -197,11 +216,6 @@ impl<P: Payload> Ready<P> {
         inner.coming = false;
         inner.bell = bell;
         self.call(&mut inner);
-    }
-
-    /// Whether anything is handed over.
-    pub fn has_due(&self) -> bool {
-        !self.inner.lock().queue.is_empty()
     }
 
     /// Whether an event loop was ever attached.

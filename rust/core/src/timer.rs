@@ -1,5 +1,6 @@
 //! The timer loop: hand over what is due, sleep until the next due, and not once more.
 
+use crate::ahead::Sent;
 use crate::engine::{Engine, Pumped};
 use crate::record::Payload;
 use std::sync::Arc;
@@ -20,10 +21,18 @@ pub fn run<P: Payload>(engine: &Engine<P>) {
     // Without slack the kernel may wake a thread 50 µs late to save power.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    let mut sent = Sent::default();
     loop {
         match engine.pump() {
             Pumped::More => {}
-            Pumped::Sleep(until) => engine.sleeper().sleep(until),
+            Pumped::Sleep(until) => {
+                let lead = engine.ready().ahead.lead();
+                let (until, send) = sent.plan(until, lead, engine.clock());
+                if send {
+                    engine.ready().send_ahead();
+                }
+                engine.sleeper().sleep(until);
+            }
             Pumped::Closed => return,
         }
     }
