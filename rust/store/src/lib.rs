@@ -43,6 +43,8 @@ mod rows;
 mod schema;
 #[cfg(feature = "sqlite")]
 mod tables;
+#[cfg(feature = "sqlite")]
+mod waiters;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -10,6 +10,7 @@ use crate::Error;
 use crate::boundary::{Answered, Question, Settled};
 use crate::disk::LogFile;
 use crate::journal::Journal;
+use crate::waiters::{self, Waiters};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ pub(crate) struct State {
     settled: u64,
     /// A thread syncs the journal now.
     syncing: bool,
+    waiters: Waiters,
     /// Who is to be called back, and for which batch.
     callbacks: Vec<(u64, Settled)>,
     pub(crate) questions: VecDeque<(Question, Answered)>,
@@ -51,6 +53,8 @@ pub(crate) struct State {
     drainer_sleeps: bool,
     /// The syncing thread sleeps without an end.
     syncer_sleeps: bool,
+    /// The syncing thread waits for another's sync to end.
+    syncer_waits: bool,
     closing: bool,
     /// Why everything is refused.
     poison: Option<Error>,
@@ -59,6 +63,12 @@ pub(crate) struct State {
 impl State {
     fn backlog(&self) -> usize {
         self.journal.pending.len() + self.draining
+    }
+
+    /// Waits last until there is room.
+    fn is_crowded(&self) -> bool {
+        let full = self.backlog() > CROWDED && !self.trouble;
+        full && !self.closing && self.poison.is_none()
     }
 
     fn refusal(&self) -> Option<Error> {
@@ -73,8 +83,8 @@ pub(crate) struct Log {
     state: Mutex<State>,
     file: Box<dyn LogFile>,
     durability: Durability,
-    /// Something is settled, or there is room.
-    settled: Condvar,
+    /// There is room.
+    room: Condvar,
     /// There is work for the thread of the tables.
     work: Condvar,
     /// There is something to sync, or to call back.
@@ -96,6 +106,7 @@ impl Log {
             journal,
             settled,
             syncing: false,
+            waiters: Waiters::default(),
             callbacks: Vec::new(),
             questions: VecDeque::new(),
             draining: 0,
@@ -103,6 +114,7 @@ impl Log {
             trouble: false,
             drainer_sleeps: false,
             syncer_sleeps: false,
+            syncer_waits: false,
             closing: false,
             poison: None,
         };
@@ -110,7 +122,7 @@ impl Log {
             state: Mutex::new(state),
             file,
             durability,
-            settled: Condvar::new(),
+            room: Condvar::new(),
             work: Condvar::new(),
             unsynced: Condvar::new(),
         }
@@ -178,38 +190,67 @@ impl Log {
     /// Wait until a batch is settled and the backlog is bearable.
     pub(crate) fn wait(&self, number: u64, deadline: Option<Instant>) -> Result<bool, Error> {
         let mut state = self.lock();
-        loop {
+        // Whether this thread has been woken, or has synced: then it wakes the next.
+        let mut passes = false;
+        let told = loop {
             if state.settled >= number {
-                let crowded = state.backlog() > CROWDED && !state.trouble;
-                if !crowded || state.poison.is_some() || state.closing {
-                    return Ok(true);
-                }
-            } else {
-                if let Some(error) = &state.poison {
-                    return Err(error.clone());
-                }
-                if !state.syncing {
-                    state = self.sync(state);
-                    continue;
-                }
+                break Ok(true);
             }
+            if let Some(error) = &state.poison {
+                break Err(error.clone());
+            }
+            if !state.syncing {
+                state = self.sync(state);
+                passes = true;
+                continue;
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break Ok(false);
+            }
+            state.waiters.enlist(number);
+            drop(state);
+            waiters::sleep(left);
+            state = self.lock();
+            passes |= state.waiters.leave();
+        };
+        let crowded = state.is_crowded();
+        if passes {
+            self.pass(state);
+        } else {
+            drop(state);
+        }
+        if crowded && told == Ok(true) {
+            return Ok(self.wait_for_room(deadline));
+        }
+        told
+    }
+
+    /// Let go of the lock, and wake who is next.
+    pub(crate) fn pass(&self, mut state: MutexGuard<'_, State>) {
+        let (settled, syncing) = (state.settled, state.syncing);
+        let next = state.waiters.pass(settled, syncing);
+        drop(state);
+        next.wake();
+    }
+
+    #[cold]
+    fn wait_for_room(&self, deadline: Option<Instant>) -> bool {
+        let mut state = self.lock();
+        while state.is_crowded() {
             let Some(deadline) = deadline else {
-                state = self
-                    .settled
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let waited = self.room.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(false);
+                return false;
             }
-            state = self
-                .settled
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let waited = self.room.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        true
     }
 
     /// Sync all that is in the journal now.
@@ -226,7 +267,9 @@ impl Log {
             Ok(()) => {}
             Err(error) => self.poison(&mut state, &Error::Io(error.to_string())),
         }
-        self.settled.notify_all();
+        if state.syncer_waits {
+            self.unsynced.notify_one();
+        }
         state
     }
 
@@ -280,7 +323,8 @@ impl Log {
             };
             state.poison = Some(error);
         }
-        self.settled.notify_all();
+        state.waiters.wake_all();
+        self.room.notify_all();
         self.work.notify_all();
         self.unsynced.notify_all();
     }
@@ -295,17 +339,17 @@ impl Log {
         let first = !std::mem::replace(&mut state.closing, true);
         self.work.notify_all();
         self.unsynced.notify_all();
-        self.settled.notify_all();
+        self.room.notify_all();
         first
     }
 
-    /// The tables hold all batches up to this one, durably.
+    /// The tables hold all batches up to this one, durably; to be [passed on](Self::pass).
     pub(crate) fn drained(&self, number: u64) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         state.draining = 0;
         state.trouble = false;
         self.settle(&mut state, number);
-        self.settled.notify_all();
+        self.room.notify_all();
         state
     }
 
@@ -390,6 +434,8 @@ impl Log {
             let hurry = !state.callbacks.is_empty() || state.closing;
             if dirty && hurry && !state.syncing {
                 state = self.sync(state);
+                self.pass(state);
+                state = self.lock();
                 continue;
             }
             if state.closing && !dirty {
@@ -405,15 +451,19 @@ impl Log {
                 // Nobody has synced for a while, so nobody waits.
                 if state.settled == before && state.callbacks.is_empty() && !state.syncing {
                     state = self.sync(state);
+                    self.pass(state);
+                state = self.lock();
                 }
                 continue;
             }
             if dirty {
                 // Another thread syncs, for this thread too.
+                state.syncer_waits = true;
                 state = self
-                    .settled
+                    .unsynced
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
+                state.syncer_waits = false;
                 continue;
             }
             state.syncer_sleeps = true;

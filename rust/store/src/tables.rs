@@ -238,6 +238,7 @@ impl Tables {
         {
             log.poison(&mut state, &error);
         }
+        log.pass(state);
     }
 
     fn failed(&mut self, error: Error, asked: Vec<(Question, Answered)>) {
