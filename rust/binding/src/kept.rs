@@ -405,7 +405,9 @@ impl Shared {
     }
 
     fn take_in_one(&self, py: Python<'_>, job: &store::Job<'static>) -> PyResult<()> {
-        let handle = self.handle(py, job)?;
+        let handle = self
+            .handle(py, job)
+            .inspect_err(|_| self.engine.load_none())?;
         releasing(py, |released| self.engine.load_one(job, handle, released));
         Ok(())
     }

@@ -452,7 +452,7 @@ impl Log {
                 if state.settled == before && state.callbacks.is_empty() && !state.syncing {
                     state = self.sync(state);
                     self.pass(state);
-                state = self.lock();
+                    state = self.lock();
                 }
                 continue;
             }

@@ -171,7 +171,7 @@ impl<P: Payload> Engine<P> {
         if state.find(id).is_some() || reserved(&state) {
             return Err(Refused::Duplicate);
         }
-        let stays = state.stays(clock, due);
+        let mut stays = state.stays(clock, due);
         let place = state.next_place(clock, due);
         let created = boot.saturating_add(state.offset);
         let (job_due, run, attempt) = past.unwrap_or((place.due, 1, 1));
@@ -187,18 +187,30 @@ impl<P: Payload> Engine<P> {
             if let Some(kept) = &mut state.kept {
                 kept.reserved.insert(text.clone());
             }
+            state.hold_pages();
             drop(state);
-            let answer = self.ask_away(Question::Insert(vec![job]));
+            let answer = self.ask_held(Question::Insert(vec![job]));
             state = self.state.lock();
             if let Some(kept) = &mut state.kept {
                 kept.reserved.remove(&text);
             }
-            answer.inspect_err(|_| state.not_away(stays))?;
-            if stays {
-                state.submit(&[])?
-            } else {
-                state.yield_one(id, place.seq)?
+            // A page that was asked for meanwhile does not have it, and moves the frontier past it.
+            if !stays && answer.is_ok() && state.is_passed(place) {
+                state.not_away(stays);
+                stays = true;
             }
+            let answer = answer.inspect_err(|_| state.not_away(stays));
+            let ticket = answer.and_then(|_| {
+                let ticket = if stays {
+                    state.submit(&[])
+                } else {
+                    state.yield_one(id, place.seq)
+                };
+                ticket.map_err(Refused::from)
+            });
+            // Not before this call has let go of the lock.
+            state.free_pages(self);
+            ticket?
         } else {
             let submitted = state.submit_new(job, stays);
             submitted.inspect_err(|_| state.not_away(stays))?
@@ -262,14 +274,13 @@ impl<P: Payload> Engine<P> {
     ///
     /// [`Refused::Closed`], and those of the store.
     pub fn cancel_away(&self, id: &str, released: &mut Released<P>) -> Result<bool, Refused> {
-        let cancelled = self.ask_for_away(id, Question::Cancel(id.to_owned()), released)?;
-        if cancelled {
-            let mut state = self.state.lock();
+        let question = Question::Cancel(id.to_owned());
+        let cancelled = self.ask_for_away(id, question, released, |state| {
             state.counts.cancelled += 1;
             state.left_away(id);
-            self.notify(&state);
-        }
-        Ok(cancelled)
+            self.notify(state);
+        })?;
+        Ok(cancelled.is_some())
     }
 
     /// Move a pending job that is in memory to a due on the wall clock.
@@ -324,26 +335,33 @@ impl<P: Payload> Engine<P> {
         state.has_given(to.seq);
         drop(state);
         let clock = StoreClock::Wall;
-        let id = id.to_owned();
-        let name = id.clone();
-        let question = Question::Move { id, to, clock };
-        let id = name;
-        if !self.ask_for_away(&id, question, released)? {
-            return Ok((false, None));
-        }
-        let mut state = self.state.lock();
-        if state.is_shared() {
-            state.yield_one(&id, to.seq)?;
-            return Ok((true, None));
-        }
-        state.note_changed(&id);
-        if !state.is_near(to) {
-            return Ok((true, None));
-        }
-        drop(state);
-        match self.ask_away(Question::Get(id))? {
-            Answer::Job(job) => Ok((true, job)),
-            _ => Ok((true, None)),
+        let question = Question::Move {
+            id: id.to_owned(),
+            to,
+            clock,
+        };
+        let moved = self.ask_for_away(id, question, released, |state| {
+            if state.is_shared() {
+                return state.yield_one(id, to.seq).map(|_| false);
+            }
+            state.note_changed(id);
+            let near = state.is_near(to);
+            if near {
+                // Until it is taken in.
+                state.hold_pages();
+            }
+            Ok(near)
+        })?;
+        match moved.transpose()? {
+            None => Ok((false, None)),
+            Some(false) => Ok((true, None)),
+            Some(true) => match self.ask_held(Question::Get(id.to_owned())) {
+                Ok(Answer::Job(Some(job))) => Ok((true, Some(job))),
+                answer => {
+                    self.load_none();
+                    answer.map(|_| (true, None))
+                }
+            },
         }
     }
 
@@ -364,11 +382,13 @@ impl<P: Payload> Engine<P> {
         state.refresh(self, boot);
         let to = state.next_place(ClockKind::Boot, boot);
         state.has_given(to.seq);
+        // Until it is taken in.
+        state.hold_pages();
         drop(state);
         let id = id.to_owned();
         let clock = StoreClock::Boot;
-        match self.ask_away(Question::Revive { id, to, clock })? {
-            Answer::Job(Some(job)) => {
+        match self.ask_held(Question::Revive { id, to, clock }) {
+            Ok(Answer::Job(Some(job))) => {
                 let mut state = self.state.lock();
                 state.counts.revived += 1;
                 if let Some(kept) = &mut state.kept {
@@ -376,7 +396,10 @@ impl<P: Payload> Engine<P> {
                 }
                 Ok(Some(job))
             }
-            _ => Ok(None),
+            answer => {
+                self.load_none();
+                answer.map(|_| None)
+            }
         }
     }
 }
@@ -451,6 +474,12 @@ impl<P: Payload> State<P> {
         }
         kept.frontier = kept.frontier.min(place);
         false
+    }
+
+    /// Whether a place is, or will be, before the frontier without having been looked for there.
+    fn is_passed(&self, place: Place) -> bool {
+        let kept = self.kept.as_ref().filter(|kept| kept.lease.is_none());
+        kept.is_some_and(|kept| kept.paging.is_some() || place < kept.frontier)
     }
 
     /// A new job was not taken in after all.

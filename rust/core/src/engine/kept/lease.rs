@@ -179,32 +179,40 @@ impl<P: Payload> Engine<P> {
 
     /// In a shared store only the store can say whether a job is this node's to cancel or move:
     /// take it out of memory and ask. What the store has of it then, if there was no `true`.
-    pub(super) fn ask_for_away(
+    pub(super) fn ask_for_away<R>(
         &self,
         id: &str,
         question: Question,
         released: &mut Released<P>,
-    ) -> Result<bool, Refused> {
+        then: impl FnOnce(&mut State<P>) -> R,
+    ) -> Result<Option<R>, Refused> {
         let mut state = self.open_kept()?;
-        let Some(key) = state.find(id).filter(|_| state.is_shared()) else {
-            drop(state);
-            return Ok(self.ask_away(question)? == crate::store::Answer::Changed(true));
-        };
-        let seq = state.name(key, 0);
-        if !state.withdraw(self, key) {
-            return Ok(false);
+        let mut taken = None;
+        if let Some(key) = state.find(id).filter(|_| state.is_shared()) {
+            taken = Some(state.name(key, 0));
+            if !state.withdraw(self, key) {
+                return Ok(None);
+            }
+            state.remove(key, released);
+            state.drop_one();
         }
-        state.remove(key, released);
-        state.drop_one();
+        state.hold_pages();
         drop(state);
-        let answer = self.ask_away(question);
+        let answer = self.ask_held(question);
+        let mut state = self.state.lock();
         let changed = answer == Ok(crate::store::Answer::Changed(true));
-        if !changed {
+        let result = if changed {
+            Ok(Some(then(&mut state)))
+        } else {
             // It may still be claimed, and is not in memory.
-            let yielded = self.state.lock().yield_one(id, seq);
-            yielded.or_else(|error| answer.is_ok().then_some(Ticket(0)).ok_or(error))?;
-        }
-        answer.map(|_| changed)
+            let yielded = taken.map_or(Ok(Ticket(0)), |seq| state.yield_one(id, seq));
+            match answer {
+                Ok(_) => yielded.map(|_| None).map_err(Refused::from),
+                Err(error) => Err(error),
+            }
+        };
+        state.free_pages(self);
+        result
     }
 }
 

@@ -283,19 +283,19 @@ impl<P: Payload> Engine<P> {
         let Some(kept) = &mut state.kept else {
             return Err(Refused::Closed);
         };
-        kept.asking += 1;
         let store = kept.store.clone();
+        state.hold_pages();
         drop(state);
         let answer = ask(&*store, question);
-        let mut state = self.state.lock();
-        if let Some(kept) = &mut state.kept {
-            kept.asking -= 1;
-            if kept.asking == 0 && !kept.mail.pages.lock().is_empty() {
-                self.sleeper.wake();
-            }
-        }
-        drop(state);
+        self.state.lock().free_pages(self);
         answer.map_err(Refused::from)
+    }
+
+    /// Ask the store while pages are held: what the answer changes here is to be done before a page
+    /// is taken in that may be older.
+    fn ask_held(&self, question: Question) -> Result<Answer, Refused> {
+        let store = self.store().ok_or(Refused::Closed)?;
+        ask(&*store, question).map_err(Refused::from)
     }
 
     /// Let go of the store, once the engine is closed and nothing runs any more.
@@ -366,6 +366,23 @@ impl<P: Payload> State<P> {
     }
 
     /// How many pending jobs are known to be away.
+    /// Take in no page for now.
+    fn hold_pages(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.asking += 1;
+        }
+    }
+
+    /// Pages may be taken in again, as far as this call goes.
+    fn free_pages(&mut self, engine: &Engine<P>) {
+        if let Some(kept) = &mut self.kept {
+            kept.asking = kept.asking.saturating_sub(1);
+            if kept.asking == 0 && !kept.mail.pages.lock().is_empty() {
+                engine.sleeper.wake();
+            }
+        }
+    }
+
     pub(super) fn away(&self) -> u64 {
         if self.is_shared() {
             return 0;

@@ -83,7 +83,7 @@ impl<P: Payload> Engine<P> {
         for (job, payload) in jobs {
             let lease = state.kept.as_ref().and_then(|kept| kept.lease.as_ref());
             if lease.is_none_or(|lease| lease.holds(epoch, &job)) {
-                state.load(&job, payload, released);
+                state.load(&job, payload, false, released);
             } else {
                 released.payloads.push(payload);
             }
@@ -111,6 +111,7 @@ impl<P: Payload> Engine<P> {
     /// Take in one job that was away.
     pub fn load_one(&self, job: &Job<'static>, payload: P, released: &mut Released<P>) {
         let mut state = self.state.lock();
+        state.free_pages(self);
         if state.phase == Phase::Closed {
             released.payloads.push(payload);
             return;
@@ -121,18 +122,30 @@ impl<P: Payload> Engine<P> {
             let _ = state.yield_one(&job.id, job.place.seq);
             return;
         }
-        state.load(job, payload, released);
+        state.load(job, payload, true, released);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
     }
+
+    /// Do without the one job that was to be taken in.
+    pub fn load_none(&self) {
+        self.state.lock().free_pages(self);
+    }
 }
 
 impl<P: Payload> State<P> {
-    /// Take in a job of the store's, unless it is here or has changed since.
-    pub(super) fn load(&mut self, job: &Job<'_>, payload: P, released: &mut Released<P>) {
+    /// Take in a job of the store's, unless it is here or, if it is not fresh, has changed since.
+    pub(super) fn load(
+        &mut self,
+        job: &Job<'_>,
+        payload: P,
+        fresh: bool,
+        released: &mut Released<P>,
+    ) {
         let changed = |kept: &Kept| kept.changed.contains(&*job.id) && kept.paging.is_some();
-        if self.kept.as_deref().is_some_and(changed) || self.find(&job.id).is_some() {
+        let stale = !fresh && self.kept.as_deref().is_some_and(changed);
+        if stale || self.find(&job.id).is_some() {
             released.payloads.push(payload);
             return;
         }
