@@ -3,7 +3,9 @@
 Works on the checkout that it is called in, and puts every file back. Prints who survived.
 """
 
+import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -83,7 +85,7 @@ MUTANTS = {
 
 
 COMMAND = ["cargo", "test", "--quiet", "--package", "duewheel-store"]
-TIMEOUT_S = 300
+TIMEOUT_S = 120
 """Many times what the tests take: whoever needs longer hangs."""
 
 
@@ -93,12 +95,15 @@ def failing() -> list[str] | None:
     if built.returncode:
         print(built.stderr.decode()[-1500:])
         return None
+    tested = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        done = subprocess.run(COMMAND, capture_output=True, check=False, timeout=TIMEOUT_S)
+        out, _ = tested.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
+        os.killpg(tested.pid, signal.SIGKILL)  # cargo alone would leave the test behind
+        tested.communicate()
         return ["a test that hangs"]
-    tests = [line.split()[1] for line in done.stdout.decode().splitlines() if line.startswith("---- ")]
-    return tests or (["a test that dies"] if done.returncode else [])
+    tests = [line.split()[1] for line in out.decode().splitlines() if line.startswith("---- ")]
+    return tests or (["a test that dies"] if tested.returncode else [])
 
 
 def run(name: str) -> bool:
