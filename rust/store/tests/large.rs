@@ -22,7 +22,7 @@ fn resident_mib() -> Option<u64> {
 fn due(seq: u64) -> i64 {
     match seq {
         ..=1_000_000 => 7,
-        _ if seq % 100 == 0 => 8 + (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as i64,
+        _ if seq.is_multiple_of(100) => 8 + (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as i64,
         _ => 8 + (seq << 16) as i64,
     }
 }
