@@ -73,7 +73,7 @@ test: setup  ## run the quick tests, of Rust and of Python
 .PHONY: test-slow
 test-slow: setup wheel  ## run all tests, the slow ones and those of the wheels too
 	DUEWHEEL_IMAGES=20000 DUEWHEEL_KILLS=1000 DUEWHEEL_FLIPS=5000 PROPTEST_CASES=5000 cargo test --quiet --package duewheel-core --package duewheel-store --release -- --include-ignored
-	"$(BIN)/python" -m pytest --run-slow
+	DUEWHEEL_KILLS=2000 "$(BIN)/python" -m pytest --run-slow
 
 .PHONY: bench
 bench: setup  ## measure the wheel in Rust and the calls from Python

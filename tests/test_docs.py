@@ -45,3 +45,12 @@ def test_the_example_of_jobs_that_survive_says_what_it_does(capsys):
 def test_docstrings_run(module):
     failed, tried = doctest.testmod(module)
     assert tried and not failed
+
+
+def test_every_test_that_the_guarantees_name_is_there():
+    page = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    named = re.findall(r"`([\w./]+\.(?:py|rs))::(\w+)`", page)
+    assert len(named) > 20
+    for file, name in named:
+        word = "def" if file.endswith(".py") else "fn"
+        assert re.search(rf"^{word} {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), f"{file}::{name}"

@@ -20,7 +20,10 @@ class Log:
     """One `write` a line, at the end of the file: a line that was written survives the process."""
 
     def __init__(self, path):
-        self.file = os.open(path + ".log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self.file = os.open(path + ".log", os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        size = os.fstat(self.file).st_size
+        if size and os.pread(self.file, 1, size - 1) != b"\n":
+            os.write(self.file, b"~\n")  # a kill has torn the line that its process wrote: it never returned
 
     def say(self, *words):
         line = " ".join(map(str, words)) + "\n"
@@ -75,6 +78,7 @@ def work(path, *, life, seed, threads, workers, pause_s, wait_s, storage):
     log = Log(path)
     scheduler = open_one(path, workers=workers, storage=storage)
     log.say("open", life)
+    answer(life)
     handlers(scheduler, log, life, wait_s)
     scheduler.start()
     numbers = count()
@@ -288,6 +292,24 @@ def fill(path, *, limit=None, ballast=None, log, threads):
         time.sleep(0.02)
     found["ran"] = len(ran)
     answer(found)
+    sys.stdin.read()
+
+
+def resident_mib():
+    with open("/proc/self/status") as status:  # noqa: PTH123
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) // 1024
+
+
+def look(path):
+    """Open a file with many jobs and start, with all that are due brought in that may be."""
+    before = resident_mib()
+    begin = time.monotonic()
+    scheduler = Scheduler(path)
+    opened = time.monotonic() - begin
+    pending = len(scheduler)
+    first = scheduler.next()
+    ready = time.monotonic() - begin
+    answer([opened, ready, pending, first is not None, before, resident_mib()])
     sys.stdin.read()
 
 

@@ -1,11 +1,13 @@
 //! Many stored jobs: opening and paging cost what a page costs, in time and in memory.
 //!
-//! `DUEWHEEL_STORED` is how many (100,000,000 in the full form, which needs 30 GB of disk).
+//! `DUEWHEEL_STORED` is how many (100,000,000 in the full form, which needs 30 GB of disk), and
+//! `DUEWHEEL_STORED_FILE` a file that is kept: filled further if it is there already.
 
 mod kit;
 
 use duewheel_store::{Durability, Op, Store};
 use kit::{Dir, count, job, open, page};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Resident memory of this process, where the system tells it.
@@ -16,30 +18,33 @@ fn resident_mib() -> Option<u64> {
     Some(kib / 1024)
 }
 
+/// A million of one due, then rising ones, one in a hundred of them anywhere.
+fn due(seq: u64) -> i64 {
+    match seq {
+        ..=1_000_000 => 7,
+        _ if seq.is_multiple_of(100) => 8 + (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as i64,
+        _ => 8 + (seq << 16) as i64,
+    }
+}
+
 #[test]
 #[ignore = "takes minutes"]
 fn opening_costs_what_a_page_costs() {
     let told = std::env::var("DUEWHEEL_STORED").ok();
     let stored: u64 = told.and_then(|told| told.parse().ok()).unwrap_or(2_000_000);
     let dir = Dir::new();
-    let path = dir.file("jobs.db");
+    let kept = std::env::var_os("DUEWHEEL_STORED_FILE").map(PathBuf::from);
+    let path = kept.unwrap_or_else(|| dir.file("jobs.db"));
     let store = open(&path, Durability::Relaxed);
+    let before = store.found().seq;
     let began = Instant::now();
-    for batch in 0..stored.div_ceil(10_000) {
-        let jobs = (batch * 10_000 + 1..=stored.min((batch + 1) * 10_000)).map(|seq| {
-            // A million of one due, then dues in no order.
-            let due = if seq <= stored / 2 {
-                7
-            } else {
-                8 + (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20) as i64
-            };
-            Op::Insert(job(seq, due))
-        });
+    for from in (before..stored).step_by(10_000) {
+        let jobs = (from + 1..=stored.min(from + 10_000)).map(|seq| Op::Insert(job(seq, due(seq))));
         let ticket = store.submit(&jobs.collect::<Vec<_>>()).unwrap();
         store.wait(ticket, None).unwrap();
     }
     store.close().unwrap();
-    println!("stored {stored} in {:?}", began.elapsed());
+    println!("stored {} in {:?}", stored - before, began.elapsed());
     let began = Instant::now();
     let store = open(&path, Durability::Relaxed);
     let opened = began.elapsed();
@@ -49,7 +54,7 @@ fn opening_costs_what_a_page_costs() {
         after = page(&store, after, i64::MAX, 4096).last;
         slowest = slowest.max(began.elapsed());
     }
-    let middle = Some(kit::place(8 + (1 << 42), 0));
+    let middle = Some(kit::place(8 + (1 << 36), 0));
     let began = Instant::now();
     assert_eq!(page(&store, middle, i64::MAX, 4096).jobs.len(), 4096);
     let scattered = began.elapsed();
