@@ -332,6 +332,10 @@ impl<P: Payload> State<P> {
 
     /// Yield a job that is not in memory, unless a page has brought it in by now.
     pub(super) fn yield_one(&mut self, id: &str, seq: u64) -> Result<Ticket, Error> {
+        if !self.is_shared() {
+            // There it is nobody else's, and a page that is under way may bring it rightly.
+            return self.submit(&[Op::Yield(seq)]);
+        }
         let here = self.find(id);
         if here.is_some_and(|key| self.name(key, 0) == seq) {
             return self.submit(&[]);
