@@ -43,10 +43,10 @@ mod rows;
 mod schema;
 #[cfg(feature = "sqlite")]
 mod tables;
-#[cfg(feature = "sqlite")]
-mod waiters;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "sqlite")]
+mod waiters;
 
 pub use boundary::{
     Answer, Answered, Clock, DeadJob, Event, Events, Found, Job, Op, Options, Outcome, Page, Place,
