@@ -3,16 +3,17 @@
 //! A batch is appended by the thread that submits it, with one write to the page cache: from then
 //! on it survives the process. Where it has to survive the machine as well, the first thread that
 //! waits syncs the journal for all batches that are in it (group commit); those who come while it
-//! does wait for the next sync. What nobody waits for is synced by a thread of the store shortly
+//! does wait for the next sync, and are woken one by one. What nobody waits for is synced by a thread of the store shortly
 //! after.
 
 use crate::Error;
 use crate::boundary::{Answered, Question, Settled};
 use crate::disk::LogFile;
 use crate::journal::Journal;
-use crate::waiters::{self, Waiters};
+use crate::waiters::Waiters;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bytes of batches that wait for the tables, over which waits last until there are fewer.
@@ -199,7 +200,7 @@ impl Log {
             if let Some(error) = &state.poison {
                 break Err(error.clone());
             }
-            if !state.syncing {
+            if !state.syncing && !state.waiters.are_passing(state.settled) {
                 state = self.sync(state);
                 passes = true;
                 continue;
@@ -210,7 +211,10 @@ impl Log {
             }
             state.waiters.enlist(number);
             drop(state);
-            waiters::sleep(left);
+            match left {
+                Some(left) => thread::park_timeout(left),
+                None => thread::park(),
+            }
             state = self.lock();
             passes |= state.waiters.leave();
         };
@@ -231,7 +235,9 @@ impl Log {
         let (settled, syncing) = (state.settled, state.syncing);
         let next = state.waiters.pass(settled, syncing);
         drop(state);
-        next.wake();
+        if let Some(next) = next {
+            next.unpark();
+        }
     }
 
     #[cold]

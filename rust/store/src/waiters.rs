@@ -1,16 +1,17 @@
 //! Who sleeps until a batch is settled, and who wakes whom.
 //!
 //! A sync settles the batches of many threads. Woken all at once they would fight for the locks
-//! that each of them needs next, and sleep again: so they are woken as a chain. Who comes back
-//! from its sleep, or from a sync, wakes the next before it does anything else.
+//! that each of them needs next, and sleep again: so they are woken as a chain. Who has synced,
+//! or has been woken, wakes the next before it does anything else. The last of the chain calls
+//! somebody to sync what has come meanwhile: until then those who arrive only join, since who is
+//! awake now will soon have a batch for the same sync.
 //!
-//! Two things hold whenever the lock is free, and nobody is left behind:
-//! while somebody sleeps whose batch is settled, somebody who will [`pass`](Waiters::pass) is up;
-//! while somebody sleeps whose batch is not, somebody syncs, or is called to.
+//! So whenever the lock is free, nobody is left behind:
+//! - while somebody sleeps whose batch is settled, somebody is up who will [`pass`](Waiters::pass);
+//! - while somebody sleeps whose batch is not, the same, or somebody syncs or is called to.
 
 use std::collections::VecDeque;
 use std::thread::{self, Thread, ThreadId};
-use std::time::Duration;
 
 #[derive(Default)]
 pub(crate) struct Waiters {
@@ -19,58 +20,40 @@ pub(crate) struct Waiters {
     called: Option<ThreadId>,
 }
 
-/// Whom to wake once the lock is let go.
-#[must_use]
-#[derive(Default)]
-pub(crate) struct Next {
-    leader: Option<Thread>,
-    settled: Option<Thread>,
-}
-
-impl Next {
-    pub(crate) fn wake(self) {
-        for thread in [self.leader, self.settled].into_iter().flatten() {
-            thread.unpark();
-        }
-    }
-}
-
 impl Waiters {
-    /// Before [`sleep`]: this thread waits for a batch.
+    /// This thread waits for a batch; it parks now.
     pub(crate) fn enlist(&mut self, number: u64) {
         self.asleep.push_back((number, thread::current()));
     }
 
-    /// After [`sleep`]: whether somebody has woken this thread, which then has to pass it on.
+    /// This thread no longer parks. `true`: it was woken, and has to wake the next.
     pub(crate) fn leave(&mut self) -> bool {
         let me = thread::current().id();
-        if self.called == Some(me) {
-            self.called = None;
-        }
+        self.called.take_if(|called| *called == me);
         let listed = self.asleep.iter().position(|(_, thread)| thread.id() == me);
-        match listed {
-            Some(at) => {
-                self.asleep.remove(at);
-                false
-            }
-            None => true,
-        }
+        listed.map(|at| self.asleep.remove(at)).is_none()
     }
 
-    /// Choose who is woken next: one whose batch is settled, and one to sync if nobody does.
-    pub(crate) fn pass(&mut self, settled: u64, syncing: bool) -> Next {
-        let mut next = Next::default();
-        if !syncing && self.called.is_none() {
-            next.leader = self.take(|number| number > settled);
-            self.called = next.leader.as_ref().map(Thread::id);
-        }
-        next.settled = self.take(|number| number <= settled);
-        next
+    /// Whether a chain is under way.
+    pub(crate) fn are_passing(&self, settled: u64) -> bool {
+        self.asleep.iter().any(|(number, _)| *number <= settled)
     }
 
-    fn take(&mut self, which: impl Fn(u64) -> bool) -> Option<Thread> {
-        let at = self.asleep.iter().position(|(number, _)| which(*number))?;
-        self.asleep.remove(at).map(|(_, thread)| thread)
+    /// Whom to wake next: one whose batch is settled, or else one to sync, if nobody does.
+    pub(crate) fn pass(&mut self, settled: u64, syncing: bool) -> Option<Thread> {
+        let passed = self
+            .asleep
+            .iter()
+            .position(|(number, _)| *number <= settled);
+        if let Some(at) = passed {
+            return self.asleep.remove(at).map(|(_, thread)| thread);
+        }
+        if syncing || self.called.is_some() {
+            return None;
+        }
+        let (_, leader) = self.asleep.pop_front()?;
+        self.called = Some(leader.id());
+        Some(leader)
     }
 
     /// Wake all: there will be no more syncs.
@@ -82,10 +65,76 @@ impl Waiters {
     }
 }
 
-/// Sleep until woken, or for a time; may end early.
-pub(crate) fn sleep(left: Option<Duration>) {
-    match left {
-        Some(left) => thread::park_timeout(left),
-        None => thread::park(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex, mpsc};
+
+    /// A thread that waits for a batch, and says when it is up again, and whether it was woken.
+    fn waits(waiters: &Arc<Mutex<Waiters>>, number: u64, up: &mpsc::Sender<(u64, bool)>) -> Thread {
+        let (waiters, up) = (waiters.clone(), up.clone());
+        let (enlisted, is_enlisted) = mpsc::channel();
+        let handle = thread::spawn(move || {
+            waiters.lock().unwrap().enlist(number);
+            enlisted.send(()).unwrap();
+            thread::park();
+            let woken = waiters.lock().unwrap().leave();
+            up.send((number, woken)).unwrap();
+        });
+        is_enlisted.recv().unwrap();
+        handle.thread().clone()
+    }
+
+    #[test]
+    fn settled_threads_are_woken_one_by_one_and_then_a_leader() {
+        let waiters = Arc::new(Mutex::new(Waiters::default()));
+        let (up, is_up) = mpsc::channel();
+        for number in [3, 1, 4, 2] {
+            waits(&waiters, number, &up);
+        }
+        let pass = |settled, syncing| {
+            let next = waiters.lock().unwrap().pass(settled, syncing)?;
+            next.unpark();
+            Some(is_up.recv().unwrap())
+        };
+        assert_eq!(pass(2, false), Some((1, true)));
+        assert!(waiters.lock().unwrap().are_passing(2));
+        assert_eq!(pass(2, true), Some((2, true)), "beside a sync, too");
+        assert!(!waiters.lock().unwrap().are_passing(2));
+        assert_eq!(pass(2, true), None, "somebody syncs");
+        assert_eq!(pass(2, false), Some((3, true)), "to sync");
+        // It has come and gone, so another may be called.
+        assert_eq!(pass(2, false), Some((4, true)));
+        assert_eq!(pass(2, false), None);
+    }
+
+    #[test]
+    fn one_leader_is_called_at_a_time() {
+        let waiters = Arc::new(Mutex::new(Waiters::default()));
+        let (up, is_up) = mpsc::channel();
+        waits(&waiters, 5, &up);
+        waits(&waiters, 6, &up);
+        let leader = waiters.lock().unwrap().pass(4, false).unwrap();
+        assert!(waiters.lock().unwrap().pass(4, false).is_none());
+        leader.unpark();
+        assert_eq!(is_up.recv(), Ok((5, true)));
+        let leader = waiters.lock().unwrap().pass(4, false).unwrap();
+        leader.unpark();
+        assert_eq!(is_up.recv(), Ok((6, true)));
+    }
+
+    #[test]
+    fn who_gives_up_has_nothing_to_pass_on() {
+        let waiters = Arc::new(Mutex::new(Waiters::default()));
+        let (up, is_up) = mpsc::channel();
+        waits(&waiters, 1, &up).unpark(); // as if its time were over
+        assert_eq!(is_up.recv(), Ok((1, false)));
+        assert!(waiters.lock().unwrap().pass(9, false).is_none());
+        waits(&waiters, 2, &up);
+        waits(&waiters, 3, &up);
+        waiters.lock().unwrap().wake_all();
+        let mut all = [is_up.recv().unwrap(), is_up.recv().unwrap()];
+        all.sort_unstable();
+        assert_eq!(all, [(2, true), (3, true)]);
     }
 }

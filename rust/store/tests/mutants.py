@@ -22,6 +22,10 @@ MUTANTS = {
         "Err(error) => self.poison(&mut state, &Error::Io(error.to_string())),",
         "Err(_) => self.settle(&mut state, upto),",
     ),
+    "drop the baton": ("log.rs", "passes |= state.waiters.leave();", "state.waiters.leave();"),
+    "sync and wake nobody": ("log.rs", "                passes = true;\n", ""),
+    "call two to sync": ("waiters.rs", "if syncing || self.called.is_some() {", "if syncing {"),
+    "wake who has given up": ("waiters.rs", "listed.map(|at| self.asleep.remove(at)).is_none()", "listed.is_none()"),
     "let SQLite not sync": ("schema.rs", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
     "forget the journal before the tables have it": (
         "tables.rs",
