@@ -68,7 +68,11 @@ impl Waiters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::{Disk, RealDisk};
+    use crate::journal::Journal;
+    use crate::log::{Durability, Log};
     use std::sync::{Arc, Mutex, mpsc};
+    use std::time::{Duration, Instant};
 
     /// A thread that waits for a batch, and says when it is up again, and whether it was woken.
     fn waits(waiters: &Arc<Mutex<Waiters>>, number: u64, up: &mpsc::Sender<(u64, bool)>) -> Thread {
@@ -136,5 +140,41 @@ mod tests {
         let mut all = [is_up.recv().unwrap(), is_up.recv().unwrap()];
         all.sort_unstable();
         assert_eq!(all, [(2, true), (3, true)]);
+    }
+
+    /// Threads commit side by side, half of them in impatient waits, and no thread of a store
+    /// comes to help: a waiter who is left behind sleeps for ever once the others have ended.
+    #[test]
+    fn every_waiter_is_woken_also_among_those_who_give_up() {
+        const THREADS: u64 = 12;
+        const EACH: u64 = 200;
+        let path = std::env::temp_dir().join(format!("duewheel-{}-waiters", std::process::id()));
+        let file = RealDisk.open(&path, true).unwrap().unwrap();
+        let journal = Journal::begin(&*file, 7, 0).unwrap();
+        let log = Arc::new(Log::new(journal, file, Durability::Commit));
+        let (done, is_done) = mpsc::channel();
+        for thread in 0..THREADS {
+            let (log, done) = (log.clone(), done.clone());
+            thread::spawn(move || {
+                for call in 0..EACH {
+                    let number = log.append(true, |out| out.push(1)).unwrap();
+                    let mut patience = (thread % 2 == 0).then_some(call % 200);
+                    loop {
+                        let until = patience.map(|us| Instant::now() + Duration::from_micros(us));
+                        if log.wait(number, until).unwrap() {
+                            break;
+                        }
+                        patience = patience.filter(|us| us % 3 > 0);
+                    }
+                }
+                done.send(()).unwrap();
+            });
+        }
+        for _ in 0..THREADS {
+            let ended = is_done.recv_timeout(Duration::from_secs(30));
+            ended.expect("a waiter was left behind");
+        }
+        assert_eq!(log.wait(THREADS * EACH, Some(Instant::now())), Ok(true));
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -9,8 +9,7 @@ use duewheel_store::{
 use kit::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 /// What a kill leaves: the files as they are now, under another name. The journal first: what is
 /// taken to the tables meanwhile is in both copies then, and in none otherwise.
@@ -24,42 +23,6 @@ fn crash(path: &Path, into: &Path) {
             std::fs::copy(from, to).unwrap();
         }
     }
-}
-
-/// Threads commit side by side, some of them impatiently. A waiter who is left behind sleeps for
-/// ever once the others have ended, and never says that it is done.
-#[test]
-fn every_waiter_is_woken_also_among_those_who_give_up() {
-    const THREADS: u64 = 12;
-    const EACH: u64 = 200;
-    let dir = Dir::new();
-    let store = Arc::new(open(&dir.file("jobs.db"), Durability::Commit));
-    let (done, is_done) = mpsc::channel();
-    for thread in 0..THREADS {
-        let (store, done) = (store.clone(), done.clone());
-        std::thread::spawn(move || {
-            let mut random = model::Random::new(thread);
-            for seq in thread * EACH..(thread + 1) * EACH {
-                let ticket = store.submit(&[Op::Insert(job(seq + 1, 0))]).unwrap();
-                let settled = |patience: Option<u64>| {
-                    let until = patience.map(|us| Instant::now() + Duration::from_micros(us));
-                    store.wait(ticket, until).unwrap()
-                };
-                if thread % 2 == 0 {
-                    while !settled(Some(random.below(200))) {}
-                }
-                assert!(settled(None));
-            }
-            done.send(()).unwrap();
-        });
-    }
-    for _ in 0..THREADS {
-        let patience = Duration::from_secs(30);
-        is_done
-            .recv_timeout(patience)
-            .expect("a waiter was left behind");
-    }
-    assert_eq!(count(&*store), THREADS * EACH);
 }
 
 #[test]
