@@ -86,6 +86,7 @@ compare: setup  ## measure against other schedulers, side by side
 	"$(PEERS)/bin/python" -m pip install --quiet --requirement benches/compare/requirements.txt
 	PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/run.py
 	PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/durable.py
+	PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/loops.py
 
 .PHONY: demo
 demo: setup  ## see it work

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import loops_page
 import page
 import picture
 from rows import LIBRARIES, OURS, ROWS, Row, size
@@ -125,7 +126,7 @@ def main() -> None:
             given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     results = json.loads(given.json.read_text(encoding="utf-8"))
     given.docs.mkdir(parents=True, exist_ok=True)
-    (given.docs / "benchmarks.md").write_text(page.render(results), encoding="utf-8")
+    (given.docs / "benchmarks.md").write_text(page.render(results) + loops_page.stored(), encoding="utf-8")
     (given.docs / "benchmarks.svg").write_text(picture.render(results), encoding="utf-8")
     print(f"written: {given.json.name}, benchmarks.md, benchmarks.svg")
 
