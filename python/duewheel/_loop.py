@@ -84,14 +84,14 @@ def run_due(events: EventLoop) -> None:
     elif loop.is_running():
         asyncio.run_coroutine_threadsafe(_finish(events), loop).result()
     elif here is None:
-        loop.run_until_complete(_finish(events))
+        _run_until_finished(loop, events)
     else:
         # Another loop runs in this thread: ours needs one of its own.
         failed: list[BaseException] = []
 
         def run() -> None:
             try:
-                loop.run_until_complete(_finish(events))
+                _run_until_finished(loop, events)
             except BaseException as error:
                 failed.append(error)
 
@@ -100,6 +100,32 @@ def run_due(events: EventLoop) -> None:
         thread.join()
         if failed:
             raise failed[0]
+
+
+def _run_until_finished(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
+    try:
+        loop.run_until_complete(_finish(events))
+    finally:
+        if events.over:  # a handler has closed the scheduler: the loop could not be closed while it ran
+            _end(loop)
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    if not loop.is_running():
+        _end(loop)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what handlers have left behind, and close the loop, as `asyncio.run` does."""
+    if loop.is_closed():
+        return
+    if left := asyncio.all_tasks(loop):
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    # What ended last may have something to say yet.
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 async def _finish(events: EventLoop) -> None:
@@ -115,7 +141,7 @@ def own_loop(core: SchedulerCore, manual: bool) -> EventLoop:
     """
     loop = asyncio.new_event_loop()
     try:
-        events = attach(core, loop, loop.close if manual else loop.stop)
+        events = attach(core, loop, functools.partial(_close, loop) if manual else loop.stop)
     except BaseException:
         loop.close()
         raise
@@ -130,8 +156,6 @@ def _run(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
     try:
         asyncio.set_event_loop(loop)
         loop.run_forever()
-        # What ended last may have something to say yet.
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
+        _end(loop)
     finally:
         events.leave_thread()

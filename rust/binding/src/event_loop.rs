@@ -415,8 +415,10 @@ impl EventLoop {
         self.inner.lock().over
     }
 
-    /// Count the thread that runs the loop among those that end with the scheduler.
+    /// Count the thread that runs the loop among those that end with the scheduler. All that it runs
+    /// is a handler's, or what one has spawned: a call that waits would wait for itself.
     fn enter_thread(&self) {
+        worker::enter(&self.shared);
         self.shared.thread_begins();
     }
 

@@ -35,6 +35,11 @@ pub(crate) fn inside(shared: &Shared) -> bool {
     INSIDE.get() == std::ptr::from_ref(shared) as usize
 }
 
+/// From now on the calling thread is in handlers of this scheduler, and in nothing else.
+pub(crate) fn enter(shared: &Shared) {
+    INSIDE.set(std::ptr::from_ref(shared) as usize);
+}
+
 /// Call a handler of this scheduler, or go on with one.
 #[inline]
 pub(crate) fn within<R>(shared: &Shared, run: impl FnOnce() -> R) -> R {

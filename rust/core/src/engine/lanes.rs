@@ -135,7 +135,8 @@ impl<P: Payload> State<P> {
                 let mut ready = engine.lane(lane).lock();
                 let room = ready.room();
                 // The runners refill it until nothing is due; what is inserted need not wake the timer.
-                ready.room_wanted |= room == 0;
+                // What is held for it has nobody else either: a refill takes but a batch of it.
+                ready.room_wanted |= room == 0 || self.held[lane as usize].waiting > 0;
                 most = most.max(room);
             }
         }

@@ -442,12 +442,14 @@ impl<P: Payload> Engine<P> {
         while self.lane(lane).lock().room_wanted {
             let now = self.now();
             state.refresh(self, now.boot);
+            let before = self.lane(lane).lock().queue.len();
             let more = state.fill(self, lane, now);
             let mut ready = self.lane(lane).lock();
             let empty = ready.queue.is_empty();
             // Where nothing came of it, the timer goes on alone: the event loop has else to do,
             // and so have the workers when all that is due is for the other lane.
-            if !more || (empty && (lane == Lane::Loop || state.both_in_use())) {
+            let gained = ready.queue.len() > before;
+            if !more || (!gained && (lane == Lane::Loop || state.both_in_use())) {
                 ready.room_wanted = false;
                 self.sleeper.wake();
             }
