@@ -520,6 +520,7 @@ def test_a_handler_may_close_its_scheduler(manual, waits):
     scheduler.in_(0, "t")
     if manual:
         clock.advance(0)
+    until(lambda: seen)
     assert scheduler.drain(PATIENCE_S)
     assert seen == ["closed"]
     stats = scheduler.stats()

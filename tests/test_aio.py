@@ -1,0 +1,597 @@
+"""The scheduler for coroutines, on an event loop of the user's."""
+
+import asyncio
+import functools
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+import weakref
+
+import pytest
+
+from duewheel import (
+    ClosedError,
+    Consistency,
+    Discard,
+    DuplicateJobError,
+    JobOptions,
+    LocalStorage,
+    Scheduler,
+    StateError,
+    aio,
+    current_scheduler,
+)
+
+PATIENCE_S = 10
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Failures are meant here: their tracebacks are not wanted."""
+    logger = logging.getLogger("duewheel")
+    before, logger.disabled = logger.disabled, True
+    yield
+    logger.disabled = before
+
+
+class Unwatching(asyncio.SelectorEventLoop):
+    """A loop that watches no descriptors, as that of Windows."""
+
+    def add_reader(self, *arguments):
+        raise NotImplementedError
+
+    remove_reader = add_reader
+
+
+def uvloop():
+    return pytest.importorskip("uvloop").new_event_loop()
+
+
+LOOPS = {"asyncio": asyncio.SelectorEventLoop, "without readers": Unwatching, "uvloop": uvloop}
+ON_EVERY_LOOP = pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS.keys())
+
+
+def run(main, loop=None):
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(asyncio.wait_for(main, 3 * PATIENCE_S))
+
+
+async def until(holds):
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.001)
+
+
+# What every method does
+
+
+@ON_EVERY_LOOP
+def test_handlers_run_on_the_loop_and_on_workers(loop):
+    seen = []
+
+    async def main():
+        async with aio.Scheduler() as scheduler:
+
+            @scheduler.handler("async")
+            async def handler(event):
+                seen.append((asyncio.get_running_loop(), current_scheduler() is scheduler))
+                await asyncio.sleep(0.001)
+                seen.append((asyncio.get_running_loop(), current_scheduler() is scheduler))
+
+            scheduler.handle("sync", lambda event: seen.append(threading.current_thread()))
+            await scheduler.in_(0.001, "async")
+            assert await scheduler.wait(PATIENCE_S)
+            await scheduler.in_many([0] * 500, "async")
+            await scheduler.in_(0, "sync")
+            assert await scheduler.wait(PATIENCE_S)
+            scheduler._core._check()
+            assert seen.count((asyncio.get_running_loop(), True)) == 1_002
+        assert scheduler.stats().succeeded == 502
+        assert threading.current_thread() not in seen
+
+    run(main(), loop)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_every_call_does_as_the_one_that_is_not_awaited(kept, tmp_path):
+    async def main():
+        storage = LocalStorage(tmp_path / "a.db", resident=1) if kept else None
+        async with aio.Scheduler(storage, options=JobOptions(retry_limit=0)) as scheduler:
+            assert await scheduler.in_(3_600, "t", b"1", id="first") == "first"
+            assert await scheduler.at(4e9, "t", b"2", id="second") == "second"
+            many = await scheduler.in_many([7_200, 7_300], "t", [b"3", b"4"])
+            later = await scheduler.at_many([4e9 + 1] * 2, "t")
+            assert await scheduler.count() == 6
+            with pytest.raises(DuplicateJobError):
+                await scheduler.in_(1, "t", id="second")
+            pending = [event.job_id async for event in scheduler.between()]
+            assert pending == ["first", *many, "second", *later]
+            assert [event.data async for event in scheduler.storage.between(4e9)] == [b"2", b"", b""]
+            assert (await scheduler.next()).data == b"1"
+            assert (await scheduler.next(4e9)).data == b"2"
+            assert await scheduler.next(5e9) is None
+            assert (await scheduler.get("second")).data == b"2"
+            assert await scheduler.get("none") is None
+            assert await scheduler.reschedule("first", 5e9)
+            assert not await scheduler.reschedule("none", 5e9)
+            assert (await scheduler.storage.next(5e9)).job_id == "first"
+            assert await scheduler.cancel(many[0])
+            assert not await scheduler.cancel(many[0])
+            event = await scheduler.storage.load(many[1])
+            assert await scheduler.storage.delete(many[1])
+            await scheduler.storage.create(event)
+            assert await scheduler.get(many[1]) == event
+
+            @scheduler.handler("dies")
+            async def dies(event):
+                await asyncio.sleep(0)
+                raise Discard("enough")
+
+            assert not await scheduler.wait(0.001)
+            await scheduler.in_(0, "dies", id="dead")
+            await until(lambda: scheduler.stats().dead == 1)
+            assert [dead.error async for dead in scheduler.dead()] == ["enough"]
+            assert await scheduler.revive("dead")
+            assert not await scheduler.revive("none")
+            await until(lambda: scheduler.stats().dead == 2)
+            assert await scheduler.purge() == 1
+            assert await scheduler.purge() == 0
+            assert await scheduler.drain(PATIENCE_S)
+            scheduler._core._check()
+        assert await scheduler.drain(0)
+        for call in (scheduler.start(), scheduler.in_(0, "t"), scheduler.wait(), scheduler.count(), scheduler.run()):
+            with pytest.raises(ClosedError):
+                await call
+        with pytest.raises(ClosedError):
+            scheduler.between()
+        await scheduler.close()
+        assert scheduler.stats().cancelled == 2
+
+    run(main())
+
+
+def test_bad_input_is_refused_and_nothing_is_scheduled():
+    async def main():
+        scheduler = aio.Scheduler()
+        for call, error in [
+            (lambda: scheduler.at("soon", "t"), TypeError),
+            (lambda: scheduler.in_(-1, "t"), ValueError),
+            (lambda: scheduler.in_(1, ""), ValueError),
+            (lambda: scheduler.in_many([1, -1], "t"), ValueError),
+            (lambda: scheduler.in_many([-1] * 2_000, "t"), ValueError),
+            (lambda: scheduler.in_(1, "t", data=1), TypeError),
+            (lambda: scheduler.in_(1, "t", nonsense=1), TypeError),
+            (lambda: scheduler.wait("long"), TypeError),
+            (lambda: scheduler.drain(-1), ValueError),
+            (lambda: scheduler.next("now"), TypeError),
+            (lambda: scheduler.purge("now"), TypeError),
+        ]:
+            with pytest.raises(error):
+                await call()
+        with pytest.raises(TypeError):
+            scheduler.between("now")
+        with pytest.raises(TypeError):
+            scheduler.handle("t", 7)
+        with pytest.raises(ValueError):
+            aio.Scheduler(tasks=0)
+        assert await scheduler.count() == 0
+        await scheduler.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_would_wait_for_itself_is_refused(waits):
+    refused = []
+
+    async def main():
+        async with aio.Scheduler() as scheduler:
+
+            @scheduler.handler("t")
+            async def handler(event):
+                if waits:
+                    await asyncio.sleep(0)
+                for call in (scheduler.drain, scheduler.wait, scheduler.run):
+                    try:
+                        await call()
+                    except StateError:
+                        refused.append(call)
+
+            await scheduler.in_(0, "t")
+            assert await scheduler.wait(PATIENCE_S)
+            assert len(refused) == 3
+
+    run(main())
+
+
+# Loops
+
+
+def test_a_scheduler_goes_from_loop_to_loop():
+    scheduler = aio.Scheduler()
+    loops = []
+
+    @scheduler.handler("t")
+    async def handler(event):
+        await asyncio.sleep(0)
+        loops.append(asyncio.get_running_loop())
+
+    async def main(last):
+        await scheduler.start()
+        await scheduler.in_many([0] * 300, "t")
+        assert await scheduler.wait(PATIENCE_S)
+        assert loops == [asyncio.get_running_loop()] * 300
+        loops.clear()
+        assert await scheduler.drain(PATIENCE_S)
+        if last:
+            await scheduler.close()
+
+    for last in [False, False, True]:
+        run(main(last))
+    assert scheduler.stats().succeeded == 900
+
+
+def test_what_an_abandoned_loop_left_runs_on_the_next():
+    scheduler = aio.Scheduler(tasks=2)
+    runs = []
+    gate = []
+
+    @scheduler.handler("t")
+    async def handler(event):
+        runs.append(event.run)
+        while not gate:
+            await asyncio.sleep(0.001)
+
+    async def begins():
+        await scheduler.start()
+        await scheduler.in_many([0] * 5, "t")
+        await until(lambda: len(runs) == 2)
+
+    loop = asyncio.SelectorEventLoop()
+    loop.run_until_complete(begins())  # and is never run again
+
+    async def ends():
+        gate.append(True)
+        await scheduler.drain(0)
+        await scheduler.start()
+        assert await scheduler.wait(PATIENCE_S)
+        scheduler._core._check()
+        await scheduler.close()
+
+    run(ends())
+    loop.close()
+    gc.collect()
+    assert scheduler.stats().succeeded == 5
+    assert sorted(runs) == [1] * 5 + [2] * 2
+
+
+def test_it_is_closed_from_another_thread_s_loop():
+    cancelled = []
+
+    async def main():
+        scheduler = aio.Scheduler()
+
+        @scheduler.handler("t")
+        async def handler(event):
+            try:
+                await asyncio.sleep(PATIENCE_S)
+            except asyncio.CancelledError:
+                cancelled.append(event)
+                raise
+
+        await scheduler.start()
+        await scheduler.in_many([0] * 3, "t")
+        await until(lambda: scheduler.stats().running == 3)
+        waiting = asyncio.create_task(scheduler.wait())
+        await asyncio.to_thread(lambda: asyncio.run(scheduler.close()))
+        assert await waiting
+        assert len(cancelled) == 3
+        assert await scheduler.drain(PATIENCE_S)
+        await until(lambda: scheduler._core.events.over)
+
+    run(main())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_handler_may_close_its_scheduler(waits):
+    seen = []
+
+    async def main():
+        scheduler = aio.Scheduler()
+
+        @scheduler.handler("t")
+        async def handler(event):
+            if waits:
+                await asyncio.sleep(0)
+            seen.append("closes")
+            await scheduler.close()
+            seen.append("went on")
+
+        await scheduler.start()
+        await scheduler.in_(0, "t")
+        await until(lambda: seen)
+        assert await scheduler.drain(PATIENCE_S)
+        await until(lambda: scheduler._core.events.over)
+        assert seen == ["closes"]
+        assert scheduler.stats().dropped == 1
+
+    run(main())
+
+
+def test_run_ends_by_drain_close_and_cancellation():
+    async def main():
+        for end in ("drain", "close", "cancel"):
+            scheduler = aio.Scheduler()
+            running = asyncio.create_task(scheduler.run())
+            await until(lambda scheduler=scheduler: scheduler._core._started)
+            if end == "cancel":
+                running.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await running
+                assert scheduler._core._closed
+            else:
+                await getattr(scheduler, end)()
+                assert await running is None
+                await scheduler.close()
+
+    run(main())
+
+
+def test_a_scheduler_that_nobody_refers_to_is_closed():
+    async def main():
+        scheduler = aio.Scheduler()
+
+        @scheduler.handler("t")
+        async def handler(event):
+            pass
+
+        await scheduler.start()
+        gone = weakref.ref(scheduler)
+        with pytest.warns(ResourceWarning, match=r"unclosed <duewheel.aio.Scheduler started, 0 pending>"):
+            del scheduler
+            gc.collect()
+        assert gone() is None
+
+    run(main())
+
+
+# Cancellation, and the store
+
+
+@pytest.mark.parametrize("steps", range(6))
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_call_that_is_cancelled_leaves_it_sound(kept, steps, tmp_path):
+    async def main():
+        async with aio.Scheduler(tmp_path / "a.db" if kept else None) as scheduler:
+
+            @scheduler.handler("t")
+            async def handler(event):
+                await asyncio.sleep(0.01)
+
+            await scheduler.in_(0, "t")
+            await scheduler.in_(3_600, "t", id="old")
+            calls = [
+                lambda: scheduler.in_(3_600, "t", id="new"),
+                lambda: scheduler.reschedule("old", 4e9),
+                lambda: scheduler.cancel("old"),
+                lambda: scheduler.in_many([3_600] * 1_500, "t"),
+                lambda: scheduler.next(4e9),
+                scheduler.wait,
+                scheduler.drain,
+                scheduler.run,
+            ]
+            for call in calls:
+                task = asyncio.create_task(call())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait((task,))
+                if not scheduler._core._closed:
+                    scheduler._core._check()
+            assert scheduler._core._closed == (call == scheduler.run and task.cancelled() and steps > 0)
+            assert await scheduler.drain(PATIENCE_S)
+        scheduler._core._check()
+
+    run(main())
+
+
+def test_a_file_may_be_opened_again_at_once(tmp_path):
+    runs = []
+
+    async def main():
+        for turn in range(4):
+            async with asyncio.timeout(PATIENCE_S):
+                scheduler = aio.Scheduler(tmp_path / "a.db")
+
+                @scheduler.handler("t")
+                async def handler(event, turn=turn):
+                    runs.append((event.job_id, event.run, event.attempt))
+                    if turn < 3:
+                        await asyncio.sleep(PATIENCE_S)
+
+                await scheduler.start()
+                if turn == 0:
+                    await scheduler.in_(0, "t", id="x")
+                await until(lambda turn=turn: len(runs) > turn)
+                if turn == 3:
+                    assert await scheduler.wait(PATIENCE_S)
+                await scheduler.close()
+
+    run(main())
+    assert runs == [("x", number, 1) for number in range(1, 5)]
+
+
+def test_at_most_once_is_marked_and_keeps_the_order(tmp_path):
+    seen = []
+
+    async def main():
+        async with aio.Scheduler(tmp_path / "a.db", workers=1) as scheduler:
+
+            @scheduler.handler("t")
+            async def handler(event):
+                seen.append(int(event.data))
+                await asyncio.sleep(0)
+
+            await scheduler.drain()
+            for number in range(60):
+                once = Consistency.AT_MOST_ONCE if number % 3 else Consistency.AT_LEAST_ONCE
+                await scheduler.at(number, "t", b"%d" % number, consistency=once)
+            await scheduler.start()
+            assert await scheduler.wait(PATIENCE_S)
+            scheduler._core._check()
+
+    run(main())
+    assert seen == list(range(60))
+
+
+def test_what_was_to_be_marked_when_it_was_closed_is_pending_again(tmp_path):
+    async def main(count):
+        scheduler = aio.Scheduler(tmp_path / "a.db")
+        started = []
+        scheduler.handle("t", functools.partial(begins, started))
+        if count:
+            await scheduler.at_many([0] * count, "t", consistency=Consistency.AT_MOST_ONCE)
+        await scheduler.start()
+        if not count:
+            assert await scheduler.wait(PATIENCE_S)
+        await scheduler.close()
+        return len(started)
+
+    async def begins(started, event):
+        started.append(event.job_id)
+
+    first = run(main(50))
+    assert first + run(main(0)) == 50
+
+
+def test_the_loop_goes_on_while_the_disk_is_waited_for(tmp_path):
+    """By structure, not by time: the loop turns between the first call and the last."""
+    turns = []
+
+    async def main():
+        async with aio.Scheduler(tmp_path / "a.db") as scheduler:
+
+            async def ticks():
+                while True:
+                    turns.append(time.monotonic())
+                    await asyncio.sleep(0)
+
+            ticker = asyncio.create_task(ticks())
+            calls = [scheduler.in_(3_600, "t") for _ in range(500)]
+            ids = await asyncio.gather(*calls)
+            assert len(set(ids)) == 500
+            count = len(turns)
+            for _ in range(5):
+                before = len(turns)
+                await scheduler.in_(3_600, "t")
+                assert len(turns) > before
+            ticker.cancel()
+            assert await scheduler.count() == 505
+            return count
+
+    assert run(main()) > 1
+
+
+@pytest.mark.slow
+def test_the_longest_stall_of_the_loop_is_short(tmp_path):
+    stalls = []
+
+    async def main():
+        async with aio.Scheduler(tmp_path / "a.db") as scheduler:
+
+            async def ticks():
+                last = time.perf_counter()
+                while True:
+                    await asyncio.sleep(0)
+                    now = time.perf_counter()
+                    stalls.append(now - last)
+                    last = now
+
+            ticker = asyncio.create_task(ticks())
+            for _ in range(20):
+                await asyncio.gather(*[scheduler.in_(3_600, "t") for _ in range(500)])
+            ticker.cancel()
+
+    run(main())
+    assert max(stalls) < 0.25
+
+
+def test_a_loop_has_its_turns_while_many_fall_due():
+    turns = 0
+
+    async def main():
+        nonlocal turns
+        async with aio.Scheduler() as scheduler:
+
+            @scheduler.handler("t")
+            async def handler(event):
+                pass
+
+            await scheduler.drain()
+            await scheduler.in_many([0] * 20_000, "t")
+            await scheduler.start()
+            while scheduler.stats().succeeded < 20_000:
+                turns += 1
+                await asyncio.sleep(0)
+
+    run(main())
+    assert turns >= 20_000 // 256 - 1
+
+
+# Leaks
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+@ON_EVERY_LOOP
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are counted in /proc")
+@pytest.mark.parametrize("times", [50, pytest.param(1_000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])])
+def test_nothing_is_left_of_many(loop, times):
+    async def once():
+        async with aio.Scheduler(workers=1) as scheduler:
+
+            @scheduler.handler("t")
+            async def handler(event):
+                await asyncio.sleep(0)
+
+            await scheduler.in_(0, "t")
+            assert await scheduler.wait(PATIENCE_S)
+        return weakref.ref(scheduler), weakref.ref(scheduler._core.events)
+
+    async def main():
+        await once()
+        gc.collect()
+        await until(lambda: threading.active_count() <= 3)
+        before = descriptors(), threading.active_count()
+        left = [reference for _ in range(times) for reference in await once()]
+        gc.collect()
+        await until(lambda: not any(reference() for reference in left))
+        await until(lambda: (descriptors(), threading.active_count()) <= before)
+
+    run(main(), loop)
+
+
+def test_the_plain_scheduler_runs_beside_it():
+    seen = []
+
+    async def handler(event):
+        await asyncio.sleep(0)
+        seen.append(current_scheduler())
+
+    async def main():
+        async with aio.Scheduler() as scheduler:
+            with Scheduler() as plain:
+                for each in (scheduler, plain):
+                    each.handle("t", handler)
+                plain.in_(0, "t")
+                await scheduler.in_(0, "t")
+                await until(lambda: len(seen) == 2)
+                assert {id(each) for each in seen} == {id(scheduler), id(plain)}
+
+    run(main())
