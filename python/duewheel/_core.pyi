@@ -592,7 +592,10 @@ class EventLoop:
     def over(self) -> bool:
         """Whether no task is left, after closing: the loop is no longer used."""
     def enter_thread(self) -> None:
-        """Count the thread that runs the loop among those that end with the scheduler."""
+        """Count the thread that runs the loop among those that end with the scheduler.
+
+        All that it runs is a handler's, or what one has spawned: a call that waits would wait for itself.
+        """
     def leave_thread(self) -> None:
         """Count it out again."""
     def wait_bell(self) -> bool:

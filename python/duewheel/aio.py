@@ -157,9 +157,9 @@ class Scheduler:
             return  # the bell has rung there
         events.drain()
         for _ in range(10):
+            await asyncio.sleep(0)
             if events.over:
                 break
-            await asyncio.sleep(0)
         if core._kept:
             await asyncio.to_thread(core._give_up_file)
 

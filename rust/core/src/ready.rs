@@ -218,6 +218,11 @@ impl<P: Payload> Ready<P> {
         self.call(&mut inner);
     }
 
+    /// How many handlers run.
+    pub fn running(&self) -> usize {
+        self.inner.lock().running
+    }
+
     /// Whether an event loop was ever attached.
     pub(crate) fn is_attached(&self) -> bool {
         self.attached.load(Ordering::Relaxed)

@@ -187,6 +187,8 @@ impl<P: Payload> Engine<P> {
             if let Some(kept) = &mut state.kept {
                 kept.reserved.insert(text.clone());
             }
+            // It counts when it is kept.
+            state.not_away(stays);
             state.hold_pages();
             drop(state);
             let answer = self.ask_held(Question::Insert(vec![job]));
@@ -195,11 +197,7 @@ impl<P: Payload> Engine<P> {
                 kept.reserved.remove(&text);
             }
             // A page that was asked for meanwhile does not have it, and moves the frontier past it.
-            if !stays && answer.is_ok() && state.is_passed(place) {
-                state.not_away(stays);
-                stays = true;
-            }
-            let answer = answer.inspect_err(|_| state.not_away(stays));
+            stays |= state.is_passed(place);
             let ticket = answer.and_then(|_| {
                 let ticket = if stays {
                     state.submit(&[])
@@ -208,6 +206,12 @@ impl<P: Payload> Engine<P> {
                 };
                 ticket.map_err(Refused::from)
             });
+            if let Some(kept) = &mut state.kept
+                && !stays
+                && ticket.is_ok()
+            {
+                kept.away += 1;
+            }
             // Not before this call has let go of the lock.
             state.free_pages(self);
             ticket?
