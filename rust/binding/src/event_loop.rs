@@ -25,6 +25,7 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What a coroutine waits for that the engine tells.
@@ -419,12 +420,12 @@ impl EventLoop {
     /// is a handler's, or what one has spawned: a call that waits would wait for itself.
     fn enter_thread(&self) {
         worker::enter(&self.shared);
-        self.shared.thread_begins();
+        self.shared.loops.fetch_add(1, Ordering::SeqCst);
     }
 
     /// It has ended.
     fn leave_thread(&self) {
-        self.shared.thread_ends();
+        self.shared.loops.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Wait until the bell rings; `False`: it never will again.

@@ -15,6 +15,9 @@ static ALIVE: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 /// How long the end of the interpreter waits for idle threads to end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long it waits for event loops whose tasks have been cancelled.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 #[inline]
 pub(crate) fn forks() -> usize {
     FORKS.load(Ordering::Relaxed)
@@ -58,10 +61,18 @@ pub(crate) fn at_exit(py: Python<'_>) {
         shared.close(py);
     }
     py.detach(|| {
-        let deadline = Instant::now() + FAREWELL;
-        let busy = |shared: &Arc<Shared>| shared.threads() > shared.engine.running();
-        while alive.iter().any(busy) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_micros(200));
-        }
+        let wait_while = |patience, busy: &dyn Fn(&Arc<Shared>) -> bool| {
+            let deadline = Instant::now() + patience;
+            while alive.iter().any(busy) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        };
+        // A loop goes on while a task of it does, which may swallow that it is cancelled.
+        wait_while(LAST_WORDS, &|shared| {
+            shared.loops.load(Ordering::SeqCst) > 0
+        });
+        wait_while(FAREWELL, &|shared| {
+            shared.threads() > shared.engine.ready().running()
+        });
     });
 }

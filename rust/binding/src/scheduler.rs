@@ -174,6 +174,7 @@ impl SchedulerCore {
             seed,
             context: Mutex::new(None),
             threads: AtomicUsize::new(0),
+            loops: AtomicUsize::new(0),
             workers,
             tasks,
             manual,

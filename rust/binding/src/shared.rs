@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: AtomicUsize,
+    /// Threads that run an event loop of ours.
+    pub(crate) loops: AtomicUsize,
     pub(crate) workers: usize,
     /// How many async handlers run at once.
     pub(crate) tasks: usize,

@@ -199,6 +199,11 @@ impl<P: Payload> Ready<P> {
         self.call(&mut inner);
     }
 
+    /// How many handlers run.
+    pub fn running(&self) -> usize {
+        self.inner.lock().running
+    }
+
     /// Whether anything is handed over.
     pub fn has_due(&self) -> bool {
         !self.inner.lock().queue.is_empty()

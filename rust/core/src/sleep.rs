@@ -104,6 +104,12 @@ mod imp {
             while epoll::wait(&self.poll, &mut events, None) == Err(io::Errno::INTR) {}
         }
 
+        /// Whether the next sleep would end at once; it would not after this.
+        #[cfg(test)]
+        pub(crate) fn take_woken(&self) -> bool {
+            io::read(&self.woken, &mut [0; 8]).is_ok()
+        }
+
         /// End the present or the next sleep.
         pub fn wake(&self) {
             // It fails only when the counter is full: then it is readable all the same.

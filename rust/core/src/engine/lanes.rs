@@ -18,7 +18,7 @@ pub(super) struct Held {
     /// what was scheduled meanwhile for an earlier due does not.
     late: BinaryHeap<Reverse<(i64, u64, Key)>>,
     /// How many of them wait still; the others have left by another way.
-    waiting: usize,
+    pub(super) waiting: usize,
 }
 
 impl Held {

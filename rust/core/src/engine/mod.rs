@@ -11,6 +11,8 @@ mod lanes;
 mod outcome;
 mod query;
 mod state;
+#[cfg(all(test, target_os = "linux"))]
+mod two_lanes;
 #[cfg(test)]
 mod wakes;
 
