@@ -657,7 +657,10 @@ async def spins(event):
     while True: pass
 async def reschedules(event):
     inside.release()
-    scheduler.in_(0, "t")
+    try:
+        scheduler.in_(0, "t")
+    except duewheel.ClosedError:
+        pass
 def go(handler, count=1):
     scheduler.handle("t", handler)
     scheduler.start()

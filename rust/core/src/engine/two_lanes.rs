@@ -143,7 +143,7 @@ fn text(id: crate::ids::Halves) -> String {
 #[test]
 fn nothing_is_lost_whatever_happens_to_full_lanes() {
     for seed in 1..60 {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let mut dice = Dice(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
         let mut bench = Bench::new(1 + dice.below(3) as usize);
         let mut ids = Vec::new();
         let (mut scheduled, mut cancelled) = (0, 0);
@@ -209,7 +209,7 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
 #[test]
 fn each_lane_keeps_the_order_of_due_and_sequence() {
     for seed in 1..60 {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let mut dice = Dice(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
         let mut bench = Bench::new(2);
         for target in 0..4 {
             let lane = Lane::ALL[target % 2];

@@ -477,6 +477,14 @@ impl<P: Payload> State<P> {
             return true;
         }
         kept.frontier = kept.frontier.min(place);
+        if count >= kept.window.resident {
+            // It may be due before all for which there was room: then the timer must bring it in.
+            let sleeper = kept.mail.sleeper();
+            if place.due <= now.saturating_add(kept.window.horizon) && self.is_first(place) {
+                self.asleep = None;
+                sleeper.wake();
+            }
+        }
         false
     }
 

@@ -29,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// How many jobs one page brings at most.
 const PAGE: usize = 10_000;
+/// How many a page brings at least, room or not.
+const OVER: usize = 16;
 /// A place past all.
 const END: Place = Place {
     due: i64::MAX,
@@ -145,7 +147,8 @@ impl Kept {
         Question::Page {
             after,
             until,
-            limit: PAGE.min(self.window.resident.saturating_sub(count).max(1)),
+            // Where there is no room, what comes is due before all that is here.
+            limit: PAGE.min(self.window.resident.saturating_sub(count).max(OVER)),
         }
     }
 }

@@ -3,9 +3,13 @@
 use super::{END, Kept, Window, kind_of};
 use crate::engine::{Engine, Phase, State};
 use crate::ids;
-use crate::queue::ClockKind;
+use crate::queue::{ClockKind, Now};
 use crate::record::{Id, Payload, Released, Side};
 use crate::store::{Answer, Error, Job, Page, Place, Question};
+use crate::time::SECOND;
+
+/// How long before its due a job is brought in for which there is no room.
+const LEAD: i64 = SECOND;
 
 impl<P: Payload> Engine<P> {
     /// The page to ask for now, if one is wanted and none is under way.
@@ -194,14 +198,30 @@ impl<P: Payload> State<P> {
         let count = self.queue.len() - self.parked;
         let Window { horizon, resident } = kept.window;
         let until = now.saturating_add(horizon);
+        if count >= resident {
+            return self.is_overtaken() && kept.frontier.due <= now.saturating_add(LEAD);
+        }
         let near = kept.frontier.due <= now.saturating_add(horizon / 2);
         // At a sequence it was cut off for want of room; else all within the horizon is here.
         let cut_off = kept.frontier.seq > 0 && count < resident / 2 + 1;
-        kept.away > 0
-            && kept.paging.is_none()
-            && count < resident
-            && kept.frontier.due < until
-            && (near || cut_off)
+        kept.away > 0 && kept.paging.is_none() && kept.frontier.due < until && (near || cut_off)
+    }
+
+    /// Whether what is away is due before all that waits in memory: room or not, it must come.
+    fn is_overtaken(&self) -> bool {
+        let Some(kept) = &self.kept else { return false };
+        let free = kept.away > 0 && kept.paging.is_none() && kept.lease.is_none();
+        free && self.is_first(kept.frontier)
+    }
+
+    /// Whether a place is before all that waits in memory.
+    pub(super) fn is_first(&self, place: Place) -> bool {
+        let now = Now {
+            wall: self.offset_read.saturating_add(self.offset),
+            boot: self.offset_read,
+        };
+        let first = self.queue.first(now).and_then(|key| self.place(key));
+        first.is_none_or(|first| (place.due, place.seq) < first.order())
     }
 
     /// Whether so many have left that the timer is to ask for a page: with a full room it sleeps
@@ -223,9 +243,11 @@ impl<P: Payload> State<P> {
             return self.next_shared_page();
         }
         let kept = self.kept.as_ref()?;
-        let waits = kept.away > 0
-            && kept.paging.is_none()
-            && self.queue.len() - self.parked < kept.window.resident;
+        if self.queue.len() - self.parked >= kept.window.resident {
+            let comes = self.is_overtaken();
+            return comes.then(|| kept.frontier.due.saturating_sub(LEAD));
+        }
+        let waits = kept.away > 0 && kept.paging.is_none();
         waits.then(|| kept.frontier.due.saturating_sub(kept.window.horizon / 2))
     }
 
