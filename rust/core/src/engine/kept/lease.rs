@@ -197,6 +197,8 @@ impl<P: Payload> Engine<P> {
             state.drop_one();
         }
         state.hold_pages();
+        // A page that was taken already may have it as it was, and come before the answer.
+        state.note_changed(id);
         drop(state);
         let answer = self.ask_held(question);
         let mut state = self.state.lock();
