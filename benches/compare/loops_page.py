@@ -64,7 +64,10 @@ def spread(values: list[float], by: float = 1.0) -> str:
 
 
 def goals(rows: dict[str, Rounds]) -> list[str]:
-    lines = ["| row | against | goal | reached | spread | in CPU time | |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| row | against | goal | reached | spread | in CPU time | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for row, limits in GOALS.items():
         for side, metric, limit in limits:
             rounds = rows.get(row)
@@ -163,7 +166,12 @@ def write(results: dict[str, Any], docs: Path) -> None:
 COLOURS = {"ours": "#c2410c", "sleep": "#64748b", "call_at": "#94a3b8"}
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 880, 560, 56, 20, 96, 30
 LOW, HIGH = 1e4, 1e7  # ns
-PANELS = (("idle", "idle, asyncio"), ("idle_uvloop", "idle, uvloop"), ("busy", "half busy, asyncio"), ("busy_uvloop", "half busy, uvloop"))
+PANELS = (
+    ("idle", "idle, asyncio"),
+    ("idle_uvloop", "idle, uvloop"),
+    ("busy", "half busy, asyncio"),
+    ("busy_uvloop", "half busy, uvloop"),
+)
 
 
 def picture(results: dict[str, Any]) -> str:
