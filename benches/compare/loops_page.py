@@ -102,7 +102,8 @@ def figures(rows: dict[str, Rounds]) -> list[str]:
                 cells = [f"{q} {spread([v[q] for v in values], 1e-3)} µs" for q in ("p50", "p99")]
             else:
                 cells = [f"{spread([v['ns'] for v in values])} ns"]
-                cells += [f"with scheduling {spread([v['whole'] for v in values])} ns"] * ("whole" in values[0])
+                if "whole" in values[0]:
+                    cells.append(f"with scheduling {spread([v['whole'] for v in values])} ns")
             lines.append(f"| {TITLES[row]} | {SIDES[side]} | {' | '.join([*cells, ''][:2])} |")
     return lines
 
