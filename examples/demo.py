@@ -4,8 +4,9 @@
 
 Most orders ship at once. Some find the carrier down once or twice and are retried, some are snoozed, some have an
 address that does not exist, some are never accepted and end as dead, and some are cancelled before they are due. The
-same orders then go through `asyncio.call_later`, with the retries written by hand. The exit status is 1 if the counts
-do not add up.
+same orders then go through `asyncio.call_later`, with the retries written by hand. Last, async handlers: a fifth as
+many orders, all due at once, on an event loop, beside tasks made by hand. The exit status is 1 if the counts do not
+add up.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from duewheel import Discard, Event, Scheduler, Snooze, Stats
+from duewheel import Discard, Event, JobOptions, Scheduler, Snooze, Stats, aio
 
 WIDTH = 78
 LEAD_S = 0.25  # no order is due before the last has been scheduled, if scheduling keeps up
@@ -214,6 +215,91 @@ def with_asyncio(payloads: list[bytes], delays: "array[float]") -> Part:
     return part
 
 
+async def on_an_event_loop(jobs: int) -> tuple[Part, Stats, dict[str, int]]:
+    """Ship what is due already with async handlers: 1 order in 10 has to wait, 1 in 100 fails once and is retried."""
+    part, counts = Part(), {"started": 0, "waited": 0, "shipped": 0, "failed": 0}
+    async with aio.Scheduler() as scheduler:
+
+        @scheduler.handler("order.ship")
+        async def ship(event: Event) -> None:
+            counts["started"] += 1
+            order = int(event.data)
+            if order % 100 == 7 and event.attempt == 1:
+                counts["failed"] += 1
+                raise CarrierDownError(order)
+            if order % 10 == 3:
+                await asyncio.sleep(0)
+                counts["waited"] += 1
+            counts["shipped"] += 1
+
+        payloads = [b"%d" % order for order in range(jobs)]
+        begin, cpu = time.perf_counter(), time.process_time()
+        delays, backoff = [0.0] * jobs, JobOptions(min_backoff=MIN_BACKOFF_S, max_backoff=MAX_BACKOFF_S)
+        await scheduler.in_many(delays, "order.ship", payloads, options=backoff)
+        await scheduler.wait()
+        part.elapsed_s, part.cpu_s = time.perf_counter() - begin, time.process_time() - cpu
+    part.runs = counts["started"]
+    return part, scheduler.stats(), counts
+
+
+async def tasks_by_hand(jobs: int) -> Part:
+    """Ship the same orders as one task each, with the retry written by hand."""
+    part, loop = Part(), asyncio.get_running_loop()
+    over, shipped = loop.create_future(), 0
+
+    async def ship(payload: bytes, attempt: int) -> None:
+        nonlocal shipped
+        part.runs += 1
+        order = int(payload)
+        try:
+            if order % 100 == 7 and attempt == 1:
+                raise CarrierDownError(order)
+            if order % 10 == 3:
+                await asyncio.sleep(0)
+        except CarrierDownError:
+            loop.call_later(random.uniform(MIN_BACKOFF_S, 2 * MIN_BACKOFF_S), start, payload, attempt + 1)
+            return
+        shipped += 1
+        if shipped == jobs:
+            over.set_result(None)
+
+    def start(payload: bytes, attempt: int) -> None:
+        tasks.add(task := loop.create_task(ship(payload, attempt)))
+        task.add_done_callback(tasks.discard)
+
+    tasks: set[asyncio.Task[None]] = set()  # a loop keeps none alive
+    payloads = [b"%d" % order for order in range(jobs)]
+    begin, cpu = time.perf_counter(), time.process_time()
+    for payload in payloads:
+        loop.call_soon(start, payload, 1)
+    await over
+    part.elapsed_s, part.cpu_s = time.perf_counter() - begin, time.process_time() - cpu
+    return part
+
+
+def async_handlers(jobs: int) -> bool:
+    """Run and report the part with async handlers; tell whether its counts agree."""
+    ours, stats, counts = asyncio.run(on_an_event_loop(jobs))
+    theirs = asyncio.run(tasks_by_hand(jobs))
+    heading(f"Async handlers: {jobs:,} orders due at once, on one event loop")
+    rows = [
+        ("orders shipped", stats.succeeded, counts["shipped"], jobs),
+        ("retries after a failure", stats.retried, counts["failed"], len(range(7, jobs, 100))),
+        ("handlers started", stats.started, counts["started"], jobs + len(range(7, jobs, 100))),
+    ]
+    print(f"  {'':28}{'the engine':>14}{'the handlers':>16}")
+    for name, engine, own, expected in rows:
+        print(f"  {name:28}{engine:>14,}{own:>16,}   {'✓' if engine == own == expected else '✗ THEY DIFFER'}")
+    print(f"  {'of these, had to wait':28}{'':>14}{counts['waited']:>16,}")
+    print(f"\n  {'':34}{'duewheel':>12}{'tasks':>12}")
+    for name, left, right in (
+        ("until the last was over", ours.elapsed_s, theirs.elapsed_s),
+        ("CPU time, a run of the handler", ours.cpu_s / ours.runs, theirs.cpu_s / theirs.runs),
+    ):
+        print(f"  {name:34}{readable(left):>12}{readable(right):>12}{f'{right / left:,.1f} ×':>12}")
+    return all(engine == own == expected for _, engine, own, expected in rows)
+
+
 def heading(text: str) -> None:
     """Print a title over a rule."""
     print(f"\n{text}\n{'─' * WIDTH}")
@@ -328,6 +414,7 @@ def main() -> int:
     histogram(ours, theirs)
     comparison(ours, theirs, stats)
     balanced = balance(given.jobs, shop, stats, cancelled)
+    balanced &= async_handlers(max(given.jobs // 5, 1))
     print("\nAll counts add up." if balanced else "\nTHE COUNTS DO NOT ADD UP.")
     return 0 if balanced else 1
 

@@ -31,6 +31,11 @@ def test_the_counts_add_up_and_the_report_is_whole():
     }.items():
         assert re.search(rf"{name} +{count:,} +{count:,}   ✓", report), f"{name}\n{report}"
     assert "20,000 = 20,000   ✓" in report
+    # Of the 4,000 that async handlers ship: 1 in 100 fails once, 1 in 10 waits.
+    asynchronous = report.partition("Async handlers: 4,000 orders")[2]
+    for name, count in {"orders shipped": 4_000, "retries after a failure": 40, "handlers started": 4_040}.items():
+        assert re.search(rf"{name} +{count:,} +{count:,}   ✓", asynchronous), f"{name}\n{report}"
+    assert re.search(r"had to wait +400\n", asynchronous), report
     assert "All counts add up." in report
     for part in ("Lateness:", "Side by side:", "throughput, runs a second", "p99.9", "asyncio.call_later"):
         assert part in report

@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 import duewheel
+import duewheel.aio
 import duewheel.scheduler
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +43,27 @@ def test_the_example_of_jobs_that_survive_says_what_it_does(capsys):
     assert all(f"`{line}`" in said for line in printed)
 
 
-@pytest.mark.parametrize("module", [duewheel, duewheel.scheduler], ids=lambda module: module.__name__)
+def test_the_examples_of_asyncio_say_what_they_do(capsys):
+    for page in ("README.md", "docs/asyncio.md"):
+        section = (ROOT / page).read_text("utf-8").partition("# asyncio")[2]
+        code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+        exec(compile(code[1], "example", "exec"), {"__name__": "example"})
+        assert capsys.readouterr().out == "hello Ada\n"
+
+
+def test_the_application_of_the_asyncio_page_runs(capsys):
+    section = (ROOT / "docs" / "asyncio.md").read_text("utf-8").partition("## In a web application")[2]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    application = {"__name__": "example"}
+    exec(compile(code[1], "example", "exec"), application)
+    with TestClient(application["app"]) as client:
+        answer = client.post("/users/ada@example.org")
+        assert client.portal.call(application["scheduler"].wait, 30)
+    assert len(answer.json()["job"]) == 36
+    assert capsys.readouterr().out == "sent to ada@example.org\n"
+
+
+@pytest.mark.parametrize("module", [duewheel, duewheel.aio, duewheel.scheduler], ids=lambda module: module.__name__)
 def test_docstrings_run(module):
     failed, tried = doctest.testmod(module)
     assert tried and not failed

@@ -237,7 +237,11 @@ def sides(row: str, before: Path | None, *, quick: bool) -> dict[str, Callable[[
         command = [sys.executable, __file__, "--sample", row]
         return {side: partial(call, [*command, side, str(n)], ours) for side in ROWS[row].sides}
     command = [sys.executable, str(HERE / "measure.py"), "ours", row, str(1_000_000 // (10 if quick else 1))]
-    return {"ours": partial(call, command, ours), "before": partial(call, command, str(before / "python"))} if before else {}
+    return (
+        {"ours": partial(call, command, ours), "before": partial(call, command, str(before / "python"))}
+        if before
+        else {}
+    )
 
 
 def main() -> None:
