@@ -57,9 +57,9 @@ impl Way {
         }
     }
 
-    /// Arrive, with the interpreter; note whether it was busy.
+    /// Arrive, with the interpreter; note whether it was busy. `true`: the timer is to know.
     #[inline]
-    pub(crate) fn end(self, py: Python<'_>, ahead: &Ahead) {
+    pub(crate) fn end(self, py: Python<'_>, ahead: &Ahead) -> bool {
         if self.posted {
             ARRIVED.fetch_add(1, SeqCst);
             WAITING.fetch_sub(1, SeqCst);
@@ -67,13 +67,15 @@ impl Way {
         let took = SystemClock.boot() - self.since;
         let handed = self.posted && HANDED.load(SeqCst) != self.handed;
         if took < 100_000 && !handed {
-            return ahead.found_free();
+            ahead.found_free();
+            return false;
         }
         let interval = switch_interval(py);
         if handed || took >= interval / 2 {
-            ahead.found_busy(interval);
+            ahead.found_busy(interval)
         } else {
             ahead.found_free();
+            false
         }
     }
 }

@@ -73,7 +73,9 @@ fn work(py: Python<'_>, shared: &Shared) {
         work.then(|| Way::begin(ready.ahead.lead() > 0 && ready.has_work()))
     };
     while let Some(way) = py.detach(next) {
-        way.end(py, &ready.ahead);
+        if way.end(py, &ready.ahead) {
+            shared.engine.wake_timer();
+        }
         let (notices, pages) = ready.arrived();
         if pages {
             take_in_pages(py, shared);

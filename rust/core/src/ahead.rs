@@ -35,10 +35,12 @@ impl Ahead {
         }
     }
 
-    /// A worker had to wait; `interval` is how long who waits has to, in nanoseconds.
-    pub fn found_busy(&self, interval: i64) {
+    /// A worker had to wait; `interval` is how long who waits has to, in nanoseconds. `true`: that
+    /// is news, and the timer, which sleeps until the next due, is to be woken to plan again.
+    #[must_use]
+    pub fn found_busy(&self, interval: i64) -> bool {
         self.free.store(0, Relaxed);
-        self.lead.store(interval, Relaxed);
+        self.lead.swap(interval, Relaxed) == 0
     }
 }
 
@@ -98,8 +100,8 @@ mod tests {
         let ahead = Ahead::default();
         ahead.found_free();
         assert_eq!(ahead.lead(), 0);
-        for _ in 0..2 {
-            ahead.found_busy(7);
+        for news in [true, false] {
+            assert_eq!(ahead.found_busy(7), news);
             for _ in 1..FREE_AT {
                 ahead.found_free();
                 assert_eq!(ahead.lead(), 7);

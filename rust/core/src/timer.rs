@@ -37,3 +37,51 @@ pub fn run<P: Payload>(engine: &Engine<P>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Due;
+    use crate::record::Released;
+    use crate::time::{SECOND, SystemClock};
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::time::Duration;
+
+    #[derive(Clone, Copy, Debug)]
+    struct Nothing;
+
+    impl Payload for Nothing {
+        type Failure = ();
+        fn target(self) -> u32 {
+            0
+        }
+    }
+
+    #[test]
+    fn while_the_interpreter_is_busy_a_worker_is_called_before_the_due() {
+        let engine = Arc::new(Engine::<Nothing>::new(Box::new(SystemClock)).unwrap());
+        engine.set_registered(0, true);
+        engine.start().unwrap();
+        let timer = spawn(engine.clone()).unwrap();
+        assert!(engine.ready().ahead.found_busy(7_200 * SECOND));
+        let called = Arc::new(AtomicBool::new(false));
+        let worker = std::thread::spawn({
+            let (engine, called) = (engine.clone(), called.clone());
+            move || {
+                assert!(engine.ready().wait_for_work());
+                called.store(true, Relaxed);
+                assert!(!engine.ready().has_work());
+            }
+        });
+        // A worker that does not wait yet is not called: so each due is earlier than the last.
+        let mut due = 3_600;
+        while !called.load(Relaxed) && !worker.is_finished() {
+            engine.schedule(Due::In(due * SECOND), Nothing).unwrap();
+            due = (due - 1).max(1_800);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        engine.close(&mut Released::default());
+        worker.join().unwrap();
+        timer.join().unwrap();
+    }
+}

@@ -241,7 +241,7 @@ impl<P: Payload> Engine<P> {
         &self.sleeper
     }
 
-    /// Wake the timer, which waits for room in the hand-over queue.
+    /// Wake the timer, which waits for room in the hand-over queue, or is to plan its sleep again.
     pub fn wake_timer(&self) {
         self.sleeper.wake();
     }
