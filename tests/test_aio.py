@@ -351,7 +351,7 @@ def test_a_scheduler_that_nobody_refers_to_is_closed():
 
         await scheduler.start()
         gone = weakref.ref(scheduler)
-        with pytest.warns(ResourceWarning, match=r"unclosed <duewheel.aio.Scheduler started, 0 pending>"):
+        with pytest.warns(ResourceWarning, match=r"unclosed <duewheel.aio.Scheduler started, 0 pending>"):  # noqa: PT031
             del scheduler
             gc.collect()
         assert gone() is None

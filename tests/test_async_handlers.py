@@ -281,14 +281,14 @@ def test_a_handler_has_its_task_in_every_step(waits):
         async with asyncio.TaskGroup() as group:
             own = group.create_task(asyncio.sleep(0, "x"))
         seen.append(own.result())
-        with pytest.raises(ExceptionGroup):
+        with pytest.raises(ExceptionGroup):  # noqa: PT012
             async with asyncio.TaskGroup() as group:
                 group.create_task(the_innermost(False))
                 await asyncio.sleep(PATIENCE_S)
         assert task.cancelling() == 0
         seen.append(await asyncio.wait_for(asyncio.sleep(0, "y"), PATIENCE_S))
 
-    scheduler, dead = run(handler, retry_limit=0)
+    _, dead = run(handler, retry_limit=0)
     assert not dead, dead[0].error
     assert seen == [True, "x", "y"]
 
@@ -318,7 +318,7 @@ def test_handlers_that_look_at_their_task_never_share_one(look):
         assert task not in kept[0]
         assert task.get_name() != "mine"
 
-    scheduler, dead = run(*[looks, checks] * 20, retry_limit=0)
+    _, dead = run(*[looks, checks] * 20, retry_limit=0)
     assert not dead, dead[0].error
     assert len(set(names)) == 20
 
@@ -606,7 +606,7 @@ def test_a_scheduler_that_nobody_refers_to_is_closed():
     scheduler.start()
     scheduler.in_(3600, "t")
     gone = weakref.ref(scheduler)
-    with pytest.warns(ResourceWarning, match=r"unclosed <duewheel.Scheduler started, 1 pending>"):
+    with pytest.warns(ResourceWarning, match=r"unclosed <duewheel.Scheduler started, 1 pending>"):  # noqa: PT031
         del scheduler
         gc.collect()
     assert gone() is None
