@@ -1,6 +1,7 @@
 """Hold for every test: a time limit with the stacks of all threads, profiles of hypothesis, slow ones if asked for."""
 
 import faulthandler
+import logging
 import os
 from collections.abc import Iterator
 
@@ -51,6 +52,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Keep tracebacks of failures that are meant out of the output."""
+    logger = logging.getLogger("duewheel")
+    before, logger.disabled = logger.disabled, True
+    yield
+    logger.disabled = before
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import gc
-import logging
 import os
 import sys
 import threading
@@ -27,16 +26,9 @@ from duewheel import (
     current_scheduler,
 )
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 PATIENCE_S = 10
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Failures are meant here: their tracebacks are not wanted."""
-    logger = logging.getLogger("duewheel")
-    before, logger.disabled = logger.disabled, True
-    yield
-    logger.disabled = before
 
 
 class Unwatching(asyncio.SelectorEventLoop):
@@ -291,7 +283,7 @@ def test_it_is_closed_from_another_thread_s_loop():
         assert await waiting
         assert len(cancelled) == 3
         assert await scheduler.drain(PATIENCE_S)
-        await until(lambda: scheduler._core.events.over)
+        await until(lambda: scheduler._core._events.over)
 
     run(main())
 
@@ -315,7 +307,7 @@ def test_a_handler_may_close_its_scheduler(waits):
         await scheduler.in_(0, "t")
         await until(lambda: seen)
         assert await scheduler.drain(PATIENCE_S)
-        await until(lambda: scheduler._core.events.over)
+        await until(lambda: scheduler._core._events.over)
         assert seen == ["closes"]
         assert scheduler.stats().dropped == 1
 
@@ -562,7 +554,7 @@ def test_nothing_is_left_of_many(loop, times):
 
             await scheduler.in_(0, "t")
             assert await scheduler.wait(PATIENCE_S)
-        return weakref.ref(scheduler), weakref.ref(scheduler._core.events)
+        return weakref.ref(scheduler), weakref.ref(scheduler._core._events)
 
     async def main():
         await once()

@@ -18,17 +18,10 @@ import pytest
 from duewheel import Consistency, Discard, Scheduler, Snooze, StateError, current_scheduler
 from duewheel.testing import ManualClock
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 PATIENCE_S = 10
 AT_ONCE = {"min_backoff": 0, "max_backoff": 0}
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Failures are meant here: their tracebacks are not wanted."""
-    logger = logging.getLogger("duewheel")
-    before, logger.disabled = logger.disabled, True
-    yield
-    logger.disabled = before
 
 
 def run(*handlers, data=b"", scheduler=None, **job_options):

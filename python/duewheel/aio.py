@@ -28,9 +28,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from duewheel import _current, _loop
-from duewheel._core import SchedulerCore, check_bounds, deferred, gently, timeout_s
+from duewheel._core import check_bounds, deferred, gently, timeout_s
 from duewheel.errors import StateError
-from duewheel.scheduler import Handler, is_async
+from duewheel.scheduler import Core, Handler, is_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import DeadEvent, Event, EventLoop, Stats, _Array, _JobOptions
+    from duewheel._core import DeadEvent, Event, Stats, _Array, _JobOptions
     from duewheel.options import JobOptions
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
@@ -56,18 +56,6 @@ _MANY = 1_000
 
 _CHUNK = 100
 """How many events an iterator makes before the event loop has its turn."""
-
-
-class _Core(SchedulerCore):
-    """The engine behind it, as a manual clock drives it."""
-
-    events: EventLoop | None = None
-
-    def _manual_run(self) -> bool:
-        ran = super()._manual_run()
-        if self.events is not None and self._due_on_loop:
-            _loop.run_due(self.events)
-        return ran
 
 
 class Scheduler:
@@ -95,7 +83,7 @@ class Scheduler:
         tasks: int = 1_000,
     ) -> None:
         """Make a scheduler; `start` starts it."""
-        self._core = _Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
+        self._core = Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
         if clock is not None:
             clock._attach(self._core)
 
@@ -109,16 +97,16 @@ class Scheduler:
         """
         core = self._core
         loop = asyncio.get_running_loop()
-        events = core.events
+        events = core._events
         if events is not None and events.events is not loop:
             if core._started and not events.events.is_closed():
                 return
             if events.events.is_running() and not core._closed:
                 raise StateError("another event loop, which runs, has this scheduler: close it there")
             events.abandon()
-            core.events = events = None
+            core._events = events = None
         if events is None and not core._closed:
-            core.events = _loop.attach(core, loop)
+            core._events = _loop.attach(core, loop)
         context = contextvars.copy_context()
         context.run(_current.current.set, self)  # type: ignore[arg-type]  # the same calls, awaited
         core._start(context)
@@ -150,7 +138,7 @@ class Scheduler:
             await asyncio.to_thread(gently, core.close)
         else:
             core.close()
-        events = core.events
+        events = core._events
         if events is None:
             return
         if events.events is not asyncio.get_running_loop():
@@ -388,7 +376,7 @@ class Scheduler:
 
     async def _settled(self, ticket: int) -> None:
         """Wait until a batch is on disk."""
-        events = self._core.events
+        events = self._core._events
         if events is not None and events.events is asyncio.get_running_loop() and not events.over:
             await events.settled(ticket)
             if self._core._has_room():
@@ -397,7 +385,7 @@ class Scheduler:
 
     async def _until(self, awaited: str, seconds: float | None) -> bool:
         """Wait until something holds; `False`: the time is over."""
-        events = self._core.events
+        events = self._core._events
         if events is None or events.events is not asyncio.get_running_loop() or events.over:
             return await self._until_elsewhere(awaited, seconds)
         future = events.watch(awaited)

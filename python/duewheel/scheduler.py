@@ -38,7 +38,21 @@ def is_async(fn: object) -> bool:
 Handler = TypeVar("Handler", bound="Callable[[Event], object]")
 
 
-class Scheduler(SchedulerCore):
+class Core(SchedulerCore):
+    """The engine with the event loop of its async handlers, as a manual clock drives both."""
+
+    _events: EventLoop | None = None
+
+    def _manual_run(self) -> bool:
+        ran = super()._manual_run()
+        if self._events is not None and self._due_on_loop:
+            from duewheel import _loop
+
+            _loop.run_due(self._events)
+        return ran
+
+
+class Scheduler(Core):
     """Run jobs at a time, through handlers that are registered by target.
 
     `storage` says where jobs are kept: `None` in memory, a path or a `LocalStorage` in a file, from
@@ -80,7 +94,6 @@ class Scheduler(SchedulerCore):
     ) -> None:
         """Make a scheduler; `start` starts it."""
         self._manual = clock is not None
-        self._events: EventLoop | None = None
         self._events_lock = threading.Lock()
         self._async_handlers = 0
         if clock is not None:
@@ -110,14 +123,6 @@ class Scheduler(SchedulerCore):
         with self._events_lock:
             if self._events is None and self._started:
                 self._events = _loop.own_loop(self, self._manual)
-
-    def _manual_run(self) -> bool:
-        ran = super()._manual_run()
-        if self._events is not None and self._due_on_loop:
-            from duewheel import _loop
-
-            _loop.run_due(self._events)
-        return ran
 
     def close(self) -> None:
         """Start nothing more, for good, and wait for nothing.

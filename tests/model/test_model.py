@@ -7,7 +7,6 @@ that a failure shrinks; a seeded ``Random`` chooses in its ``burst``, which make
 
 import functools
 import json
-import logging
 import os
 import random
 import time
@@ -30,6 +29,8 @@ from duewheel import (
 )
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 SLOW_STEPS = max(1_000_000, int(os.environ.get("DUEWHEEL_MODEL_STEPS", "0")))
 START_S = 1_000_000
@@ -438,15 +439,6 @@ class Model(RuleBasedStateMachine):
 
     def teardown(self):
         self.pair.end()
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Failures are the daily bread here: their tracebacks are not wanted."""
-    logger = logging.getLogger("duewheel")
-    before, logger.disabled = logger.disabled, True
-    yield
-    logger.disabled = before
 
 
 @pytest.mark.timeout(300)  # about 20 s on an idle machine

@@ -38,22 +38,6 @@ impl ManualTime {
     }
 }
 
-struct SharedClock(Arc<ManualClock>);
-
-impl Clock for SharedClock {
-    fn boot(&self) -> i64 {
-        self.0.boot()
-    }
-
-    fn wall(&self) -> i64 {
-        self.0.wall()
-    }
-
-    fn jitter(&self) -> i64 {
-        0
-    }
-}
-
 /// The clock of the argument `clock`, and whether it is a manual one.
 pub(crate) fn read(clock: Option<&Bound<'_, PyAny>>) -> PyResult<(Box<dyn Clock>, bool)> {
     let Some(clock) = clock else {
@@ -66,5 +50,5 @@ pub(crate) fn read(clock: Option<&Bound<'_, PyAny>>) -> PyResult<(Box<dyn Clock>
             "clock must be None or a duewheel.testing.ManualClock, not {clock:?}"
         )));
     };
-    Ok((Box::new(SharedClock(time.get().clock.clone())), true))
+    Ok((Box::new(time.get().clock.clone()), true))
 }

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::event_loop::EventLoop;
 use crate::failure::Failure;
 use crate::payload::{Handle, release};
-use crate::registry::Handlers;
+use crate::registry::{self, Handlers};
 use crate::worker;
 use duewheel_core::engine::Refused;
 use duewheel_core::ready::{Lane, Turn};
@@ -70,18 +70,6 @@ pub(crate) struct Drain<'a, 'py> {
     trouble: bool,
 }
 
-fn first_start(started: &Started<Handle>) -> i64 {
-    started.execution.first_start.unwrap_or(started.at)
-}
-
-pub(crate) fn done(started: &Started<Handle>, outcome: Outcome<Failure>) -> Done<Failure> {
-    Done {
-        key: started.execution.key,
-        first_start: first_start(started),
-        outcome,
-    }
-}
-
 /// Take what is due from the lane, and arrange for the next time.
 pub(crate) fn drain(slf: &Bound<'_, EventLoop>) -> PyResult<()> {
     let py = slf.py();
@@ -134,7 +122,7 @@ impl Drain<'_, '_> {
                     }
                 }
             }
-            Some(Err(_)) => self.hand_back(),
+            Some(Err(_)) => self.events.hand_back(self.py()),
             // Later jobs of the lane wait for the notes, too.
             None if self.events.is_marking() => return Next::Marked,
             None => {}
@@ -145,7 +133,7 @@ impl Drain<'_, '_> {
                 Ok(()) => return Next::Marked,
                 Err(error) => {
                     self.trouble |= matches!(error, Refused::Store(Error::Full));
-                    self.hand_back();
+                    self.events.hand_back(self.py());
                 }
             }
         }
@@ -220,11 +208,6 @@ impl Drain<'_, '_> {
         Ok(())
     }
 
-    /// Give back executions that were taken and do not start.
-    fn hand_back(&self) {
-        self.events.hand_back(self.py());
-    }
-
     /// Have a spare task, as the current one.
     fn provide_spare(&mut self) -> PyResult<()> {
         if self.spare.is_some() {
@@ -256,17 +239,16 @@ impl Drain<'_, '_> {
         if shared.registry.version() != self.version {
             (self.version, self.handlers) = shared.registry.handlers();
         }
-        let target = started.execution.payload.target() as usize;
-        let handler = self.handlers.get(target).and_then(Option::as_ref);
-        let handler = handler.filter(|handler| handler.lane == Lane::Loop);
+        let target = started.execution.payload.target();
+        let handler = registry::find(&self.handlers, target, Lane::Loop);
         let (Some(handler), Some(context)) = (handler, &self.context) else {
             if noted {
                 shared.engine.unbegin(&started);
             }
-            return Some(done(&started, Outcome::Unhandled));
+            return Some(started.ended(Outcome::Unhandled));
         };
         if noted && !shared.engine.may_start(&started) {
-            return Some(done(&started, Outcome::Unhandled));
+            return Some(started.ended(Outcome::Unhandled));
         }
         let py = self.slf.py();
         let (handler, context) = (handler.call.clone_ref(py), context.clone_ref(py));
@@ -275,7 +257,7 @@ impl Drain<'_, '_> {
             && let Err(error) = shared.engine.begin(&started)
         {
             self.trouble |= matches!(error, Refused::Store(Error::Full));
-            return Some(done(&started, Outcome::Unhandled));
+            return Some(started.ended(Outcome::Unhandled));
         }
         match self.step(started, &handler, &context) {
             Ok(ended) => ended,
@@ -286,7 +268,7 @@ impl Drain<'_, '_> {
                 if shared.engine.is_kept() {
                     shared.engine.unbegin(&started);
                 }
-                Some(done(&started, Outcome::Unhandled))
+                Some(started.ended(Outcome::Unhandled))
             }
         }
     }
@@ -338,10 +320,10 @@ impl Drain<'_, '_> {
                 self.events.adopt(py, running, &spare.task, &spare.driver);
                 None
             }
-            (Ok(_), _) => Some(done(&started, Outcome::Succeeded)),
+            (Ok(_), _) => Some(started.ended(Outcome::Succeeded)),
             (Err(error), _) => {
                 let outcome = self.events.failed(py, &started, &event, &error);
-                Some(done(&started, outcome))
+                Some(started.ended(outcome))
             }
         })
     }

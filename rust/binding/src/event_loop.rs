@@ -3,7 +3,7 @@
 //! The timer thread rings a bell, a descriptor that the loop watches; the loop then drains its lane,
 //! under its own hold of the interpreter.
 
-use crate::drain::{self, done};
+use crate::drain;
 use crate::driver::{Driver, Running};
 use crate::failure::Failure;
 use crate::kept::raised;
@@ -198,7 +198,7 @@ impl EventLoop {
         let marking = std::mem::take(&mut self.inner.lock().marking);
         for started in marking {
             self.shared.engine.unbegin(&started);
-            self.end(py, done(&started, Outcome::Unhandled));
+            self.end(py, started.ended(Outcome::Unhandled));
         }
     }
 
@@ -206,7 +206,10 @@ impl EventLoop {
     pub(crate) fn end(&self, py: Python<'_>, done: Done<Failure>) {
         let mut released = Released::default();
         self.shared.engine.lane(Lane::Loop).end(done);
-        if self.inner.lock().closing && self.shared.engine.is_kept() {
+        let inner = self.inner.lock();
+        let last = inner.closing && inner.tasks.is_empty();
+        drop(inner);
+        if last && self.shared.engine.is_kept() {
             // The last end gives up the file, which takes its time: not the loop's.
             let engine = self.shared.engine.clone();
             let give_up = std::thread::Builder::new().name("duewheel-close".into());
@@ -253,23 +256,12 @@ impl EventLoop {
         event: &Py<PyAny>,
         error: &PyErr,
     ) -> Outcome<Failure> {
-        let execution = &started.execution;
         let cancelled = self.inner.lock().closing && error.is_instance_of::<CancelledError>(py);
         if !cancelled {
             let mut jitter = Jitter::new(self.shared.seed);
-            let first_start = execution.first_start.unwrap_or(started.at);
-            let shared = &self.shared;
-            return worker::failed(
-                py,
-                shared,
-                &mut jitter,
-                execution,
-                event,
-                error,
-                first_start,
-            );
+            return worker::failed(py, &self.shared, &mut jitter, started, event, error);
         }
-        if execution.payload.spec(py).get().limits.at_most_once {
+        if started.execution.payload.spec(py).get().limits.at_most_once {
             let why = "the scheduler was closed while it ran";
             return Outcome::Dead(Reason::Interrupted, Failure::text(py, why));
         }
@@ -284,7 +276,7 @@ impl EventLoop {
             Ok(()) => Outcome::Succeeded,
             Err(error) => self.failed(py, &running.started, &running.event, &error),
         };
-        self.end(py, done(&running.started, outcome));
+        self.end(py, running.started.ended(outcome));
         drop(task);
         self.leave_if_over(py);
     }

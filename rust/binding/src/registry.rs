@@ -24,6 +24,13 @@ pub(crate) struct Handler {
 /// count of references adds up.
 pub(crate) type Handlers = Arc<Vec<Option<Handler>>>;
 
+/// The handler of a target, if it runs on this lane.
+#[inline]
+pub(crate) fn find(handlers: &Handlers, target: u32, lane: Lane) -> Option<&Handler> {
+    let handler = handlers.get(target as usize)?.as_ref()?;
+    (handler.lane == lane).then_some(handler)
+}
+
 #[derive(Default)]
 struct Targets {
     numbers: HashMap<String, u32>,

@@ -711,7 +711,7 @@ impl SchedulerCore {
     /// Whether something is handed over to the event loop.
     #[getter]
     fn _due_on_loop(&self) -> bool {
-        self.shared.engine.lane(Lane::Loop).has_work()
+        self.shared.engine.lane(Lane::Loop).has_due()
     }
 
     /// Put the async handlers on an event loop; `over` is called when it is left after closing.

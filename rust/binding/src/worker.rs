@@ -5,12 +5,12 @@ use crate::event::Event;
 use crate::failure::Failure;
 use crate::nudge::Way;
 use crate::payload::{Handle, release};
-use crate::registry::Handlers;
+use crate::registry::{self, Handlers};
 use crate::shared::Shared;
 use duewheel_core::backoff::Jitter;
 use duewheel_core::engine::Refused;
 use duewheel_core::ready::{Lane, Turn};
-use duewheel_core::record::{Done, Execution, Outcome, Reason, Released, Started};
+use duewheel_core::record::{Done, Outcome, Payload, Reason, Released, Started};
 use duewheel_core::store::Error;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -70,7 +70,7 @@ fn work(py: Python<'_>, shared: &Shared) {
     let ready = shared.engine.ready();
     let next = || {
         let work = ready.wait_for_work();
-        work.then(|| Way::begin(ready.ahead.lead() > 0 && ready.has_work()))
+        work.then(|| Way::begin(ready.ahead.lead() > 0 && ready.has_due()))
     };
     while let Some(way) = py.detach(next) {
         if way.end(py, &ready.ahead) {
@@ -151,46 +151,25 @@ fn run(
     started: &Started<Handle>,
     jitter: &mut Jitter,
 ) -> Done<Failure> {
-    use duewheel_core::record::Payload;
-    let execution = &started.execution;
-    let key = execution.key;
-    let first_start = execution.first_start.unwrap_or(started.at);
-    let target = execution.payload.target() as usize;
-    let handler = handlers.get(target).and_then(Option::as_ref);
-    let handler = handler.filter(|handler| handler.lane == Lane::Workers);
+    let target = started.execution.payload.target();
+    let handler = registry::find(handlers, target, Lane::Workers);
     let (Some(handler), Some(context)) = (handler, context) else {
-        return Done {
-            key,
-            first_start,
-            outcome: Outcome::Unhandled,
-        };
+        return started.ended(Outcome::Unhandled);
     };
     if shared.engine.is_kept() && !begin(py, shared, started) {
-        return Done {
-            key,
-            first_start,
-            outcome: Outcome::Unhandled,
-        };
+        return started.ended(Outcome::Unhandled);
     }
-    let outcome = match Py::new(py, Event::started(py, started)) {
+    started.ended(match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
             let event = event.into_any();
             let result = within(shared, || call::handler(py, &handler.call, &event, context));
             match result {
                 Ok(()) => Outcome::Succeeded,
-                Err(error) => failed(py, shared, jitter, execution, &event, &error, first_start),
+                Err(error) => failed(py, shared, jitter, started, &event, &error),
             }
         }
-        Err(error) => {
-            let none = py.None();
-            failed(py, shared, jitter, execution, &none, &error, first_start)
-        }
-    };
-    Done {
-        key,
-        first_start,
-        outcome,
-    }
+        Err(error) => failed(py, shared, jitter, started, &py.None(), &error),
+    })
 }
 
 /// Note the start where the job is kept; `false`: it must not start.
@@ -231,11 +210,11 @@ pub(crate) fn failed(
     py: Python<'_>,
     shared: &Shared,
     jitter: &mut Jitter,
-    execution: &Execution<Handle>,
+    started: &Started<Handle>,
     event: &Py<PyAny>,
     error: &PyErr,
-    first_start: i64,
 ) -> Outcome<Failure> {
+    let execution = &started.execution;
     static SNOOZE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static DISCARD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let now = shared.engine.clock().boot();
@@ -260,7 +239,7 @@ pub(crate) fn failed(
             reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
         return Outcome::Dead(Reason::Discarded, Failure::text(py, &reason));
     }
-    let dead = limits.exhausted(execution.attempt, now.saturating_sub(first_start));
+    let dead = limits.exhausted(execution.attempt, now.saturating_sub(started.first_start()));
     log_failed(py, event, error, dead);
     if dead {
         carry_traceback(py, error);

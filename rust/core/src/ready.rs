@@ -145,6 +145,11 @@ impl<P: Payload> Inner<P> {
         CAPACITY.saturating_sub(self.queue.len())
     }
 
+    /// How many have started and are not settled.
+    pub(crate) fn under_way(&self) -> usize {
+        self.running + self.done.len()
+    }
+
     /// Whether nothing runs and nothing is about to.
     pub(crate) fn is_quiet(&self) -> bool {
         self.running == 0 && self.queue.is_empty()
@@ -196,8 +201,16 @@ impl<P: Payload> Ready<P> {
     }
 
     /// Whether a job waits for a runner.
-    pub fn has_work(&self) -> bool {
+    pub fn has_due(&self) -> bool {
         !self.inner.lock().queue.is_empty()
+    }
+
+    /// Hand over what is due, and call a runner.
+    #[inline]
+    pub(crate) fn put(&self, outgoing: &mut Vec<Execution<P>>) {
+        let mut inner = self.inner.lock();
+        inner.queue.extend(outgoing.drain(..));
+        self.call(&mut inner);
     }
 
     pub(crate) fn close(&self, inner: &mut Inner<P>) {

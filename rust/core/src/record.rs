@@ -207,6 +207,24 @@ pub struct Started<P> {
     pub lateness: i64,
 }
 
+impl<P> Started<P> {
+    /// The boot time of the first start, which may be this one.
+    #[inline]
+    pub fn first_start(&self) -> i64 {
+        self.execution.first_start.unwrap_or(self.at)
+    }
+
+    /// Say how it ended.
+    #[inline]
+    pub fn ended<F>(&self, outcome: Outcome<F>) -> Done<F> {
+        Done {
+            key: self.execution.key,
+            first_start: self.first_start(),
+            outcome,
+        }
+    }
+}
+
 /// How an execution ended.
 #[derive(Debug)]
 pub enum Outcome<F> {

@@ -4,6 +4,7 @@
 //! monotonic, counts suspended time and starts anywhere.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Nanoseconds in a second.
@@ -105,6 +106,24 @@ pub trait Clock: Send + Sync + 'static {
             }
         }
         best.1
+    }
+}
+
+impl<C: Clock> Clock for Arc<C> {
+    fn boot(&self) -> i64 {
+        (**self).boot()
+    }
+
+    fn wall(&self) -> i64 {
+        (**self).wall()
+    }
+
+    fn jitter(&self) -> i64 {
+        (**self).jitter()
+    }
+
+    fn offset(&self) -> i64 {
+        (**self).offset()
     }
 }
 

@@ -70,7 +70,7 @@ mod tests {
             move || {
                 assert!(engine.ready().wait_for_work());
                 called.store(true, Relaxed);
-                assert!(!engine.ready().has_work());
+                assert!(!engine.ready().has_due());
             }
         });
         // A worker that does not wait yet is not called: so each due is earlier than the last.

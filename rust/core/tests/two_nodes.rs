@@ -48,22 +48,6 @@ impl Payload for Data {
     }
 }
 
-struct Shared(Arc<ManualClock>);
-
-impl Clock for Shared {
-    fn boot(&self) -> i64 {
-        self.0.boot()
-    }
-
-    fn wall(&self) -> i64 {
-        self.0.wall()
-    }
-
-    fn jitter(&self) -> i64 {
-        0
-    }
-}
-
 struct Random(u64);
 
 impl Random {
@@ -102,7 +86,7 @@ impl Node {
         } else {
             SharedStore::join(jobs, weather, mail.events())
         });
-        let mut engine = Engine::new(Box::new(Shared(clock.clone()))).unwrap();
+        let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
         let window = Window {
             horizon: 2 * SECOND,
             resident: 12,

@@ -47,16 +47,9 @@ impl<P: Payload> Engine<P> {
         &self.lanes[lane as usize]
     }
 
-    /// How many handlers run, how many executions have ended and are not settled, and whether any
-    /// is handed over.
-    pub(super) fn in_lanes(&self) -> (usize, usize, bool) {
-        let lanes = self.lanes.iter().map(|lane| {
-            let lane = lane.lock();
-            (lane.running, lane.done.len(), !lane.queue.is_empty())
-        });
-        lanes.fold((0, 0, false), |sum, lane| {
-            (sum.0 + lane.0, sum.1 + lane.1, sum.2 | lane.2)
-        })
+    /// How many executions have started and are not settled.
+    pub(super) fn under_way(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.lock().under_way()).sum()
     }
 }
 
@@ -116,11 +109,7 @@ impl<P: Payload> State<P> {
             let mut held = std::mem::take(&mut self.held[lane as usize]);
             while let Some(item) = held.pop() {
                 if self.still_held(&item) {
-                    let key = item.2;
-                    if let Some(record) = self.queue.get_mut(key) {
-                        record.set_stage(Stage::Waiting);
-                    }
-                    self.queue.put_back(key);
+                    self.put_back(item.2);
                 }
             }
         }
@@ -167,10 +156,7 @@ impl<P: Payload> State<P> {
             }
         }
         let any = !outgoing.is_empty();
-        let mut ready = engine.lane(lane).lock();
-        ready.queue.extend(outgoing.drain(..));
-        engine.lane(lane).call(&mut ready);
-        drop(ready);
+        engine.lane(lane).put(&mut outgoing);
         self.outgoing = outgoing;
         any
     }
@@ -183,10 +169,7 @@ impl<P: Payload> State<P> {
             } else {
                 Lane::Loop
             };
-            let mut ready = engine.lane(lane).lock();
-            ready.queue.extend(outgoing.drain(..));
-            engine.lane(lane).call(&mut ready);
-            return;
+            return engine.lane(lane).put(outgoing);
         }
         let mut called = [false; 2];
         for execution in outgoing.drain(..) {

@@ -165,10 +165,7 @@ impl<P: Payload> State<P> {
         };
         if self.targets[target as usize].lane.is_some() {
             // A new handler came meanwhile.
-            if let Some(record) = self.queue.get_mut(key) {
-                record.set_stage(crate::record::Stage::Waiting);
-            }
-            self.queue.put_back(key);
+            self.put_back(key);
             if self.asleep.take().is_some() {
                 engine.wake_timer();
             }
@@ -248,27 +245,11 @@ mod tests {
     use crate::engine::{Due, Pumped};
     use crate::ready::Turn;
     use crate::record::Started;
-    use crate::time::{Clock, ManualClock};
+    use crate::time::ManualClock;
     use std::sync::Arc;
 
     #[derive(Clone, Copy, Debug)]
     struct Nothing;
-
-    struct Shared(Arc<ManualClock>);
-
-    impl Clock for Shared {
-        fn boot(&self) -> i64 {
-            self.0.boot()
-        }
-
-        fn wall(&self) -> i64 {
-            self.0.wall()
-        }
-
-        fn jitter(&self) -> i64 {
-            0
-        }
-    }
 
     impl Payload for Nothing {
         type Failure = ();
@@ -280,7 +261,7 @@ mod tests {
     #[test]
     fn a_retry_is_settled_before_another_handler_may_take_long() {
         let clock = Arc::new(ManualClock::new(0, 0));
-        let engine = Engine::new(Box::new(Shared(clock.clone()))).unwrap();
+        let engine = Engine::new(Box::new(clock.clone())).unwrap();
         engine.set_registered(0, Some(Lane::Workers));
         engine.start().unwrap();
         for _ in 0..3 {

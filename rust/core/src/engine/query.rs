@@ -3,6 +3,7 @@
 use super::{Engine, Phase, Refused, State};
 use crate::lateness::{Lateness, Summary};
 use crate::queue::{Key, Now};
+use crate::ready::Ready;
 use crate::record::{Id, Payload, Released, Stage, View};
 
 /// A pending job's place in the order, as it was when it was asked for.
@@ -66,15 +67,14 @@ impl<P: Payload> Engine<P> {
     pub fn stats(&self, released: &mut Released<P>) -> Stats {
         let mut state = self.state.lock();
         state.settle(self, released);
-        let (running, done, _) = self.in_lanes();
-        // Ended after the settling, a moment ago: they count as running still.
-        let running = (running + done) as u64;
         let mut lateness = Lateness::default();
-        let mut started = 0;
+        let (mut running, mut started) = (0, 0);
         for lane in &self.lanes {
             let lane = lane.lock();
-            lateness.add(&lane.lateness);
+            // Ended after the settling, a moment ago: they count as running still.
+            running += lane.under_way() as u64;
             started += lane.started;
+            lateness.add(&lane.lateness);
         }
         let counts = state.counts;
         Stats {
@@ -107,9 +107,8 @@ impl<P: Payload> Engine<P> {
     pub fn pending(&self, released: &mut Released<P>) -> Result<usize, Refused> {
         let mut state = self.open()?;
         state.settle(self, released);
-        let (running, done, _) = self.in_lanes();
         let here = state.queue.len() + state.let_go.running();
-        Ok(here - running - done + state.away() as usize)
+        Ok(here - self.under_way() + state.away() as usize)
     }
 
     /// Look at the pending job with this id.
@@ -170,7 +169,7 @@ impl<P: Payload> Engine<P> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        let (_, _, handed) = self.in_lanes();
+        let handed = self.lanes.iter().any(Ready::has_due);
         if start.is_some() || state.parked > 0 || handed || state.held() > 0 {
             return Ok(state.places(self, start, end).min());
         }
@@ -223,7 +222,7 @@ impl<P: Payload> Engine<P> {
         state.queue.check()?;
         let out = self.lanes.iter().map(|lane| {
             let lane = lane.lock();
-            lane.queue.len() + lane.running + lane.done.len()
+            lane.queue.len() + lane.under_way()
         });
         let out = out.sum::<usize>();
         let (mut sides, mut parked, mut handed, mut epochs) = (0, 0, 0, [0; 3]);

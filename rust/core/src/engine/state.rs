@@ -39,13 +39,18 @@ impl<P: Payload> State<P> {
         for lane in &engine.lanes {
             let handed = std::mem::take(&mut lane.lock().queue);
             for Execution { key, .. } in handed {
-                if let Some(record) = self.queue.get_mut(key) {
-                    record.set_stage(Stage::Waiting);
-                }
-                self.queue.put_back(key);
+                self.put_back(key);
             }
         }
         self.let_go_of_held();
+    }
+
+    /// A job that was taken from where it waited, and did not start, waits there again.
+    pub(super) fn put_back(&mut self, key: Key) {
+        if let Some(record) = self.queue.get_mut(key) {
+            record.set_stage(Stage::Waiting);
+        }
+        self.queue.put_back(key);
     }
 
     #[inline]

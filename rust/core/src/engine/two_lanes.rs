@@ -271,7 +271,7 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
         assert_eq!(bench.engine.pump(), Pumped::More);
     }
     let mut tended = 0;
-    while !bench.running[1].is_empty() || bench.engine.lane(Lane::Loop).has_work() {
+    while !bench.running[1].is_empty() || bench.engine.lane(Lane::Loop).has_due() {
         let before = bench.engine.lane(Lane::Loop).lock().started;
         assert!(bench.turn(Lane::Loop, true, true));
         tended += usize::from(bench.engine.lane(Lane::Loop).lock().started == before);

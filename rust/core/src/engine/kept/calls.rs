@@ -525,14 +525,6 @@ impl<P: Payload> State<P> {
         }
     }
 
-    /// A job that was withdrawn from where it waited waits again.
-    pub(super) fn put_back(&mut self, key: Key) {
-        if let Some(record) = self.queue.get_mut(key) {
-            record.set_stage(crate::record::Stage::Waiting);
-        }
-        self.queue.put_back(key);
-    }
-
     /// Undo the part of a bulk call that was done; the store has the first `stored` of them.
     pub(super) fn take_back(
         &mut self,

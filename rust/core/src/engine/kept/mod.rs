@@ -304,8 +304,7 @@ impl<P: Payload> Engine<P> {
     /// Let go of the store, once the engine is closed and nothing runs any more.
     pub(super) fn close_store(&self) {
         let state = self.state.lock();
-        let (running, done, _) = self.in_lanes();
-        let over = state.phase == Phase::Closed && running == 0 && done == 0;
+        let over = state.phase == Phase::Closed && self.under_way() == 0;
         let store = state.kept.as_ref().map(|kept| kept.store.clone());
         drop(state);
         if over && let Some(store) = store {
