@@ -186,6 +186,7 @@ impl Shared {
         Ok(())
     }
 
+    #[cold]
     pub(crate) fn keep<'py>(
         &self,
         py: Python<'py>,

@@ -294,7 +294,7 @@ impl<P: Payload> Ready<P> {
     }
 
     /// Give back how the last job ended and take the next.
-    #[inline]
+    #[inline(always)] // what it takes and gives would be copied once more, for every job
     pub fn turn(&self, done: Option<Done<P::Failure>>, clock: &dyn Clock) -> Turn<P> {
         let now = clock.boot();
         let mut inner = self.inner.lock();

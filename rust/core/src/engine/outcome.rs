@@ -95,16 +95,12 @@ impl<P: Payload> State<P> {
             ended.append(&mut engine.lane(Lane::Loop).lock().done);
         }
         let mut wake = false;
-        for mut done in ended.drain(..) {
-            if engine.kept {
-                let unstarted = &mut self.counts.unstarted;
-                match self.let_go.discard(done, unstarted, released) {
-                    Some(ours) => done = ours,
-                    None => continue,
-                }
-                self.record(engine, &done);
-            }
-            wake |= self.settle_one(engine, done, released);
+        for done in ended.drain(..) {
+            wake |= if engine.kept {
+                self.settle_kept(engine, done, released)
+            } else {
+                self.settle_one(engine, done, released)
+            };
         }
         self.ended = ended;
         if engine.kept {
@@ -115,6 +111,20 @@ impl<P: Payload> State<P> {
         if wake {
             engine.wake_timer();
         }
+    }
+
+    fn settle_kept(
+        &mut self,
+        engine: &Engine<P>,
+        done: Done<P::Failure>,
+        released: &mut Released<P>,
+    ) -> bool {
+        let unstarted = &mut self.counts.unstarted;
+        let Some(done) = self.let_go.discard(done, unstarted, released) else {
+            return false;
+        };
+        self.record(engine, &done);
+        self.settle_one(engine, done, released)
     }
 
     fn settle_one(

@@ -73,7 +73,7 @@ impl<P: Payload> State<P> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(&mut self, clock: ClockKind, due: i64, boot: i64, payload: P) -> Halves {
         self.counts.scheduled += 1;
         let id = self.new_id(boot, true);
@@ -82,7 +82,7 @@ impl<P: Payload> State<P> {
     }
 
     /// An id for the job that is inserted next, or for one that is not kept here.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new_id(&mut self, boot: i64, here: bool) -> Halves {
         let wall = boot.saturating_add(self.offset);
         let index = if here {
@@ -94,7 +94,7 @@ impl<P: Payload> State<P> {
     }
 
     /// Queue a new job.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&mut self, id: Halves, clock: ClockKind, due: i64, payload: P) -> Key {
         let epoch = self.offsets.current;
         if clock == ClockKind::Boot && self.offsets.now() != self.offset {
