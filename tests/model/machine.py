@@ -12,6 +12,7 @@ import json
 import os
 import random
 import time
+import traceback
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -198,6 +199,15 @@ class Side:
 
     async def run(self, event):
         """Log the start, then do what the job's data says for this run."""
+        try:
+            await self.log_and_act(event)
+        except (BoomError, Snooze, Discard):
+            raise
+        except BaseException:
+            self.log.append(traceback.format_exc())  # nobody means that, and the schedulers would not say it
+            raise
+
+    async def log_and_act(self, event):
         now = self.clock.now_ns()
         self.log.append((*self.seen(event), event.id == f"{event.job_id}/{event.run}", now))
         assert current_scheduler() is self.inside

@@ -1,6 +1,7 @@
 """Hold the engine with async handlers, and `duewheel.aio` over it, against the same reference by the same rules."""
 
 import asyncio
+import contextvars
 import functools
 import itertools
 import os
@@ -93,7 +94,9 @@ class OnLoop(Suspending):
 
     def run_sync(self, event):
         # Where calls wait, a sync handler makes them on a loop of its own.
-        return self.elsewhere.run(self.run(event)) if self.is_kept else at_once(self.run(event))
+        if not self.is_kept:
+            return at_once(self.run(event))
+        return self.elsewhere.run(self.run(event), context=contextvars.copy_context())
 
     def advance(self, delay):
         how = self.chance.number(0, 3)
