@@ -151,6 +151,23 @@ def test_a_failed_attempt_is_logged_with_its_traceback(caplog):
     assert "deep down" in caplog.text
 
 
+def test_a_manual_clock_runs_at_most_once_jobs_of_a_file_to_their_end(tmp_path):
+    clock = ManualClock()
+    seen = []
+
+    async def handler(event):
+        seen.append(clock.now())
+        await asyncio.sleep(0)
+        seen.append("ends")
+
+    with Scheduler(tmp_path / "a.db", clock=clock) as scheduler:
+        scheduler.handle("t", handler)
+        scheduler.in_(5, "t", consistency=Consistency.AT_MOST_ONCE)
+        clock.advance(10)
+        assert seen == [5.0, "ends"]
+        assert scheduler.stats().running == 0
+
+
 # What is a handler
 
 

@@ -130,8 +130,14 @@ def _end(loop: asyncio.AbstractEventLoop) -> None:
 
 async def _finish(events: EventLoop) -> None:
     events.drain()
-    while tasks := events.tasks():
-        await asyncio.wait(tasks)
+    while True:
+        if tasks := events.tasks():
+            await asyncio.wait(tasks)
+        elif finished := events.watch("finished"):
+            # It has started and is no task yet: an at-most-once job in a file waits for the disk first.
+            await finished
+        else:
+            return
 
 
 def own_loop(core: SchedulerCore, manual: bool) -> EventLoop:
