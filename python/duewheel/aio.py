@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 import warnings
 from collections.abc import Sized
 from functools import partial
@@ -84,6 +85,7 @@ class Scheduler:
     ) -> None:
         """Make a scheduler; `start` starts it."""
         self._core = Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
+        self._starting = threading.Lock()  # of the loops of several threads, one gets it
         if clock is not None:
             clock._attach(self._core)
 
@@ -97,19 +99,20 @@ class Scheduler:
         """
         core = self._core
         loop = asyncio.get_running_loop()
-        events = core._events
-        if events is not None and events.events is not loop:
-            if core._started and not events.events.is_closed():
-                return
-            if events.events.is_running() and not core._closed:
-                raise StateError("another event loop, which runs, has this scheduler: close it there")
-            events.abandon()
-            core._events = events = None
-        if events is None and not core._closed:
-            core._events = _loop.attach(core, loop)
         context = contextvars.copy_context()
         context.run(_current.current.set, self)  # type: ignore[arg-type]  # the same calls, awaited
-        core._start(context)
+        with self._starting:
+            events = core._events
+            if events is not None and events.events is not loop:
+                if core._started and not events.events.is_closed():
+                    return
+                if events.events.is_running() and not core._closed:
+                    raise StateError("another event loop, which runs, has this scheduler: close it there")
+                events.abandon()
+                core._events = events = None
+            if events is None and not core._closed:
+                core._events = _loop.attach(core, loop)
+            core._start(context)
 
     async def drain(self, timeout: float | timedelta | None = None) -> bool:
         """Start nothing more and finish what has started, tasks too.
