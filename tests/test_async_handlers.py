@@ -1,6 +1,7 @@
 """Async handlers of a plain scheduler: tasks of an event loop in a thread of its own."""
 
 import asyncio
+import contextlib
 import functools
 import gc
 import logging
@@ -583,6 +584,33 @@ def test_what_handlers_have_spawned_is_cancelled_with_the_loop():
     until(lambda: not loop_threads())
     assert seen == ["ended"]
     assert tasks[0].cancelled()
+
+
+@pytest.mark.parametrize("manual", [False, True])
+def test_what_handlers_have_spawned_does_not_keep_the_loop_by_swallowing_its_cancellation(manual):
+    async def swallows():
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(PATIENCE_S)
+
+    tasks = []
+
+    async def handler(event):
+        tasks.append(asyncio.create_task(swallows()))
+        await asyncio.sleep(0)
+
+    clock = ManualClock() if manual else None
+    scheduler = Scheduler(clock=clock)
+    scheduler.handle("t", handler)
+    scheduler.start()
+    scheduler.in_(0, "t")
+    if manual:
+        clock.advance(0)
+    else:
+        assert scheduler.wait(PATIENCE_S)
+    scheduler.close()
+    until(lambda: not loop_threads() and scheduler._events.events.is_closed())
+    assert not tasks.pop().done()
 
 
 @pytest.mark.parametrize("waits", [False, True])

@@ -85,6 +85,7 @@ class Scheduler:
     ) -> None:
         """Make a scheduler; `start` starts it."""
         self._core = Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
+        self._kept = self._core._kept  # else a call waits for nothing
         self._starting = threading.Lock()  # of the loops of several threads, one gets it
         if clock is not None:
             clock._attach(self._core)
@@ -137,7 +138,7 @@ class Scheduler:
         last outcome.
         """
         core = self._core
-        if core._kept or (not core._closed and len(core) > _MANY):
+        if self._kept or (not core._closed and len(core) > _MANY):
             await asyncio.to_thread(gently, core.close)
         else:
             core.close()
@@ -151,7 +152,7 @@ class Scheduler:
             await asyncio.sleep(0)
             if events.over:
                 break
-        if core._kept:
+        if self._kept:
             await asyncio.to_thread(core._give_up_file)
 
     async def wait(self, timeout: float | timedelta | None = None) -> bool:
@@ -241,7 +242,11 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id. As `duewheel.Scheduler.at`."""
-        return await self._make(self._core.at, when, target, data, id=id, options=options, **job_options)
+        if self._kept:
+            return await self._make(self._core.at, when, target, data, id=id, options=options, **job_options)
+        if job_options:
+            return self._core.at(when, target, data, id=id, options=options, **job_options)
+        return self._core.at(when, target, data, id=id, options=options)  # packs no keywords: a third of the time
 
     async def in_(
         self,
@@ -254,7 +259,11 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job after a delay from now; return its id. As `duewheel.Scheduler.in_`."""
-        return await self._make(self._core.in_, delay, target, data, id=id, options=options, **job_options)
+        if self._kept:
+            return await self._make(self._core.in_, delay, target, data, id=id, options=options, **job_options)
+        if job_options:
+            return self._core.in_(delay, target, data, id=id, options=options, **job_options)
+        return self._core.in_(delay, target, data, id=id, options=options)  # packs no keywords: a third of the time
 
     async def at_many(
         self,
@@ -286,7 +295,7 @@ class Scheduler:
 
     async def cancel(self, id: str) -> bool:
         """Withdraw a pending job. As `duewheel.Scheduler.cancel`."""
-        return await self._make(self._core.cancel, id)
+        return await self._make(self._core.cancel, id) if self._kept else self._core.cancel(id)
 
     async def reschedule(self, id: str, when: datetime | float) -> bool:
         """Move a pending job to another time of the wall clock. As `duewheel.Scheduler.reschedule`."""
@@ -351,7 +360,7 @@ class Scheduler:
         await asyncio.to_thread(self._core._rotate, progress)
 
     def _refuse_in_memory(self, what: str) -> None:
-        if not self._core._closed and not self._core._kept:
+        if not self._core._closed and not self._kept:
             raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
 
     def _check_open(self) -> None:
@@ -360,7 +369,7 @@ class Scheduler:
 
     async def _make(self, call: Callable[_P, _R], *args: _P.args, **keywords: _P.kwargs) -> _R:
         """Make a call; where it has to wait, let the loop go on."""
-        if not self._core._kept:
+        if not self._kept:
             return call(*args, **keywords)
         made = deferred(call, *args, **keywords)
         if made is None:
@@ -414,10 +423,10 @@ class Scheduler:
 
     async def _each(self, begin: Callable[[], Iterator[_R]]) -> AsyncIterator[_R]:
         """Iterate over events in chunks, between which the loop goes on."""
-        slow = self._core._kept or len(self._core) > _MANY
+        slow = self._kept or len(self._core) > _MANY
         items = await asyncio.to_thread(begin) if slow else begin()
         while True:
-            chunk = await asyncio.to_thread(_take, items) if self._core._kept else _take(items)
+            chunk = await asyncio.to_thread(_take, items) if self._kept else _take(items)
             for item in chunk:
                 yield item
             if len(chunk) < _CHUNK:

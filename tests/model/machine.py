@@ -528,5 +528,3 @@ def hold(engine, examples):
     run_state_machine_as_test(
         model, settings=settings(max_examples=examples, stateful_step_count=40, suppress_health_check=suppressed)
     )
-
-

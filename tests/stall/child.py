@@ -1,6 +1,6 @@
 """A loop under which every call meets a disk whose sync does not end before the loop has turned and turned.
 
-Printed: for each call, how often the loop has turned while a sync was held, its longest stall and how long that was held.
+Written: for each call, how often the loop has turned while a sync was held, its longest stall, and how long that was.
 """
 
 import asyncio
@@ -132,7 +132,7 @@ async def main(path):
     measures = {name: await measured(scheduler, call) for name, call in calls.items()}
     measures["close"] = await measured(scheduler, scheduler.close)
     threads, _ = syncs()
-    print(json.dumps({"measures": measures, "syncs on the loop": threading.get_native_id() in threads}))
+    json.dump({"measures": measures, "syncs on the loop": threading.get_native_id() in threads}, sys.stdout)
 
 
 logging.getLogger("duewheel").disabled = True
