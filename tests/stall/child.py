@@ -94,8 +94,9 @@ async def main(path):
         await scheduler.storage.create(event_beside)
         assert await reviving
 
-    await scheduler.start()
     SYNCS.write_text("")  # the constructor waits, as it says
+    measures = {"in_ before the start": await measured(scheduler, lambda: scheduler.in_(1_000, "none"))}
+    await scheduler.start()
     for id in ("old", "older", "gone", "gone too"):
         await scheduler.in_(1_000, "none", id=id)
     event, event_beside = await scheduler.get("gone"), await scheduler.get("gone too")
@@ -129,7 +130,7 @@ async def main(path):
         "wait": lambda: scheduler.wait(0.01),
         "drain": begins_and_drains,
     }
-    measures = {name: await measured(scheduler, call) for name, call in calls.items()}
+    measures |= {name: await measured(scheduler, call) for name, call in calls.items()}
     measures["close"] = await measured(scheduler, scheduler.close)
     threads, _ = syncs()
     json.dump({"measures": measures, "syncs on the loop": threading.get_native_id() in threads}, sys.stdout)
