@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -335,6 +336,31 @@ def test_run_ends_by_drain_close_and_cancellation():
     run(main())
 
 
+def test_run_that_is_cancelled_lets_what_runs_end():
+    async def main():
+        ended = []
+        began = asyncio.Event()
+        scheduler = aio.Scheduler()
+
+        @scheduler.handler("t")
+        async def handler(event):
+            began.set()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            ended.append(event)
+
+        running = asyncio.create_task(scheduler.run())
+        await scheduler.in_(0, "t")
+        await began.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert len(ended) == 1
+        assert scheduler._core._closed
+
+    run(main())
+
+
 def test_a_scheduler_that_nobody_refers_to_is_closed():
     async def main():
         scheduler = aio.Scheduler()
@@ -516,6 +542,36 @@ def test_the_loop_goes_on_while_the_disk_is_waited_for(tmp_path):
             return count
 
     assert run(main()) > 1
+
+
+class Delays(Sequence):
+    """Many of them; it notes who reads them."""
+
+    def __init__(self, count):
+        self.count, self.threads = count, set()
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if index >= self.count:
+            raise IndexError
+        self.threads.add(threading.current_thread())
+        return 3_600
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_long_bulk_is_not_made_on_the_loop(kept, tmp_path):
+    async def main():
+        async with aio.Scheduler(tmp_path / "a.db" if kept else None) as scheduler:
+            for call in (scheduler.in_many, scheduler.at_many):
+                few, many = Delays(10), Delays(2_000)
+                assert len(await call(few, "t")) == 10
+                assert len(await call(many, "t")) == 2_000
+                assert few.threads == {threading.current_thread()}
+                assert threading.current_thread() not in many.threads
+
+    run(main())
 
 
 def test_a_loop_has_its_turns_while_many_fall_due():

@@ -408,7 +408,7 @@ def test_a_full_lane_does_not_hold_up_the_other(full):
             scheduler.handle("free", ends)
         scheduler.in_many([0] * 700, "full")
         scheduler.in_many([0] * 700, "free")
-        until(lambda: len(ran) == 700)
+        until(lambda: len(ran) == 700 and scheduler.stats().pending <= 698)  # the full one may come to its start later
         assert scheduler.stats().pending == 698
         scheduler._check()
         gate.set()
