@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -227,6 +228,21 @@ def test_a_scheduler_goes_from_loop_to_loop():
     for last in [False, False, True]:
         run(main(last))
     assert scheduler.stats().succeeded == 900
+
+
+def test_another_loop_cannot_start_what_a_running_one_has():
+    async def main():
+        async with aio.Scheduler() as scheduler:
+            elsewhere = functools.partial(asyncio.run, scheduler.start())
+            await asyncio.to_thread(elsewhere)  # it is started: nothing to do
+            assert scheduler._core._events.events is asyncio.get_running_loop()
+            assert await scheduler.drain(PATIENCE_S)
+            elsewhere = functools.partial(asyncio.run, scheduler.start())
+            with pytest.raises(StateError, match="another event loop, which runs, has this scheduler"):
+                await asyncio.to_thread(elsewhere)
+            assert scheduler._core._events.events is asyncio.get_running_loop()
+
+    run(main())
 
 
 def test_what_an_abandoned_loop_left_runs_on_the_next():
@@ -596,11 +612,36 @@ def test_a_loop_has_its_turns_while_many_fall_due():
     assert turns >= 20_000 // 256 - 1
 
 
+def test_a_loop_has_its_turns_while_pending_events_are_read():
+    turns = 0
+
+    async def main():
+        async def counts():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with aio.Scheduler() as scheduler:
+            await scheduler.in_many([3_600] * 1_000, "t")
+            counting = asyncio.create_task(counts())
+            assert len([event async for event in scheduler.between()]) == 1_000
+            counting.cancel()
+
+    run(main())
+    assert turns >= 10
+
+
 # Leaks
 
 
 def descriptors():
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def resident():
+    """The process's memory, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @ON_EVERY_LOOP
@@ -619,15 +660,38 @@ def test_nothing_is_left_of_many(loop, times):
         return weakref.ref(scheduler), weakref.ref(scheduler._core._events)
 
     async def main():
-        await once()
+        # The allocator's own memory grows with the first few hundred.
+        for _ in range(times // 2):
+            await once()
         gc.collect()
-        before = descriptors(), threading.active_count()
+        before, memory = (descriptors(), threading.active_count()), resident()
         left = [reference for _ in range(times) for reference in await once()]
         gc.collect()
         await until(lambda: not any(reference() for reference in left))
         await until(lambda: (descriptors(), threading.active_count()) <= before)
+        if times == 1_000:
+            assert resident() - memory < 8_000 * times, "one keeps tens of kilobytes"
 
     run(main(), loop)
+
+
+def test_nothing_is_left_of_waits_that_ran_out():
+    def futures():
+        return sum(type(each) is asyncio.Future for each in gc.get_objects())
+
+    async def main():
+        async with aio.Scheduler() as scheduler:
+            await scheduler.in_(3_600, "t")
+            before = futures()
+            for _ in range(100):
+                assert not await scheduler.wait(0)
+                waiting = asyncio.create_task(scheduler.wait())
+                await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait((waiting,))
+            assert futures() < before + 10
+
+    run(main())
 
 
 def test_the_plain_scheduler_runs_beside_it():
