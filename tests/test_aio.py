@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -590,26 +591,34 @@ def test_a_long_bulk_is_not_made_on_the_loop(kept, tmp_path):
     run(main())
 
 
-def test_a_loop_has_its_turns_while_many_fall_due():
-    turns = 0
+@pytest.mark.parametrize(("count", "takes_s", "at_once"), [(20_000, 0, 256), (50, 0.0015, 2)], ids=["many", "long"])
+def test_a_loop_has_its_turns_while_jobs_fall_due(count, takes_s, at_once):
+    """A drain ends after 256 events, or with the first that starts after a millisecond."""
+    turn = 0
+    started = Counter()
 
     async def main():
-        nonlocal turns
+        nonlocal turn
         async with aio.Scheduler() as scheduler:
 
             @scheduler.handler("t")
             async def handler(event):
-                pass
+                started[turn] += 1
+                end = time.monotonic() + takes_s
+                while time.monotonic() < end:
+                    pass
 
             await scheduler.drain()
-            await scheduler.in_many([0] * 20_000, "t")
+            await scheduler.in_many([0] * count, "t")
             await scheduler.start()
-            while scheduler.stats().succeeded < 20_000:
-                turns += 1
+            while scheduler.stats().succeeded < count:
+                turn += 1
                 await asyncio.sleep(0)
 
     run(main())
-    assert turns >= 20_000 // 256 - 1
+    assert started.total() == count
+    # The bell may ring for a second drain in a turn.
+    assert max(started.values()) <= 2 * at_once
 
 
 def test_a_loop_has_its_turns_while_pending_events_are_read():
