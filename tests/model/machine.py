@@ -463,7 +463,7 @@ def kept_bursts(make, directory, window, reopen, seeds=12):
     deck = [name for name in DECK if name != "step"] + ["reopen"] * reopen
     reopened = 0
     for seed in range(seeds):
-        pair = Pair(make(LocalStorage(directory / f"{seed}.db", durability="relaxed", **window)))
+        pair = Pair(make(LocalStorage(directory / f"{seed}.db", **{"durability": "relaxed", **window})))
         try:
             burst(pair, seed, 150, deck)
             pair.end()

@@ -134,7 +134,7 @@ def test_the_engine_does_what_the_reference_does(engine):
 
 
 @ENGINES
-@pytest.mark.parametrize("window", [{}, {"horizon": 40, "resident": 5}], ids=str)
+@pytest.mark.parametrize("window", [{"horizon": 40, "resident": 5}, {"durability": "commit"}], ids=str)
 def test_the_engine_does_the_same_with_a_file_behind_it(engine, window, tmp_path):
     kept_bursts(engine, tmp_path, window, 12, 3)
 
@@ -150,6 +150,8 @@ def test_many_operations(engine):
 @ENGINES
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
-@pytest.mark.parametrize("window", [{}, {"horizon": 1.2}, {"horizon": 40, "resident": 5}, {"horizon": 0}], ids=str)
+@pytest.mark.parametrize(
+    "window", [{}, {"horizon": 1.2}, {"horizon": 40, "resident": 5}, {"horizon": 0}, {"durability": "commit"}], ids=str
+)
 def test_many_operations_over_a_file(engine, window, tmp_path):
     kept_bursts(engine, tmp_path, window, 12, 50)
