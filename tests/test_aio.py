@@ -475,7 +475,8 @@ def test_at_most_once_is_marked_and_keeps_the_order(tmp_path):
 
             await scheduler.drain()
             for number in range(60):
-                once = Consistency.AT_MOST_ONCE if number % 3 else Consistency.AT_LEAST_ONCE
+                # Alone and in pairs: a pair is as many as are marked at once.
+                once = Consistency.AT_MOST_ONCE if number % 5 in (0, 2, 3) else Consistency.AT_LEAST_ONCE
                 await scheduler.at(number, "t", b"%d" % number, consistency=once)
             await scheduler.start()
             assert await scheduler.wait(PATIENCE_S)
@@ -483,6 +484,25 @@ def test_at_most_once_is_marked_and_keeps_the_order(tmp_path):
 
     run(main())
     assert seen == list(range(60))
+
+
+def test_no_more_is_marked_ahead_than_twice_the_workers(tmp_path):
+    async def main():
+        async with aio.Scheduler(tmp_path / "a.db", workers=1) as scheduler:
+
+            @scheduler.handler("t")
+            async def handler(event):
+                pass
+
+            await scheduler.drain()
+            await scheduler.at_many([0] * 30, "t", consistency=Consistency.AT_MOST_ONCE)
+            await scheduler.start()
+            while scheduler.stats().succeeded < 30:
+                scheduler._core._events.drain()  # as for any ring of the bell
+                assert scheduler.stats().running <= 2
+                await asyncio.sleep(0)
+
+    run(main())
 
 
 @pytest.mark.parametrize("way", ["in a thread", "off the loop"])
