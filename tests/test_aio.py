@@ -541,7 +541,10 @@ def test_what_was_to_be_marked_when_it_was_closed_is_pending_again(tmp_path):
         if count:
             await scheduler.at_many([0] * count, "t", consistency=Consistency.AT_MOST_ONCE)
         await scheduler.start()
-        if not count:
+        if count:
+            events = scheduler._core._events
+            await until(lambda: events.drain() or scheduler.stats().running)  # it is being marked
+        else:
             assert await scheduler.wait(PATIENCE_S)
         await scheduler.close()
         return len(started)
