@@ -98,6 +98,7 @@ class Scheduler:
 
         **Raises** `ClosedError` after `close`, `StateError` while another running loop has it.
         """
+        self._check_open()
         core = self._core
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
@@ -107,11 +108,11 @@ class Scheduler:
             if events is not None and events.events is not loop:
                 if core._started and not events.events.is_closed():
                     return
-                if events.events.is_running() and not core._closed:
+                if events.events.is_running():
                     raise StateError("another event loop, which runs, has this scheduler: close it there")
                 events.abandon()
                 core._events = events = None
-            if events is None and not core._closed:
+            if events is None:
                 core._events = _loop.attach(core, loop)
             core._start(context)
 
