@@ -280,6 +280,35 @@ def test_what_an_abandoned_loop_left_runs_on_the_next():
     assert sorted(runs) == [1] * 5 + [2] * 2
 
 
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_closing_cancels_a_task_and_what_it_waits_for(has_begun):
+    async def main():
+        waiting = []
+        scheduler = aio.Scheduler()
+
+        @scheduler.handler("t")
+        async def handler(event):
+            future = asyncio.get_running_loop().create_future()
+            waiting.append((future, asyncio.current_task()))
+            await future
+
+        await scheduler.start()
+        await scheduler.in_(0, "t")
+        end = time.monotonic() + PATIENCE_S
+        while not waiting and time.monotonic() < end:
+            # The first step alone: its task is not told yet what it waits for.
+            scheduler._core._events.drain()
+        if has_begun:
+            await asyncio.sleep(0)
+        await scheduler.close()
+        ((future, task),) = waiting
+        await until(task.done)
+        assert future.cancelled()
+        assert task.cancelled()
+
+    run(main())
+
+
 def test_it_is_closed_from_another_thread_s_loop():
     cancelled = []
 
