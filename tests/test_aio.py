@@ -283,14 +283,17 @@ def test_what_an_abandoned_loop_left_runs_on_the_next():
 @pytest.mark.parametrize("has_begun", [False, True])
 def test_closing_cancels_a_task_and_what_it_waits_for(has_begun):
     async def main():
-        waiting = []
+        waiting, ended = [], []
         scheduler = aio.Scheduler()
 
         @scheduler.handler("t")
         async def handler(event):
-            future = asyncio.get_running_loop().create_future()
-            waiting.append((future, asyncio.current_task()))
-            await future
+            spawned = asyncio.create_task(asyncio.sleep(PATIENCE_S))
+            waiting.append((spawned, asyncio.current_task()))
+            try:
+                await spawned
+            finally:
+                ended.append(spawned.done())
 
         await scheduler.start()
         await scheduler.in_(0, "t")
@@ -301,10 +304,11 @@ def test_closing_cancels_a_task_and_what_it_waits_for(has_begun):
         if has_begun:
             await asyncio.sleep(0)
         await scheduler.close()
-        ((future, task),) = waiting
+        ((spawned, task),) = waiting
         await until(task.done)
-        assert future.cancelled()
+        assert spawned.cancelled()
         assert task.cancelled()
+        assert ended == [True]
 
     run(main())
 
