@@ -8,8 +8,11 @@ import sys
 import threading
 import time
 import weakref
+from collections import Counter
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +28,7 @@ from duewheel import (
     aio,
     current_scheduler,
 )
+from duewheel.testing import ManualClock
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -227,6 +231,21 @@ def test_a_scheduler_goes_from_loop_to_loop():
     assert scheduler.stats().succeeded == 900
 
 
+def test_another_loop_cannot_start_what_a_running_one_has():
+    async def main():
+        async with aio.Scheduler() as scheduler:
+            elsewhere = functools.partial(asyncio.run, scheduler.start())
+            await asyncio.to_thread(elsewhere)  # it is started: nothing to do
+            assert scheduler._core._events.events is asyncio.get_running_loop()
+            assert await scheduler.drain(PATIENCE_S)
+            elsewhere = functools.partial(asyncio.run, scheduler.start())
+            with pytest.raises(StateError, match="another event loop, which runs, has this scheduler"):
+                await asyncio.to_thread(elsewhere)
+            assert scheduler._core._events.events is asyncio.get_running_loop()
+
+    run(main())
+
+
 def test_what_an_abandoned_loop_left_runs_on_the_next():
     scheduler = aio.Scheduler(tasks=2)
     runs = []
@@ -261,6 +280,39 @@ def test_what_an_abandoned_loop_left_runs_on_the_next():
     assert sorted(runs) == [1] * 5 + [2] * 2
 
 
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_closing_cancels_a_task_and_what_it_waits_for(has_begun):
+    async def main():
+        waiting, ended = [], []
+        scheduler = aio.Scheduler()
+
+        @scheduler.handler("t")
+        async def handler(event):
+            spawned = asyncio.create_task(asyncio.sleep(PATIENCE_S))
+            waiting.append((spawned, asyncio.current_task()))
+            try:
+                await spawned
+            finally:
+                ended.append(spawned.done())
+
+        await scheduler.start()
+        await scheduler.in_(0, "t")
+        end = time.monotonic() + PATIENCE_S
+        while not waiting and time.monotonic() < end:
+            # The first step alone: its task is not told yet what it waits for.
+            scheduler._core._events.drain()
+        if has_begun:
+            await asyncio.sleep(0)
+        await scheduler.close()
+        ((spawned, task),) = waiting
+        await until(task.done)
+        assert spawned.cancelled()
+        assert task.cancelled()
+        assert ended == [True]
+
+    run(main())
+
+
 def test_it_is_closed_from_another_thread_s_loop():
     cancelled = []
 
@@ -279,6 +331,7 @@ def test_it_is_closed_from_another_thread_s_loop():
         await scheduler.in_many([0] * 3, "t")
         await until(lambda: scheduler.stats().running == 3)
         waiting = asyncio.create_task(scheduler.wait())
+        await asyncio.sleep(0)  # it waits: to begin once it is closed would be refused
         await asyncio.to_thread(lambda: asyncio.run(scheduler.close()))
         assert await waiting
         assert len(cancelled) == 3
@@ -329,6 +382,31 @@ def test_run_ends_by_drain_close_and_cancellation():
                 await getattr(scheduler, end)()
                 assert await running is None
                 await scheduler.close()
+
+    run(main())
+
+
+def test_run_that_is_cancelled_lets_what_runs_end():
+    async def main():
+        ended = []
+        began = asyncio.Event()
+        scheduler = aio.Scheduler()
+
+        @scheduler.handler("t")
+        async def handler(event):
+            began.set()
+            for _ in range(100):
+                await asyncio.sleep(0)
+            ended.append(event)
+
+        running = asyncio.create_task(scheduler.run())
+        await scheduler.in_(0, "t")
+        await began.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert len(ended) == 1
+        assert scheduler._core._closed
 
     run(main())
 
@@ -430,7 +508,8 @@ def test_at_most_once_is_marked_and_keeps_the_order(tmp_path):
 
             await scheduler.drain()
             for number in range(60):
-                once = Consistency.AT_MOST_ONCE if number % 3 else Consistency.AT_LEAST_ONCE
+                # Alone and in pairs: a pair is as many as are marked at once.
+                once = Consistency.AT_MOST_ONCE if number % 5 in (0, 2, 3) else Consistency.AT_LEAST_ONCE
                 await scheduler.at(number, "t", b"%d" % number, consistency=once)
             await scheduler.start()
             assert await scheduler.wait(PATIENCE_S)
@@ -438,6 +517,53 @@ def test_at_most_once_is_marked_and_keeps_the_order(tmp_path):
 
     run(main())
     assert seen == list(range(60))
+
+
+def test_no_more_is_marked_ahead_than_twice_the_workers(tmp_path):
+    async def main():
+        async with aio.Scheduler(tmp_path / "a.db", workers=1) as scheduler:
+
+            @scheduler.handler("t")
+            async def handler(event):
+                pass
+
+            await scheduler.drain()
+            await scheduler.at_many([0] * 30, "t", consistency=Consistency.AT_MOST_ONCE)
+            await scheduler.start()
+            while scheduler.stats().succeeded < 30:
+                scheduler._core._events.drain()  # as for any ring of the bell
+                assert scheduler.stats().running <= 2
+                await asyncio.sleep(0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("way", ["in a thread", "off the loop"])
+def test_a_manual_clock_waits_for_what_is_to_be_marked(way, tmp_path):
+    clock = ManualClock()
+    seen = []
+
+    async def handler(event):
+        seen.append((clock.now(), event.data))
+        await asyncio.sleep(0)
+        seen.append("ends")
+
+    async def begins():
+        scheduler = aio.Scheduler(tmp_path / "a.db", clock=clock)
+        scheduler.handle("t", handler)
+        await scheduler.start()
+        await scheduler.in_(5, "t", b"once", consistency=Consistency.AT_MOST_ONCE)
+        await scheduler.in_(6, "t", b"least")
+        return scheduler
+
+    with asyncio.Runner() as runner:
+        scheduler = runner.run(begins())
+        if way == "in a thread":
+            runner.run(asyncio.to_thread(clock.advance, 10))
+        else:
+            clock.advance(10)
+        assert seen == [(5.0, b"once"), "ends", (6.0, b"least"), "ends"]
+        runner.run(scheduler.close())
 
 
 def test_what_was_to_be_marked_when_it_was_closed_is_pending_again(tmp_path):
@@ -448,7 +574,10 @@ def test_what_was_to_be_marked_when_it_was_closed_is_pending_again(tmp_path):
         if count:
             await scheduler.at_many([0] * count, "t", consistency=Consistency.AT_MOST_ONCE)
         await scheduler.start()
-        if not count:
+        if count:
+            events = scheduler._core._events
+            await until(lambda: events.drain() or scheduler.stats().running)  # it is being marked
+        else:
             assert await scheduler.wait(PATIENCE_S)
         await scheduler.close()
         return len(started)
@@ -488,50 +617,84 @@ def test_the_loop_goes_on_while_the_disk_is_waited_for(tmp_path):
     assert run(main()) > 1
 
 
-@pytest.mark.slow
-def test_the_longest_stall_of_the_loop_is_short(tmp_path):
-    stalls = []
+class Delays(Sequence):
+    """Many of them; it notes who reads them."""
 
+    def __init__(self, count):
+        self.count, self.threads = count, set()
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        if index >= self.count:
+            raise IndexError
+        self.threads.add(threading.current_thread())
+        return 3_600
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_long_bulk_is_not_made_on_the_loop(kept, tmp_path):
     async def main():
-        async with aio.Scheduler(tmp_path / "a.db") as scheduler:
-
-            async def ticks():
-                last = time.perf_counter()
-                while True:
-                    await asyncio.sleep(0)
-                    now = time.perf_counter()
-                    stalls.append(now - last)
-                    last = now
-
-            ticker = asyncio.create_task(ticks())
-            for _ in range(20):
-                await asyncio.gather(*[scheduler.in_(3_600, "t") for _ in range(500)])
-            ticker.cancel()
+        async with aio.Scheduler(tmp_path / "a.db" if kept else None) as scheduler:
+            for call in (scheduler.in_many, scheduler.at_many):
+                few, many = Delays(10), Delays(2_000)
+                assert len(await call(few, "t")) == 10
+                assert len(await call(many, "t")) == 2_000
+                assert few.threads == {threading.current_thread()}
+                assert threading.current_thread() not in many.threads
 
     run(main())
-    assert max(stalls) < 0.25
 
 
-def test_a_loop_has_its_turns_while_many_fall_due():
-    turns = 0
+@pytest.mark.parametrize(("count", "takes_s", "at_once"), [(20_000, 0, 256), (50, 0.0015, 2)], ids=["many", "long"])
+def test_a_loop_has_its_turns_while_jobs_fall_due(count, takes_s, at_once):
+    """A drain ends after 256 events, or with the first that starts after a millisecond."""
+    turn = 0
+    started = Counter()
 
     async def main():
-        nonlocal turns
+        nonlocal turn
         async with aio.Scheduler() as scheduler:
 
             @scheduler.handler("t")
             async def handler(event):
-                pass
+                started[turn] += 1
+                end = time.monotonic() + takes_s
+                while time.monotonic() < end:
+                    pass
 
             await scheduler.drain()
-            await scheduler.in_many([0] * 20_000, "t")
+            await scheduler.in_many([0] * count, "t")
             await scheduler.start()
-            while scheduler.stats().succeeded < 20_000:
-                turns += 1
+            while scheduler.stats().succeeded < count:
+                turn += 1
                 await asyncio.sleep(0)
 
     run(main())
-    assert turns >= 20_000 // 256 - 1
+    assert started.total() == count
+    # The bell may ring for a second drain in a turn.
+    assert max(started.values()) <= 2 * at_once
+
+
+def test_a_loop_has_its_turns_while_pending_events_are_read():
+    turns = 0
+
+    async def main():
+        async def counts():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with aio.Scheduler() as scheduler:
+            await scheduler.in_many([3_600] * 1_000, "t")
+            counting = asyncio.create_task(counts())
+            assert len([event async for event in scheduler.between()]) == 1_000
+            counting.cancel()
+
+    run(main())
+    assert turns >= 10
 
 
 # Leaks
@@ -539,6 +702,11 @@ def test_a_loop_has_its_turns_while_many_fall_due():
 
 def descriptors():
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def resident():
+    """The process's memory, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @ON_EVERY_LOOP
@@ -557,15 +725,38 @@ def test_nothing_is_left_of_many(loop, times):
         return weakref.ref(scheduler), weakref.ref(scheduler._core._events)
 
     async def main():
-        await once()
+        # The allocator's own memory grows with the first few hundred.
+        for _ in range(times // 2):
+            await once()
         gc.collect()
-        before = descriptors(), threading.active_count()
+        before, memory = (descriptors(), threading.active_count()), resident()
         left = [reference for _ in range(times) for reference in await once()]
         gc.collect()
         await until(lambda: not any(reference() for reference in left))
         await until(lambda: (descriptors(), threading.active_count()) <= before)
+        if times == 1_000:
+            assert resident() - memory < 8_000 * times, "one keeps tens of kilobytes"
 
     run(main(), loop)
+
+
+def test_nothing_is_left_of_waits_that_ran_out():
+    def futures():
+        return sum(type(each) is asyncio.Future for each in gc.get_objects())
+
+    async def main():
+        async with aio.Scheduler() as scheduler:
+            await scheduler.in_(3_600, "t")
+            before = futures()
+            for _ in range(100):
+                assert not await scheduler.wait(0)
+                waiting = asyncio.create_task(scheduler.wait())
+                await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait((waiting,))
+            assert futures() < before + 10
+
+    run(main())
 
 
 def test_the_plain_scheduler_runs_beside_it():

@@ -1,6 +1,7 @@
 """Async handlers of a plain scheduler: tasks of an event loop in a thread of its own."""
 
 import asyncio
+import contextlib
 import functools
 import gc
 import logging
@@ -149,6 +150,23 @@ def test_a_failed_attempt_is_logged_with_its_traceback(caplog):
     run(fails, retry_limit=0)
     assert "in the_innermost" in caplog.text
     assert "deep down" in caplog.text
+
+
+def test_a_manual_clock_runs_at_most_once_jobs_of_a_file_to_their_end(tmp_path):
+    clock = ManualClock()
+    seen = []
+
+    async def handler(event):
+        seen.append(clock.now())
+        await asyncio.sleep(0)
+        seen.append("ends")
+
+    with Scheduler(tmp_path / "a.db", clock=clock) as scheduler:
+        scheduler.handle("t", handler)
+        scheduler.in_(5, "t", consistency=Consistency.AT_MOST_ONCE)
+        clock.advance(10)
+        assert seen == [5.0, "ends"]
+        assert scheduler.stats().running == 0
 
 
 # What is a handler
@@ -390,7 +408,7 @@ def test_a_full_lane_does_not_hold_up_the_other(full):
             scheduler.handle("free", ends)
         scheduler.in_many([0] * 700, "full")
         scheduler.in_many([0] * 700, "free")
-        until(lambda: len(ran) == 700)
+        until(lambda: len(ran) == 700 and scheduler.stats().pending <= 698)  # the full one may come to its start later
         assert scheduler.stats().pending == 698
         scheduler._check()
         gate.set()
@@ -566,6 +584,33 @@ def test_what_handlers_have_spawned_is_cancelled_with_the_loop():
     until(lambda: not loop_threads())
     assert seen == ["ended"]
     assert tasks[0].cancelled()
+
+
+@pytest.mark.parametrize("manual", [False, True])
+def test_what_handlers_have_spawned_does_not_keep_the_loop_by_swallowing_its_cancellation(manual):
+    async def swallows():
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(PATIENCE_S)
+
+    tasks = []
+
+    async def handler(event):
+        tasks.append(asyncio.create_task(swallows()))
+        await asyncio.sleep(0)
+
+    clock = ManualClock() if manual else None
+    scheduler = Scheduler(clock=clock)
+    scheduler.handle("t", handler)
+    scheduler.start()
+    scheduler.in_(0, "t")
+    if manual:
+        clock.advance(0)
+    else:
+        assert scheduler.wait(PATIENCE_S)
+    scheduler.close()
+    until(lambda: not loop_threads() and scheduler._events.events.is_closed())
+    assert not tasks.pop().done()
 
 
 @pytest.mark.parametrize("waits", [False, True])

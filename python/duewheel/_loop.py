@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from duewheel._core import EventLoop, SchedulerCore
 
+_LAST_WORDS_S = 1.0
+"""How long what handlers have spawned may go on once the loop has no handlers left: it may swallow its cancellation."""
+
 
 class HandlerTask(asyncio.Task[None]):
     """The task of an async handler.
@@ -116,13 +119,13 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what handlers have left behind, and close the loop, as `asyncio.run` does."""
+    """Cancel what handlers have left behind, and close the loop, as `asyncio.run` does, but not for ever."""
     if loop.is_closed():
         return
     if left := asyncio.all_tasks(loop):
         for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(asyncio.wait(left, timeout=_LAST_WORDS_S))
     # What ended last may have something to say yet.
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
@@ -130,8 +133,14 @@ def _end(loop: asyncio.AbstractEventLoop) -> None:
 
 async def _finish(events: EventLoop) -> None:
     events.drain()
-    while tasks := events.tasks():
-        await asyncio.wait(tasks)
+    while True:
+        if tasks := events.tasks():
+            await asyncio.wait(tasks)
+        elif finished := events.watch("finished"):
+            # It has started and is no task yet: an at-most-once job in a file waits for the disk first.
+            await finished
+        else:
+            return
 
 
 def own_loop(core: SchedulerCore, manual: bool) -> EventLoop:

@@ -95,7 +95,7 @@ class Scheduler(Core):
         """Make a scheduler; `start` starts it."""
         self._manual = clock is not None
         self._events_lock = threading.Lock()
-        self._async_handlers = 0
+        self._has_async = False
         if clock is not None:
             clock._attach(self)
 
@@ -116,7 +116,7 @@ class Scheduler(Core):
 
     def _provide_loop(self) -> None:
         """Have an event loop, if there are async handlers to run on it."""
-        if not self._async_handlers:
+        if not self._has_async:
             return
         from duewheel import _loop
 
@@ -148,7 +148,7 @@ class Scheduler(Core):
         on_loop = is_async(fn)
         number, registration = self._register(target, fn, on_loop)
         if on_loop:
-            self._async_handlers += 1
+            self._has_async = True
             if self._started:
                 self._provide_loop()
 

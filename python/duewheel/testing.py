@@ -149,11 +149,11 @@ class ManualClock:
         now_ns = self._time.boot()
         best: tuple[int, int] | None = None
         chosen: _Participant | None = None
-        gone = False
-        for reference in self._participants:
+        for reference in tuple(self._participants):
             participant = reference()
             if participant is None:
-                gone = True
+                # In place: meanwhile others may join.
+                self._participants.remove(reference)
                 continue
             offer = participant._manual_next()
             if offer is None:
@@ -162,8 +162,6 @@ class ManualClock:
             # Strictly smaller: of equals, the one that was attached first.
             if rank[0] <= target_ns and (best is None or rank < best):
                 best, chosen = rank, participant
-        if gone:
-            self._participants = [reference for reference in self._participants if reference() is not None]
         return None if best is None or chosen is None else (best[0], chosen)
 
     def _move_to(self, boot_ns: int) -> None:

@@ -199,16 +199,18 @@ impl Shared {
             // Only the store knows whether the id is taken.
             deferred::may_wait().inspect_err(|_| handle.free(py))?;
         }
+        let turn = id.map(|_| self.turn(py)).transpose();
+        let turn = turn.inspect_err(|_| handle.free(py))?;
         let kept = releasing(py, |released| match id {
             None => engine
                 .keep(due, handle, released)
                 .map(|(id, ticket)| (ids::text(py, id), ticket)),
             Some(text) => {
-                let _turn = self.turn(py);
                 let kept = py.detach(|| engine.keep_as(text, due, handle, released));
                 kept.map(|ticket| (PyString::new(py, text), ticket))
             }
         });
+        drop(turn);
         match kept {
             Ok((id, ticket)) => {
                 self.settled(py, ticket)?;
@@ -233,10 +235,11 @@ impl Shared {
         if engine.away() > 0 {
             deferred::may_wait().inspect_err(|_| handle.free(py))?;
         }
-        let _turn = self.turn(py);
+        let turn = self.turn(py).inspect_err(|_| handle.free(py))?;
         let kept = releasing(py, |released| {
             py.detach(|| engine.restore_kept(id, job_due, due, counters, handle, released))
         });
+        drop(turn);
         match kept {
             Ok(ticket) => self.settled(py, ticket),
             Err(error) => {
@@ -248,11 +251,13 @@ impl Shared {
 
     /// One at a time ask the store about a single id: between its answer and what is done here,
     /// nobody else finds the job in neither place.
-    fn turn(&self, py: Python<'_>) -> MutexGuard<'_, ()> {
+    fn turn(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, ()>> {
         loop {
             if let Some(turn) = self.turns.try_lock() {
-                return turn;
+                return Ok(turn);
             }
+            // Who has it waits for the disk.
+            deferred::may_wait()?;
             // Not waited for in the lock: who has it may want the interpreter.
             py.detach(|| std::thread::sleep(Duration::from_micros(50)));
         }
@@ -264,7 +269,7 @@ impl Shared {
         let mut turn = None;
         if matches!(changed, Changed::Away) {
             deferred::may_wait()?;
-            turn = Some(self.turn(py));
+            turn = Some(self.turn(py)?);
             changed = self.engine.cancel_kept(id).map_err(told)?;
         }
         match changed {
@@ -290,7 +295,7 @@ impl Shared {
         let mut turn = None;
         if matches!(changed, Changed::Away) {
             deferred::may_wait()?;
-            turn = Some(self.turn(py));
+            turn = Some(self.turn(py)?);
             changed = self.engine.reschedule_kept(id, due).map_err(told)?;
         }
         match changed {
@@ -315,7 +320,7 @@ impl Shared {
 
     pub(crate) fn revive_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
         deferred::may_wait()?;
-        let _turn = self.turn(py);
+        let _turn = self.turn(py)?;
         let revived = releasing(py, |released| {
             py.detach(|| self.engine.revive_kept(id, released))
         });

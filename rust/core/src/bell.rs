@@ -72,6 +72,12 @@ impl Bell {
         !state.removed
     }
 
+    /// Whether it has rung since this was asked last. For a bell without a descriptor.
+    #[cfg(test)]
+    pub(crate) fn take_rung(&self) -> bool {
+        std::mem::take(&mut self.state.lock().rung)
+    }
+
     /// Let go of the thread that waits.
     pub fn remove(&self) {
         self.state.lock().removed = true;

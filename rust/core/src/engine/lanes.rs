@@ -210,3 +210,35 @@ impl<P: Payload> State<P> {
         self.refill(engine, lane) || self.expire(engine, now, BATCH)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_comes_out_in_order_in_whatever_order_it_came() {
+        let item = |place: u64| {
+            let key = crate::slab::Key {
+                index: place as u32,
+                generation: 0,
+            };
+            (place as i64 / 3, place, key)
+        };
+        let mut held = Held::default();
+        let mut inside = std::collections::BTreeSet::new();
+        for step in 0..1_000 {
+            // Every place from 0 to 1008 once, in an order of its own.
+            let place = item((step + 1) * 11 % 1_009);
+            held.push(place);
+            inside.insert(place);
+            if step % 3 == 0 {
+                assert_eq!(held.pop(), inside.pop_first());
+            }
+        }
+        assert_eq!(held.waiting, 1_000);
+        while let Some(first) = inside.pop_first() {
+            assert_eq!(held.pop(), Some(first));
+        }
+        assert_eq!(held.pop(), None);
+    }
+}

@@ -1,6 +1,7 @@
 //! Tests: two lanes, one or both of them full, at random.
 
 use super::*;
+use crate::bell::Bell;
 use crate::ready::{CAPACITY, Turn};
 use crate::record::{Outcome, Started};
 use crate::time::{ManualClock, SECOND};
@@ -282,4 +283,36 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
         moved < 2_000,
         "the event loop has moved {moved} jobs of the workers"
     );
+}
+
+#[test]
+fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
+    let mut bench = Bench::new(1);
+    let bell = Arc::new(Bell::without_descriptor());
+    let due = |bench: &mut Bench| {
+        bench.engine.schedule(Due::At(0), To(0)).unwrap();
+        bench.timer();
+    };
+    bench.engine.set_registered(0, Some(Lane::Loop));
+    let attached = Some(bell.clone());
+    bench.engine.lane(Lane::Loop).attach(attached, 1);
+    due(&mut bench);
+    assert!(bell.take_rung());
+    due(&mut bench);
+    assert!(!bell.take_rung(), "it is on its way");
+    assert!(bench.engine.lane(Lane::Loop).begin_drain());
+    while bench.turn(Lane::Loop, true, true) {}
+    due(&mut bench);
+    assert!(!bell.take_rung(), "it is not asleep yet");
+    bench.engine.lane(Lane::Loop).rest();
+    assert!(bell.take_rung(), "what came before it rested is due");
+    assert!(bench.engine.lane(Lane::Loop).begin_drain());
+    assert!(bench.turn(Lane::Loop, false, true));
+    due(&mut bench);
+    assert!(!bench.turn(Lane::Loop, false, true), "one is running");
+    bench.engine.lane(Lane::Loop).rest();
+    assert!(!bell.take_rung(), "it can do nothing");
+    let done = bench.running[Lane::Loop as usize].pop().unwrap();
+    bench.engine.lane(Lane::Loop).end(done);
+    assert!(bell.take_rung(), "there is room again");
 }

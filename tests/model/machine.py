@@ -1,0 +1,530 @@
+"""Hold the engine against the reference: the same calls, the same virtual time, the same of everything.
+
+Every operation is written once, over a ``Pick`` that chooses. Hypothesis chooses in the state machine, so
+that a failure shrinks; a seeded ``Random`` chooses in its ``burst``, which makes the numbers cheap.
+
+What a handler does is a coroutine, so that all sides have one script: where calls are not awaited, it never waits.
+"""
+
+import functools
+import inspect
+import json
+import os
+import random
+import time
+import traceback
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from duewheel import (
+    Consistency,
+    Discard,
+    DuplicateJobError,
+    DuplicateTargetError,
+    JobOptions,
+    LocalStorage,
+    Snooze,
+    StateError,
+    current_scheduler,
+)
+from duewheel.reference import ReferenceScheduler
+from duewheel.testing import ManualClock
+
+START_S = 1_000_000
+SEED = 7
+TARGETS = ["a", "b", "c"]
+IDS = [f"j{number}" for number in range(24)]
+DELAYS = [0, 0, 0.1, 0.5, 0.5, 1, 1, 1.0000000001, 2, 3.7, 30]
+OPTIONS = [
+    {},
+    {},
+    {"retry_limit": 0},
+    {"retry_limit": 2, "min_backoff": 0.1},
+    {"retry_limit": 1, "age_limit": 2.5, "min_backoff": 0.3, "max_backoff": 0.9},
+    {"retry_limit": None, "min_backoff": 1e-9},
+    {"retry_limit": 3, "min_backoff": 0, "max_backoff": 0},
+    {"age_limit": 3},
+    {"age_limit": 2, "min_backoff": 1, "max_backoff": 1},  # ages that meet the limit exactly
+    {"consistency": Consistency.AT_MOST_ONCE},
+]
+# The jitter depends on the id, and generated ids differ: jobs of a bulk have none.
+BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5}, {"retry_limit": 0}]
+TOTALS = "scheduled started succeeded retried snoozed dead cancelled revived dropped".split()
+COUNTS = ["pending", "parked", "running", *TOTALS]
+EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError)
+
+
+class BoomError(Exception):
+    """What a failing handler raises."""
+
+
+class Random:
+    """Choose by a seed."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def one_of(self, values):
+        return values[int(self.random.random() * len(values))]
+
+    def number(self, low, high):
+        return low + int(self.random.random() * (high - low + 1))
+
+
+class Drawn:
+    """Choose by hypothesis."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def one_of(self, values):
+        return self.data.draw(st.sampled_from(values))
+
+    def number(self, low, high):
+        return self.data.draw(st.integers(low, high))
+
+
+def at_once(coroutine):
+    """Run a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("it waits")
+
+
+class Side:
+    """One scheduler with its clock, its handlers and a log of what started."""
+
+    def __init__(self, make):
+        self.clock = ManualClock(START_S)
+        self.make = functools.partial(make, clock=self.clock, seed=SEED, options=JobOptions(max_backoff=20))
+        self.scheduler = self.make()
+        self.is_engine = not isinstance(self.scheduler, ReferenceScheduler)
+        self.is_kept = self.is_engine and self.scheduler._kept
+        self.before = dict.fromkeys(TOTALS, 0)
+        self.log = []
+        self.labels = {}
+        self.ids = {}
+        self.deregister = {}
+        self.registered = set()
+        for target in TARGETS[:2]:
+            self.register(target)
+        self.scheduler.start()
+
+    def register(self, target):
+        self.deregister[target] = self.scheduler.handle(target, self.handler())
+        self.registered.add(target)
+
+    def unregister(self, target):
+        if target in self.deregister:
+            self.deregister[target]()
+            self.registered.discard(target)
+
+    def reopen(self):
+        """Close the file and open it again, with the handlers that there were; count on from what was."""
+        pending, counts = len(self.scheduler), self.counts()
+        self.scheduler.close()
+        self.scheduler = self.make()
+        assert len(self.scheduler) == pending
+        self.before = counts | {"scheduled": counts["scheduled"] - pending}  # those that it finds it counts again
+        for target in self.registered:
+            self.deregister[target] = self.scheduler.handle(target, self.handler())
+        self.scheduler.start()
+
+    def advance(self, delay):
+        self.clock.advance(delay)
+
+    def close(self):
+        self.scheduler.close()
+
+    # What handlers are and see; an engine that awaits has others.
+
+    @property
+    def inside(self):
+        return self.scheduler
+
+    def handler(self):
+        return lambda event: at_once(self.run(event))
+
+    async def said(self, answer):
+        return await answer if inspect.isawaitable(answer) else answer
+
+    async def pause(self):
+        """Wait for something in a handler."""
+
+    def bulk(self, call, times, target, datas, labels, options):
+        ids = list(getattr(self.scheduler, call)(times, target, datas, **options))
+        for id, label in zip(ids, labels, strict=True):
+            self.labels[id], self.ids[label] = label, id
+        return len(ids)
+
+    def by_label(self, call, label, *arguments):
+        return getattr(self.scheduler, call)(self.ids.get(label, label), *arguments)
+
+    def seen(self, event):
+        job = event.job
+        label = self.labels.get(job.id, job.id)
+        return label, event.run, event.attempt, event.due, job.due, job.target, job.data, job.options
+
+    def get(self, label):
+        event = self.by_label("get", label)
+        return None if event is None else self.seen(event)
+
+    def between(self, start, end):
+        first = self.scheduler.next(start, end)
+        events = [self.seen(event) for event in self.scheduler.between(start, end)]
+        assert (None if first is None else self.seen(first)) == (events[0] if events else None)
+        return events
+
+    def dead(self):
+        return [
+            (self.seen(dead.event), dead.reason, dead.died, dead.error if dead.reason == "discarded" else "")
+            for dead in self.scheduler.dead()
+        ]
+
+    def counts(self):
+        stats = self.scheduler.stats()
+        counts = {name: getattr(stats, name) for name in COUNTS}
+        ended = sum(counts[name] for name in ["pending", "running", "succeeded", "dead", "cancelled", "dropped"])
+        assert counts["scheduled"] + counts["revived"] == ended
+        return counts | {name: counts[name] + self.before[name] for name in TOTALS}
+
+    def lateness(self):
+        lateness = self.scheduler.stats().lateness
+        return lateness.count, lateness.max
+
+    async def run(self, event):
+        """Log the start, then do what the job's data says for this run."""
+        try:
+            await self.log_and_act(event)
+        except (BoomError, Snooze, Discard):
+            raise
+        except BaseException:
+            self.log.append(traceback.format_exc())  # nobody means that, and the schedulers would not say it
+            raise
+
+    async def log_and_act(self, event):
+        now = self.clock.now_ns()
+        self.log.append((*self.seen(event), event.id == f"{event.job_id}/{event.run}", now))
+        assert current_scheduler() is self.inside
+        if self.is_engine:
+            assert event.lateness == pytest.approx((now - event.due) / 1e9, abs=1e-9)
+        script = json.loads(event.data) if event.data else []
+        await self.pause()
+        if event.run > len(script):
+            return
+        try:
+            await self.act(event, *script[event.run - 1])
+        except EXPECTED as error:
+            self.log.append(type(error).__name__)
+        finally:
+            await self.pause()
+
+    async def act(self, event, action, *arguments):
+        scheduler, said = self.inside, self.said
+        if action == "fail":
+            raise BoomError(event.id)
+        if action == "snooze":
+            raise Snooze(*arguments)
+        if action == "discard":
+            raise Discard(*arguments)
+        if action == "drain":
+            await said(scheduler.drain())
+        elif action == "in":
+            id, delay, target = arguments
+            await said(scheduler.in_(delay, target, json.dumps([["fail"]]).encode(), id=id))
+        elif action == "at":
+            id, ahead, target = arguments
+            await said(scheduler.at(self.clock.now_ns() // 10**9 + ahead, target, id=id))
+        elif action == "reschedule":
+            id, ahead = arguments
+            self.log.append(await said(scheduler.reschedule(id, self.clock.now_ns() // 10**9 + ahead)))
+        elif action in ("cancel", "revive"):
+            self.log.append(await said(getattr(scheduler, action)(*arguments)))
+        elif action == "register":
+            self.register(*arguments)
+        elif action == "unregister":
+            self.unregister(*arguments)
+        found = await said(scheduler.get(arguments[0])) if arguments and arguments[0] in IDS else None
+        self.log.append((scheduler.stats().pending, None if found is None else self.seen(found)))
+
+
+class Pair:
+    """Engine and reference, driven alike; every operation compares what both say."""
+
+    def __init__(self, engine):
+        self.sides = [engine, Side(ReferenceScheduler)]
+        self.engine, self.reference = self.sides
+        self.started = True
+        self.operations = 0
+        self.reopened = 0
+        self.bulks = []
+
+    def both(self, act):
+        self.operations += 1
+        answers = []
+        for side in self.sides:
+            try:
+                answers.append(act(side))
+            except EXPECTED as error:
+                answers.append(type(error).__name__)
+        assert answers[0] == answers[1]
+        assert self.engine.log == self.reference.log
+        for side in self.sides:
+            side.log.clear()
+        return answers[0]
+
+    # What a pick makes
+
+    def script(self, pick):
+        def action():
+            kind = pick.number(0, 19)
+            if kind < 8:
+                return ["fail"]
+            if kind < 11:
+                return ["snooze", pick.one_of(DELAYS)]
+            if kind == 11:
+                return ["discard", "enough"]
+            if kind == 12:
+                return ["drain"]
+            id, target = pick.one_of(IDS), pick.one_of(TARGETS)
+            return {
+                13: ["in", id, pick.one_of(DELAYS), target],
+                14: ["at", id, pick.number(-3, 5), target],
+                15: ["reschedule", id, pick.number(-3, 5)],
+                16: ["cancel", id],
+                17: ["revive", id],
+                18: ["register", target],
+                19: ["unregister", target],
+            }[kind]
+
+        return json.dumps([action() for _ in range(pick.number(0, 4))]).encode()
+
+    def when(self, pick):
+        # Whole seconds, so that dues tie; now and then something finer.
+        now = self.engine.clock.now_ns() // 10**9
+        return now + pick.number(-4, 6) + (0 if pick.number(0, 3) else 0.1)
+
+    def any_id(self, pick):
+        return pick.one_of(self.bulks[-40:] if self.bulks and pick.number(0, 2) == 0 else IDS)
+
+    # Operations
+
+    def schedule(self, pick):
+        id, target, data, options = pick.one_of(IDS), pick.one_of(TARGETS), self.script(pick), pick.one_of(OPTIONS)
+        if pick.number(0, 1):
+            when = self.when(pick)
+            self.both(lambda side: side.scheduler.at(when, target, data, id=id, **options))
+        else:
+            delay = pick.one_of(DELAYS)
+            self.both(lambda side: side.scheduler.in_(delay, target, data, id=id, **options))
+
+    def bulk(self, pick):
+        count = pick.number(0, 6)
+        labels = [f"bulk{len(self.bulks) + number}" for number in range(count)]
+        self.bulks += labels
+        target, options = pick.one_of(TARGETS), pick.one_of(BULK_OPTIONS)
+        datas = [self.script(pick) for _ in labels] if pick.number(0, 2) else None
+        if pick.number(0, 1):
+            whens = [self.when(pick) for _ in labels]
+            self.both(lambda side: side.bulk("at_many", whens, target, datas, labels, options))
+        else:
+            delays = [pick.one_of(DELAYS) for _ in labels]
+            self.both(lambda side: side.bulk("in_many", delays, target, datas, labels, options))
+
+    def cancel(self, pick):
+        label = self.any_id(pick)
+        self.both(lambda side: side.by_label("cancel", label))
+
+    def reschedule(self, pick):
+        label, when = self.any_id(pick), self.when(pick)
+        self.both(lambda side: side.by_label("reschedule", label, when))
+
+    def revive(self, pick):
+        label = self.any_id(pick)
+        self.both(lambda side: side.by_label("revive", label))
+
+    def purge(self, pick):
+        before = self.when(pick) if pick.number(0, 4) else None
+        self.both(lambda side: side.scheduler.purge(before))
+
+    def register(self, pick):
+        target = pick.one_of(TARGETS)
+        self.both(lambda side: side.register(target))
+
+    def unregister(self, pick):
+        target = pick.one_of(TARGETS)
+        self.both(lambda side: side.unregister(target))
+
+    def advance(self, pick):
+        delay = pick.one_of([0, 0.1, 0.5, 1, 1, 2, 5])
+        self.both(lambda side: side.advance(delay))
+
+    def step(self, pick):
+        delta = pick.one_of([-3600, -5, -1, -0.25, -1e-9, 1e-9, 0.25, 1, 5, 3600])
+        self.both(lambda side: side.clock.step(delta))
+
+    def drain(self, pick):
+        self.started = False
+        self.both(lambda side: side.scheduler.drain())
+
+    def start(self, pick):
+        self.started = True
+        self.both(lambda side: side.scheduler.start())
+
+    def reopen(self, pick):
+        if not self.started:
+            return
+        self.compare()
+        self.engine.reopen()
+        self.reopened += 1
+        # What was parked is so again once it has been taken up and no handler found.
+        self.both(lambda side: side.advance(0))
+        self.compare()
+
+    def look(self, pick):
+        label, start, end = self.any_id(pick), self.when(pick), self.when(pick)
+        self.both(lambda side: (side.get(label), side.between(start, end)))
+
+    def compare(self):
+        """Compare everything that can be asked."""
+        self.engine.scheduler._check()
+        assert self.engine.counts() == self.reference.counts()
+        assert self.reopened or self.engine.lateness() == self.reference.lateness()
+        assert len(self.engine.scheduler) == len(self.reference.scheduler)
+        pending = self.engine.between(None, None)
+        assert pending == self.reference.between(None, None)
+        assert len(pending) == len(self.engine.scheduler)
+        assert self.engine.dead() == self.reference.dead()
+        assert self.engine.scheduler._manual_next() == self.reference.scheduler._manual_next()
+        assert self.engine.scheduler.wait(0) == self.reference.scheduler.wait(0)
+        for mine, its in zip(self.engine.scheduler.between(), self.reference.scheduler.between(), strict=True):
+            # Those with given ids are equal as they are.
+            assert mine == its or mine.job_id not in IDS
+            assert self.engine.scheduler.get(mine.job_id) == mine
+            assert mine.job_id in self.engine.scheduler
+
+    def end(self):
+        """Run all that is left, then close."""
+        for target in TARGETS:
+            self.both(lambda side, target=target: side.register(target))
+        self.both(lambda side: side.scheduler.start())
+        for _ in range(3):
+            self.both(lambda side: side.advance(8_000))
+        self.compare()
+        self.both(lambda side: side.scheduler.in_(5, "a", id="last"))
+        self.both(lambda side: side.close())
+        if not self.engine.is_kept:  # what a file keeps is pending there, not dropped
+            assert self.engine.counts() == self.reference.counts()
+
+
+# How often a burst does what: mostly schedule and advance, now and then the rest.
+WEIGHTS = {
+    "schedule": 30, "bulk": 6, "cancel": 8, "reschedule": 8, "revive": 6, "purge": 1, "register": 6,
+    "unregister": 3, "advance": 22, "step": 3, "drain": 1, "start": 3, "look": 6,
+}  # fmt: skip
+DECK = [name for name, weight in WEIGHTS.items() for _ in range(weight)]
+
+
+def burst(pair, seed, count, deck=DECK):
+    pick = Random(seed)
+    for number in range(count):
+        getattr(pair, pick.one_of(deck))(pick)
+        if number % 50 == 49:
+            pair.compare()
+
+
+def bursts(make, steps):
+    """Bursts of every size, each on schedulers of its own, until so many operations are done."""
+    given = os.environ.get("DUEWHEEL_MODEL_SEED")
+    seed = time.time_ns() if given is None else int(given)
+    done = 0
+    while done < steps:
+        seed += 1
+        pair = Pair(make())
+        try:
+            burst(pair, seed, 10 ** (2 + seed % 3))
+            pair.end()
+        except BaseException as error:
+            error.add_note(f"again with DUEWHEEL_MODEL_SEED={seed - 1}")
+            raise
+        finally:
+            pair.engine.close()
+        done += pair.operations
+
+
+def kept_bursts(make, directory, window, reopen, seeds=12):
+    """Bursts over a file; an engine is made of a storage."""
+    # What is on disk keeps the due that it had on the wall clock when that is stepped.
+    deck = [name for name in DECK if name != "step"] + ["reopen"] * reopen
+    reopened = 0
+    for seed in range(seeds):
+        pair = Pair(make(LocalStorage(directory / f"{seed}.db", **{"durability": "relaxed", **window})))
+        try:
+            burst(pair, seed, 150, deck)
+            pair.end()
+            reopened += pair.reopened
+        finally:
+            pair.engine.close()
+    assert (reopened > seeds) == (reopen > 0)
+
+
+class Model(RuleBasedStateMachine):
+    """Let hypothesis choose; a subclass makes the engine."""
+
+    def __init__(self):
+        super().__init__()
+        self.pair = Pair(self.engine())
+
+    @rule(data=st.data(), name=st.sampled_from(["schedule", "bulk"]))
+    def schedules(self, data, name):
+        getattr(self.pair, name)(Drawn(data))
+
+    @rule(data=st.data(), name=st.sampled_from(["cancel", "reschedule", "revive", "purge", "look"]))
+    def handles_a_job(self, data, name):
+        getattr(self.pair, name)(Drawn(data))
+
+    @rule(data=st.data(), name=st.sampled_from(["advance", "step"]))
+    def moves_time(self, data, name):
+        getattr(self.pair, name)(Drawn(data))
+
+    @rule(data=st.data(), name=st.sampled_from(["register", "unregister"]))
+    def changes_handlers(self, data, name):
+        getattr(self.pair, name)(Drawn(data))
+
+    @precondition(lambda self: self.pair.started)
+    @rule()
+    def drains(self):
+        self.pair.drain(None)
+
+    @precondition(lambda self: not self.pair.started)
+    @rule()
+    def starts(self):
+        self.pair.start(None)
+
+    @rule(seed=st.integers(0, 2**32), count=st.integers(0, 40))
+    def runs_a_burst(self, seed, count):
+        burst(self.pair, seed, count)
+
+    @invariant()
+    def agrees(self):
+        self.pair.compare()
+
+    def teardown(self):
+        try:
+            self.pair.end()
+        finally:
+            self.pair.engine.close()
+
+
+def hold(engine, examples):
+    """Hold an engine against the reference, by as many examples."""
+    model = type("Model", (Model,), {"engine": staticmethod(engine)})
+    suppressed = list(HealthCheck)
+    run_state_machine_as_test(
+        model, settings=settings(max_examples=examples, stateful_step_count=40, suppress_health_check=suppressed)
+    )
