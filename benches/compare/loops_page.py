@@ -213,7 +213,9 @@ def panel(rounds: Rounds, title: str, left: float, top: float, wide: float, tall
         x, y = at(10.0**decade, 0).split(",")
         parts.append(f'<line x1="{x}" y1="{top + 20:.1f}" x2="{x}" y2="{y}" stroke="#e2e8f0"/>')
         label = ("≤ " if decade == round(math.log10(LOW)) else "") + readable(10.0**decade)
-        parts.append(text(float(x), float(y) + 14, label, size=11, fill="#64748b", more='text-anchor="middle"'))
+        # The last label ends with its axis: the next panel begins there.
+        anchor = "end" if 10.0**decade >= HIGH else "middle"
+        parts.append(text(float(x), float(y) + 14, label, size=11, fill="#64748b", more=f'text-anchor="{anchor}"'))
     for share in (0.0, 0.5, 1.0):
         start, end = at(LOW, share), at(HIGH, share)
         parts.append(f'<polyline points="{start} {end}" stroke="#e2e8f0" fill="none"/>')
