@@ -186,7 +186,7 @@ impl Shared {
         Ok(())
     }
 
-    #[cold]
+    #[inline(never)] // out of the way of the calls that keep nothing
     pub(crate) fn keep<'py>(
         &self,
         py: Python<'py>,
