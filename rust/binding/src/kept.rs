@@ -8,7 +8,7 @@ use crate::options::{Fields, Spec};
 use crate::payload::Handle;
 use crate::shared::{Shared, error, refused, releasing};
 use crate::worker;
-use duewheel_core::engine::{Changed, Due, Engine, Mail, Refused, Window};
+use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Refused, Window};
 use duewheel_core::record::Id;
 use duewheel_core::store::{self, Answer, Error, Question, Ticket};
 use duewheel_core::sync::Mutex;
@@ -265,55 +265,64 @@ impl Shared {
 
     pub(crate) fn cancel_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
         let told = |error| refused(py, error, id);
-        let mut changed = self.engine.cancel_kept(id).map_err(told)?;
         let mut turn = None;
-        if matches!(changed, Changed::Away) {
-            deferred::may_wait()?;
-            turn = Some(self.turn(py)?);
-            changed = self.engine.cancel_kept(id).map_err(told)?;
-        }
-        match changed {
-            Changed::Yes(handle, ticket) => {
-                drop(turn);
-                handle.free(py);
-                self.settled(py, ticket)?;
-                Ok(true)
-            }
-            Changed::No => Ok(false),
-            Changed::Away => {
-                let cancelled = releasing(py, |released| {
-                    py.detach(|| self.engine.cancel_away(id, released))
-                });
-                cancelled.map_err(told)
+        loop {
+            match self.engine.cancel_kept(id).map_err(told)? {
+                Changed::Yes(handle, ticket) => {
+                    drop(turn);
+                    handle.free(py);
+                    self.settled(py, ticket)?;
+                    return Ok(true);
+                }
+                Changed::No => return Ok(false),
+                Changed::Away if turn.is_none() => {
+                    deferred::may_wait()?;
+                    turn = Some(self.turn(py)?);
+                }
+                Changed::Away => {
+                    let asked = releasing(py, |released| {
+                        py.detach(|| self.engine.cancel_away(id, released))
+                    });
+                    match asked.map_err(told)? {
+                        Asked::Yes(()) => return Ok(true),
+                        Asked::No => return Ok(false),
+                        Asked::Here => {}
+                    }
+                }
             }
         }
     }
 
     pub(crate) fn reschedule_kept(&self, py: Python<'_>, id: &str, due: i64) -> PyResult<bool> {
         let told = |error| refused(py, error, id);
-        let mut changed = self.engine.reschedule_kept(id, due).map_err(told)?;
         let mut turn = None;
-        if matches!(changed, Changed::Away) {
-            deferred::may_wait()?;
-            turn = Some(self.turn(py)?);
-            changed = self.engine.reschedule_kept(id, due).map_err(told)?;
-        }
-        match changed {
-            Changed::Yes((), ticket) => {
-                drop(turn);
-                self.settled(py, ticket)?;
-                Ok(true)
-            }
-            Changed::No => Ok(false),
-            Changed::Away => {
-                let moved = releasing(py, |released| {
-                    py.detach(|| self.engine.reschedule_away(id, due, released))
-                });
-                let (moved, near) = moved.map_err(told)?;
-                if let Some(job) = near {
-                    self.take_in_one(py, &job)?;
+        loop {
+            match self.engine.reschedule_kept(id, due).map_err(told)? {
+                Changed::Yes((), ticket) => {
+                    drop(turn);
+                    self.settled(py, ticket)?;
+                    return Ok(true);
                 }
-                Ok(moved)
+                Changed::No => return Ok(false),
+                Changed::Away if turn.is_none() => {
+                    deferred::may_wait()?;
+                    turn = Some(self.turn(py)?);
+                }
+                Changed::Away => {
+                    let asked = releasing(py, |released| {
+                        py.detach(|| self.engine.reschedule_away(id, due, released))
+                    });
+                    match asked.map_err(told)? {
+                        Asked::Yes(near) => {
+                            if let Some(job) = near {
+                                self.take_in_one(py, &job)?;
+                            }
+                            return Ok(true);
+                        }
+                        Asked::No => return Ok(false),
+                        Asked::Here => {}
+                    }
+                }
             }
         }
     }

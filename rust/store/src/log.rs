@@ -398,14 +398,23 @@ impl Log {
         }
     }
 
-    /// Take the batches that wait for the tables; the number of the last.
-    pub(crate) fn take(&self, into: &mut Vec<u8>) -> u64 {
+    /// Take the batches that wait for the tables, after those that were taken before and are not
+    /// there yet; the number of the last. And what is asked: at the same moment, for all batches
+    /// that were submitted before a question are to be in the tables when it is answered.
+    pub(crate) fn take(&self, into: &mut Vec<u8>, most: usize) -> (u64, Vec<(Question, Answered)>) {
         let mut state = self.lock();
-        debug_assert!(into.is_empty());
-        std::mem::swap(&mut state.journal.pending, into);
+        if into.is_empty() {
+            std::mem::swap(&mut state.journal.pending, into);
+        } else {
+            into.append(&mut state.journal.pending);
+        }
         state.draining = into.len();
         state.since = None;
-        state.journal.number
+        let asked = most.min(state.questions.len());
+        (
+            state.journal.number,
+            state.questions.drain(..asked).collect(),
+        )
     }
 
     /// The life of the syncing thread: sync what nobody waits for, call back who asked for it.

@@ -118,21 +118,16 @@ impl Tables {
 
     /// Take what waits to the tables, and answer what is asked, in one transaction.
     pub(crate) fn turn(&mut self) {
-        if self.batch.is_empty() {
-            self.upto = self.log.take(&mut self.batch);
-        }
-        let mut asked = Vec::new();
-        let mut state = self.log.lock();
-        while asked.len() < QUESTIONS
-            && let Some((question, then)) = state.questions.pop_front()
-        {
+        let (upto, questions) = self.log.take(&mut self.batch, QUESTIONS);
+        self.upto = upto;
+        let mut asked = Vec::with_capacity(questions.len());
+        for (question, then) in questions {
             match question {
                 Question::Backup(path) => self.errands.push_back(Errand::backup(path, then)),
                 Question::Rotate => self.errands.push_back(Errand::rotate(then)),
                 other => asked.push((other, then)),
             }
         }
-        drop(state);
         self.transact(asked);
     }
 

@@ -353,6 +353,32 @@ fn what_is_not_in_memory_is_cancelled_and_moved_by_id() {
     assert_eq!(all(&store)[1].job_due, 20);
 }
 
+/// Questions of another thread keep the thread of the tables awake, between any two of its steps.
+#[test]
+fn an_answer_knows_all_that_was_submitted_before_it_was_asked() {
+    let dir = Dir::new();
+    let store = open(&dir.file("jobs.db"), Durability::Relaxed);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                ask(&store, Question::Count).unwrap();
+            }
+        });
+        let seen: Vec<u64> = (1..=3_000)
+            .filter(|&seq| {
+                let job = job(seq, 10);
+                let id = job.id.to_string();
+                insert(&store, [job]);
+                put(&store, &[Op::Delete(seq)]);
+                ask(&store, Question::Get(id)) != Ok(Answer::Job(None))
+            })
+            .collect();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(seen, []);
+    });
+}
+
 #[test]
 fn payloads_are_sealed_and_keys_are_rotated() {
     let dir = Dir::new();

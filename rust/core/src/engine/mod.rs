@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-pub use kept::{Changed, Mail, Window};
+pub use kept::{Asked, Changed, Mail, Window};
 pub use outcome::DEAD_KEPT;
 pub use query::{Place, Stats};
 

@@ -1,6 +1,6 @@
 //! What is asked of an engine whose jobs are kept: schedule, cancel, move, revive.
 
-use super::{Changed, END, clock_of};
+use super::{Asked, Changed, END, clock_of};
 use crate::engine::{Due, Engine, Refused, State};
 use crate::ids::Halves;
 use crate::queue::{ClockKind, Key};
@@ -277,14 +277,13 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Closed`], and those of the store.
-    pub fn cancel_away(&self, id: &str, released: &mut Released<P>) -> Result<bool, Refused> {
+    pub fn cancel_away(&self, id: &str, released: &mut Released<P>) -> Result<Asked<()>, Refused> {
         let question = Question::Cancel(id.to_owned());
-        let cancelled = self.ask_for_away(id, question, released, |state| {
+        self.ask_for_away(id, question, released, |state| {
             state.counts.cancelled += 1;
             state.left_away(id);
             self.notify(state);
-        })?;
-        Ok(cancelled.is_some())
+        })
     }
 
     /// Move a pending job that is in memory to a due on the wall clock.
@@ -333,7 +332,7 @@ impl<P: Payload> Engine<P> {
         id: &str,
         due: i64,
         released: &mut Released<P>,
-    ) -> Result<(bool, Option<Job<'static>>), Refused> {
+    ) -> Result<Asked<Option<Job<'static>>>, Refused> {
         let mut state = self.open_kept()?;
         let to = state.next_place(ClockKind::Wall, due);
         state.has_given(to.seq);
@@ -356,16 +355,20 @@ impl<P: Payload> Engine<P> {
             }
             Ok(near)
         })?;
-        match moved.transpose()? {
-            None => Ok((false, None)),
-            Some(false) => Ok((true, None)),
-            Some(true) => match self.ask_held(Question::Get(id.to_owned())) {
-                Ok(Answer::Job(Some(job))) => Ok((true, Some(job))),
-                answer => {
-                    self.load_none();
-                    answer.map(|_| (true, None))
-                }
-            },
+        let near = match moved {
+            Asked::Yes(near) => near?,
+            Asked::No => return Ok(Asked::No),
+            Asked::Here => return Ok(Asked::Here),
+        };
+        if !near {
+            return Ok(Asked::Yes(None));
+        }
+        match self.ask_held(Question::Get(id.to_owned())) {
+            Ok(Answer::Job(Some(job))) => Ok(Asked::Yes(Some(job))),
+            answer => {
+                self.load_none();
+                answer.map(|_| Asked::Yes(None))
+            }
         }
     }
 

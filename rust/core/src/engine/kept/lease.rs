@@ -11,7 +11,7 @@
 //! What runs when it is taken back goes on, and is *stale*: its place here is free at once, for
 //! the same job may come again, and how it ends is nobody's business any more.
 
-use super::Kept;
+use super::{Asked, Kept};
 use crate::engine::{Engine, Refused, State};
 use crate::queue::Key;
 use crate::record::{Done, Outcome, Payload, Released, Stage, Started};
@@ -177,21 +177,25 @@ impl<P: Payload> Engine<P> {
         self.state.lock().is_held(self, started)
     }
 
-    /// In a shared store only the store can say whether a job is this node's to cancel or move:
-    /// take it out of memory and ask. What the store has of it then, if there was no `true`.
+    /// Ask the store to cancel or move a job that is away. What is in memory by now is not asked
+    /// for: it may start before the store hears of it. But in a shared store only the store can
+    /// say whether a job is this node's: take it out of memory and ask. What the store has of it then, if there was no `true`.
     pub(super) fn ask_for_away<R>(
         &self,
         id: &str,
         question: Question,
         released: &mut Released<P>,
         then: impl FnOnce(&mut State<P>) -> R,
-    ) -> Result<Option<R>, Refused> {
+    ) -> Result<Asked<R>, Refused> {
         let mut state = self.open_kept()?;
         let mut taken = None;
-        if let Some(key) = state.find(id).filter(|_| state.is_shared()) {
+        if let Some(key) = state.find(id) {
+            if !state.is_shared() {
+                return Ok(Asked::Here);
+            }
             taken = Some(state.name(key, 0));
             if !state.withdraw(self, key) {
-                return Ok(None);
+                return Ok(Asked::No);
             }
             state.remove(key, released);
             state.drop_one();
@@ -204,12 +208,12 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         let changed = answer == Ok(crate::store::Answer::Changed(true));
         let result = if changed {
-            Ok(Some(then(&mut state)))
+            Ok(Asked::Yes(then(&mut state)))
         } else {
             // It may still be claimed, and is not in memory.
             let yielded = taken.map_or(Ok(Ticket(0)), |seq| state.yield_one(id, seq));
             match answer {
-                Ok(_) => yielded.map(|_| None).map_err(Refused::from),
+                Ok(_) => yielded.map(|_| Asked::No).map_err(Refused::from),
                 Err(error) => Err(error),
             }
         };

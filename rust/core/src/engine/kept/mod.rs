@@ -164,6 +164,17 @@ pub enum Changed<T> {
     Away,
 }
 
+/// What the store said of a job that was away.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Asked<T> {
+    /// It is done.
+    Yes(T),
+    /// There is no such job, or it has started.
+    No,
+    /// It was not asked: the job has come into memory meanwhile.
+    Here,
+}
+
 const fn clock_of(kind: ClockKind) -> StoreClock {
     match kind {
         ClockKind::Wall => StoreClock::Wall,
@@ -367,7 +378,6 @@ impl<P: Payload> State<P> {
             .and_then(|kept| kept.mail.failed.lock().clone())
     }
 
-    /// How many pending jobs are known to be away.
     /// Take in no page for now.
     fn hold_pages(&mut self) {
         if let Some(kept) = &mut self.kept {
@@ -385,6 +395,7 @@ impl<P: Payload> State<P> {
         }
     }
 
+    /// How many pending jobs are known to be away.
     pub(super) fn away(&self) -> u64 {
         if self.is_shared() {
             return 0;
