@@ -120,6 +120,20 @@ def test_a_path_is_enough(path):
         assert (event.data, event.run, event.attempt, len(scheduler)) == (b"x", 1, 1, 1)
 
 
+def test_data_of_any_length_come_back(file):
+    lengths = [0, 1, 2, 3, 4, 7, 8, 100, 511, 512, 513, 4_096, 100_000]
+    datas = [bytes(range(256)) * (length // 256) + bytes(range(length % 256)) for length in lengths]
+    ids = file.open().in_many([10.0] * len(datas), "t", datas, retry_limit=1, min_backoff=1, max_backoff=1)
+    scheduler = file.again()
+    assert [scheduler.get(id).data for id in ids] == datas
+    assert [event.data for event in scheduler.between()] == datas
+    file.act = fail
+    file.clock.advance(10)
+    assert file.data() == datas
+    assert [scheduler.get(id).data for id in ids] == datas
+    assert all(scheduler.cancel(id) for id in ids)
+
+
 def test_what_is_pending_comes_back_as_it_was(file):
     scheduler = file.open()
     options = JobOptions(retry_limit=3, min_backoff=0.1, max_backoff=9.5, age_limit=timedelta(days=1))

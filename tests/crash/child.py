@@ -295,21 +295,21 @@ def fill(path, *, limit=None, ballast=None, log, threads):
     sys.stdin.read()
 
 
-def resident_mib():
+def peak_mb():
     with open("/proc/self/status") as status:  # noqa: PTH123
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) // 1024
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 def look(path):
     """Open a file with many jobs and start, with all that are due brought in that may be."""
-    before = resident_mib()
+    before = peak_mb()
     begin = time.monotonic()
     scheduler = Scheduler(path)
     opened = time.monotonic() - begin
     pending = len(scheduler)
     first = scheduler.next()
     ready = time.monotonic() - begin
-    answer([opened, ready, pending, first is not None, before, resident_mib()])
+    answer([opened, ready, pending, first is not None, before, peak_mb()])
     sys.stdin.read()
 
 

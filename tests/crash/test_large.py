@@ -21,7 +21,8 @@ def filled(path):
     if kept := os.environ.get("DUEWHEEL_STORED_FILE"):
         return kept
     with Scheduler(LocalStorage(path, durability="relaxed", resident=1)) as scheduler:
-        far = time.time() + 86_400
+        # Within the horizon: a million are brought in.
+        far = time.time() + 1_800
         for start in range(0, STORED, 10_000):
             equal = start < STORED // 2
             dues = [far if equal else far + number for number in range(start, start + 10_000)]
@@ -34,13 +35,13 @@ def filled(path):
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell the memory of a process")
 def test_opening_takes_seconds_and_little_memory(children, filled, record_property):
     child = children.start("look", path=filled)
-    opened, ready, pending, found, before, resident = json.loads(child.stdout.readline())
+    opened, ready, pending, found, before, peak = json.loads(child.stdout.readline())
     children.kill(child)
-    figures = {"opened_s": opened, "ready_s": ready, "pending": pending, "before_mib": before, "resident_mib": resident}
+    figures = {"opened_s": opened, "ready_s": ready, "pending": pending, "before_mb": before, "peak_mb": peak}
     for name, value in figures.items():
         record_property(name, value)
     print(figures)  # noqa: T201 - with -s, and in the report of a failure
     assert found
     assert pending >= STORED
     assert opened < 10
-    assert resident < 300
+    assert peak < 300

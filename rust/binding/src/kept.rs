@@ -1,5 +1,6 @@
 //! Jobs in a file: opening it, waiting for it, and what is made of what it holds.
 
+use crate::data::Data;
 use crate::dead::DeadEvent;
 use crate::deferred;
 use crate::event::{Event, Job};
@@ -435,8 +436,8 @@ impl Shared {
     }
 
     fn handle(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Handle> {
-        let data = (!job.data.is_empty()).then(|| PyBytes::new(py, &job.data).unbind());
-        Ok(Handle::new(data, self.spec_of(py, job)?))
+        let spec = self.spec_of(py, job)?;
+        Ok(Handle::new(Data::copied(py, &job.data), spec))
     }
 
     /// A stored execution, as Python sees it.

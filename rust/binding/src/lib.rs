@@ -7,6 +7,7 @@ mod bulk;
 mod call;
 mod clock;
 mod convert;
+mod data;
 mod dead;
 mod deferred;
 mod drain;

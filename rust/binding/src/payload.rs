@@ -1,5 +1,6 @@
-//! What the engine carries for Python: two pointers a job, each holding a reference.
+//! What the engine carries for Python: two pointers a job, its data and its specification.
 
+use crate::data::Data;
 use crate::deferred;
 use crate::options::Spec;
 use duewheel_core::record::{Parts, Payload, Released};
@@ -13,11 +14,10 @@ use std::ptr::NonNull;
 /// A job's data and specification, as plain pointers that the engine may copy.
 ///
 /// The engine keeps a job or gives its handle back in a [`Released`]; each handle that is made by
-/// [`Handle::new`] is freed once, by [`release`]. In between both objects are alive.
+/// [`Handle::new`] is freed once, by [`release`]. In between both are alive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handle {
-    /// A `bytes`; `None` for `b""`.
-    data: Option<NonNull<ffi::PyObject>>,
+    data: Data,
     spec: NonNull<ffi::PyObject>,
 }
 
@@ -40,7 +40,7 @@ impl Payload for Handle {
             let limits = &spec.limits;
             look(Parts {
                 target: &spec.text,
-                data: self.bytes(),
+                data: self.data.bytes(),
                 options: Options {
                     retry_limit: limits.retry_limit,
                     age_limit: limits.age_limit,
@@ -59,8 +59,8 @@ impl Payload for Handle {
 
 impl Handle {
     #[inline]
-    pub(crate) fn new(data: Option<Py<PyBytes>>, spec: Py<Spec>) -> Self {
-        let data = data.and_then(|data| NonNull::new(data.into_ptr()));
+    pub(crate) fn new(data: impl Into<Data>, spec: Py<Spec>) -> Self {
+        let data = data.into();
         // A `Py` is never null.
         let spec = NonNull::new(spec.into_ptr()).expect("a reference to an object");
         Handle { data, spec }
@@ -75,17 +75,6 @@ impl Handle {
         look(spec.get())
     }
 
-    /// The data, for as long as the handle is not freed: no longer than the call that it is for.
-    fn bytes<'a>(self) -> &'a [u8] {
-        // SAFETY: the handle holds a reference to a `bytes`, whose content never changes or moves;
-        // reading it asks nothing of the interpreter.
-        self.data.map_or(&[], |data| unsafe {
-            let start = ffi::PyBytes_AS_STRING(data.as_ptr()).cast::<u8>();
-            let length = ffi::Py_SIZE(data.as_ptr()) as usize;
-            std::slice::from_raw_parts(start, length)
-        })
-    }
-
     #[inline]
     pub(crate) fn spec(self, py: Python<'_>) -> Py<Spec> {
         // SAFETY: the handle holds a reference to a `Spec`, and the caller is attached.
@@ -98,23 +87,14 @@ impl Handle {
 
     #[inline]
     pub(crate) fn data(self, py: Python<'_>) -> Option<Py<PyBytes>> {
-        // SAFETY: the handle holds a reference to a `bytes`, and the caller is attached.
-        self.data.map(|data| unsafe {
-            Bound::from_borrowed_ptr(py, data.as_ptr())
-                .cast_into_unchecked()
-                .unbind()
-        })
+        self.data.to_python(py)
     }
 
     #[inline]
-    pub(crate) fn free(self, _py: Python<'_>) {
+    pub(crate) fn free(self, py: Python<'_>) {
+        self.data.free(py);
         // SAFETY: called once a handle, attached.
-        unsafe {
-            if let Some(data) = self.data {
-                ffi::Py_DECREF(data.as_ptr());
-            }
-            ffi::Py_DECREF(self.spec.as_ptr());
-        }
+        unsafe { ffi::Py_DECREF(self.spec.as_ptr()) };
     }
 }
 

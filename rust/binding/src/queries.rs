@@ -99,20 +99,26 @@ impl Events {
         }
     }
 
-    pub(crate) fn following(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+    fn following(&self, py: Python<'_>) -> PyResult<Option<Event>> {
         loop {
-            self.read(py)?;
-            let next = self.left.lock().pop();
-            match next {
-                None => return Ok(None),
-                Some(Next::Away(job)) => return self.shared.event(py, &job).map(Some),
-                Some(Next::Here(place)) => {
-                    let engine = &self.shared.engine;
-                    let event = engine.view_at(place, |view| Event::pending(py, &view));
-                    if let Some(event) = event.map_err(|error| refused(py, error, ""))? {
-                        return Ok(Some(event));
-                    }
-                }
+            if let Some(event) = self.step(py)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The next event, or that there is none; `None`: what would have come is no longer pending.
+    pub(crate) fn step(&self, py: Python<'_>) -> PyResult<Option<Option<Event>>> {
+        self.read(py)?;
+        let next = self.left.lock().pop();
+        match next {
+            None => Ok(Some(None)),
+            Some(Next::Away(job)) => self.shared.event(py, &job).map(|event| Some(Some(event))),
+            Some(Next::Here(place)) => {
+                let engine = &self.shared.engine;
+                let event = engine.view_at(place, |view| Event::pending(py, &view));
+                let event = event.map_err(|error| refused(py, error, ""))?;
+                Ok(event.map(Some))
             }
         }
     }

@@ -529,12 +529,19 @@ impl SchedulerCore {
     ) -> PyResult<Option<Event>> {
         let engine = self.open(py)?;
         let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
-        if engine.away() > 0 {
-            return self.events(py, start, end)?.following(py);
-        }
         loop {
             let place = py.detach(|| engine.next(start, end));
-            let Some(place) = place.map_err(|error| refused(py, error, ""))? else {
+            let place = place.map_err(|error| refused(py, error, ""))?;
+            if engine.away() > 0 {
+                // Of the many in memory the first alone is wanted.
+                let places = place.into_iter().collect();
+                let events = Events::new(self.shared.clone(), places, start, end);
+                match events.step(py)? {
+                    Some(event) => return Ok(event),
+                    None => continue,
+                }
+            }
+            let Some(place) = place else {
                 return Ok(None);
             };
             let event = engine.view_at(place, |view| Event::pending(py, &view));

@@ -220,6 +220,7 @@ impl<P: Payload> Engine<P> {
     pub fn check(&self) -> Result<(), String> {
         let state = self.state.lock();
         state.queue.check()?;
+        state.check_elsewhere()?;
         let out = self.lanes.iter().map(|lane| {
             let lane = lane.lock();
             lane.queue.len() + lane.under_way()

@@ -160,10 +160,10 @@ impl<P: Payload> State<P> {
                 return Some(key);
             }
         }
-        if let Some(kept) = &self.kept
-            && let Some(key) = ids::parse(id).and_then(|id| kept.elsewhere.get(&id))
+        if self.kept.is_some()
+            && let Some(key) = ids::parse(id).and_then(|id| self.find_elsewhere(id))
         {
-            return Some(*key);
+            return Some(key);
         }
         if self.given.is_empty() {
             None
@@ -240,23 +240,20 @@ impl<P: Payload> State<P> {
         let record = self.queue.remove(key)?;
         if self.kept.is_some() {
             self.forget_name(key);
+            self.forget_elsewhere(key, &record);
         }
         match record.side() {
-            Some(side) => drop(self.forget_side(side)),
+            Some(side) => self.forget_side(side),
             None if record.epoch() < 3 => self.offsets.jobs[record.epoch() as usize] -= 1,
             None => {}
         }
         Some(record.payload)
     }
 
-    pub(super) fn forget_side(&mut self, side: usize) -> Side {
-        let side = self.sides.remove(side);
-        match (&side.id, &mut self.kept) {
-            (Id::Given(id), _) => drop(self.given.remove(id)),
-            (Id::Generated(id), Some(kept)) => drop(kept.elsewhere.remove(id)),
-            (Id::Generated(_), None) => {}
+    fn forget_side(&mut self, side: usize) {
+        if let Id::Given(id) = self.sides.remove(side).id {
+            self.given.remove(&id);
         }
-        side
     }
 
     /// The number of a job's side, made now if it has none.

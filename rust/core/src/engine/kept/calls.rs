@@ -3,9 +3,10 @@
 use super::{Asked, Changed, END, clock_of};
 use crate::engine::{Due, Engine, Refused, State};
 use crate::ids::Halves;
-use crate::queue::{ClockKind, Key};
+use crate::queue::{ClockKind, DueQueue, Key};
 use crate::record::{Id, Parts, Payload, Record, Released, Side};
 use crate::store::{Answer, Clock as StoreClock, Error, Job, Op, Place, Question, Ticket};
+use slab::Slab;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -228,7 +229,7 @@ impl<P: Payload> Engine<P> {
                 attempt,
                 run,
             };
-            state.put_side(clock, due, place.seq, side, payload);
+            state.put_kept(clock, due, place.seq, side, payload);
             self.rouse(state, clock, due);
         } else {
             released.payloads.push(payload);
@@ -435,6 +436,26 @@ fn new_job<'a>(
     }
 }
 
+/// The id of a job, if an engine made it.
+fn generated<P: Payload>(record: &Record<P>, sides: &Slab<Side>) -> Option<Halves> {
+    match record.side() {
+        None => Some(record.id()),
+        Some(side) => match sides[side].id {
+            Id::Generated(id) => Some(id),
+            Id::Given(_) => None,
+        },
+    }
+}
+
+fn generated_at<P: Payload>(
+    queue: &DueQueue<Record<P>>,
+    sides: &Slab<Side>,
+    index: u32,
+) -> Option<Halves> {
+    let entry = queue.get(queue.key_at(index)?)?;
+    generated(entry.value, sides)
+}
+
 impl<P: Payload> State<P> {
     pub(super) fn submit_new(&mut self, job: Job<'_>, stays: bool) -> Result<Ticket, Error> {
         let seq = job.place.seq;
@@ -547,8 +568,8 @@ impl<P: Payload> State<P> {
         self.send();
     }
 
-    /// Insert a job that has a side, under an id that is free, with a sequence that was taken.
-    pub(super) fn put_side(
+    /// Insert a job under an id that is free, with a sequence that was taken.
+    pub(super) fn put_kept(
         &mut self,
         clock: ClockKind,
         due: i64,
@@ -557,8 +578,8 @@ impl<P: Payload> State<P> {
         payload: P,
     ) {
         let id = side.id.clone();
-        let number = self.sides.insert(side);
-        let record = Record::with_side(number, payload);
+        let record = self.plain(clock, due, &side, payload);
+        let record = record.unwrap_or_else(|| Record::with_side(self.sides.insert(side), payload));
         let key = if self.is_shared() {
             self.queue.insert(clock, due, record)
         } else {
@@ -567,11 +588,167 @@ impl<P: Payload> State<P> {
         self.set_name(key, sequence);
         match id {
             Id::Given(id) => drop(self.given.insert(id, key)),
-            Id::Generated(id) => {
+            Id::Generated(id) if self.ids.index(id) != key.index => {
                 if let Some(kept) = &mut self.kept {
-                    kept.elsewhere.insert(id, key);
+                    let (queue, sides) = (&self.queue, &self.sides);
+                    let id_at = |index| generated_at(queue, sides, index);
+                    kept.elsewhere.insert(id, key.index, id_at);
                 }
             }
+            Id::Generated(_) => {}
         }
+    }
+
+    /// A record that needs no side, if it says all that this side does.
+    fn plain(&mut self, clock: ClockKind, due: i64, side: &Side, payload: P) -> Option<Record<P>> {
+        let Id::Generated(id) = side.id else {
+            return None;
+        };
+        let epoch = match clock {
+            ClockKind::Wall => 3,
+            ClockKind::Boot => self.offsets.current,
+        };
+        let record = Record::plain(id, epoch as u8, payload);
+        let is_new = (side.attempt, side.run, side.first_start) == (1, 1, None);
+        // Of a UUID of another version not all bits are kept.
+        let is_said = record.id() == id && self.first_due(&record, due) == side.job_due;
+        if !(is_new && is_said) {
+            return None;
+        }
+        if clock == ClockKind::Boot {
+            self.offsets.jobs[epoch] += 1;
+        }
+        Some(record)
+    }
+
+    /// The key of a job whose generated id does not say where it is.
+    pub(in crate::engine) fn find_elsewhere(&self, id: Halves) -> Option<Key> {
+        let kept = self.kept.as_ref()?;
+        let id_at = |index| generated_at(&self.queue, &self.sides, index);
+        let index = kept.elsewhere.find(id, id_at)?;
+        self.queue.key_at(index)
+    }
+
+    /// A job is no longer in the slab; its side, if it has one, still is.
+    pub(in crate::engine) fn forget_elsewhere(&mut self, key: Key, record: &Record<P>) {
+        if let Some(id) = generated(record, &self.sides)
+            && let Some(kept) = &mut self.kept
+            && self.ids.index(id) != key.index
+        {
+            kept.elsewhere.remove(id, key.index);
+        }
+    }
+
+    /// Compare the generated ids in the slab with where they are said to be.
+    pub(in crate::engine) fn check_elsewhere(&self) -> Result<(), String> {
+        let Some(kept) = &self.kept else {
+            return Ok(());
+        };
+        let mut counted = 0;
+        for (key, entry) in self.queue.iter() {
+            let id = generated(entry.value, &self.sides);
+            let Some(id) = id.filter(|id| self.ids.index(*id) != key.index) else {
+                continue;
+            };
+            counted += 1;
+            if self.find_elsewhere(id) != Some(key) {
+                return Err(format!("{key:?} is not found by its id"));
+            }
+        }
+        let noted = kept.elsewhere.len();
+        if counted != noted {
+            return Err(format!("{counted} jobs are elsewhere, {noted} are noted"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::ManualClock;
+    use std::sync::Arc;
+
+    impl Payload for () {
+        type Failure = ();
+        fn target(self) -> u32 {
+            0
+        }
+    }
+
+    /// A million of them may be in memory.
+    #[test]
+    fn a_job_without_a_past_comes_in_without_a_side() {
+        let clock = ManualClock::new(100, 30);
+        let engine = Engine::<()>::new(Box::new(Arc::new(clock))).unwrap();
+        let mut state = engine.state.lock();
+        let id = |high, low| Id::Generated([high, low]);
+        let made = id(0x0189_0000_0000_7fff, 0x8000_0000_0000_0001);
+        let side = Side {
+            id: made,
+            job_due: 90,
+            first_start: None,
+            attempt: 1,
+            run: 1,
+        };
+        // The due on the boot clock is 70 less than on the wall clock.
+        assert!(state.plain(ClockKind::Wall, 90, &side, ()).is_some());
+        assert_eq!(state.offsets.jobs, [0; 3]);
+        assert!(state.plain(ClockKind::Boot, 20, &side, ()).is_some());
+        assert_eq!(state.offsets.jobs, [1, 0, 0]);
+
+        let others = [
+            (91, side.clone()),
+            (
+                90,
+                Side {
+                    attempt: 2,
+                    ..side.clone()
+                },
+            ),
+            (
+                90,
+                Side {
+                    run: 2,
+                    ..side.clone()
+                },
+            ),
+            (
+                90,
+                Side {
+                    first_start: Some(0),
+                    ..side.clone()
+                },
+            ),
+            (
+                90,
+                Side {
+                    id: Id::Given("given".into()),
+                    ..side.clone()
+                },
+            ),
+            (
+                90,
+                Side {
+                    id: id(0x0189_0000_0000_4fff, 0x8000_0000_0000_0001),
+                    ..side.clone()
+                },
+            ),
+            (
+                90,
+                Side {
+                    id: id(0x0189_0000_0000_7fff, 0xc000_0000_0000_0001),
+                    ..side
+                },
+            ),
+        ];
+        for (due, side) in others {
+            assert!(
+                state.plain(ClockKind::Wall, due, &side, ()).is_none(),
+                "{side:?}"
+            );
+            assert!(state.plain(ClockKind::Boot, due - 70, &side, ()).is_none());
+        }
+        assert_eq!(state.offsets.jobs, [1, 0, 0]);
     }
 }

@@ -6,14 +6,14 @@
 //! payloads of what was stored.
 
 mod calls;
+mod elsewhere;
 mod lease;
 mod pages;
 
 pub(super) use lease::LetGo;
 
 use crate::engine::{Engine, Phase, Refused, State};
-use crate::ids::Halves;
-use crate::queue::{ClockKind, Key};
+use crate::queue::ClockKind;
 use crate::record::{Done, Outcome, Payload, Reason, Started};
 use crate::sleep::Sleeper;
 use crate::store::{
@@ -22,8 +22,9 @@ use crate::store::{
 };
 use crate::sync::Mutex;
 use crate::time::SECOND;
+use elsewhere::Elsewhere;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -126,7 +127,7 @@ pub(super) struct Kept {
     /// Jobs that changed while a page was under way, which may hold them as they were.
     changed: HashSet<String>,
     /// Generated ids whose index is not that of their job.
-    pub(super) elsewhere: HashMap<Halves, Key>,
+    pub(super) elsewhere: Elsewhere,
     /// Outcomes that the store has not taken yet.
     pub(super) outbox: Vec<Op<'static>>,
 }
@@ -242,7 +243,7 @@ impl<P: Payload> Engine<P> {
             asking: 0,
             reserved: HashSet::new(),
             changed: HashSet::new(),
-            elsewhere: HashMap::new(),
+            elsewhere: Elsewhere::default(),
             outbox: Vec::new(),
         }));
     }

@@ -169,7 +169,7 @@ impl<P: Payload> State<P> {
             attempt: job.attempt,
             run: job.run,
         };
-        self.put_side(kind, due, job.place.seq, side, payload);
+        self.put_kept(kind, due, job.place.seq, side, payload);
         if let Some(kept) = &mut self.kept {
             kept.came();
         }
