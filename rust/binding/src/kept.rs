@@ -10,7 +10,7 @@ use crate::payload::Handle;
 use crate::shared::{Shared, error, refused, releasing};
 use crate::worker;
 use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Refused, Window};
-use duewheel_core::record::Id;
+use duewheel_core::record::{Id, Released};
 use duewheel_core::store::{self, Answer, Error, Question, Ticket};
 use duewheel_core::sync::Mutex;
 use duewheel_store::{Durability, Keyring, LocalStore, Settings};
@@ -265,42 +265,44 @@ impl Shared {
     }
 
     pub(crate) fn cancel_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
-        let told = |error| refused(py, error, id);
-        let mut turn = None;
-        loop {
-            match self.engine.cancel_kept(id).map_err(told)? {
-                Changed::Yes(handle, ticket) => {
-                    drop(turn);
-                    handle.free(py);
-                    self.settled(py, ticket)?;
-                    return Ok(true);
-                }
-                Changed::No => return Ok(false),
-                Changed::Away if turn.is_none() => {
-                    deferred::may_wait()?;
-                    turn = Some(self.turn(py)?);
-                }
-                Changed::Away => {
-                    let asked = releasing(py, |released| {
-                        py.detach(|| self.engine.cancel_away(id, released))
-                    });
-                    match asked.map_err(told)? {
-                        Asked::Yes(()) => return Ok(true),
-                        Asked::No => return Ok(false),
-                        Asked::Here => {}
-                    }
-                }
-            }
-        }
+        self.change(
+            py,
+            id,
+            || self.engine.cancel_kept(id),
+            |handle: Handle| handle.free(py),
+            |released| self.engine.cancel_away(id, released),
+            |()| Ok(()),
+        )
     }
 
     pub(crate) fn reschedule_kept(&self, py: Python<'_>, id: &str, due: i64) -> PyResult<bool> {
+        self.change(
+            py,
+            id,
+            || self.engine.reschedule_kept(id, due),
+            |()| {},
+            |released| self.engine.reschedule_away(id, due, released),
+            |near| near.map_or(Ok(()), |job| self.take_in_one(py, &job)),
+        )
+    }
+
+    /// Change a pending job where it is: `here` in memory, or `away` in the store.
+    fn change<T, A: Send>(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        here: impl Fn() -> Result<Changed<T>, Refused>,
+        changed_here: impl FnOnce(T),
+        away: impl Fn(&mut Released<Handle>) -> Result<Asked<A>, Refused> + Sync,
+        changed_away: impl FnOnce(A) -> PyResult<()>,
+    ) -> PyResult<bool> {
         let told = |error| refused(py, error, id);
         let mut turn = None;
         loop {
-            match self.engine.reschedule_kept(id, due).map_err(told)? {
-                Changed::Yes((), ticket) => {
+            match here().map_err(told)? {
+                Changed::Yes(what, ticket) => {
                     drop(turn);
+                    changed_here(what);
                     self.settled(py, ticket)?;
                     return Ok(true);
                 }
@@ -310,16 +312,9 @@ impl Shared {
                     turn = Some(self.turn(py)?);
                 }
                 Changed::Away => {
-                    let asked = releasing(py, |released| {
-                        py.detach(|| self.engine.reschedule_away(id, due, released))
-                    });
+                    let asked = releasing(py, |released| py.detach(|| away(released)));
                     match asked.map_err(told)? {
-                        Asked::Yes(near) => {
-                            if let Some(job) = near {
-                                self.take_in_one(py, &job)?;
-                            }
-                            return Ok(true);
-                        }
+                        Asked::Yes(what) => return changed_away(what).map(|()| true),
                         Asked::No => return Ok(false),
                         Asked::Here => {}
                     }

@@ -532,22 +532,12 @@ impl SchedulerCore {
         loop {
             let place = py.detach(|| engine.next(start, end));
             let place = place.map_err(|error| refused(py, error, ""))?;
-            if engine.away() > 0 {
-                // Of the many in memory the first alone is wanted.
-                let places = place.into_iter().collect();
-                let events = Events::new(self.shared.clone(), places, start, end);
-                match events.step(py)? {
-                    Some(event) => return Ok(event),
-                    None => continue,
-                }
-            }
-            let Some(place) = place else {
-                return Ok(None);
-            };
-            let event = engine.view_at(place, |view| Event::pending(py, &view));
+            // Of the many in memory the first alone is wanted.
+            let places = place.into_iter().collect();
+            let events = Events::new(self.shared.clone(), places, start, end);
             // Gone between the two looks: the next one is the first now.
-            if let Some(event) = event.map_err(|error| refused(py, error, ""))? {
-                return Ok(Some(event));
+            if let Some(event) = events.step(py)? {
+                return Ok(event);
             }
         }
     }

@@ -1,10 +1,11 @@
-//! A call about a job that is away, which comes in while the call is on its way.
+//! Jobs that are away, and come in: what they are then, how they are found, and who met them on the way.
 
 use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Window};
-use duewheel_core::record::{Parts, Payload, Released};
+use duewheel_core::record::{Id, Parts, Payload, Released};
 use duewheel_core::store::{Answer, Options, ask};
 use duewheel_core::time::{Clock, ManualClock, SECOND};
 use duewheel_store::{LocalStore, Settings};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug)]
@@ -30,33 +31,144 @@ impl Payload for Nothing {
             },
         })
     }
+}
 
-    fn text(failure: &String) -> String {
-        failure.clone()
+fn file(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("duewheel-{}-{name}.db", std::process::id()))
+}
+
+fn keep(engine: &Engine<Nothing>, due: Due, released: &mut Released<Nothing>) -> String {
+    let (id, _) = engine.keep(due, Nothing, released).unwrap();
+    Id::Generated(id).with_str(str::to_owned)
+}
+
+/// With so many seconds of the future in memory.
+fn open(path: &Path, clock: &Arc<ManualClock>, horizon: i64) -> Engine<Nothing> {
+    let mail = Mail::new().unwrap();
+    let store = LocalStore::open(path, Settings::default(), mail.events()).unwrap();
+    let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
+    let window = Window {
+        horizon: horizon * SECOND,
+        resident: 10_000,
+    };
+    engine.keep_in(Arc::new(store), mail, window);
+    engine
+}
+
+/// Take in all that is away.
+fn load(engine: &Engine<Nothing>, released: &mut Released<Nothing>) {
+    let store = engine.store().unwrap();
+    while let Some(question) = engine.page_wanted() {
+        let Ok(Answer::Page(page)) = ask(&*store, question) else {
+            panic!("no page");
+        };
+        let last = page.last.filter(|_| page.more);
+        let jobs = page.jobs.into_iter().map(|job| (job, Nothing)).collect();
+        engine.load(page.epoch, last, jobs, released);
     }
+    engine.check().unwrap();
+}
+
+/// What is known of a job: its due, its first due, run and attempt.
+fn look(engine: &Engine<Nothing>, id: &str) -> Option<(i64, i64, u32, u32)> {
+    let seen = engine.view(id, |view| {
+        assert!(view.id.with_str(|seen| seen == id));
+        (view.due, view.job_due, view.run, view.attempt)
+    });
+    seen.unwrap()
+}
+
+#[test]
+fn jobs_are_what_they_were_and_are_found_by_their_ids() {
+    let path = file("reopened");
+    let released = &mut Released::default();
+    let clock = Arc::new(ManualClock::new(50 * SECOND, 7 * SECOND));
+    let engine = open(&path, &clock, 3_600);
+    let mut all: Vec<String> = Vec::new();
+    for number in 0..1_500_i64 {
+        let due = match number % 2 {
+            0 => Due::At((100 + number) * SECOND),
+            _ => Due::In((100 + number) * SECOND),
+        };
+        all.push(keep(&engine, due, released));
+    }
+    for (number, id) in (0_i64..).zip([
+        "given",
+        // UUIDs of another version and of other variants: a record has no room for all their bits.
+        "01890000-0000-4fff-8000-000000000001",
+        "01890000-0000-7fff-ffff-000000000001",
+        "01890000-0000-7000-0000-000000000000",
+    ]) {
+        let due = Due::At((110 + number) * SECOND);
+        engine.keep_as(id, due, Nothing, released).unwrap();
+        all.push(id.to_owned());
+    }
+    // One with a past, under an id such as is made here.
+    let past = "01890000-0000-7fff-8000-000000000001";
+    let (first, due) = (90 * SECOND, 120 * SECOND);
+    engine
+        .restore_kept(past, first, due, (3, 2), Nothing, released)
+        .unwrap();
+    all.push(past.to_owned());
+    // One that was moved: its first due is another.
+    assert!(matches!(
+        engine.reschedule_kept(&all[10], 500 * SECOND),
+        Ok(Changed::Yes(..))
+    ));
+    let before: Vec<_> = all.iter().map(|id| look(&engine, id)).collect();
+    assert!(before.iter().all(Option::is_some));
+    engine.check().unwrap();
+    engine.close(released);
+
+    for _ in 0..2 {
+        let engine = open(&path, &clock, 3_600);
+        load(&engine, released);
+        assert_eq!(engine.away(), 0);
+        for (id, before) in all.iter().zip(&before) {
+            assert_eq!(look(&engine, id), *before, "{id}");
+        }
+        assert_eq!(look(&engine, "01890000-0000-7000-8000-000000000009"), None);
+        engine.close(released);
+    }
+
+    let engine = open(&path, &clock, 3_600);
+    load(&engine, released);
+    for (number, id) in all.iter().enumerate() {
+        match number % 3 {
+            0 => assert!(matches!(engine.cancel_kept(id), Ok(Changed::Yes(..)))),
+            1 => {
+                let moved = engine.reschedule_kept(id, 700 * SECOND);
+                assert!(matches!(moved, Ok(Changed::Yes(..))));
+            }
+            _ => {}
+        }
+        // New ones take the places of those that have left.
+        if number % 6 == 0 {
+            engine.keep(Due::In(SECOND), Nothing, released).unwrap();
+        }
+    }
+    engine.check().unwrap();
+    for (number, (id, before)) in all.iter().zip(&before).enumerate() {
+        let now = look(&engine, id);
+        match number % 3 {
+            0 => assert_eq!(now, None),
+            1 => assert_eq!(now.map(|now| now.0), Some(700 * SECOND)),
+            _ => assert_eq!(now, *before),
+        }
+    }
+    engine.close(released);
+    std::fs::remove_file(&path).unwrap();
 }
 
 /// Asked for all the same, the store would move or cancel what may have started by then: it ran
 /// again, or ran although its cancel was told to have come in time.
 #[test]
 fn a_job_that_has_come_in_is_not_asked_for() {
-    let path = std::env::temp_dir().join(format!("duewheel-{}-away.db", std::process::id()));
+    let path = file("came");
     let clock = Arc::new(ManualClock::new(0, 0));
-    let mail = Mail::new().unwrap();
-    let store = LocalStore::open(&path, Settings::default(), mail.events()).unwrap();
-    let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
-    let window = Window {
-        horizon: 2 * SECOND,
-        resident: 10,
-    };
-    engine.keep_in(Arc::new(store), mail, window);
     let released = &mut Released::default();
-    let (id, _) = engine
-        .keep(Due::In(10 * SECOND), Nothing, released)
-        .unwrap();
-    let mut text = [0; 36];
-    duewheel_core::ids::format(id, &mut text);
-    let id = std::str::from_utf8(&text).unwrap();
+    let engine = open(&path, &clock, 2);
+    let id = &keep(&engine, Due::In(10 * SECOND), released);
     assert!(matches!(engine.cancel_kept(id), Ok(Changed::Away)));
     assert!(matches!(
         engine.reschedule_kept(id, 11 * SECOND),
@@ -64,13 +176,7 @@ fn a_job_that_has_come_in_is_not_asked_for() {
     ));
 
     clock.set(9 * SECOND, 9 * SECOND);
-    let question = engine.page_wanted().unwrap();
-    let store = engine.store().unwrap();
-    let Ok(Answer::Page(page)) = ask(&*store, question) else {
-        panic!("no page");
-    };
-    let jobs = page.jobs.into_iter().map(|job| (job, Nothing)).collect();
-    engine.load(page.epoch, None, jobs, released);
+    load(&engine, released);
     assert!(engine.holds(id));
 
     assert_eq!(engine.cancel_away(id, released), Ok(Asked::Here));

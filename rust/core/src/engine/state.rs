@@ -1,5 +1,6 @@
 //! The state behind the engine's lock, and the steps that are taken under it.
 
+use super::kept::generated;
 use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State, Target};
 use crate::ids::{self, Halves, NOWHERE};
 use crate::queue::{ClockKind, Key, Now};
@@ -148,22 +149,16 @@ impl<P: Payload> State<P> {
     /// The key of the job with this id, in whatever stage.
     #[inline]
     pub(super) fn find(&self, id: &str) -> Option<Key> {
-        if let Some(halves) = ids::parse(id)
-            && let Some(key) = self.queue.key_at(self.ids.index(halves))
-            && let Some(entry) = self.queue.get(key)
-        {
-            let same = match entry.value.side() {
-                None => entry.value.id() == halves,
-                Some(side) => self.sides[side].id == Id::Generated(halves),
-            };
-            if same {
+        if let Some(halves) = ids::parse(id) {
+            if let Some(key) = self.queue.key_at(self.ids.index(halves))
+                && let Some(entry) = self.queue.get(key)
+                && generated(entry.value, &self.sides) == Some(halves)
+            {
                 return Some(key);
             }
-        }
-        if self.kept.is_some()
-            && let Some(key) = ids::parse(id).and_then(|id| self.find_elsewhere(id))
-        {
-            return Some(key);
+            if let Some(key) = self.find_elsewhere(halves) {
+                return Some(key);
+            }
         }
         if self.given.is_empty() {
             None

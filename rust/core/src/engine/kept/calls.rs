@@ -3,10 +3,9 @@
 use super::{Asked, Changed, END, clock_of};
 use crate::engine::{Due, Engine, Refused, State};
 use crate::ids::Halves;
-use crate::queue::{ClockKind, DueQueue, Key};
+use crate::queue::{ClockKind, Key};
 use crate::record::{Id, Parts, Payload, Record, Released, Side};
 use crate::store::{Answer, Clock as StoreClock, Error, Job, Op, Place, Question, Ticket};
-use slab::Slab;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -436,26 +435,6 @@ fn new_job<'a>(
     }
 }
 
-/// The id of a job, if an engine made it.
-fn generated<P: Payload>(record: &Record<P>, sides: &Slab<Side>) -> Option<Halves> {
-    match record.side() {
-        None => Some(record.id()),
-        Some(side) => match sides[side].id {
-            Id::Generated(id) => Some(id),
-            Id::Given(_) => None,
-        },
-    }
-}
-
-fn generated_at<P: Payload>(
-    queue: &DueQueue<Record<P>>,
-    sides: &Slab<Side>,
-    index: u32,
-) -> Option<Halves> {
-    let entry = queue.get(queue.key_at(index)?)?;
-    generated(entry.value, sides)
-}
-
 impl<P: Payload> State<P> {
     pub(super) fn submit_new(&mut self, job: Job<'_>, stays: bool) -> Result<Ticket, Error> {
         let seq = job.place.seq;
@@ -588,14 +567,7 @@ impl<P: Payload> State<P> {
         self.set_name(key, sequence);
         match id {
             Id::Given(id) => drop(self.given.insert(id, key)),
-            Id::Generated(id) if self.ids.index(id) != key.index => {
-                if let Some(kept) = &mut self.kept {
-                    let (queue, sides) = (&self.queue, &self.sides);
-                    let id_at = |index| generated_at(queue, sides, index);
-                    kept.elsewhere.insert(id, key.index, id_at);
-                }
-            }
-            Id::Generated(_) => {}
+            Id::Generated(id) => self.note_elsewhere(id, key),
         }
     }
 
@@ -619,47 +591,6 @@ impl<P: Payload> State<P> {
             self.offsets.jobs[epoch] += 1;
         }
         Some(record)
-    }
-
-    /// The key of a job whose generated id does not say where it is.
-    pub(in crate::engine) fn find_elsewhere(&self, id: Halves) -> Option<Key> {
-        let kept = self.kept.as_ref()?;
-        let id_at = |index| generated_at(&self.queue, &self.sides, index);
-        let index = kept.elsewhere.find(id, id_at)?;
-        self.queue.key_at(index)
-    }
-
-    /// A job is no longer in the slab; its side, if it has one, still is.
-    pub(in crate::engine) fn forget_elsewhere(&mut self, key: Key, record: &Record<P>) {
-        if let Some(id) = generated(record, &self.sides)
-            && let Some(kept) = &mut self.kept
-            && self.ids.index(id) != key.index
-        {
-            kept.elsewhere.remove(id, key.index);
-        }
-    }
-
-    /// Compare the generated ids in the slab with where they are said to be.
-    pub(in crate::engine) fn check_elsewhere(&self) -> Result<(), String> {
-        let Some(kept) = &self.kept else {
-            return Ok(());
-        };
-        let mut counted = 0;
-        for (key, entry) in self.queue.iter() {
-            let id = generated(entry.value, &self.sides);
-            let Some(id) = id.filter(|id| self.ids.index(*id) != key.index) else {
-                continue;
-            };
-            counted += 1;
-            if self.find_elsewhere(id) != Some(key) {
-                return Err(format!("{key:?} is not found by its id"));
-            }
-        }
-        let noted = kept.elsewhere.len();
-        if counted != noted {
-            return Err(format!("{counted} jobs are elsewhere, {noted} are noted"));
-        }
-        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod elsewhere;
 mod lease;
 mod pages;
 
+pub(super) use elsewhere::generated;
 pub(super) use lease::LetGo;
 
 use crate::engine::{Engine, Phase, Refused, State};
@@ -127,7 +128,7 @@ pub(super) struct Kept {
     /// Jobs that changed while a page was under way, which may hold them as they were.
     changed: HashSet<String>,
     /// Generated ids whose index is not that of their job.
-    pub(super) elsewhere: Elsewhere,
+    elsewhere: Elsewhere,
     /// Outcomes that the store has not taken yet.
     pub(super) outbox: Vec<Op<'static>>,
 }
