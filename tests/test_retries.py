@@ -327,3 +327,25 @@ def test_a_retry_takes_a_new_place(bench):
     bench.scheduler.in_(5, "work", id="second")
     bench.clock.advance(10)
     assert order == [("first", 1), ("second", 1), ("first", 2)]
+
+
+async def work_left():
+    pass
+
+
+async def more_left():
+    yield
+
+
+@pytest.mark.parametrize(
+    "left", [work_left, more_left, lambda: (n for n in "ab")], ids=["coroutine", "async generator", "generator"]
+)
+def test_work_that_a_handler_hands_back_undone_is_no_success(bench, left):
+    """A lambda around an ``async def`` function is a plain function: nobody would run what it returns."""
+    bench.scheduler.handle("left", lambda event: left())
+    bench.scheduler.in_(0, "left", retry_limit=0)
+    bench.clock.advance(0)
+    (dead,) = bench.scheduler.dead()
+    assert (dead.reason, bench.scheduler.stats().succeeded) == ("failed", 0)
+    assert "TypeError: the handler <function" in dead.error
+    assert left.__name__ in dead.error or "genexpr" in dead.error

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from types import SimpleNamespace, TracebackType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace, TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from duewheel import _current
@@ -82,6 +82,15 @@ def backoff_ns(options: JobOptions, seed: int, id: str, attempt: int) -> int:
     digest = blake2b(message, digest_size=8, key=seed.to_bytes(8, "little")).digest()
     low = options._min_backoff_ns
     return low + (int.from_bytes(digest, "little") * (ceiling_ns(options, attempt) - low + 1) >> 64)
+
+
+def _refuse_unrun(fn: Handler, returned: object) -> None:
+    """Fail a handler that has returned, instead of doing its work, an object that would do it."""
+    if isinstance(returned, CoroutineType):
+        returned.close()
+        raise TypeError(f"the handler {fn!r} returned {returned!r}: the reference runs no async handlers")
+    if isinstance(returned, GeneratorType | AsyncGeneratorType):
+        raise TypeError(f"the handler {fn!r} returned {returned!r}, which nothing runs: a handler must not yield")
 
 
 @dataclass(slots=True)
@@ -445,7 +454,7 @@ class ReferenceScheduler:
         self._counts["started"] += 1
         self._inside += 1
         try:
-            self._context.copy().run(fn, event)
+            _refuse_unrun(fn, self._context.copy().run(fn, event))
         except BaseException as error:
             self._failed(entry, event, error)
         else:

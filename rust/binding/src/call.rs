@@ -1,5 +1,6 @@
 //! Calling handlers so that the end of the interpreter cannot unwind through Rust.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -60,7 +61,38 @@ pub(crate) fn handler(
     context: &Py<PyAny>,
 ) -> PyResult<()> {
     let copy = fresh(py, context)?;
-    within(py, &copy, || call(py, handler, event).map(drop))
+    within(py, &copy, || {
+        let returned = call(py, handler, event)?;
+        if returned.is_none(py) {
+            return Ok(());
+        }
+        refuse_unrun(py, handler, returned)
+    })
+}
+
+/// Fail a handler that has returned, instead of doing its work, an object that would do it.
+#[cold]
+fn refuse_unrun(py: Python<'_>, handler: &Py<PyAny>, returned: Py<PyAny>) -> PyResult<()> {
+    let object = returned.as_ptr();
+    // SAFETY: the pointer is a live reference.
+    let (coroutine, generator) = unsafe {
+        let generator = ffi::PyGen_CheckExact(object) + ffi::PyAsyncGen_CheckExact(object);
+        (ffi::PyCoro_CheckExact(object) != 0, generator != 0)
+    };
+    if !coroutine && !generator {
+        return Ok(());
+    }
+    let remedy = if coroutine {
+        // Said here, not by the interpreter when it is freed.
+        returned.call_method0(py, "close")?;
+        "register an async def function"
+    } else {
+        "a handler must not yield"
+    };
+    let (handler, returned) = (handler.bind(py).repr()?, returned.bind(py).repr()?);
+    Err(PyTypeError::new_err(format!(
+        "the handler {handler} returned {returned}, which nothing runs: {remedy}"
+    )))
 }
 
 /// A fresh copy of a context.
