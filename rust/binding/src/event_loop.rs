@@ -1,7 +1,7 @@
 //! The event loop's side of a scheduler: its bell, its tasks, and those who wait.
 //!
-//! The timer thread rings a bell, a descriptor that the loop watches; the loop then drains its lane,
-//! under its own hold of the interpreter.
+//! A bell, a descriptor that the loop watches, rings when something is due; the loop then drains its
+//! lane, under its own hold of the interpreter.
 
 use crate::drain;
 use crate::driver::{Driver, Running};
@@ -133,6 +133,8 @@ impl EventLoop {
         )?;
         let lane = shared.engine.lane(Lane::Loop);
         lane.attach(Some(bell), shared.tasks);
+        // From now on the bell has an alarm to set.
+        shared.engine.wake_timer();
         Ok(attached)
     }
 
@@ -345,6 +347,8 @@ impl EventLoop {
 
     fn let_go(&self, py: Python<'_>) {
         self.shared.engine.lane(Lane::Loop).attach(None, 0);
+        // It may have left what is due to the alarm.
+        self.shared.engine.wake_timer();
         self.bell.remove();
         if let Some(descriptor) = self.bell.descriptor() {
             // A loop that is closed watches nothing any more.
@@ -355,7 +359,7 @@ impl EventLoop {
     fn drained(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
         this.bell.clear();
-        let open = this.shared.engine.lane(Lane::Loop).begin_drain();
+        let open = this.shared.engine.begin_drain();
         this.tell(slf.py())?;
         if open {
             drain::drain(slf)

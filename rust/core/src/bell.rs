@@ -1,6 +1,7 @@
 //! The bell of an event loop: a descriptor that becomes readable, so that who rings it needs no
-//! interpreter.
+//! interpreter. On Linux it rings by itself, too, when something is due.
 
+use crate::sleep::Until;
 use crate::sync::{Condvar, Mutex};
 
 /// Rung by any thread, heard by one event loop.
@@ -55,6 +56,13 @@ impl Bell {
         }
     }
 
+    /// Ring by itself at these times, until they are set anew; `false`: it cannot.
+    pub(crate) fn set_alarm(&self, until: Until) -> bool {
+        self.descriptor
+            .as_ref()
+            .is_some_and(|descriptor| descriptor.set_alarm(until))
+    }
+
     /// The loop has heard it.
     pub fn clear(&self) {
         if let Some(descriptor) = &self.descriptor {
@@ -78,6 +86,12 @@ impl Bell {
         std::mem::take(&mut self.state.lock().rung)
     }
 
+    /// Wait until it has rung. For a bell with a descriptor.
+    #[cfg(all(test, target_os = "linux"))]
+    pub(crate) fn await_alarm(&self) {
+        self.descriptor.as_ref().unwrap().0.take(None);
+    }
+
     /// Let go of the thread that waits.
     pub fn remove(&self) {
         self.state.lock().removed = true;
@@ -87,39 +101,42 @@ impl Bell {
 
 #[cfg(target_os = "linux")]
 mod imp {
-    use rustix::event::{EventfdFlags, eventfd};
-    use rustix::fd::{AsRawFd, OwnedFd};
-    use rustix::io;
+    use crate::sleep::{Sleeper, Until};
+    use rustix::fd::AsRawFd;
+    use rustix::time::Timespec;
 
     #[derive(Debug)]
-    pub(super) struct Descriptor(pub(super) OwnedFd);
+    pub(super) struct Descriptor(pub(super) Sleeper);
 
     impl Descriptor {
         // Elsewhere there may be none.
         #[allow(clippy::unnecessary_wraps)]
         pub(super) fn new() -> std::io::Result<Option<Self>> {
-            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-            Ok(Some(Descriptor(eventfd(0, flags)?)))
+            Ok(Some(Descriptor(Sleeper::new()?)))
         }
 
         pub(super) fn number(&self) -> i32 {
-            self.0.as_raw_fd()
+            self.0.descriptor().as_raw_fd()
         }
 
         pub(super) fn ring(&self) {
-            // It fails only when the counter is full: then it is readable all the same.
-            let _ = io::write(&self.0, &1u64.to_ne_bytes());
+            self.0.wake();
+        }
+
+        pub(super) fn set_alarm(&self, until: Until) -> bool {
+            self.0.arm(until);
+            true
         }
 
         pub(super) fn clear(&self) {
-            // It fails only when nothing has rung.
-            let _ = io::read(&self.0, &mut [0; 8]);
+            self.0.take(Some(&Timespec::default()));
         }
     }
 }
 
 #[cfg(all(unix, not(target_os = "linux")))]
 mod imp {
+    use crate::sleep::Until;
     use std::io::{Read, Write};
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
@@ -147,6 +164,11 @@ mod imp {
             let _ = (&self.rung).write(&[1]);
         }
 
+        #[allow(clippy::unused_self)] // elsewhere it can
+        pub(super) fn set_alarm(&self, _until: Until) -> bool {
+            false
+        }
+
         pub(super) fn clear(&self) {
             // It fails only when nothing has rung.
             let _ = (&self.heard).read(&mut [0; 4096]);
@@ -156,6 +178,8 @@ mod imp {
 
 #[cfg(not(unix))]
 mod imp {
+    use crate::sleep::Until;
+
     #[derive(Debug)]
     pub(super) enum Descriptor {}
 
@@ -170,6 +194,10 @@ mod imp {
         }
 
         pub(super) fn ring(&self) {
+            match *self {}
+        }
+
+        pub(super) fn set_alarm(&self, _until: Until) -> bool {
             match *self {}
         }
 
@@ -202,7 +230,10 @@ mod tests {
         let bell = Bell::new().unwrap();
         let descriptor = bell.descriptor.as_ref().unwrap();
         let readable = || {
-            let mut fds = [PollFd::new(&descriptor.0, PollFlags::IN)];
+            let mut fds = [PollFd::from_borrowed_fd(
+                descriptor.0.descriptor(),
+                PollFlags::IN,
+            )];
             poll(&mut fds, Some(&rustix::time::Timespec::default())).unwrap() == 1
         };
         assert!(!readable());
@@ -210,6 +241,18 @@ mod tests {
         bell.ring();
         assert!(readable());
         bell.clear();
+        assert!(!readable());
+        let alarm = |boot| {
+            let wall = None;
+            assert!(bell.set_alarm(Until { wall, boot }));
+        };
+        alarm(Some(1));
+        assert!(readable());
+        bell.clear();
+        assert!(!readable());
+        alarm(Some(i64::MAX));
+        assert!(!readable());
+        alarm(None);
         assert!(!readable());
     }
 }

@@ -10,6 +10,7 @@ use crate::bell::Bell;
 use crate::lateness::Lateness;
 use crate::queue::{ClockKind, Key};
 use crate::record::{Done, Execution, Payload, Started};
+use crate::sleep::Until;
 use crate::sync::{Condvar, Mutex};
 use crate::time::Clock;
 use std::collections::VecDeque;
@@ -68,6 +69,8 @@ pub(crate) struct Inner<P: Payload> {
     pub(crate) closed: bool,
     /// How the event loop is called.
     bell: Option<Arc<Bell>>,
+    /// The bell rings by itself when something is due.
+    alarm: bool,
 }
 
 /// The hand-over queue.
@@ -97,6 +100,14 @@ pub enum Turn<P> {
     Rest,
 }
 
+/// What the event loop finds when it comes.
+pub(crate) struct Begun {
+    /// The engine is not closed.
+    pub(crate) open: bool,
+    /// It may have been called because something is due.
+    pub(crate) alarm: bool,
+}
+
 impl<P: Payload> Default for Ready<P> {
     fn default() -> Self {
         Ready {
@@ -118,6 +129,7 @@ impl<P: Payload> Default for Ready<P> {
                 room_wanted: false,
                 closed: false,
                 bell: None,
+                alarm: false,
             }),
             work: Condvar::new(),
             attached: AtomicBool::new(false),
@@ -227,6 +239,7 @@ impl<P: Payload> Ready<P> {
         inner.limit = limit;
         inner.idle = usize::from(bell.is_some());
         inner.coming = false;
+        inner.alarm = false;
         inner.bell = bell;
         self.call(&mut inner);
     }
@@ -241,13 +254,25 @@ impl<P: Payload> Ready<P> {
         self.attached.load(Ordering::Relaxed)
     }
 
-    /// The event loop has come: it is not called again before it [rests](Self::rest). `false`: the
-    /// engine is closed, and nothing more is handed over.
-    pub fn begin_drain(&self) -> bool {
+    /// Have the event loop called when something is due, by its own bell; `false`: that cannot be.
+    pub(crate) fn set_alarm(&self, until: Until) -> bool {
+        let mut inner = self.inner.lock();
+        inner.alarm = inner
+            .bell
+            .as_ref()
+            .is_some_and(|bell| bell.set_alarm(until));
+        inner.alarm
+    }
+
+    /// The event loop has come: it is not called again before it [rests](Self::rest).
+    pub(crate) fn begin_drain(&self) -> Begun {
         let mut inner = self.inner.lock();
         inner.idle = 0;
         inner.coming = false;
-        !inner.closed
+        Begun {
+            open: !inner.closed,
+            alarm: inner.alarm,
+        }
     }
 
     /// The event loop has done what it could: it is called when there is more.

@@ -16,7 +16,7 @@ mod imp {
     use super::Until;
     use crate::time::SECOND;
     use rustix::event::{EventfdFlags, epoll, eventfd};
-    use rustix::fd::OwnedFd;
+    use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
     use rustix::io;
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
@@ -33,7 +33,7 @@ mod imp {
         wall: OwnedFd,
         boot: OwnedFd,
         woken: OwnedFd,
-        /// Whether the timers of the wall and the boot clock are armed; the timer thread's own.
+        /// Whether the timers of the wall and the boot clock are armed; one thread at a time arms them.
         armed: [AtomicBool; 2],
     }
 
@@ -86,6 +86,17 @@ mod imp {
 
         /// Sleep until a due, a step of the wall clock, or [`wake`](Self::wake).
         pub fn sleep(&self, until: Until) {
+            self.arm(until);
+            self.take(None);
+        }
+
+        /// The descriptor that is readable when a sleep would end, until that is [taken](Self::take).
+        pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+            self.poll.as_fd()
+        }
+
+        /// Set what the next sleep, or the descriptor, waits for.
+        pub(crate) fn arm(&self, until: Until) {
             let wall = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
             // Arming can fail for times past the kernel's range alone; those are never reached.
             // A timer that was off and stays off is left alone: a system call a sleep is saved.
@@ -97,11 +108,15 @@ mod imp {
                 self.armed[1].store(until.boot.is_some(), Relaxed);
                 let _ = timerfd_settime(&self.boot, TimerfdTimerFlags::ABSTIME, &at(until.boot));
             }
+        }
+
+        /// Take what has ended a sleep; wait for it, unless there is a limit of time.
+        pub(crate) fn take(&self, limit: Option<&Timespec>) {
             let mut events = [epoll::Event {
                 flags: epoll::EventFlags::empty(),
                 data: epoll::EventData::new_u64(0),
             }; 3];
-            while epoll::wait(&self.poll, &mut events, None) == Err(io::Errno::INTR) {}
+            while epoll::wait(&self.poll, &mut events, limit) == Err(io::Errno::INTR) {}
         }
 
         /// Whether the next sleep would end at once; it would not after this.

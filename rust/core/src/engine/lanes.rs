@@ -3,12 +3,21 @@
 //! While only one lane has handlers, the wheel holds back what does not fit. With both, what is due
 //! for a full lane is *held* here, in its order, so that the other one goes on.
 
-use super::{BATCH, Engine, Phase, State};
+use super::{BATCH, Engine, Phase, Pumped, State};
 use crate::queue::{Key, Now};
-use crate::ready::{Lane, Ready};
+use crate::ready::{Begun, CAPACITY, Lane, Ready};
 use crate::record::{Execution, Payload, Stage};
+use crate::sleep::Until;
+use crate::time::SECOND;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+
+/// How long after a due the timer looks whether the event loop, which was called by its alarm, has
+/// come: in nanoseconds.
+const LATER: i64 = SECOND / 10;
+
+/// In so many batches a lane is full.
+const FULL: usize = CAPACITY / BATCH + 1;
 
 /// What is due for a lane that is full, in the order of (due, sequence).
 #[derive(Debug, Default)]
@@ -45,6 +54,32 @@ impl<P: Payload> Engine<P> {
     #[inline]
     pub fn lane(&self, lane: Lane) -> &Ready<P> {
         &self.lanes[lane as usize]
+    }
+
+    /// The event loop has come; `false`: the engine is closed, and nothing more is handed over.
+    ///
+    /// Where its own alarm may have called it, it does what the timer would: at the due one thread
+    /// wakes up, not two.
+    pub fn begin_drain(&self) -> bool {
+        let Begun { open, alarm } = self.lane(Lane::Loop).begin_drain();
+        if open && alarm && (0..FULL).all(|_| self.pump() == Pumped::More) {
+            // What is due is for nobody: the timer goes on, the loop has else to do.
+            self.wake_timer();
+        }
+        open
+    }
+
+    /// While the event loop alone has handlers, have it called when something is due, and the timer
+    /// only some time later; what the timer is to sleep for.
+    pub(super) fn plan(&self, state: &State<P>, until: Until) -> Until {
+        if state.in_use(Lane::Workers) || !self.lane(Lane::Loop).set_alarm(until) {
+            return until;
+        }
+        let later = |due: i64| due.saturating_add(LATER);
+        Until {
+            wall: until.wall.map(later),
+            boot: until.boot.map(later),
+        }
     }
 
     /// How many executions have started and are not settled.

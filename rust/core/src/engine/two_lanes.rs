@@ -4,7 +4,7 @@ use super::*;
 use crate::bell::Bell;
 use crate::ready::{CAPACITY, Turn};
 use crate::record::{Outcome, Started};
-use crate::time::{ManualClock, SECOND};
+use crate::time::{ManualClock, SECOND, SystemClock};
 
 /// A payload that says its target, and nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -300,13 +300,13 @@ fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
     assert!(bell.take_rung());
     due(&mut bench);
     assert!(!bell.take_rung(), "it is on its way");
-    assert!(bench.engine.lane(Lane::Loop).begin_drain());
+    assert!(bench.engine.begin_drain());
     while bench.turn(Lane::Loop, true, true) {}
     due(&mut bench);
     assert!(!bell.take_rung(), "it is not asleep yet");
     bench.engine.lane(Lane::Loop).rest();
     assert!(bell.take_rung(), "what came before it rested is due");
-    assert!(bench.engine.lane(Lane::Loop).begin_drain());
+    assert!(bench.engine.begin_drain());
     assert!(bench.turn(Lane::Loop, false, true));
     due(&mut bench);
     assert!(!bench.turn(Lane::Loop, false, true), "one is running");
@@ -315,4 +315,41 @@ fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
     let done = bench.running[Lane::Loop as usize].pop().unwrap();
     bench.engine.lane(Lane::Loop).end(done);
     assert!(bell.take_rung(), "there is room again");
+}
+
+#[test]
+fn the_loop_alone_is_called_by_its_own_alarm_and_does_what_the_timer_would() {
+    let engine = Engine::new(Box::new(SystemClock)).unwrap();
+    let (bell, lane) = (Arc::new(Bell::new().unwrap()), engine.lane(Lane::Loop));
+    lane.attach(Some(bell.clone()), 9);
+    engine.set_registered(0, Some(Lane::Loop));
+    engine.start().unwrap();
+    let woken = || engine.sleeper().take_woken();
+    let sleeps = |for_longer: bool| {
+        let Pumped::Sleep(until) = engine.pump() else {
+            panic!("nothing is due");
+        };
+        let due = engine.state.lock().asleep.unwrap().boot;
+        assert_eq!(until.boot > due, for_longer);
+    };
+    let schedule = |delay| engine.schedule(Due::In(delay), To(0)).map(drop);
+    schedule(SECOND / 50).unwrap();
+    sleeps(true);
+    assert!(woken(), "by the start");
+    bell.await_alarm();
+    assert!(engine.begin_drain());
+    assert!(lane.has_due());
+    // The timer sleeps on, and is woken by what is due before its next look.
+    for delay in [9 * SECOND, 8 * SECOND] {
+        assert!(!woken());
+        schedule(delay).unwrap();
+        assert!(woken());
+        sleeps(true);
+    }
+    schedule(9 * SECOND).unwrap();
+    assert!(!woken());
+    // Beside sync handlers the timer comes at the due itself.
+    engine.set_registered(1, Some(Lane::Workers));
+    assert!(woken());
+    sleeps(false);
 }
