@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 HEAD = """
-import os, sys, time, threading, signal
+import logging, os, sys, time, threading, signal
 import duewheel
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run in the background of a shell
 scheduler = duewheel.Scheduler(workers=2)
@@ -20,6 +20,17 @@ def spin(event):
 def sleep(event):
     inside.set()
     time.sleep(60)
+def schedule(event):
+    while True: scheduler.in_many([3600.0] * 10_000, "z")
+class Write(logging.Handler):
+    null = os.open(os.devnull, os.O_WRONLY)
+    def emit(self, record): os.write(self.null, b"failed")
+def log_elsewhere():
+    logging.getLogger("duewheel").addHandler(Write())
+    logging.getLogger("duewheel").propagate = False
+class End:
+    def __del__(self, sleep=time.sleep): sleep(0.02)  # the interpreter ends slowly, and lets others run
+end = [End() for _ in range(5)]
 """
 
 
@@ -40,6 +51,10 @@ EXITS = {
     "busy": "scheduler.handle('t', lambda e: scheduler.in_(0, 't')); scheduler.start(); scheduler.in_(0, 't')",
     "a handler sleeps": "scheduler.handle('t', sleep); scheduler.start(); scheduler.in_(0, 't'); inside.wait()",
     "a handler spins": "scheduler.handle('t', spin); scheduler.start(); scheduler.in_(0, 't'); inside.wait()",
+    "handlers fail": "log_elsewhere(); scheduler.handle('t', lambda e: 1 / 0); scheduler.start(); "
+    "scheduler.in_many([0] * 100_000, 't', retry_limit=0)",
+    "handlers schedule": "log_elsewhere(); scheduler.handle('t', schedule); scheduler.start(); "
+    "scheduler.in_many([0] * 2, 't')",
     "closed": "scheduler.start(); scheduler.close()",
     "default": "duewheel.in_(3600, 't')",
 }

@@ -1,8 +1,9 @@
-//! Calling handlers so that the end of the interpreter cannot unwind through Rust.
+//! Calling Python so that the end of the interpreter cannot unwind through Rust.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyString, PyTuple};
 
 mod raw {
     use super::ffi;
@@ -20,6 +21,19 @@ mod raw {
 
     #[allow(clashing_extern_declarations)]
     unsafe extern "C-unwind" {
+        pub(super) fn PyObject_CallObject(
+            callable: *mut ffi::PyObject,
+            args: *mut ffi::PyObject,
+        ) -> *mut ffi::PyObject;
+    }
+
+    #[allow(clashing_extern_declarations)]
+    unsafe extern "C-unwind" {
+        pub(super) fn PyImport_Import(name: *mut ffi::PyObject) -> *mut ffi::PyObject;
+    }
+
+    #[allow(clashing_extern_declarations)]
+    unsafe extern "C-unwind" {
         pub(super) fn PyIter_Send(
             iterator: *mut ffi::PyObject,
             value: *mut ffi::PyObject,
@@ -32,6 +46,11 @@ mod raw {
         *mut ffi::PyObject,
         *mut *mut ffi::PyObject,
     ) -> ffi::PySendResult;
+
+    pub(super) type Import = unsafe extern "C-unwind" fn(*mut ffi::PyObject) -> *mut ffi::PyObject;
+
+    pub(super) type Call =
+        unsafe extern "C-unwind" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> *mut ffi::PyObject;
 
     pub(super) type Vectorcall = unsafe extern "C-unwind" fn(
         *mut ffi::PyObject,
@@ -146,6 +165,47 @@ pub(crate) fn call(
         );
         std::mem::forget(hang);
         Bound::from_owned_ptr_or_err(py, result).map(Bound::unbind)
+    }
+}
+
+/// A tuple, or what makes one.
+pub(crate) trait Arguments<'py>:
+    IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>
+{
+}
+
+impl<'py, T> Arguments<'py> for T where
+    T: IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>
+{
+}
+
+/// Call something that is written in Python, and is no handler.
+pub(crate) fn python<'py>(
+    py: Python<'py>,
+    callable: &Py<PyAny>,
+    arguments: impl Arguments<'py>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let arguments = arguments.into_pyobject(py)?;
+    // SAFETY: the pointers are live references; what is returned is a new one, or null on an error.
+    unsafe {
+        let hang = Hang;
+        let call: raw::Call = std::hint::black_box(raw::PyObject_CallObject);
+        let result = call(callable.as_ptr(), arguments.as_ptr());
+        std::mem::forget(hang);
+        Bound::from_owned_ptr_or_err(py, result)
+    }
+}
+
+/// A module, imported if it is not there, or no longer.
+pub(crate) fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let name = PyString::intern(py, name);
+    // SAFETY: the pointer is a live reference; what is returned is a new one, or null on an error.
+    unsafe {
+        let hang = Hang;
+        let import: raw::Import = std::hint::black_box(raw::PyImport_Import);
+        let module = import(name.as_ptr());
+        std::mem::forget(hang);
+        Bound::from_owned_ptr_or_err(py, module)
     }
 }
 

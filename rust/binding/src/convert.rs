@@ -1,5 +1,6 @@
 //! From Python's times, targets and data to integers and handles, with errors that name the value.
 
+use crate::call;
 use duewheel_core::time::{SECOND, TimeError, ceil_ns};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -96,7 +97,7 @@ fn from_numpy_date(value: &Bound<'_, PyAny>, kind: &str, what: &str) -> PyResult
     {
         return Ok(None);
     }
-    let module = value.py().import("duewheel._numpy")?;
+    let module = call::import(value.py(), "duewheel._numpy")?;
     module
         .call_method1("scalar_ns", (value, what))?
         .extract()
@@ -268,7 +269,7 @@ pub(crate) fn numpy_dates(
     {
         return Ok(None);
     }
-    let module = values.py().import("duewheel._numpy")?;
+    let module = call::import(values.py(), "duewheel._numpy")?;
     let ns = module.call_method1("array_ns", (values, what))?;
     pyo3::buffer::PyBuffer::<i64>::get(&ns)?
         .to_vec(values.py())

@@ -340,7 +340,7 @@ fn as_coroutine(py: Python<'_>, returned: Py<PyAny>) -> PyResult<Py<PyAny>> {
     if unsafe { ffi::PyCoro_CheckExact(returned.as_ptr()) } != 0 {
         return Ok(returned);
     }
-    py.import("duewheel._loop")?
+    call::import(py, "duewheel._loop")?
         .call_method1("as_coroutine", (returned,))
         .map(Bound::unbind)
 }

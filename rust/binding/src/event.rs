@@ -1,5 +1,6 @@
 //! `Job` and `Event`: frozen, their attributes made on access.
 
+use crate::call;
 use crate::convert;
 use crate::ids;
 use crate::options::{JobOptions, Spec};
@@ -335,7 +336,7 @@ impl Event {
     #[getter]
     fn due_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // In whole microseconds, rounded down: a float would lose some of them.
-        let datetime = py.import("datetime")?;
+        let datetime = call::import(py, "datetime")?;
         let utc = datetime.getattr("timezone")?.getattr("utc")?;
         let keywords = PyDict::new(py);
         keywords.set_item("microseconds", self.due.div_euclid(1_000))?;

@@ -3,6 +3,7 @@
 //! A bell, a descriptor that the loop watches, rings when something is due; the loop then drains its
 //! lane, under its own hold of the interpreter.
 
+use crate::call::{self, Arguments};
 use crate::drain;
 use crate::driver::{Driver, Running};
 use crate::failure::Failure;
@@ -18,7 +19,6 @@ use duewheel_core::record::{Done, Outcome, Reason, Released, Started};
 use duewheel_core::store::{Error, Ticket};
 use duewheel_core::sync::Mutex;
 use pyo3::PyTraverseError;
-use pyo3::call::PyCallArgs;
 use pyo3::exceptions::PyValueError;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::gc::PyVisit;
@@ -109,7 +109,7 @@ impl EventLoop {
         watched: bool,
         over: Option<Py<PyAny>>,
     ) -> PyResult<Py<Self>> {
-        let tasks = py.import("asyncio.tasks")?;
+        let tasks = call::import(py, "asyncio.tasks")?;
         let bell = if watched {
             Bell::new()?
         } else {
@@ -143,15 +143,15 @@ impl EventLoop {
     }
 
     pub(crate) fn new_task(&self, py: Python<'_>, driver: &Py<Driver>) -> PyResult<Py<PyAny>> {
-        self.task.call1(py, (driver,))
+        call::python(py, &self.task, (driver,)).map(Bound::unbind)
     }
 
     pub(crate) fn enter(&self, py: Python<'_>, task: &Py<PyAny>) -> PyResult<()> {
-        self.enter.call1(py, (&self.events, task)).map(drop)
+        call::python(py, &self.enter, (&self.events, task)).map(drop)
     }
 
     pub(crate) fn leave(&self, py: Python<'_>, task: &Py<PyAny>) -> PyResult<()> {
-        self.leave.call1(py, (&self.events, task)).map(drop)
+        call::python(py, &self.leave, (&self.events, task)).map(drop)
     }
 
     pub(crate) fn current_task(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
@@ -163,9 +163,10 @@ impl EventLoop {
         &self,
         py: Python<'py>,
         name: &str,
-        arguments: impl PyCallArgs<'py>,
+        arguments: impl Arguments<'py>,
     ) -> PyResult<()> {
-        self.events.bind(py).call_method1(name, arguments).map(drop)
+        let method = self.events.getattr(py, name)?;
+        call::python(py, &method, arguments).map(drop)
     }
 
     pub(crate) fn is_marking(&self) -> bool {

@@ -1,5 +1,6 @@
 //! What is kept of an exception: its text, or what its text is made from, never the exception.
 
+use crate::call;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
@@ -17,7 +18,9 @@ pub(crate) struct Failure {
 }
 
 pub(crate) fn function(py: Python<'_>, name: &'static str) -> PyResult<Py<PyAny>> {
-    Ok(py.import("duewheel._failure")?.getattr(name)?.unbind())
+    Ok(call::import(py, "duewheel._failure")?
+        .getattr(name)?
+        .unbind())
 }
 
 impl Failure {
@@ -26,9 +29,12 @@ impl Failure {
         static CAPTURE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let kept = CAPTURE
             .get_or_try_init(py, || function(py, "capture"))
-            .and_then(|capture| capture.call1(py, (error.value(py),)));
+            .and_then(|capture| call::python(py, capture, (error.value(py),)));
         match kept {
-            Ok(kept) => Failure { kept, text: None },
+            Ok(kept) => Failure {
+                kept: kept.unbind(),
+                text: None,
+            },
             // An exception that cannot even be looked at: its type says something still.
             Err(_) => Failure::text(py, &error.get_type(py).to_string()),
         }
@@ -69,6 +75,6 @@ impl Failure {
         }
         static RENDER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let render = RENDER.get_or_try_init(py, || function(py, "render"))?;
-        render.bind(py).call1((&self.kept,))
+        call::python(py, render, (&self.kept,))
     }
 }

@@ -1,5 +1,6 @@
 //! Jobs in a file: opening it, waiting for it, and what is made of what it holds.
 
+use crate::call;
 use crate::data::Data;
 use crate::dead::DeadEvent;
 use crate::deferred;
@@ -51,7 +52,7 @@ pub(crate) fn open(
     storage: &Bound<'_, PyAny>,
     engine: &mut Engine<Handle>,
 ) -> PyResult<Opened> {
-    let class = py.import("duewheel.storage")?.getattr("LocalStorage")?;
+    let class = call::import(py, "duewheel.storage")?.getattr("LocalStorage")?;
     let is_path = storage.is_instance_of::<PyString>() || storage.hasattr("__fspath__")?;
     let storage = if is_path {
         class.call1((storage,))?

@@ -5,6 +5,7 @@
 //! have a worker that waits already ([`duewheel_core::ahead`]). For the others, where the thread
 //! that spins is the main one, a pending call hands the interpreter over.
 
+use crate::call;
 use crate::life;
 use duewheel_core::ahead::Ahead;
 use duewheel_core::time::{Clock, SystemClock};
@@ -130,7 +131,7 @@ static HANDS_OVER: AtomicBool = AtomicBool::new(false);
 
 /// Find out what this interpreter can; called once, when the module is made.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
-    let lock = match py.import("sys")?.getattr_opt("_is_gil_enabled")? {
+    let lock = match call::import(py, "sys")?.getattr_opt("_is_gil_enabled")? {
         Some(enabled) => enabled.call0()?.is_truthy()?,
         None => true,
     };
@@ -148,7 +149,11 @@ pub(crate) fn after_fork_in_child() {
 fn switch_interval(py: Python<'_>) -> i64 {
     static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let get = GET.get_or_try_init(py, || {
-        Ok::<_, PyErr>(py.import("sys")?.getattr("getswitchinterval")?.unbind())
+        Ok::<_, PyErr>(
+            call::import(py, "sys")?
+                .getattr("getswitchinterval")?
+                .unbind(),
+        )
     });
     let seconds = get.and_then(|get| get.bind(py).call0()?.extract::<f64>());
     (seconds.unwrap_or(0.005) * 1e9) as i64

@@ -1,5 +1,6 @@
 //! `JobOptions`: fields that may be unset, overlaid in layers, resolved once a job.
 
+use crate::call;
 use crate::convert;
 use duewheel_core::backoff::Limits;
 use duewheel_core::store;
@@ -81,7 +82,7 @@ fn constant(
     path: &[&str],
 ) -> PyResult<Py<PyAny>> {
     let value = cell.get_or_try_init(py, || {
-        let mut value = py.import("duewheel.options")?.into_any();
+        let mut value = call::import(py, "duewheel.options")?;
         for name in path {
             value = value.getattr(*name)?;
         }
@@ -446,7 +447,7 @@ impl JobOptions {
         for name in ["min_backoff", "max_backoff", "age_limit"] {
             exact.set_item(name, slf.getattr(format!("_{name}_ns").as_str())?)?;
         }
-        let rebuild = py.import("duewheel.options")?.getattr("_rebuild")?;
+        let rebuild = call::import(py, "duewheel.options")?.getattr("_rebuild")?;
         (rebuild, (values, exact)).into_pyobject(py)
     }
 }

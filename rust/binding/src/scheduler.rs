@@ -111,15 +111,13 @@ impl SchedulerCore {
         Ok(Events::new(self.shared.clone(), places, start, end))
     }
 
-    fn warn_if_ancient(&self, py: Python<'_>, due: Due) -> PyResult<()> {
+    fn warn_if_ancient(&self, py: Python<'_>, due: Due) {
         const YEAR: i64 = 365 * 86_400 * duewheel_core::time::SECOND;
         if let Due::At(due) = due
             && due < self.shared.engine.clock().wall().saturating_sub(YEAR)
         {
-            py.import("duewheel._log")?
-                .call_method1("ancient", (due,))?;
+            worker::log_ancient(py, due);
         }
-        Ok(())
     }
 
     fn spawn_threads(&self, py: Python<'_>) -> PyResult<()> {
@@ -360,7 +358,7 @@ impl SchedulerCore {
         ];
         let due = Due::At(convert::wall_time(when, "when")?);
         let id = self.schedule(py, due, target, data.as_ref(), id, options, &fields)?;
-        self.warn_if_ancient(py, due)?;
+        self.warn_if_ancient(py, due);
         Ok(id)
     }
 
@@ -425,7 +423,7 @@ impl SchedulerCore {
         let times = Times::Whens.read(whens)?;
         let ids = self.schedule_many(target, Times::Whens, &times, datas, options, job_options)?;
         if let Some(&earliest) = times.iter().min() {
-            self.warn_if_ancient(target.py(), Due::At(earliest))?;
+            self.warn_if_ancient(target.py(), Due::At(earliest));
         }
         Ok(ids)
     }

@@ -1,5 +1,6 @@
 //! What a scheduler's Python object and its threads share, and the errors that they raise.
 
+use crate::call;
 use crate::kept::raised;
 use crate::life;
 use crate::payload::{Handle, release};
@@ -75,8 +76,7 @@ pub(crate) fn quoted(py: Python<'_>, text: &str) -> String {
 }
 
 pub(crate) fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
-    match py
-        .import("duewheel.errors")
+    match call::import(py, "duewheel.errors")
         .and_then(|errors| errors.getattr(class)?.call1((message,)))
     {
         Ok(value) => PyErr::from_value(value),

@@ -1,6 +1,6 @@
 //! Workers: the only threads that run Python.
 
-use crate::call;
+use crate::call::{self, Arguments};
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::nudge::Way;
@@ -90,10 +90,7 @@ fn work(py: Python<'_>, shared: &Shared) {
 /// Take in what has come from the store, or report its failure.
 fn take_in_pages(py: Python<'_>, shared: &Shared) {
     if let Some(failure) = shared.engine.failure() {
-        return log(py, |module| {
-            let why = failure.to_string();
-            module.call_method1("store_failed", (why,)).map(drop)
-        });
+        return log(py, "store_failed", (failure.to_string(),));
     }
     if let Err(error) = shared.take_in_pages(py) {
         error.write_unraisable(py, None);
@@ -200,7 +197,7 @@ fn signal<'py>(
     name: &str,
 ) -> PyResult<&'py Bound<'py, PyAny>> {
     let class = cell.get_or_try_init(py, || {
-        Ok::<_, PyErr>(py.import("duewheel.errors")?.getattr(name)?.unbind())
+        Ok::<_, PyErr>(call::import(py, "duewheel.errors")?.getattr(name)?.unbind())
     })?;
     Ok(class.bind(py))
 }
@@ -265,11 +262,11 @@ fn carry_traceback(py: Python<'_>, error: &PyErr) {
 }
 
 /// Report to the logger; what goes wrong there must not reach the worker.
-fn log(py: Python<'_>, report: impl FnOnce(&Bound<'_, PyModule>) -> PyResult<()>) {
-    if let Err(error) = py
-        .import("duewheel._log")
-        .and_then(|module| report(&module))
-    {
+fn log<'py>(py: Python<'py>, what: &str, arguments: impl Arguments<'py>) {
+    let logged = call::import(py, "duewheel._log")
+        .and_then(|module| module.getattr(what))
+        .and_then(|report| call::python(py, report.as_unbound(), arguments));
+    if let Err(error) = logged {
         error.write_unraisable(py, None);
     }
 }
@@ -278,36 +275,30 @@ fn log_failed(py: Python<'_>, event: &Py<PyAny>, error: &PyErr, dead: bool) {
     static ENABLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     // Asked for every failure: the bound method is kept.
     let enabled = ENABLED.get_or_try_init(py, || {
-        let logger = py.import("duewheel._log")?.getattr("logger")?;
+        let logger = call::import(py, "duewheel._log")?.getattr("logger")?;
         Ok::<_, PyErr>(logger.getattr("isEnabledFor")?.unbind())
     });
     let level = if dead { 40 } else { 30 };
-    let wanted = enabled.and_then(|enabled| enabled.bind(py).call1((level,))?.is_truthy());
+    let wanted = enabled.and_then(|enabled| call::python(py, enabled, (level,))?.is_truthy());
     if wanted.unwrap_or(true) {
         carry_traceback(py, error);
-        log(py, |module| {
-            module
-                .call_method1("failed", (event, error.value(py), dead))
-                .map(drop)
-        });
+        log(py, "failed", (event, error.value(py), dead));
     }
 }
 
+/// Warn of a due so long past that it may have been meant as a delay.
+pub(crate) fn log_ancient(py: Python<'_>, due: i64) {
+    log(py, "ancient", (due,));
+}
+
 pub(crate) fn log_parked(py: Python<'_>, shared: &Shared, target: u32) {
-    let name = shared.registry.name(py, target);
-    log(py, |module| {
-        module.call_method1("parked", (name,)).map(drop)
-    });
+    log(py, "parked", (shared.registry.name(py, target),));
 }
 
 pub(crate) fn log_unreadable(py: Python<'_>, row: u64, why: &str) {
-    log(py, |module| {
-        module.call_method1("unreadable", (row, why)).map(drop)
-    });
+    log(py, "unreadable", (row, why));
 }
 
 pub(crate) fn log_dropped(py: Python<'_>, count: u64) {
-    log(py, |module| {
-        module.call_method1("dropped", (count,)).map(drop)
-    });
+    log(py, "dropped", (count,));
 }
