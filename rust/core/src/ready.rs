@@ -228,6 +228,10 @@ impl<P: Payload> Ready<P> {
         inner.idle = usize::from(bell.is_some());
         inner.coming = false;
         inner.bell = bell;
+        if inner.closed {
+            // It was closed meanwhile, and rang for nobody.
+            inner.ring();
+        }
         self.call(&mut inner);
     }
 
