@@ -12,7 +12,7 @@ use crate::life;
 use crate::options::Fields;
 use crate::payload::Handle;
 use crate::queries::Events;
-use crate::registry::{Handler, Registry};
+use crate::registry::{self, Handler, Registry};
 use crate::shared::{Shared, error, quoted, refused, releasing};
 use crate::specs::Specs;
 use crate::stats::Stats;
@@ -122,14 +122,28 @@ impl SchedulerCore {
         Ok(())
     }
 
-    fn spawn_threads(&self, py: Python<'_>) -> PyResult<()> {
+    /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
+    /// change handlers, whoever tells it last has seen the changes of all.
+    fn tell_registered(&self, py: Python<'_>, engine: &Engine<Handle>, number: u32) {
+        loop {
+            let (version, handlers) = self.shared.registry.handlers();
+            let lane = registry::lane(&handlers, number);
+            py.detach(|| engine.set_registered(number, lane));
+            if self.shared.registry.version() == version {
+                return;
+            }
+        }
+    }
+
+    fn spawn_threads(&self) -> PyResult<()> {
         let failed = |error: std::io::Error| {
             PyRuntimeError::new_err(format!("the system gives no more threads: {error}"))
         };
+        // Of those who start it at once, one makes the threads. Nothing below lets go of the interpreter.
+        let _turn = self.shared.spawning.lock();
         if self.shared.manual || self.shared.threads() > 0 {
             return Ok(());
         }
-        let _ = py;
         drop(timer::spawn(self.shared.engine.clone()).map_err(failed)?);
         for _ in 0..self.shared.workers {
             worker::spawn(self.shared.clone()).map_err(failed)?;
@@ -168,6 +182,7 @@ impl SchedulerCore {
             engine: Arc::new(engine),
             registry: Registry::default(),
             specs,
+            spawning: Mutex::new(()),
             max_data: opened.max_data,
             turns: Mutex::new(()),
             relaxed: opened.relaxed,
@@ -197,7 +212,7 @@ impl SchedulerCore {
         };
         drop(old);
         engine.start().map_err(|error| refused(py, error, ""))?;
-        self.spawn_threads(py)
+        self.spawn_threads()
     }
 
     /// Start nothing more and finish what has started.
@@ -305,14 +320,14 @@ impl SchedulerCore {
                 ),
             ));
         };
-        py.detach(|| engine.set_registered(number, Some(lane)));
+        self.tell_registered(py, engine, number);
         Ok((number, registration))
     }
 
     fn _deregister(&self, py: Python<'_>, number: u32, registration: u64) -> PyResult<()> {
         let engine = self.open(py)?;
         if self.shared.registry.remove(py, number, registration) {
-            engine.set_registered(number, None);
+            self.tell_registered(py, engine, number);
         }
         Ok(())
     }
