@@ -270,6 +270,23 @@ def test_whoever_takes_a_clock_while_others_leave_it_is_driven_by_it():
         advancing.join()
 
 
+def test_a_clock_that_another_thread_advances_stands_still_for_handlers_of_the_loop():
+    seen = []
+
+    async def handler(event):
+        seen.append(clock.now())
+
+    async def main():
+        async with aio.Scheduler(clock=clock) as scheduler:
+            scheduler.handle("t", handler)
+            await scheduler.in_many(range(1, 1_001), "t")
+            await asyncio.to_thread(clock.advance, 1_000)
+
+    clock = ManualClock()
+    asyncio.run(main())
+    assert seen == list(range(1, 1_001))
+
+
 def test_of_threads_that_start_a_scheduler_at_once_one_makes_its_threads():
     async def starts(number):
         before.wait(PATIENCE_S)

@@ -720,12 +720,6 @@ impl SchedulerCore {
         Ok(())
     }
 
-    /// Whether something is handed over to the event loop.
-    #[getter]
-    fn _due_on_loop(&self) -> bool {
-        self.shared.engine.lane(Lane::Loop).has_due()
-    }
-
     /// Put the async handlers on an event loop; `over` is called when it is left after closing.
     fn _attach(
         &self,
@@ -771,17 +765,22 @@ impl SchedulerCore {
     }
 
     /// Run the execution that is due first on the calling thread: for a manual clock.
-    fn _manual_run(&self, py: Python<'_>) -> PyResult<bool> {
+    ///
+    /// Whether there was one, and whether the event loop has got something to do.
+    fn _manual_step(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
         let engine = self.open(py)?;
-        if !engine.manual_expire() {
-            return Ok(false);
+        let lane = engine.lane(Lane::Loop);
+        // A loop that runs in another thread may have taken it before anybody looks.
+        let before = lane.handed_over();
+        let expired = engine.manual_expire();
+        if expired {
+            let (notices, _) = engine.ready().arrived();
+            worker::run_ready(py, &self.shared, &mut Released::default());
+            for target in notices {
+                worker::log_parked(py, &self.shared, target);
+            }
         }
-        let (notices, _) = engine.ready().arrived();
-        worker::run_ready(py, &self.shared, &mut Released::default());
-        for target in notices {
-            worker::log_parked(py, &self.shared, target);
-        }
-        Ok(true)
+        Ok((expired, lane.has_due() || lane.handed_over() != before))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

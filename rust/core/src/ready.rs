@@ -205,6 +205,12 @@ impl<P: Payload> Ready<P> {
         !self.inner.lock().queue.is_empty()
     }
 
+    /// How many executions were handed over so far, but for those that were taken back.
+    pub fn handed_over(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.started + inner.queue.len() as u64
+    }
+
     /// Hand over what is due, and call a runner.
     #[inline]
     pub(crate) fn put(&self, outgoing: &mut Vec<Execution<P>>) {
