@@ -313,7 +313,7 @@ def test_of_threads_that_start_a_scheduler_at_once_one_makes_its_threads():
 
 def test_a_target_that_threads_pass_on_runs_whoever_has_it():
     async def has_it(number):
-        for _ in range(300):
+        for _ in range(100):
             ran = threading.Event()
             while True:
                 with contextlib.suppress(DuplicateTargetError):
