@@ -461,7 +461,8 @@ def test_a_target_may_change_its_lane():
         scheduler._check()
         scheduler.handle("t", on_worker)
         assert scheduler.wait(PATIENCE_S)
-        assert "duewheel-loop" not in seen[before:]
+        # Without the interpreter's lock, one may have been under way.
+        assert seen[before:].count("duewheel-loop") <= (0 if getattr(sys, "_is_gil_enabled", lambda: True)() else 1)
         scheduler._check()
     assert len(seen) == 2_900
 

@@ -1,6 +1,8 @@
 """Threads × schedulers: each thread makes and closes its own, and uses those of all others. At the end all adds up."""
 
 import asyncio
+import contextlib
+import gc
 import inspect
 import random
 import sys
@@ -9,7 +11,7 @@ import time
 
 import pytest
 
-from duewheel import ClosedError, Scheduler, _loop, aio
+from duewheel import ClosedError, DuplicateTargetError, LocalStorage, Scheduler, StateError, _loop, aio
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
 
@@ -34,6 +36,24 @@ def until(holds):
         time.sleep(0.001)
 
 
+@contextlib.contextmanager
+def collecting():
+    """Collect garbage all the while, in a thread of its own."""
+    over = threading.Event()
+
+    def collects():
+        while not over.wait(0.02):
+            gc.collect()
+
+    thread = threading.Thread(target=collects)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 async def said(answer):
     return await answer if inspect.isawaitable(answer) else answer
 
@@ -44,17 +64,22 @@ class Life:
     def __init__(self, make, storage):
         self.scheduler = make(storage, workers=2, tasks=3)
         self.accepted, self.cancelled, self.began, self.ended = [], [], [], []
+        self.bulks, self.pending, self.closes = [], [], False
         self.scheduler.handle("sync", self.on_worker)
         self.scheduler.handle("async", self.on_loop)
 
     def on_worker(self, event):
         self.began.append(event.job_id)
+        if self.closes and isinstance(self.scheduler, Scheduler):
+            self.scheduler.close()
         self.ended.append(event.job_id)
 
     async def on_loop(self, event):
         self.began.append(event.job_id)
         for _ in range(len(self.began) % 3):
             await asyncio.sleep(0)
+        if self.closes:
+            await said(self.scheduler.close())
         self.ended.append(event.job_id)
 
     async def used(self, chance):
@@ -67,7 +92,16 @@ class Life:
                 self.accepted.append(await said(scheduler.in_(delay, target)))
             elif how < 0.6:
                 count = chance.choice([1, 30, 300])
-                self.accepted.extend(await said(scheduler.in_many([chance.choice([0, 0.002])] * count, target)))
+                ids = await said(scheduler.in_many([chance.choice([0, 0.002])] * count, target))
+                self.bulks.append(ids)
+                self.accepted.extend(ids)
+            elif how < 0.65 and self.bulks:
+                ids = chance.choice(self.bulks)
+                assert ids.index(ids[-1]) == len(ids) - 1 and ids[0] in ids[:2]
+                if await said(scheduler.cancel(ids[0])):
+                    self.cancelled.append(ids[0])
+            elif how < 0.7:
+                await self.changed(chance)
             elif self.accepted:
                 id = chance.choice(self.accepted)
                 if how < 0.9:
@@ -80,6 +114,33 @@ class Life:
                     scheduler.stats()
         except ClosedError:
             pass
+
+    async def changed(self, chance):
+        """One of the calls that many threads at once make seldom."""
+        scheduler = self.scheduler
+        how = chance.choice(["passes on", "drains", "looks", "closes"])
+        if how == "passes on":
+            with contextlib.suppress(DuplicateTargetError):
+                deregister = scheduler.handle("passed on", chance.choice([self.on_worker, self.on_loop]))
+                self.accepted.append(await said(scheduler.in_(0, "passed on")))
+                await asyncio.sleep(chance.choice([0, 0.001]))
+                deregister()
+        elif how == "drains":
+            await said(scheduler.drain(0))
+            with contextlib.suppress(StateError):  # of a loop that has it
+                await said(scheduler.start())
+        elif how == "looks" and isinstance(scheduler, Scheduler):
+            assert len(scheduler) >= 0 and repr(scheduler)
+            scheduler.next()
+            # One iterator, for whoever comes.
+            if not self.pending:
+                self.pending.append(scheduler.between())
+            for _, event in zip(range(20), self.pending[-1], strict=False):
+                assert event.run == 1
+            if chance.random() < 0.3:
+                self.pending.append(scheduler.between())
+        elif how == "closes" and chance.random() < 0.05:
+            self.closes = True
 
     async def ends(self, chance):
         how = chance.random()
@@ -140,7 +201,8 @@ def test_threads_times_schedulers(tmp_path, kept, rounds):
                     await asyncio.sleep(0)
             await life.ends(chance)
 
-    in_threads(8, lives)
+    with collecting():
+        in_threads(8, lives)
     assert len(shared) == 8 * rounds
     for life in shared:
         life.adds_up()
@@ -206,3 +268,93 @@ def test_whoever_takes_a_clock_while_others_leave_it_is_driven_by_it():
     finally:
         stop.set()
         advancing.join()
+
+
+def test_a_clock_that_another_thread_advances_stands_still_for_handlers_of_the_loop():
+    seen = []
+
+    async def handler(event):
+        seen.append(clock.now())
+
+    async def main():
+        async with aio.Scheduler(clock=clock) as scheduler:
+            scheduler.handle("t", handler)
+            await scheduler.in_many(range(1, 1_001), "t")
+            await asyncio.to_thread(clock.advance, 1_000)
+
+    clock = ManualClock()
+    asyncio.run(main())
+    assert seen == list(range(1, 1_001))
+
+
+def test_of_threads_that_start_a_scheduler_at_once_one_makes_its_threads():
+    async def starts(number):
+        before.wait(PATIENCE_S)
+        scheduler.start()
+
+    def handler(event):
+        if alone.acquire(blocking=False):
+            time.sleep(0.0001)
+            alone.release()
+        else:
+            together.append(event)
+
+    together, alone = [], threading.Lock()
+    for _ in range(50):
+        scheduler = Scheduler(workers=1)
+        scheduler.handle("t", handler)
+        scheduler.in_many([0] * 20, "t")
+        before = threading.Barrier(4)
+        in_threads(4, starts)
+        assert scheduler.wait(PATIENCE_S)
+        scheduler.close()
+    assert not together
+
+
+def test_a_target_that_threads_pass_on_runs_whoever_has_it():
+    async def has_it(number):
+        for _ in range(100):
+            ran = threading.Event()
+            while True:
+                with contextlib.suppress(DuplicateTargetError):
+                    deregister = scheduler.handle("t", lambda event, ran=ran: ran.set())
+                    break
+            try:
+                scheduler.in_(0, "t")
+                assert ran.wait(PATIENCE_S / 4)
+            finally:
+                deregister()
+
+    with Scheduler() as scheduler:
+        in_threads(4, has_it)
+
+
+def test_a_scheduler_that_is_closed_while_it_starts_leaves_no_loop():
+    async def handler(event):
+        pass
+
+    async def starts_or_closes(number):
+        before.wait(PATIENCE_S)
+        with contextlib.suppress(ClosedError):
+            scheduler.start() if number else scheduler.close()
+
+    for _ in range(100):
+        scheduler = Scheduler()
+        scheduler.handle("t", handler)
+        before = threading.Barrier(2)
+        in_threads(2, starts_or_closes)
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "duewheel-loop"])
+
+
+def test_an_iterator_that_threads_share_gives_each_event_once(tmp_path):
+    storage = LocalStorage(tmp_path / "jobs.db", durability="relaxed", resident=10)
+    with Scheduler(storage) as scheduler:
+        ids = list(scheduler.in_many([3_600 + n for n in range(5_000)], "t"))
+        for _ in range(5):
+            events, seen = scheduler.between(), []
+
+            async def takes(number, events=events, seen=seen):
+                seen.extend([event.job_id for event in events])
+
+            in_threads(4, takes)
+            assert sorted(seen) == sorted(ids)

@@ -44,8 +44,8 @@ class Core(SchedulerCore):
     _events: EventLoop | None = None
 
     def _manual_run(self) -> bool:
-        ran = super()._manual_run()
-        if self._events is not None and self._due_on_loop:
+        ran, on_loop = self._manual_step()
+        if self._events is not None and on_loop:
             from duewheel import _loop
 
             _loop.run_due(self._events)

@@ -48,7 +48,12 @@ pub(crate) fn after_fork_in_child() {
 /// Those aside that are inside a handler.
 #[pyfunction]
 pub(crate) fn at_exit(py: Python<'_>) {
-    let Some(mut alive) = ALIVE.try_lock() else {
+    // Who holds it lets go at once, but for ever in a child forked meanwhile that did not tell us.
+    let held = (0..1_000).find_map(|_| {
+        std::thread::yield_now();
+        ALIVE.try_lock()
+    });
+    let Some(mut alive) = held else {
         return;
     };
     let alive: Vec<Arc<Shared>> = std::mem::take(&mut *alive)

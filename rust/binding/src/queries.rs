@@ -81,8 +81,9 @@ impl Events {
             if !left.more || !left.away.is_empty() {
                 return Ok(());
             }
+            let after = left.after;
             let question = Question::Page {
-                after: left.after,
+                after,
                 until: left.until,
                 limit: PAGE,
             };
@@ -91,6 +92,10 @@ impl Events {
                 return Ok(());
             };
             let mut left = self.left.lock();
+            if left.after != after {
+                // Another thread has read the same meanwhile.
+                continue;
+            }
             left.more = page.more;
             left.after = page.last.or(left.after);
             let engine = &self.shared.engine;

@@ -31,6 +31,12 @@ pub(crate) fn find(handlers: &Handlers, target: u32, lane: Lane) -> Option<&Hand
     (handler.lane == lane).then_some(handler)
 }
 
+/// Where the handler of a target runs, if it has one.
+pub(crate) fn lane(handlers: &Handlers, target: u32) -> Option<Lane> {
+    let handler = handlers.get(target as usize)?.as_ref();
+    handler.map(|handler| handler.lane)
+}
+
 #[derive(Default)]
 struct Targets {
     numbers: HashMap<String, u32>,

@@ -12,7 +12,7 @@ use crate::life;
 use crate::options::Fields;
 use crate::payload::Handle;
 use crate::queries::Events;
-use crate::registry::{Handler, Registry};
+use crate::registry::{self, Handler, Registry};
 use crate::shared::{Shared, error, quoted, refused, releasing};
 use crate::specs::Specs;
 use crate::stats::Stats;
@@ -120,14 +120,28 @@ impl SchedulerCore {
         }
     }
 
-    fn spawn_threads(&self, py: Python<'_>) -> PyResult<()> {
+    /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
+    /// change handlers, whoever tells it last has seen the changes of all.
+    fn tell_registered(&self, py: Python<'_>, engine: &Engine<Handle>, number: u32) {
+        loop {
+            let (version, handlers) = self.shared.registry.handlers();
+            let lane = registry::lane(&handlers, number);
+            py.detach(|| engine.set_registered(number, lane));
+            if self.shared.registry.version() == version {
+                return;
+            }
+        }
+    }
+
+    fn spawn_threads(&self) -> PyResult<()> {
         let failed = |error: std::io::Error| {
             PyRuntimeError::new_err(format!("the system gives no more threads: {error}"))
         };
+        // Of those who start it at once, one makes the threads. Nothing below lets go of the interpreter.
+        let _turn = self.shared.spawning.lock();
         if self.shared.manual || self.shared.threads() > 0 {
             return Ok(());
         }
-        let _ = py;
         drop(timer::spawn(self.shared.engine.clone()).map_err(failed)?);
         for _ in 0..self.shared.workers {
             worker::spawn(self.shared.clone()).map_err(failed)?;
@@ -166,6 +180,7 @@ impl SchedulerCore {
             engine: Arc::new(engine),
             registry: Registry::default(),
             specs,
+            spawning: Mutex::new(()),
             max_data: opened.max_data,
             turns: Mutex::new(()),
             relaxed: opened.relaxed,
@@ -195,7 +210,7 @@ impl SchedulerCore {
         };
         drop(old);
         engine.start().map_err(|error| refused(py, error, ""))?;
-        self.spawn_threads(py)
+        self.spawn_threads()
     }
 
     /// Start nothing more and finish what has started.
@@ -303,14 +318,14 @@ impl SchedulerCore {
                 ),
             ));
         };
-        py.detach(|| engine.set_registered(number, Some(lane)));
+        self.tell_registered(py, engine, number);
         Ok((number, registration))
     }
 
     fn _deregister(&self, py: Python<'_>, number: u32, registration: u64) -> PyResult<()> {
         let engine = self.open(py)?;
         if self.shared.registry.remove(py, number, registration) {
-            engine.set_registered(number, None);
+            self.tell_registered(py, engine, number);
         }
         Ok(())
     }
@@ -703,12 +718,6 @@ impl SchedulerCore {
         Ok(())
     }
 
-    /// Whether something is handed over to the event loop.
-    #[getter]
-    fn _due_on_loop(&self) -> bool {
-        self.shared.engine.lane(Lane::Loop).has_due()
-    }
-
     /// Put the async handlers on an event loop; `over` is called when it is left after closing.
     fn _attach(
         &self,
@@ -754,17 +763,22 @@ impl SchedulerCore {
     }
 
     /// Run the execution that is due first on the calling thread: for a manual clock.
-    fn _manual_run(&self, py: Python<'_>) -> PyResult<bool> {
+    ///
+    /// Whether there was one, and whether the event loop has got something to do.
+    fn _manual_step(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
         let engine = self.open(py)?;
-        if !engine.manual_expire() {
-            return Ok(false);
+        let lane = engine.lane(Lane::Loop);
+        // A loop that runs in another thread may have taken it before anybody looks.
+        let before = lane.handed_over();
+        let expired = engine.manual_expire();
+        if expired {
+            let (notices, _) = engine.ready().arrived();
+            worker::run_ready(py, &self.shared, &mut Released::default());
+            for target in notices {
+                worker::log_parked(py, &self.shared, target);
+            }
         }
-        let (notices, _) = engine.ready().arrived();
-        worker::run_ready(py, &self.shared, &mut Released::default());
-        for target in notices {
-            worker::log_parked(py, &self.shared, target);
-        }
-        Ok(true)
+        Ok((expired, lane.has_due() || lane.handed_over() != before))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine<Handle>>,
     pub(crate) registry: Registry,
     pub(crate) specs: Specs,
+    /// Held while the threads are made.
+    pub(crate) spawning: Mutex<()>,
     /// The largest data that the store takes, in bytes.
     pub(crate) max_data: usize,
     /// Whose turn it is to ask the store about a single id.

@@ -217,6 +217,12 @@ impl<P: Payload> Ready<P> {
         !self.inner.lock().queue.is_empty()
     }
 
+    /// How many executions were handed over so far, but for those that were taken back.
+    pub fn handed_over(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.started + inner.queue.len() as u64
+    }
+
     /// Hand over what is due, and call a runner.
     #[inline]
     pub(crate) fn put(&self, outgoing: &mut Vec<Execution<P>>) {
@@ -241,6 +247,10 @@ impl<P: Payload> Ready<P> {
         inner.coming = false;
         inner.alarm = false;
         inner.bell = bell;
+        if inner.closed {
+            // It was closed meanwhile, and rang for nobody.
+            inner.ring();
+        }
         self.call(&mut inner);
     }
 

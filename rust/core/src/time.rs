@@ -3,9 +3,9 @@
 //! All times are `i64` nanoseconds. The wall clock counts from the Unix epoch; the boot clock is
 //! monotonic, counts suspended time and starts anywhere.
 
+use crate::sync::Mutex;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Nanoseconds in a second.
 pub const SECOND: i64 = 1_000_000_000;
@@ -178,37 +178,41 @@ impl Clock for SystemClock {
 /// Clocks that stand still until they are set: time travel for tests.
 #[derive(Debug)]
 pub struct ManualClock {
-    wall: AtomicI64,
-    boot: AtomicI64,
+    /// Wall and boot. Together: who reads one before they are set and one after sees a step of
+    /// the wall clock that never was.
+    readings: Mutex<(i64, i64)>,
 }
 
 impl ManualClock {
     /// Two clocks at the given readings.
     pub fn new(wall: i64, boot: i64) -> Self {
         ManualClock {
-            wall: AtomicI64::new(wall),
-            boot: AtomicI64::new(boot),
+            readings: Mutex::new((wall, boot)),
         }
     }
 
     /// Set both readings.
     pub fn set(&self, wall: i64, boot: i64) {
-        self.wall.store(wall, Ordering::SeqCst);
-        self.boot.store(boot, Ordering::SeqCst);
+        *self.readings.lock() = (wall, boot);
     }
 }
 
 impl Clock for ManualClock {
     fn boot(&self) -> i64 {
-        self.boot.load(Ordering::SeqCst)
+        self.readings.lock().1
     }
 
     fn wall(&self) -> i64 {
-        self.wall.load(Ordering::SeqCst)
+        self.readings.lock().0
     }
 
     fn jitter(&self) -> i64 {
         0
+    }
+
+    fn offset(&self) -> i64 {
+        let (wall, boot) = *self.readings.lock();
+        wall - boot
     }
 }
 
@@ -228,6 +232,19 @@ mod tests {
         assert_eq!(ceil_ns(-5e-324), Ok(0));
         assert_eq!(ceil_ns(1e-9), Ok(2)); // 1e-9 is a hair above one nanosecond
         assert_eq!(ceil_ns(9_223_372_036.0), Ok(9_223_372_036 * SECOND));
+    }
+
+    #[test]
+    fn while_a_manual_clock_is_advanced_it_does_not_seem_to_step() {
+        let clock = ManualClock::new(0, 7);
+        std::thread::scope(|scope| {
+            let advancing = scope.spawn(|| {
+                (0..100_000).for_each(|at| clock.set(at * SECOND, at * SECOND + 7));
+            });
+            while !advancing.is_finished() {
+                assert_eq!(clock.offset(), -7);
+            }
+        });
     }
 
     #[test]

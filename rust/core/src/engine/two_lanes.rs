@@ -286,6 +286,17 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
 }
 
 #[test]
+fn an_event_loop_that_comes_to_an_engine_closed_meanwhile_is_told() {
+    let bench = Bench::new(1);
+    bench.engine.close(&mut Released::default());
+    let bell = Arc::new(Bell::without_descriptor());
+    let lane = bench.engine.lane(Lane::Loop);
+    lane.attach(Some(bell.clone()), 1);
+    assert!(bell.take_rung());
+    assert!(!lane.begin_drain());
+}
+
+#[test]
 fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
     let mut bench = Bench::new(1);
     let bell = Arc::new(Bell::without_descriptor());
