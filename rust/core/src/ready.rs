@@ -157,6 +157,11 @@ impl<P: Payload> Inner<P> {
         CAPACITY.saturating_sub(self.queue.len())
     }
 
+    /// Whether a runner is to hand over more to itself.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.room_wanted && self.queue.len() <= CAPACITY / 2
+    }
+
     /// How many have started and are not settled.
     pub(crate) fn under_way(&self) -> usize {
         self.running + self.done.len()
@@ -341,8 +346,7 @@ impl<P: Payload> Ready<P> {
             inner.done.push(done);
         }
         let ended = inner.done.len();
-        let room = inner.room_wanted && inner.queue.len() <= CAPACITY / 2;
-        if room || ended >= inner.settle_at || (ended > 0 && now >= inner.settle_by) {
+        if inner.wants_more() || ended >= inner.settle_at || (ended > 0 && now >= inner.settle_by) {
             return Turn::Tend;
         }
         let free = inner.running < inner.limit;

@@ -239,7 +239,7 @@ impl<P: Payload> State<P> {
 
     /// Refill a lane from what is held for it, or from the wheel; `true`: there may be more.
     pub(super) fn fill(&mut self, engine: &Engine<P>, lane: Lane, now: Now) -> bool {
-        if self.phase != Phase::Started {
+        if self.phase != Phase::Started || !self.in_use(lane) {
             return false;
         }
         self.refill(engine, lane) || self.expire(engine, now, BATCH)

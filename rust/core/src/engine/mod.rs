@@ -441,7 +441,7 @@ impl<P: Payload> Engine<P> {
             drop(state);
             return self.close_store();
         }
-        while self.lane(lane).lock().room_wanted {
+        while self.lane(lane).lock().wants_more() {
             let now = self.now();
             state.refresh(self, now.boot);
             let before = self.lane(lane).lock().queue.len();
