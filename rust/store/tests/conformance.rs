@@ -343,7 +343,7 @@ fn two_nodes_share_jobs_and_lose_none() {
                     delay: Duration::from_micros(100),
                     drops: 10,
                     lost_leases: 10,
-                    revocations: 0,
+                    revocations: 20,
                     seed: seed * 10 + node,
                 };
                 let (shared, starts) = (&shared, &starts);
