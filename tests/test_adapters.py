@@ -53,7 +53,7 @@ def test_local_workers(workers):
     new(workers=workers).close()
 
 
-@pytest.mark.parametrize("workers", [0, -1, "0", "-1", "", "four", "4.0", 0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("workers", [0, -1, "0", "-1", "", "four", "4.0", 0.5, float("nan"), float("inf"), 2**32])
 def test_local_refuses_workers(workers):
     with pytest.raises(ConfigError, match="workers must be a whole number of at least 1"):
         new(workers=workers)

@@ -736,3 +736,23 @@ def test_no_coroutine_is_left_unawaited_by_a_drain():
         warnings.simplefilter("error")
         run(*[handler] * 10)
         gc.collect()
+
+
+def test_a_scheduler_on_a_manual_clock_is_closed_from_within_another_loop():
+    ran = []
+
+    async def handler(event):
+        await asyncio.sleep(0.001)
+        ran.append(event.attempt)
+
+    async def main():
+        clock = ManualClock()
+        scheduler = Scheduler(clock=clock)
+        scheduler.handle("t", handler)
+        scheduler.start()
+        scheduler.in_(1, "t")
+        clock.advance(5)
+        scheduler.close()
+
+    asyncio.run(main())
+    assert ran == [1]

@@ -341,7 +341,7 @@ def test_a_reference(keywords, error, said):
 @pytest.mark.parametrize(("value", "error", "said"), TARGETS)
 def test_handled_targets(scheduler, value, error, said):
     refuses(error, ["target", *said], scheduler.handle, value, print)
-    refuses(error, ["target", *said], scheduler.handler(value), print)
+    refuses(error, ["target", *said], scheduler.handler, value)
 
 
 @pytest.mark.parametrize("fn", [None, 5, "print"], ids=repr)

@@ -1184,3 +1184,16 @@ def test_threads_may_speak_of_one_id_while_others_are_away(path, change):
         scheduler.close()
     with Scheduler(path) as scheduler:
         assert [event.job_id for event in scheduler.between()] == ["away"]
+
+
+def test_a_lone_surrogate_in_a_message_takes_nothing_else_of_the_error(path):
+    def handler(event):
+        raise ValueError("no \udcff")
+
+    with Scheduler(path) as scheduler:
+        scheduler.handle("t", handler)
+        scheduler.in_(0, "t", retry_limit=0)
+        assert scheduler.wait(10)
+        (dead,) = scheduler.dead()
+    assert "Traceback" in dead.error
+    assert "ValueError: no " in dead.error

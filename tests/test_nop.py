@@ -143,3 +143,9 @@ def test_starts_no_thread():
     with NopScheduler() as nop:
         nop.in_(0, "x")
         assert threading.active_count() == before
+
+
+def test_run_returns_at_once_after_close():
+    scheduler = NopScheduler()
+    scheduler.close()
+    scheduler.run()

@@ -185,3 +185,8 @@ def test_has_a_version():
 
 def test_needs_nothing_at_run_time():
     assert not importlib.import_module("importlib.metadata").requires("duewheel")
+
+
+@pytest.mark.parametrize("name", ["aio", "reference", "testing"])
+def test_a_module_is_there_when_it_is_asked_for(name):
+    assert getattr(duewheel, name) is importlib.import_module(f"duewheel.{name}")

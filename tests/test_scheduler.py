@@ -8,8 +8,10 @@ import threading
 import time
 import weakref
 from array import array
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 import duewheel
@@ -426,3 +428,40 @@ def test_options_and_events_survive_pickling(backoff):
     assert pickle.loads(pickle.dumps(options)) == options
     event = duewheel.Event(duewheel.Job("a", "t", 5, b"x", options), run=2)
     assert pickle.loads(pickle.dumps(event)) == event
+
+
+@pytest.mark.parametrize("order", ["<", ">", "="])
+def test_floats_of_either_byte_order_are_the_same_times(scheduler, order):
+    times = [1.5, 2.25, 1e9]
+    for array_of in (lambda: np.array(times, f"{order}f8"), lambda: memoryview(np.array(times, f"{order}f8"))):
+        for id, at in zip(scheduler.at_many(array_of(), "t"), times, strict=True):
+            assert scheduler.get(id).due == int(at * 1e9)
+
+
+def test_ids_are_a_sequence_that_can_be_pickled(scheduler):
+    ids = scheduler.in_many([FAR] * 5, "t")
+    assert isinstance(ids, Sequence)
+    assert pickle.loads(pickle.dumps(ids)) == tuple(ids)
+
+
+def test_a_numpy_integer_is_a_number():
+    number = np.int64(3)
+    with Scheduler(workers=number, tasks=number, seed=number) as scheduler:
+        assert scheduler.wait(10)
+
+
+def test_a_decorator_refuses_its_target_at_once(scheduler):
+    with pytest.raises(ValueError, match="target must have 1 to 255 bytes"):
+        scheduler.handler("")
+    scheduler.close()
+    with pytest.raises(ClosedError):
+        scheduler.handler("t")
+
+
+def test_a_closed_scheduler_in_memory_says_so_before_it_says_what_it_lacks(scheduler):
+    with pytest.raises(StateError, match="in memory, not in a file"):
+        scheduler.rotate()
+    scheduler.close()
+    for call in (scheduler.rotate, lambda: scheduler.backup("copy")):
+        with pytest.raises(ClosedError):
+            call()

@@ -94,9 +94,9 @@ __version__ = _core.__version__
 
 
 def __getattr__(name: str) -> object:
-    """Import `duewheel.aio` when it is first used: asyncio takes longer to import than all the rest."""
-    if name == "aio":
-        return _import_module("duewheel.aio")
+    """Import a module when it is first used: asyncio takes longer to import than all the rest."""
+    if name in ("aio", "reference", "testing"):
+        return _import_module(f"duewheel.{name}")
     raise AttributeError(f"module 'duewheel' has no attribute {name!r}")
 
 

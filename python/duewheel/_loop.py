@@ -86,23 +86,28 @@ def run_due(events: EventLoop) -> None:
         events.drain()
     elif loop.is_running():
         asyncio.run_coroutine_threadsafe(_finish(events), loop).result()
-    elif here is None:
-        _run_until_finished(loop, events)
     else:
-        # Another loop runs in this thread: ours needs one of its own.
-        failed: list[BaseException] = []
+        _beside_loops(functools.partial(_run_until_finished, loop, events))
 
-        def run() -> None:
-            try:
-                _run_until_finished(loop, events)
-            except BaseException as error:
-                failed.append(error)
 
-        thread = threading.Thread(target=run, name="duewheel-loop")
-        thread.start()
-        thread.join()
-        if failed:
-            raise failed[0]
+def _beside_loops(run: Callable[[], None]) -> None:
+    """Call what runs a loop: where another one runs in this thread, ours needs one of its own."""
+    if asyncio._get_running_loop() is None:
+        run()
+        return
+    failed: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            run()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=attempt, name="duewheel-loop")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
 
 
 def _run_until_finished(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
@@ -115,7 +120,7 @@ def _run_until_finished(loop: asyncio.AbstractEventLoop, events: EventLoop) -> N
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
     if not loop.is_running():
-        _end(loop)
+        _beside_loops(functools.partial(_end, loop))
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:

@@ -96,8 +96,10 @@ def _workers(value: object) -> int:
         workers = None
     if isinstance(workers, float) and workers.is_integer():
         workers = int(workers)  # JSON does not tell 4 from 4.0
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise ConfigError(f"adapter 'local': workers must be a whole number of at least 1, not {value!r}")
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers < 1 << 32:
+        raise ConfigError(
+            f"adapter 'local': workers must be a whole number of at least 1, and below 2**32, not {value!r}"
+        )
     return workers
 
 

@@ -126,8 +126,12 @@ class Scheduler:
         """
         seconds = timeout_s(timeout)
         self._core._refuse_inside("drain")
-        self._core._stop()
-        return await self._until("finished", seconds)
+        core = self._core
+        core._stop()
+        finished = await self._until("finished", seconds)
+        if finished and self._kept and core._closed:
+            await asyncio.to_thread(core._give_up_file)
+        return finished
 
     async def close(self) -> None:
         """Start nothing more, for good, and wait for nothing.
@@ -225,6 +229,7 @@ class Scheduler:
 
         **Raises** as `handle` does.
         """
+        self._core._check_target(target)
 
         def register(fn: Handler) -> Handler:
             self.handle(target, fn)
@@ -361,7 +366,8 @@ class Scheduler:
         await asyncio.to_thread(self._core._rotate, progress)
 
     def _refuse_in_memory(self, what: str) -> None:
-        if not self._core._closed and not self._kept:
+        self._check_open()
+        if not self._kept:
             raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
 
     def _check_open(self) -> None:

@@ -35,6 +35,7 @@ class NopScheduler(Scheduler):
 
     def __init__(self) -> None:
         self._stopped = Flag()
+        self._ended = False
 
     def start(self) -> None:
         """Do nothing."""
@@ -45,7 +46,8 @@ class NopScheduler(Scheduler):
         return True
 
     def close(self) -> None:
-        """Let `run` return."""
+        """Let `run` return, now and ever after."""
+        self._ended = True
         self._stopped.set()
 
     def wait(self, timeout: object = None) -> bool:
@@ -56,7 +58,7 @@ class NopScheduler(Scheduler):
         """Keep the calling thread until `drain`, `close` or Ctrl-C."""
         self._stopped.clear()
         try:
-            while not self._stopped.wait(0.1):  # not for ever: Windows would not see Ctrl-C
+            while not self._ended and not self._stopped.wait(0.1):  # not for ever: Windows would not see Ctrl-C
                 pass
         except KeyboardInterrupt:
             pass

@@ -215,6 +215,8 @@ class ReferenceScheduler:
 
     def handler(self, target: str) -> Callable[[Fn], Fn]:
         """Register the decorated function for ``target``."""
+        self._open()
+        _check_name(target, "target")
 
         def register(fn: Fn) -> Fn:
             self.handle(target, fn)

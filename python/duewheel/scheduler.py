@@ -7,6 +7,7 @@ import functools
 import inspect
 import threading
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from duewheel import _current
@@ -34,6 +35,8 @@ def is_async(fn: object) -> bool:
     call = getattr(fn, "__call__", None)  # noqa: B004 - an object may be callable by a coroutine
     return inspect.iscoroutinefunction(inspect.unwrap(fn)) or inspect.iscoroutinefunction(call)
 
+
+Sequence.register(Ids)
 
 Handler = TypeVar("Handler", bound="Callable[[Event], object]")
 
@@ -162,6 +165,7 @@ class Scheduler(Core):
 
         **Raises** as `handle` does.
         """
+        self._check_target(target)
 
         def register(fn: Handler) -> Handler:
             self.handle(target, fn)
@@ -224,7 +228,8 @@ class Scheduler(Core):
         self._rotate(progress)
 
     def _refuse_in_memory(self, what: str) -> None:
-        if not self._closed and not self._kept:
+        len(self)  # raises when closed, and in a fork
+        if not self._kept:
             raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
 
     def __enter__(self) -> Self:

@@ -313,6 +313,43 @@ def look(path):
     sys.stdin.read()
 
 
+def ask_when_full(path, copy, limit):
+    """Fill a file that may not grow, ask what only the tables know, let it grow, and ask again."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    scheduler = Scheduler(path)
+    kept = 0
+    try:
+        while True:
+            scheduler.in_(FAR_S, "far", b"x" * 2_000)
+            kept += 1
+    except duewheel.StorageFullError:
+        pass
+    found = []
+    for ask in (lambda: list(scheduler.dead()), lambda: scheduler.backup(copy)):
+        try:
+            ask()
+        except duewheel.DuewheelError as error:
+            found.append(type(error).__name__)
+        else:
+            found.append(None)
+    found.append(os.path.exists(copy))  # noqa: PTH110
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    end = time.monotonic() + 20
+    while True:
+        try:
+            scheduler.backup(copy)
+            break
+        except duewheel.StorageFullError:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    with Scheduler(copy) as copied:
+        answer([*found, kept, len(copied)])
+
+
 def run_all(path):
     """Run all that is due in a file, as fast as it goes."""
     with Scheduler(LocalStorage(path, durability="relaxed")) as scheduler:

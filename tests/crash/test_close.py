@@ -176,3 +176,19 @@ def test_a_job_that_kills_its_process_ends(children, path, lines, most):
     with sqlite3.connect(path) as file:
         assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     file.close()
+
+
+def test_after_a_drain_that_follows_a_close_the_file_is_free(path):
+    """The last outcome was in, and the file was given up some milliseconds later."""
+    for _ in range(20):
+        inside, go = threading.Event(), threading.Event()
+        scheduler = Scheduler(path)
+        scheduler.handle("t", lambda event, inside=inside, go=go: (inside.set(), go.wait(10)))
+        scheduler.start()
+        scheduler.in_(0, "t")
+        assert inside.wait(10)
+        scheduler.close()
+        assert not scheduler.drain(0)
+        go.set()
+        assert scheduler.drain(10)
+        Scheduler(path).close()

@@ -69,3 +69,12 @@ def test_a_file_that_may_not_grow(children, path, lines, limit, record_property)
     found = answered(child)
     children.kill(child)
     audit(lines, children.finish("listed", path=path), found, record_property)
+
+
+def test_on_a_full_disk_what_only_the_tables_know_is_refused_not_waited_for(children, path):
+    """``dead`` waited for ever, and ``backup`` made a copy without what the tables did not have yet."""
+    dead, backup, copied, kept, in_the_copy = children.finish(
+        "ask_when_full", path=path, copy=path + "-copy", limit=MIB
+    )
+    assert (dead, backup, copied) == ("StorageFullError", "StorageFullError", False)
+    assert in_the_copy == kept > 100

@@ -17,6 +17,15 @@ use pyo3::types::{PyBytes, PyDict, PyFloat, PyString};
 /// After so many times a call that is gentle gives up the interpreter.
 const GIVE_UP_EVERY: usize = 2_048;
 
+/// Whether a buffer of this format has its bytes the other way round.
+fn is_foreign(order: u8) -> bool {
+    match order {
+        b'>' | b'!' => cfg!(target_endian = "little"),
+        b'<' => cfg!(target_endian = "big"),
+        _ => false,
+    }
+}
+
 /// What the times of a bulk call are.
 #[derive(Clone, Copy)]
 pub(crate) enum Times {
@@ -58,6 +67,11 @@ impl Times {
         {
             // Collected in place: a float and its nanoseconds take the same room.
             let floats = buffer.to_vec(py)?.into_iter();
+            let order = buffer.format().to_bytes().first().copied();
+            if order.is_some_and(is_foreign) {
+                let swapped = floats.map(|float| f64::from_bits(float.to_bits().swap_bytes()));
+                return swapped.map(|seconds| self.float(py, seconds)).collect();
+            }
             return floats.map(|seconds| self.float(py, seconds)).collect();
         }
         let refuse = || {

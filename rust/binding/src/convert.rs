@@ -202,17 +202,31 @@ pub(crate) fn name<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a 
     Ok(text)
 }
 
+/// A whole number as an `int`, NumPy's too; `None`: it is none.
+pub(crate) fn whole<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if value.is_instance_of::<PyBool>() {
+        Ok(None)
+    } else if value.is_instance_of::<PyInt>() {
+        Ok(Some(value.clone()))
+    } else if value.hasattr("__index__")? {
+        // NumPy's truth values have it, and refuse.
+        Ok(value.call_method0("__index__").ok())
+    } else {
+        Ok(None)
+    }
+}
+
 /// How many workers.
 pub(crate) fn count(value: &Bound<'_, PyAny>, what: &str) -> PyResult<usize> {
-    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+    let Some(index) = whole(value)? else {
         return Err(PyTypeError::new_err(format!(
             "{what} must be an int, not {value:?}"
         )));
-    }
-    match value.extract::<u32>() {
+    };
+    match index.extract::<u32>() {
         Ok(count) if count >= 1 => Ok(count as usize),
         _ => Err(PyValueError::new_err(format!(
-            "{what} must be 1 or more, not {value:?}"
+            "{what} must be 1 or more, and below 2**32, not {value:?}"
         ))),
     }
 }
@@ -222,12 +236,12 @@ pub(crate) fn seed(value: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
     let Some(value) = value else {
         return Ok(RandomState::new().hash_one(0));
     };
-    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+    let Some(index) = whole(value)? else {
         return Err(PyTypeError::new_err(format!(
             "seed must be an int or None, not {value:?}"
         )));
-    }
-    value.extract().map_err(|_| {
+    };
+    index.extract().map_err(|_| {
         PyValueError::new_err(format!("seed must be from 0 to 2**64 - 1, not {value:?}"))
     })
 }

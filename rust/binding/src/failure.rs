@@ -50,7 +50,11 @@ impl Failure {
 
     /// The same with its text, for a store.
     pub(crate) fn rendered(self, py: Python<'_>) -> Self {
-        match self.render(py).and_then(|text| text.extract::<String>()) {
+        let text = self.render(py).and_then(|text| {
+            // A lone surrogate in a message must not take the rest of it.
+            Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
+        });
+        match text {
             Ok(text) => Failure::text(py, &text),
             Err(_) => self,
         }

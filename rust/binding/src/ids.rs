@@ -3,7 +3,7 @@
 use duewheel_core::ids::{self, Halves};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PySlice, PyString, PyTuple};
+use pyo3::types::{PySlice, PyString, PyTuple, PyType};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The text of a generated id.
@@ -100,6 +100,15 @@ impl Ids {
         let mut hasher = DefaultHasher::new();
         self.ids.hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Pickled as the tuple of its strings.
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyType>, Bound<'py, PyTuple>)> {
+        let strings = PyTuple::new(py, self.ids.iter().map(|id| text(py, *id)))?;
+        Ok((py.get_type::<PyTuple>(), PyTuple::new(py, [strings])?))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -8,7 +8,7 @@ use duewheel_core::time::SECOND;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 const RETRY_LIMIT: u32 = 5;
@@ -119,12 +119,7 @@ fn retry_limit(value: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
     if value.is_none() {
         return Ok(None);
     }
-    let is_int = value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>();
-    let index = if is_int {
-        value.clone()
-    } else if !value.is_instance_of::<PyBool>() && value.hasattr("__index__")? {
-        value.call_method0("__index__")?
-    } else {
+    let Some(index) = convert::whole(value)? else {
         return Err(PyTypeError::new_err(format!(
             "retry_limit must be an int or None, not {value:?}"
         )));

@@ -227,8 +227,13 @@ impl SchedulerCore {
         let timeout = convert::timeout(timeout)?;
         self.shared.refuse_inside(py, "drain")?;
         py.detach(|| engine.stop());
-        self.shared
-            .wait(py, timeout, |slice| engine.wait_finished(slice))
+        let finished = self
+            .shared
+            .wait(py, timeout, |slice| engine.wait_finished(slice))?;
+        if finished {
+            self._give_up_file(py)?;
+        }
+        Ok(finished)
     }
 
     /// Start nothing more, for good, and wait for nothing.
@@ -709,9 +714,22 @@ impl SchedulerCore {
         Ok(Awaited::named(awaited)?.holds(&self.shared))
     }
 
+    /// Refuse a target that is none, and any after closing.
+    fn _check_target(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.open(py)?.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        convert::name(target, "target").map(drop)
+    }
+
     /// After closing, give up the file if nothing runs any more.
+    ///
+    /// Who ran last does so, too, but who waits for the end must find the file free.
     fn _give_up_file(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.open(py)?;
+        if !engine.is_kept() || !engine.is_closed() {
+            return Ok(());
+        }
         releasing(py, |released| {
             py.detach(|| engine.tend(Lane::Loop, released));
         });

@@ -144,6 +144,7 @@ impl Tables {
         target.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;")?;
         let source = self.connection.clone();
         let backup = Backup::new(&source, &mut target)?;
+        self.is_whole()?;
         let mut pages = self.pages()?;
         let mut step = STEP as i32;
         loop {
@@ -159,6 +160,7 @@ impl Tables {
             }
         }
         drop(backup);
+        self.is_whole()?;
         // The copy stands alone: no journal belongs to it.
         target.execute_batch("UPDATE meta SET value = 0 WHERE name = 'open'")?;
         target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;

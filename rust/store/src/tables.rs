@@ -241,15 +241,15 @@ impl Tables {
         let mut state = log.lock();
         let mut refused = Vec::new();
         if error == Error::Full {
-            // What waits is safe in the journal. A question that only reads waits with it, for
-            // it is to see it; one that changes is refused.
+            // What waits is safe in the journal. A page waits with it, for it is to hold it; who
+            // asks for anything else is told.
             self.retry = true;
             state.trouble = true;
             for (question, then) in asked.into_iter().rev() {
-                if changes(&question) {
-                    refused.push(then);
-                } else {
+                if matches!(question, Question::Page { .. }) {
                     state.questions.push_front((question, then));
+                } else {
+                    refused.push(then);
                 }
             }
         } else {
@@ -261,6 +261,11 @@ impl Tables {
         for then in refused {
             then(Err(error.clone()));
         }
+    }
+
+    /// Refuse while what was acknowledged is not in the tables, for want of space.
+    pub(crate) fn is_whole(&self) -> Result<(), Error> {
+        if self.retry { Err(Error::Full) } else { Ok(()) }
     }
 
     /// Take SQLite's own log to the database file when it has grown.
