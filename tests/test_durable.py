@@ -1197,3 +1197,37 @@ def test_a_lone_surrogate_in_a_message_takes_nothing_else_of_the_error(path):
         (dead,) = scheduler.dead()
     assert "Traceback" in dead.error
     assert "ValueError: no " in dead.error
+
+
+@pytest.mark.parametrize(("call", "due"), [("in_", 100), ("at", 1_100)])
+def test_a_reopened_job_follows_the_wall_clock(path, call, due):
+    clock = ManualClock(1_000)
+    with Scheduler(path, clock=clock) as scheduler:
+        getattr(scheduler, call)(due, "t", id="a")
+    clock, ran = ManualClock(1_050), []
+    with Scheduler(path, clock=clock) as scheduler:
+        scheduler.handle("t", lambda event: ran.append((event.due, event.lateness)))
+        clock.step(49)
+        clock.advance(0)
+        assert not ran
+        clock.step(1)
+        clock.advance(0)
+        assert ran == [(1_100 * 10**9, 0.0)]
+
+
+@pytest.mark.parametrize("step", [1_000.0, -500.0])
+@pytest.mark.parametrize("window", [{"resident": 1}, {"horizon": 10}], ids=str)
+def test_a_job_on_disk_alone_keeps_to_the_boot_clock_while_the_wall_clock_is_stepped(path, window, step):
+    """It came in by the offset between the clocks of that moment, and so it was early."""
+    clock, ran = ManualClock(2_000), []
+    with Scheduler(LocalStorage(path, **window), clock=clock) as scheduler:
+        scheduler.handle("t", lambda event: ran.append((event.data, clock.now(), event.lateness)))
+        scheduler.in_(50, "t", b"a")
+        scheduler.in_(100, "t", b"b")
+        clock.step(step)
+        scheduler.in_(75, "t", b"c")
+        clock.advance(49)
+        assert not ran
+        clock.advance(60)
+        now = 2_000 + step
+        assert ran == [(b"a", now + 50, 0.0), (b"c", now + 75, 0.0), (b"b", now + 100, 0.0)]

@@ -24,6 +24,9 @@ impl<P: Payload> State<P> {
             let back = offset < self.offset;
             self.offset = offset;
             self.offsets.step(offset);
+            if let Some(kept) = &mut self.kept {
+                kept.stepped(self.queue.next_sequence(), offset);
+            }
             for lane in &engine.lanes {
                 lane.lock().offset = offset;
             }

@@ -18,7 +18,7 @@ use crate::queue::ClockKind;
 use crate::record::{Done, Outcome, Payload, Reason, Started};
 use crate::sleep::Sleeper;
 use crate::store::{
-    self, Answer, Clock as StoreClock, Error, Event, Events, Op, Page, Place, Question, Store,
+    self, Answer, Clock as StoreClock, Error, Event, Events, Job, Op, Page, Place, Question, Store,
     Ticket, ask,
 };
 use crate::sync::Mutex;
@@ -114,6 +114,9 @@ pub(super) struct Kept {
     window: Window,
     /// All that is pending before this place is in memory.
     frontier: Place,
+    /// `wall − boot` since this process has the store: from which sequence on, and what it was. A
+    /// due of the boot clock is stored as the wall time that it was when it was given.
+    offsets: Vec<(u64, i64)>,
     /// How many pending jobs are not in memory. In a shared store, where nobody knows: how many
     /// were let go of, less those that have come.
     pub(super) away: i64,
@@ -134,6 +137,11 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// From this sequence on, dues of the boot clock are given under another offset.
+    pub(in crate::engine) fn stepped(&mut self, seq: u64, offset: i64) {
+        self.offsets.push((seq, offset));
+    }
+
     /// The page from the frontier on.
     pub(super) fn page(&mut self, until: i64, count: usize) -> Question {
         self.paging = Some(until);
@@ -184,10 +192,16 @@ const fn clock_of(kind: ClockKind) -> StoreClock {
     }
 }
 
-const fn kind_of(clock: StoreClock) -> ClockKind {
-    match clock {
-        StoreClock::Wall => ClockKind::Wall,
-        StoreClock::Boot => ClockKind::Boot,
+impl Kept {
+    /// What the boot clock lacked to the wall clock when this job was given its due; `None`: it follows
+    /// the wall clock, as all do that were given theirs before this process opened the store.
+    fn clock(&self, job: &Job<'_>) -> Option<i64> {
+        let given = |&&(from, _): &&(u64, i64)| from <= job.place.seq;
+        let boot = matches!(job.clock, StoreClock::Boot);
+        let known = boot
+            .then(|| self.offsets.iter().rev().find(given))
+            .flatten();
+        known.map(|&(_, offset)| offset)
     }
 }
 
@@ -220,6 +234,7 @@ impl<P: Payload> Engine<P> {
             lane.lock().settle_at = 1;
         }
         let mut state = self.state.lock();
+        let offset = state.offset;
         state.queue.skip_sequences(found.seq.saturating_add(1));
         state.counts.scheduled = away;
         state.kept = Some(Box::new(Kept {
@@ -230,6 +245,7 @@ impl<P: Payload> Engine<P> {
                 horizon: window.horizon.max(SECOND / 10),
                 ..window
             },
+            offsets: vec![(found.seq.saturating_add(1), offset)],
             frontier: if away > 0 {
                 Place {
                     due: i64::MIN,

@@ -1,6 +1,6 @@
 //! Pages: what is away comes into memory before it is due.
 
-use super::{END, Kept, Window, kind_of};
+use super::{END, Kept, Window};
 use crate::engine::{Engine, Phase, State};
 use crate::ids;
 use crate::queue::{ClockKind, Now};
@@ -153,10 +153,9 @@ impl<P: Payload> State<P> {
             released.payloads.push(payload);
             return;
         }
-        let kind = kind_of(job.clock);
-        let due = match kind {
-            ClockKind::Wall => job.place.due,
-            ClockKind::Boot => job.place.due.saturating_sub(self.offset),
+        let (kind, due) = match self.kept.as_deref().map(|kept| kept.clock(job)) {
+            Some(Some(offset)) => (ClockKind::Boot, job.place.due.saturating_sub(offset)),
+            _ => (ClockKind::Wall, job.place.due),
         };
         let id = match ids::parse(&job.id) {
             Some(halves) => Id::Generated(halves),
