@@ -7,7 +7,6 @@ import functools
 import inspect
 import threading
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from duewheel import _current
@@ -35,8 +34,6 @@ def is_async(fn: object) -> bool:
     call = getattr(fn, "__call__", None)  # noqa: B004 - an object may be callable by a coroutine
     return inspect.iscoroutinefunction(inspect.unwrap(fn)) or inspect.iscoroutinefunction(call)
 
-
-Sequence.register(Ids)
 
 Handler = TypeVar("Handler", bound="Callable[[Event], object]")
 

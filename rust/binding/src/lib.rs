@@ -50,6 +50,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<event_loop::EventLoop>()?;
     module.add_class::<event::Job>()?;
     module.add_class::<ids::Ids>()?;
+    pyo3::types::PySequence::register::<ids::Ids>(module.py())?;
     module.add_class::<options::JobOptions>()?;
     module.add_class::<queries::Events>()?;
     module.add_class::<clock::ManualTime>()?;
