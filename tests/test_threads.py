@@ -181,9 +181,17 @@ def in_threads(count, run):
         raise failed[0]
 
 
-@pytest.mark.parametrize("kept", [False, True], ids=["memory", "file"])
+LONG = [pytest.mark.slow, pytest.mark.timeout(1_200)]
+
+
 @pytest.mark.parametrize(
-    "rounds", [10, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)])], ids="{} rounds".format
+    ("kept", "rounds"),
+    [
+        pytest.param(False, 10, id="memory"),
+        pytest.param(True, 4, id="file"),  # each call waits for a sync
+        pytest.param(False, 100, marks=LONG, id="memory, long"),
+        pytest.param(True, 100, marks=LONG, id="file, long"),
+    ],
 )
 def test_threads_times_schedulers(tmp_path, kept, rounds):
     shared = []
