@@ -193,9 +193,9 @@ const fn clock_of(kind: ClockKind) -> StoreClock {
 }
 
 impl Kept {
-    /// What the boot clock lacked to the wall clock when this job was given its due; `None`: it follows
-    /// the wall clock, as all do that were given theirs before this process opened the store.
-    fn clock(&self, job: &Job<'_>) -> Option<i64> {
+    /// `wall − boot` when this job was given its due on the boot clock; `None`: it follows the wall
+    /// clock, as all do that were given theirs before this process opened the store.
+    fn offset_of(&self, job: &Job<'_>) -> Option<i64> {
         let given = |&&(from, _): &&(u64, i64)| from <= job.place.seq;
         let boot = matches!(job.clock, StoreClock::Boot);
         let known = boot

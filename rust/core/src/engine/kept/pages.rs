@@ -153,9 +153,10 @@ impl<P: Payload> State<P> {
             released.payloads.push(payload);
             return;
         }
-        let (kind, due) = match self.kept.as_deref().map(|kept| kept.clock(job)) {
-            Some(Some(offset)) => (ClockKind::Boot, job.place.due.saturating_sub(offset)),
-            _ => (ClockKind::Wall, job.place.due),
+        let offset = self.kept.as_deref().and_then(|kept| kept.offset_of(job));
+        let (kind, due) = match offset {
+            Some(offset) => (ClockKind::Boot, job.place.due.saturating_sub(offset)),
+            None => (ClockKind::Wall, job.place.due),
         };
         let id = match ids::parse(&job.id) {
             Some(halves) => Id::Generated(halves),
