@@ -17,23 +17,14 @@ mod raw {
             nargsf: usize,
             kwnames: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject;
-    }
 
-    #[allow(clashing_extern_declarations)]
-    unsafe extern "C-unwind" {
         pub(super) fn PyObject_CallObject(
             callable: *mut ffi::PyObject,
             args: *mut ffi::PyObject,
         ) -> *mut ffi::PyObject;
-    }
 
-    #[allow(clashing_extern_declarations)]
-    unsafe extern "C-unwind" {
         pub(super) fn PyImport_Import(name: *mut ffi::PyObject) -> *mut ffi::PyObject;
-    }
 
-    #[allow(clashing_extern_declarations)]
-    unsafe extern "C-unwind" {
         pub(super) fn PyIter_Send(
             iterator: *mut ffi::PyObject,
             value: *mut ffi::PyObject,
@@ -69,6 +60,15 @@ impl Drop for Hang {
             std::thread::park();
         }
     }
+}
+
+/// Make a call that may not come back, because CPython ends the thread.
+#[inline(always)]
+fn guarded<R>(call: impl FnOnce() -> R) -> R {
+    let hang = Hang;
+    let result = call();
+    std::mem::forget(hang);
+    result
 }
 
 /// Call `handler(event)` in a fresh copy of `context`.
@@ -153,17 +153,17 @@ pub(crate) fn call(
     unsafe {
         let arguments = [std::ptr::null_mut(), argument.as_ptr()];
         let count = 1 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
-        let hang = Hang;
         // The same symbol is declared elsewhere as one that never unwinds, and the optimiser would
         // believe that of both: it must not see which function this is.
         let vectorcall: raw::Vectorcall = std::hint::black_box(raw::PyObject_Vectorcall);
-        let result = vectorcall(
-            callable.as_ptr(),
-            arguments.as_ptr().add(1),
-            count,
-            std::ptr::null_mut(),
-        );
-        std::mem::forget(hang);
+        let result = guarded(|| {
+            vectorcall(
+                callable.as_ptr(),
+                arguments.as_ptr().add(1),
+                count,
+                std::ptr::null_mut(),
+            )
+        });
         Bound::from_owned_ptr_or_err(py, result).map(Bound::unbind)
     }
 }
@@ -188,10 +188,8 @@ pub(crate) fn python<'py>(
     let arguments = arguments.into_pyobject(py)?;
     // SAFETY: the pointers are live references; what is returned is a new one, or null on an error.
     unsafe {
-        let hang = Hang;
         let call: raw::Call = std::hint::black_box(raw::PyObject_CallObject);
-        let result = call(callable.as_ptr(), arguments.as_ptr());
-        std::mem::forget(hang);
+        let result = guarded(|| call(callable.as_ptr(), arguments.as_ptr()));
         Bound::from_owned_ptr_or_err(py, result)
     }
 }
@@ -201,10 +199,8 @@ pub(crate) fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, Py
     let name = PyString::intern(py, name);
     // SAFETY: the pointer is a live reference; what is returned is a new one, or null on an error.
     unsafe {
-        let hang = Hang;
         let import: raw::Import = std::hint::black_box(raw::PyImport_Import);
-        let module = import(name.as_ptr());
-        std::mem::forget(hang);
+        let module = guarded(|| import(name.as_ptr()));
         Bound::from_owned_ptr_or_err(py, module)
     }
 }
@@ -215,10 +211,8 @@ pub(crate) fn resume(py: Python<'_>, coroutine: &Py<PyAny>) -> PyResult<Option<P
     let mut result = std::ptr::null_mut();
     // SAFETY: the pointers are live references; what is returned is a new one, or null on an error.
     unsafe {
-        let hang = Hang;
         let send: raw::Send = std::hint::black_box(raw::PyIter_Send);
-        let sent = send(coroutine.as_ptr(), ffi::Py_None(), &raw mut result);
-        std::mem::forget(hang);
+        let sent = guarded(|| send(coroutine.as_ptr(), ffi::Py_None(), &raw mut result));
         let value = Bound::from_owned_ptr_or_err(py, result)?;
         Ok((sent == ffi::PySendResult::PYGEN_NEXT).then(|| value.unbind()))
     }

@@ -27,14 +27,13 @@ pub(crate) type Handlers = Arc<Vec<Option<Handler>>>;
 /// The handler of a target, if it runs on this lane.
 #[inline]
 pub(crate) fn find(handlers: &Handlers, target: u32, lane: Lane) -> Option<&Handler> {
-    let handler = handlers.get(target as usize)?.as_ref()?;
-    (handler.lane == lane).then_some(handler)
+    get(handlers, target).filter(|handler| handler.lane == lane)
 }
 
-/// Where the handler of a target runs, if it has one.
-pub(crate) fn lane(handlers: &Handlers, target: u32) -> Option<Lane> {
-    let handler = handlers.get(target as usize)?.as_ref();
-    handler.map(|handler| handler.lane)
+/// The handler of a target, if it has one.
+#[inline]
+pub(crate) fn get(handlers: &Handlers, target: u32) -> Option<&Handler> {
+    handlers.get(target as usize)?.as_ref()
 }
 
 #[derive(Default)]

@@ -125,7 +125,7 @@ impl SchedulerCore {
     fn tell_registered(&self, py: Python<'_>, engine: &Engine<Handle>, number: u32) {
         loop {
             let (version, handlers) = self.shared.registry.handlers();
-            let lane = registry::lane(&handlers, number);
+            let lane = registry::get(&handlers, number).map(|handler| handler.lane);
             py.detach(|| engine.set_registered(number, lane));
             if self.shared.registry.version() == version {
                 return;
