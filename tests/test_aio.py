@@ -341,28 +341,69 @@ def test_it_is_closed_from_another_thread_s_loop():
     run(main())
 
 
+@ON_EVERY_LOOP
 @pytest.mark.parametrize("waits", [False, True])
-def test_a_handler_may_close_its_scheduler(waits):
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_handler_that_closes_its_scheduler_goes_on_and_the_others_do_not(tmp_path, kept, waits, loop):
     seen = []
+    storage = tmp_path / "jobs.db" if kept else None
 
     async def main():
-        scheduler = aio.Scheduler()
+        scheduler = aio.Scheduler(storage)
+
+        @scheduler.handler("other")
+        async def other(event):
+            await asyncio.sleep(PATIENCE_S)
 
         @scheduler.handler("t")
         async def handler(event):
             if waits:
                 await asyncio.sleep(0)
-            seen.append("closes")
             await scheduler.close()
+            await asyncio.sleep(0.001)
             seen.append("went on")
 
         await scheduler.start()
+        await scheduler.in_(0, "other")
         await scheduler.in_(0, "t")
         await until(lambda: seen)
         assert await scheduler.drain(PATIENCE_S)
         await until(lambda: scheduler._core._events.over)
-        assert seen == ["closes"]
-        assert scheduler.stats().dropped == 1
+        assert seen == ["went on"]
+        stats = scheduler.stats()
+        assert (stats.succeeded, stats.running) == (1, 0)
+        assert stats.pending + stats.dropped == 1
+        if kept:
+            async with aio.Scheduler(storage) as again:
+                assert (await again.next()).target == "other"
+
+    run(main(), loop)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_handler_that_closes_another_scheduler_spares_none_of_it(waits):
+    async def main():
+        one, other = aio.Scheduler(), aio.Scheduler()
+
+        @one.handler("t")
+        async def handler(event):
+            if waits:
+                await asyncio.sleep(0)
+            await other.close()
+
+        @other.handler("t")
+        async def never(event):
+            await asyncio.sleep(PATIENCE_S)
+
+        for scheduler in (other, one):
+            await scheduler.start()
+            await scheduler.in_(0, "t")
+            await until(lambda scheduler=scheduler: scheduler.stats().started)
+        assert await one.wait(PATIENCE_S)
+        assert await other.drain(PATIENCE_S)
+        await until(lambda: other._core._events.over)
+        assert (one.stats().succeeded, other.stats().dropped) == (1, 1)
+        await one.close()
 
     run(main())
 
@@ -575,8 +616,10 @@ def test_what_was_to_be_marked_when_it_was_closed_is_pending_again(tmp_path):
             await scheduler.at_many([0] * count, "t", consistency=Consistency.AT_MOST_ONCE)
         await scheduler.start()
         if count:
-            events = scheduler._core._events
-            await until(lambda: events.drain() or scheduler.stats().running)  # it is being marked
+            end = time.monotonic() + PATIENCE_S
+            while not scheduler.stats().running:  # not being marked yet; the loop's own turn may start all of them
+                scheduler._core._events.drain()
+                assert time.monotonic() < end
         else:
             assert await scheduler.wait(PATIENCE_S)
         await scheduler.close()

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import duewheel
-from duewheel import NopScheduler, Scheduler, context, current_scheduler, use
+from duewheel import NopScheduler, Scheduler, aio, context, current_scheduler, use
 
 
 @pytest.fixture(autouse=True)
@@ -245,3 +245,28 @@ def test_default_does_not_hold_up_the_exit():
         print("done")
     """)
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
+
+
+def test_a_sync_handler_of_an_asyncio_scheduler_schedules_at_once():
+    ids, ran = [], []
+
+    async def main():
+        async with aio.Scheduler() as scheduler:
+
+            @scheduler.handler("first")
+            def first(event):
+                ids.append(duewheel.in_(0, "second"))
+                ids.append(duewheel.at(0, "second"))
+
+            @scheduler.handler("second")
+            async def second(event):
+                ran.append(event.job_id)
+                if len(ran) < 3:
+                    ids.append(await duewheel.in_(0, "second"))
+
+            await scheduler.in_(0, "first")
+            assert await scheduler.wait(10)
+
+    asyncio.run(main())
+    assert len(ran) == 4
+    assert sorted(ran) == sorted(ids)

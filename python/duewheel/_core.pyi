@@ -201,6 +201,8 @@ class Event:
     @property
     def lateness(self) -> float:
         """Seconds from its due to its start, as of the start; 0.0 while pending. Not compared."""
+    def _late(self, lateness: int) -> Event:
+        """Return the same event, started so many nanoseconds after its due: for the reference."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -602,6 +604,11 @@ class EventLoop:
         """Wait until the bell rings; `False`: it never will again."""
     def drain(self) -> None:
         """Take what is due, tell those who wait, cancel what runs after closing. On the loop's thread."""
+    def spare_caller(self) -> None:
+        """The handler that runs now, if one does, closes its scheduler: that cancels the others.
+
+        Cancelled itself, it would start again with the next life of a file, and close that, too.
+        """
     def tasks(self) -> list[Task[None]]:
         """Return the tasks of handlers that wait for something."""
     def watch(self, awaited: str) -> Future[bool] | None:

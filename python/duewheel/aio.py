@@ -136,18 +136,21 @@ class Scheduler:
     async def close(self) -> None:
         """Start nothing more, for good, and wait for nothing.
 
-        Async handlers that are running are cancelled, and get a moment to end; sync handlers go on in their threads. In
-        memory what is pending is dropped, counted and logged. Idempotent, allowed in a handler.
+        Async handlers that are running are cancelled, except for one that calls this, and get a moment to end; sync
+        handlers go on in their threads. In memory what is pending is dropped, counted and logged. Idempotent, allowed
+        in a handler.
 
         **Durability**: on disk it stays pending, that of cancelled handlers too, and the file is given up after the
         last outcome.
         """
         core = self._core
+        events = core._events
+        if events is not None:
+            events.spare_caller()  # here, where it is known: a thread may close it
         if self._kept or (not core._closed and len(core) > _MANY):
             await asyncio.to_thread(gently, core.close)
         else:
             core.close()
-        events = core._events
         if events is None:
             return
         if events.events is not asyncio.get_running_loop():
@@ -364,6 +367,10 @@ class Scheduler:
         """
         self._refuse_in_memory("rotate the keys of")
         await asyncio.to_thread(self._core._rotate, progress)
+
+    def _here(self) -> Scheduler | Core:
+        """Return what takes jobs in this thread: a sync handler on a worker has no loop to await a coroutine on."""
+        return self if asyncio._get_running_loop() else self._core
 
     def _refuse_in_memory(self, what: str) -> None:
         self._check_open()

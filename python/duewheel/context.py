@@ -71,9 +71,9 @@ def at(
 ) -> str:
     """Schedule a job due at `when` on the current scheduler; return its id.
 
-    See `Scheduler.at`.
+    See `Scheduler.at`. On an event loop whose current scheduler is a `duewheel.aio.Scheduler` it is awaited.
     """
-    scheduler = current_scheduler()
+    scheduler = _callable_here()
     return scheduler.at(when, target, data, id=id, options=options, **job_options)
 
 
@@ -88,10 +88,17 @@ def in_(
 ) -> str:
     """Schedule a job due `delay` from now on the current scheduler; return its id.
 
-    See `Scheduler.in_`.
+    See `Scheduler.in_`. On an event loop whose current scheduler is a `duewheel.aio.Scheduler` it is awaited.
     """
-    scheduler = current_scheduler()
+    scheduler = _callable_here()
     return scheduler.in_(delay, target, data, id=id, options=options, **job_options)
+
+
+def _callable_here() -> Scheduler:
+    """Find the current scheduler, as it can be called in this thread."""
+    scheduler = current_scheduler()
+    here = getattr(scheduler, "_here", None)
+    return scheduler if here is None else here()
 
 
 @contextmanager

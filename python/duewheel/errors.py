@@ -142,7 +142,7 @@ class Discard(Exception):  # noqa: N818 - a signal, not an error
 
     def __init__(self, reason: str = "") -> None:
         if not isinstance(reason, str):
-            raise TypeError(f"reason must be a str, not {type(reason).__name__}")
+            raise TypeError(f"reason must be a str, not {reason!r}")
         super().__init__(reason)
         self.reason = reason
 

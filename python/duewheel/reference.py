@@ -9,6 +9,7 @@ engine against it in tests, not for speed.
 import contextvars
 import heapq
 import logging
+import math
 import secrets
 import traceback
 import uuid
@@ -24,6 +25,7 @@ from duewheel import _current
 from duewheel._core import DeadEvent, Event, Job, JobOptions
 from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
 from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
+from duewheel.storage import Storage
 from duewheel.testing import _LAST_NS, _SECOND, ManualClock, _bytes, _check_name, _check_options, _datas, _exact, _items
 
 __all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resolve"]
@@ -93,6 +95,16 @@ def _refuse_unrun(fn: Handler, returned: object) -> None:
         raise TypeError(f"the handler {fn!r} returned {returned!r}, which nothing runs: a handler must not yield")
 
 
+def _summary(late_ns: list[int]) -> SimpleNamespace:
+    """Summarise how late jobs started, in seconds; a quantile is the least value that so many are at most."""
+    count = len(late_ns)
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
+    quantiles = {name: late_ns[math.ceil(share * count) - 1] / _SECOND for name, share in shares.items() if count}
+    return SimpleNamespace(
+        count=count, mean=sum(late_ns) / max(count, 1) / _SECOND, **(quantiles or dict.fromkeys(shares, 0.0))
+    )
+
+
 @dataclass(slots=True)
 class _Entry:
     """A job that is pending or running."""
@@ -140,7 +152,7 @@ class ReferenceScheduler:
         self._sequence = 0
         self._dead: deque[DeadEvent] = deque(maxlen=_DEAD_KEPT)
         self._counts: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
-        self._late_ns = [0, 0]  # sum, maximum
+        self._late_ns: list[int] = []  # of every start
         clock._attach(self)
 
     # Life
@@ -334,10 +346,26 @@ class ReferenceScheduler:
         """Count; ``scheduled + revived = pending + running + succeeded + dead + cancelled + dropped``."""
         stages = [entry.stage for entry in self._jobs.values()]
         running, parked = stages.count("running"), stages.count("parked")
-        (total, most), count = self._late_ns, self._counts["started"]
-        late = SimpleNamespace(count=count, mean=total / max(count, 1) / _SECOND, max=most / _SECOND)
         pending = len(stages) - running
+        late = _summary(sorted(self._late_ns))
         return SimpleNamespace(pending=pending, parked=parked, running=running, lateness=late, **self._counts)
+
+    @property
+    def storage(self) -> Storage:
+        """What is pending, as a store of events."""
+        return Storage(self)  # type: ignore[arg-type]  # the same calls
+
+    def _restore(self, event: Event) -> None:
+        """Take in an event as it stands, due on the wall clock."""
+        self._open()
+        if not isinstance(event, Event):
+            raise TypeError(f"event must be an Event, not {event!r}")
+        job = event.job
+        self._check_free(job.id)
+        entry = _Entry(job.id, job.target, job.due, job.data, job.options, event.due, False, 0)
+        entry.run, entry.attempt = event.run, event.attempt
+        self._insert(entry)
+        self._counts["scheduled"] += 1
 
     # The dead
 
@@ -448,11 +476,11 @@ class ReferenceScheduler:
 
     def _run(self, entry: _Entry, fn: Handler) -> None:
         now = self._clock._time.boot()
-        event = self._event(entry)
+        late = self._clock._time.wall() - self._wall_due(entry)
+        event = self._event(entry)._late(late)
         entry.stage = "running"
         entry.first_start = now if entry.first_start is None else entry.first_start
-        late = self._clock._time.wall() - event.due
-        self._late_ns = [self._late_ns[0] + late, max(self._late_ns[1], late)]
+        self._late_ns.append(late)
         self._counts["started"] += 1
         self._inside += 1
         try:

@@ -43,6 +43,12 @@ class Core(SchedulerCore):
 
     _events: EventLoop | None = None
 
+    def close(self) -> None:
+        """Start nothing more; of async handlers, the one that calls this goes on."""
+        if self._events is not None:
+            self._events.spare_caller()
+        super().close()
+
     def _manual_run(self) -> bool:
         ran, on_loop = self._manual_step()
         if self._events is not None and on_loop:
@@ -127,8 +133,8 @@ class Scheduler(Core):
     def close(self) -> None:
         """Start nothing more, for good, and wait for nothing.
 
-        Handlers that are running go on, but for async ones, which are cancelled. In memory what is pending is dropped,
-        counted and logged. Idempotent, allowed in a handler.
+        Handlers that are running go on, but for async ones: they are cancelled, except for one that calls this. In
+        memory what is pending is dropped, counted and logged. Idempotent, allowed in a handler.
 
         **Durability**: on disk it stays pending, and the file is given up after the last outcome.
         """

@@ -217,6 +217,7 @@ impl Drain<'_, '_> {
         let driver = Py::new(py, Driver::new(self.slf.clone().unbind()))?;
         let task = self.events.new_task(py, &driver)?;
         self.events.enter(py, &task)?;
+        self.events.set_stepping(Some(task.clone_ref(py)));
         let references = references(&task);
         self.spare = Some(Spare {
             task,
@@ -228,6 +229,7 @@ impl Drain<'_, '_> {
 
     fn put_away(&mut self) -> PyResult<Option<Spare>> {
         if let Some(spare) = &self.spare {
+            self.events.set_stepping(None);
             self.events.leave(self.py(), &spare.task)?;
         }
         Ok(self.spare.take())
@@ -302,10 +304,14 @@ impl Drain<'_, '_> {
         let taken = self
             .spare
             .take_if(|spare| waits || TOUCHED.get() || references(&spare.task) != spare.references);
-        if let Some(taken) = &taken
-            && let Err(error) = self.events.leave(py, &taken.task)
-        {
-            error.write_unraisable(py, None);
+        if let Some(taken) = &taken {
+            self.events.set_stepping(None);
+            if let Err(error) = self.events.leave(py, &taken.task) {
+                error.write_unraisable(py, None);
+            }
+            if !waits && self.events.unspare(&taken.task) {
+                self.events.leave_if_over(py);
+            }
         }
         Ok(match (stepped, taken) {
             (Ok(Some((coroutine, waits_for))), Some(spare)) => {

@@ -353,6 +353,15 @@ impl Event {
         self.lateness as f64 / SECOND as f64
     }
 
+    /// The same event, started so many nanoseconds after its due: for the reference.
+    fn _late(&self, py: Python<'_>, lateness: i64) -> Self {
+        Event {
+            job: self.job.clone_ref(py),
+            lateness,
+            ..*self
+        }
+    }
+
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = other.py();
         let Ok(other) = other.cast::<Event>() else {

@@ -77,8 +77,24 @@ struct Inner {
     marking: VecDeque<Started<Handle>>,
     /// The tasks have been cancelled.
     closing: bool,
+    /// The task under which handlers take their first steps now.
+    stepping: Option<Py<PyAny>>,
+    /// The task whose handler has closed the scheduler: it goes on.
+    spared: Option<Py<PyAny>>,
     /// The loop is no longer ours.
     over: bool,
+}
+
+impl Inner {
+    fn spares(&self, task: &Py<PyAny>) -> bool {
+        self.spared.as_ref().is_some_and(|spared| spared.is(task))
+    }
+
+    /// Whether a handler of this scheduler runs in this task.
+    fn runs(&self, task: &Py<PyAny>) -> bool {
+        let waiting = self.tasks.values().map(|(task, _)| task);
+        waiting.chain(&self.stepping).any(|own| own.is(task))
+    }
 }
 
 /// Runs async handlers on one event loop; made by `SchedulerCore._attach`.
@@ -242,11 +258,11 @@ impl EventLoop {
         running.number = inner.numbers;
         let entry = (task.clone_ref(py), driver.clone_ref(py));
         inner.tasks.insert(running.number, entry);
-        let closing = inner.closing;
+        let doomed = inner.closing && !inner.spares(task);
         drop(inner);
         driver.get().adopt(running);
-        if closing {
-            // It was closed by this very handler.
+        if doomed {
+            // It was closed during this very step.
             cancel(py, task);
         }
     }
@@ -275,6 +291,9 @@ impl EventLoop {
     /// A handler that had waited for something has ended.
     pub(crate) fn finish(&self, py: Python<'_>, running: Running, ended: PyResult<()>) {
         let task = self.inner.lock().tasks.remove(&running.number);
+        if let Some((task, _)) = &task {
+            self.unspare(task);
+        }
         let outcome = match ended {
             Ok(()) => Outcome::Succeeded,
             Err(error) => self.failed(py, &running.started, &running.event, &error),
@@ -282,6 +301,18 @@ impl EventLoop {
         self.end(py, running.started.ended(outcome));
         drop(task);
         self.leave_if_over(py);
+    }
+
+    /// Handlers take their first steps in this task, or in none any more.
+    pub(crate) fn set_stepping(&self, task: Option<Py<PyAny>>) {
+        let before = std::mem::replace(&mut self.inner.lock().stepping, task);
+        drop(before);
+    }
+
+    /// The handler that ran in this task has ended; whether it had closed the scheduler.
+    pub(crate) fn unspare(&self, task: &Py<PyAny>) -> bool {
+        let spared = self.inner.lock().spared.take_if(|spared| spared.is(task));
+        spared.is_some()
     }
 
     /// Tell those who wait for what holds now.
@@ -313,11 +344,8 @@ impl EventLoop {
     fn close(&self, py: Python<'_>) {
         let mut inner = self.inner.lock();
         if !std::mem::replace(&mut inner.closing, true) {
-            let tasks: Vec<_> = inner
-                .tasks
-                .values()
-                .map(|task| task.0.clone_ref(py))
-                .collect();
+            let doomed = inner.tasks.values().filter(|task| !inner.spares(&task.0));
+            let tasks: Vec<_> = doomed.map(|task| task.0.clone_ref(py)).collect();
             drop(inner);
             self.hand_back(py);
             for task in tasks {
@@ -330,9 +358,10 @@ impl EventLoop {
     }
 
     /// Let go of the loop when the scheduler is closed and no task of it is left.
-    fn leave_if_over(&self, py: Python<'_>) {
+    pub(crate) fn leave_if_over(&self, py: Python<'_>) {
         let mut inner = self.inner.lock();
         let waited = !inner.watchers.is_empty() || !inner.settling.is_empty();
+        let waited = waited || inner.spared.is_some();
         if !inner.closing || !inner.tasks.is_empty() || waited || inner.over {
             return;
         }
@@ -441,6 +470,25 @@ impl EventLoop {
         }
     }
 
+    /// The handler that runs now, if one does, closes its scheduler: that cancels the others.
+    ///
+    /// Cancelled itself, it would start again with the next life of a file, and close that, too.
+    fn spare_caller(&self, py: Python<'_>) -> PyResult<()> {
+        let running = call::import(py, "asyncio")?.call_method0("_get_running_loop")?;
+        if running.is(&self.events) {
+            let task = self.current_task(py)?;
+            let mut inner = self.inner.lock();
+            if let Some(task) = task
+                && inner.spared.is_none()
+                && !inner.closing
+                && inner.runs(&task)
+            {
+                inner.spared = Some(task);
+            }
+        }
+        Ok(())
+    }
+
     /// Return the tasks of handlers that wait for something.
     fn tasks(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         let inner = self.inner.lock();
@@ -537,6 +585,9 @@ impl EventLoop {
             }
             for future in inner.settling.values() {
                 visit.call(future)?;
+            }
+            for task in inner.stepping.iter().chain(&inner.spared) {
+                visit.call(task)?;
             }
         }
         Ok(())

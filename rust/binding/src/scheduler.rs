@@ -24,7 +24,7 @@ use duewheel_core::store::{Question, Ticket};
 use duewheel_core::sync::Mutex;
 use duewheel_core::timer;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -629,8 +629,13 @@ impl SchedulerCore {
     }
 
     /// Take in a pending event as it stands.
-    fn _restore(&self, py: Python<'_>, event: &Event) -> PyResult<()> {
+    fn _restore(&self, event: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = event.py();
         let engine = self.open(py)?;
+        let event = event
+            .cast::<Event>()
+            .map_err(|_| PyTypeError::new_err(format!("event must be an Event, not {event:?}")))?;
+        let event = event.get();
         let job = event.job_ref();
         let options = job.spec.get().options.bind(py).clone().into_any();
         let spec = self.shared.specs.special(

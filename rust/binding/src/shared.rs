@@ -10,6 +10,7 @@ use crate::worker;
 use duewheel_core::engine::{Engine, Refused};
 use duewheel_core::record::Released;
 use duewheel_core::sync::Mutex;
+use duewheel_core::time::SECOND;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -61,10 +62,11 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
             "the job is no longer this node's: another may have it".to_owned(),
         ),
         Refused::Store(failure) => return raised(py, failure, None),
-        Refused::Overflow => {
-            return PyOverflowError::new_err(
-                "the due is out of range: 64 bits of unix nanoseconds end in the year 2262",
-            );
+        Refused::Overflow(delay) => {
+            let delay = delay as f64 / SECOND as f64;
+            return PyOverflowError::new_err(format!(
+                "delay is out of range: {delay:?} s; 64 bits of unix nanoseconds end in the year 2262"
+            ));
         }
     };
     error(py, class, message)

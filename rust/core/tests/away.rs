@@ -1,12 +1,14 @@
 //! Jobs that are away, and come in: what they are then, how they are found, and who met them on the way.
 
 use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Window};
+use duewheel_core::ready::Lane;
 use duewheel_core::record::{Id, Parts, Payload, Released};
 use duewheel_core::store::{Answer, Options, ask};
 use duewheel_core::time::{Clock, ManualClock, SECOND};
 use duewheel_store::{LocalStore, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 struct Nothing;
@@ -44,12 +46,21 @@ fn keep(engine: &Engine<Nothing>, due: Due, released: &mut Released<Nothing>) ->
 
 /// With so many seconds of the future in memory.
 fn open(path: &Path, clock: &Arc<ManualClock>, horizon: i64) -> Engine<Nothing> {
+    open_for(path, clock, horizon, 10_000)
+}
+
+fn open_for(
+    path: &Path,
+    clock: &Arc<ManualClock>,
+    horizon: i64,
+    resident: usize,
+) -> Engine<Nothing> {
     let mail = Mail::new().unwrap();
     let store = LocalStore::open(path, Settings::default(), mail.events()).unwrap();
     let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
     let window = Window {
         horizon: horizon * SECOND,
-        resident: 10_000,
+        resident,
     };
     engine.keep_in(Arc::new(store), mail, window);
     engine
@@ -187,6 +198,75 @@ fn a_job_that_has_come_in_is_not_asked_for() {
     assert_eq!(clock.wall(), 9 * SECOND);
     assert!(matches!(engine.cancel_kept(id), Ok(Changed::Yes(..))));
     assert_eq!(engine.away(), 0);
+    engine.close(released);
+    std::fs::remove_file(path).unwrap();
+}
+
+/// All of them were in memory, however many they were.
+#[test]
+fn parked_jobs_over_a_part_of_the_room_are_away() {
+    const JOBS: u64 = 1_000;
+    let path = file("aside");
+    let clock = Arc::new(ManualClock::new(0, 0));
+    let released = &mut Released::default();
+    let engine = open_for(&path, &clock, 3_600, 80);
+    engine.start().unwrap();
+    let park = |engine: &Engine<Nothing>| while engine.manual_expire() {};
+    let parked = |engine: &Engine<Nothing>| {
+        engine.check().unwrap();
+        engine.stats(&mut Released::default()).parked
+    };
+    let mut all: Vec<String> = Vec::new();
+    for _ in 0..JOBS {
+        all.push(keep(&engine, Due::In(0), released));
+        park(&engine);
+        assert!(all.len() as u64 - engine.away() <= 11);
+    }
+    assert_eq!(parked(&engine), JOBS);
+    assert!(
+        engine.wait_idle(Duration::ZERO),
+        "parked jobs are not waited for"
+    );
+
+    assert_eq!(engine.cancel_away(&all[500], released), Ok(Asked::Yes(())));
+    assert_eq!(engine.cancel_away(&all[500], released), Ok(Asked::No));
+    let Ok(Asked::Yes(Some(later))) = engine.reschedule_away(&all[501], SECOND, released) else {
+        panic!("it is not near");
+    };
+    engine.load_one(&later, Nothing, released);
+    assert_eq!(parked(&engine), JOBS - 2);
+    assert!(!engine.wait_idle(Duration::ZERO), "one is not parked");
+    engine.close(released);
+
+    // Opened again they come with pages, and go.
+    let engine = open_for(&path, &clock, 3_600, 80);
+    engine.start().unwrap();
+    let turn_pages = |engine: &Engine<Nothing>, released: &mut Released<Nothing>| loop {
+        let before = (engine.away(), parked(engine));
+        load(engine, released);
+        park(engine);
+        assert!(JOBS - 1 - engine.away() <= 100);
+        if before == (engine.away(), parked(engine)) {
+            return;
+        }
+    };
+    turn_pages(&engine, released);
+    assert_eq!(parked(&engine), JOBS - 2);
+    assert!(engine.away() > JOBS - 2 - 90);
+
+    // A handler has them all back, and one that leaves leaves those that have not come yet.
+    engine.set_registered(0, Some(Lane::Workers));
+    assert_eq!(parked(&engine), 0);
+    load(&engine, released);
+    let here = JOBS - 1 - engine.away();
+    assert!(
+        (80..=100).contains(&here),
+        "{here} came, for which there is room"
+    );
+    engine.set_registered(0, None);
+    assert_eq!(parked(&engine) + here, JOBS - 1);
+    turn_pages(&engine, released);
+    assert_eq!(parked(&engine), JOBS - 2);
     engine.close(released);
     std::fs::remove_file(path).unwrap();
 }

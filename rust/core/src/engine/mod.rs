@@ -55,8 +55,8 @@ pub enum Refused {
     Closed,
     /// A job with this id is pending or running.
     Duplicate,
-    /// The due is beyond what an `i64` of nanoseconds holds.
-    Overflow,
+    /// After this delay the due is beyond what an `i64` of nanoseconds holds.
+    Overflow(i64),
     /// The job is no longer this node's.
     Lost,
     /// What the store said.
@@ -295,6 +295,7 @@ impl<P: Payload> Engine<P> {
                 state.queue.put_back(key);
             }
         }
+        state.bring_in_aside(target as u32);
         let wake = state.asleep.take().is_some();
         drop(state);
         if wake {
@@ -497,7 +498,7 @@ impl<P: Payload> Engine<P> {
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, |state, running| {
             // What has ended and is not settled yet still counts: its retry may be pending.
-            let pending = state.queue.len() as u64 + state.away() - state.parked as u64;
+            let pending = state.queue.len() as u64 + state.away() - state.all_parked();
             running == 0 && (state.phase == Phase::Closed || pending == 0)
         })
     }

@@ -79,7 +79,7 @@ impl<P: Payload> Engine<P> {
         let counts = state.counts;
         Stats {
             pending: (state.queue.len() + state.let_go.running()) as u64 - running + state.away(),
-            parked: state.parked as u64,
+            parked: state.all_parked(),
             running,
             scheduled: counts.scheduled,
             started: started - counts.unstarted,
@@ -221,6 +221,7 @@ impl<P: Payload> Engine<P> {
         let state = self.state.lock();
         state.queue.check()?;
         state.check_elsewhere()?;
+        state.check_aside()?;
         let out = self.lanes.iter().map(|lane| {
             let lane = lane.lock();
             lane.queue.len() + lane.under_way()

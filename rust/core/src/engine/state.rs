@@ -62,8 +62,9 @@ impl<P: Payload> State<P> {
         match due {
             Due::At(due) => Ok((ClockKind::Wall, due)),
             Due::In(delay) => {
-                let due = boot.checked_add(delay).ok_or(Refused::Overflow)?;
-                due.checked_add(self.offset).ok_or(Refused::Overflow)?;
+                let due = boot.checked_add(delay);
+                let due = due.filter(|due| due.checked_add(self.offset).is_some());
+                let due = due.ok_or(Refused::Overflow(delay))?;
                 Ok((ClockKind::Boot, due))
             }
         }

@@ -27,6 +27,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open_kept()?;
         let boot = self.clock.boot();
         state.refresh(self, boot);
+        state.put_aside(released);
         let (clock, due) = state.resolve(due, boot)?;
         let stays = state.stays(clock, due);
         let id = state.new_id(boot, stays);
@@ -110,6 +111,7 @@ impl<P: Payload> Engine<P> {
             }
         }
         state.counts.scheduled += times.len() as u64;
+        state.put_aside(released);
         drop(state);
         if wake {
             self.sleeper.wake();
@@ -162,6 +164,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open_kept()?;
         state.settle(self, released);
         state.refresh(self, boot);
+        state.put_aside(released);
         let (clock, due) = state.resolve(due, boot)?;
         let text: Arc<str> = id.into();
         let reserved = |state: &State<P>| {

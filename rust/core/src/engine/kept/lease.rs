@@ -204,10 +204,12 @@ impl<P: Payload> Engine<P> {
         // A page that was taken already may have it as it was, and come before the answer.
         state.note_changed(id);
         drop(state);
+        let aside = self.seq_aside(id);
         let answer = self.ask_held(question);
         let mut state = self.state.lock();
         let changed = answer == Ok(crate::store::Answer::Changed(true));
         let result = if changed {
+            state.left_aside(aside);
             Ok(Asked::Yes(then(&mut state)))
         } else {
             // It may still be claimed, and is not in memory.

@@ -1,10 +1,11 @@
 //! Jobs that a store keeps: what is due soon is in memory as well, the rest is *away*.
 //!
-//! Every place before the *frontier* that is pending is in memory. What is past it, or would be
-//! one too many, stays away until a page brings it in. A page is asked for by the timer, arrives
+//! Every place before the *frontier* that is pending is in memory, parked jobs aside. What is past it,
+//! or would be one too many, stays away until a page brings it in. A page is asked for by the timer, arrives
 //! by the [`Mail`] on a thread of the store, and is taken in by a worker, which alone can make
 //! payloads of what was stored.
 
+mod aside;
 mod calls;
 mod elsewhere;
 mod lease;
@@ -23,6 +24,7 @@ use crate::store::{
 };
 use crate::sync::Mutex;
 use crate::time::SECOND;
+use aside::Aside;
 use elsewhere::Elsewhere;
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -33,6 +35,11 @@ use std::time::{Duration, Instant};
 const PAGE: usize = 10_000;
 /// How many a page brings at least, room or not.
 const OVER: usize = 16;
+/// A place before all.
+const START: Place = Place {
+    due: i64::MIN,
+    seq: 0,
+};
 /// A place past all.
 const END: Place = Place {
     due: i64::MAX,
@@ -112,8 +119,12 @@ pub(super) struct Kept {
     pub(super) store: Arc<dyn Store>,
     mail: Arc<Mail>,
     window: Window,
-    /// All that is pending before this place is in memory.
+    /// All that is pending before this place is in memory, or aside.
     frontier: Place,
+    /// The frontier goes back to the start when the page that is under way has come.
+    starts_over: bool,
+    /// What is away for want of a handler.
+    aside: Aside,
     /// `wall − boot` since this process has the store: from which sequence on, and what it was. A
     /// due of the boot clock is stored as the wall time that it was when it was given.
     offsets: Vec<(u64, i64)>,
@@ -145,6 +156,11 @@ impl Kept {
     /// The page from the frontier on.
     pub(super) fn page(&mut self, until: i64, count: usize) -> Question {
         self.paging = Some(until);
+        let least = match self.aside.is_empty() {
+            true => OVER,
+            // Most of what comes may stay aside.
+            false => OVER.max(self.window.resident / 8),
+        };
         let Place { due, seq } = self.frontier;
         let after = match (due, seq) {
             (i64::MIN, 0) => None,
@@ -158,7 +174,7 @@ impl Kept {
             after,
             until,
             // Where there is no room, what comes is due before all that is here.
-            limit: PAGE.min(self.window.resident.saturating_sub(count).max(OVER)),
+            limit: PAGE.min(self.window.resident.saturating_sub(count).max(least)),
         }
     }
 }
@@ -246,14 +262,9 @@ impl<P: Payload> Engine<P> {
                 ..window
             },
             offsets: vec![(found.seq.saturating_add(1), offset)],
-            frontier: if away > 0 {
-                Place {
-                    due: i64::MIN,
-                    seq: 0,
-                }
-            } else {
-                END
-            },
+            frontier: if away > 0 { START } else { END },
+            starts_over: false,
+            aside: Aside::default(),
             away: away as i64,
             lease,
             paging: None,

@@ -1,6 +1,6 @@
 //! Pages: what is away comes into memory before it is due.
 
-use super::{END, Kept, Window};
+use super::{END, Kept, START, Window};
 use crate::engine::{Engine, Phase, State};
 use crate::ids;
 use crate::queue::{ClockKind, Now};
@@ -104,9 +104,15 @@ impl<P: Payload> Engine<P> {
                     due: last.due,
                     seq: last.seq + 1,
                 },
+                // What is away all the same is aside.
+                None if until == i64::MAX => END,
                 None => Place { due: until, seq: 0 },
             };
+            if std::mem::take(&mut kept.starts_over) {
+                kept.frontier = START;
+            }
         }
+        state.put_aside(released);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
@@ -149,7 +155,8 @@ impl<P: Payload> State<P> {
     ) {
         let changed = |kept: &Kept| kept.changed.contains(&*job.id) && kept.paging.is_some();
         let stale = !fresh && self.kept.as_deref().is_some_and(changed);
-        if stale || self.find(&job.id).is_some() {
+        let here = stale || self.find(&job.id).is_some();
+        if here || self.stays_aside(payload.target(), job.place.seq) {
             released.payloads.push(payload);
             return;
         }
