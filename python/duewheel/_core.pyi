@@ -605,7 +605,7 @@ class EventLoop:
     def drain(self) -> None:
         """Take what is due, tell those who wait, cancel what runs after closing. On the loop's thread."""
     def spare_caller(self) -> None:
-        """The handler that runs now, if one does, closes its scheduler: that cancels the others.
+        """Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
 
         Cancelled itself, it would start again with the next life of a file, and close that, too.
         """

@@ -470,7 +470,7 @@ impl EventLoop {
         }
     }
 
-    /// The handler that runs now, if one does, closes its scheduler: that cancels the others.
+    /// Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
     ///
     /// Cancelled itself, it would start again with the next life of a file, and close that, too.
     fn spare_caller(&self, py: Python<'_>) -> PyResult<()> {
