@@ -358,6 +358,18 @@ def run_all(path):
         answer([scheduler.stats().succeeded, peak_mb()])
 
 
+def park_all(path, stored):
+    """Let all that is due in a file wait for a handler, then run it."""
+    with Scheduler(LocalStorage(path, durability="relaxed")) as scheduler:
+        end = time.monotonic() + 600
+        while scheduler.stats().parked < stored and time.monotonic() < end:
+            time.sleep(0.01)
+        parked, idle, peak = scheduler.stats().parked, scheduler.wait(0), peak_mb()
+        scheduler.handle("t", lambda event: None)
+        scheduler.wait()
+        answer([parked, idle, peak, scheduler.stats().succeeded, peak_mb()])
+
+
 def rest():
     """Do nothing until killed."""
     answer("here")

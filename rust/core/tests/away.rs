@@ -3,7 +3,7 @@
 use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Window};
 use duewheel_core::ready::Lane;
 use duewheel_core::record::{Id, Parts, Payload, Released};
-use duewheel_core::store::{Answer, Options, ask};
+use duewheel_core::store::{Answer, Options, Question, ask};
 use duewheel_core::time::{Clock, ManualClock, SECOND};
 use duewheel_store::{LocalStore, Settings};
 use std::path::{Path, PathBuf};
@@ -68,16 +68,19 @@ fn open_for(
 
 /// Take in all that is away.
 fn load(engine: &Engine<Nothing>, released: &mut Released<Nothing>) {
-    let store = engine.store().unwrap();
     while let Some(question) = engine.page_wanted() {
-        let Ok(Answer::Page(page)) = ask(&*store, question) else {
-            panic!("no page");
-        };
-        let last = page.last.filter(|_| page.more);
-        let jobs = page.jobs.into_iter().map(|job| (job, Nothing)).collect();
-        engine.load(page.epoch, last, jobs, released);
+        take_in(engine, question, released);
     }
     engine.check().unwrap();
+}
+
+fn take_in(engine: &Engine<Nothing>, question: Question, released: &mut Released<Nothing>) {
+    let Ok(Answer::Page(page)) = ask(&*engine.store().unwrap(), question) else {
+        panic!("no page");
+    };
+    let last = page.last.filter(|_| page.more);
+    let jobs = page.jobs.into_iter().map(|job| (job, Nothing)).collect();
+    engine.load(page.epoch, last, jobs, released);
 }
 
 /// What is known of a job: its due, its first due, run and attempt.
@@ -209,7 +212,7 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     let path = file("aside");
     let clock = Arc::new(ManualClock::new(0, 0));
     let released = &mut Released::default();
-    let engine = open_for(&path, &clock, 3_600, 80);
+    let engine = open_for(&path, &clock, 3_600, 320);
     engine.start().unwrap();
     let park = |engine: &Engine<Nothing>| while engine.manual_expire() {};
     let parked = |engine: &Engine<Nothing>| {
@@ -239,34 +242,38 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     engine.close(released);
 
     // Opened again they come with pages, and go.
-    let engine = open_for(&path, &clock, 3_600, 80);
+    let engine = open_for(&path, &clock, 3_600, 320);
     engine.start().unwrap();
     let turn_pages = |engine: &Engine<Nothing>, released: &mut Released<Nothing>| loop {
         let before = (engine.away(), parked(engine));
         load(engine, released);
         park(engine);
-        assert!(JOBS - 1 - engine.away() <= 100);
+        assert!(JOBS - 1 - engine.away() <= 340);
         if before == (engine.away(), parked(engine)) {
             return;
         }
     };
     turn_pages(&engine, released);
     assert_eq!(parked(&engine), JOBS - 2);
-    assert!(engine.away() > JOBS - 2 - 90);
+    assert!(engine.away() > JOBS - 2 - 340);
 
     // A handler has them all back, and one that leaves leaves those that have not come yet.
+    // The page that is under way meanwhile goes on behind them.
+    clock.set(2_000 * SECOND, 2_000 * SECOND);
+    let page = engine.page_wanted().unwrap();
     engine.set_registered(0, Some(Lane::Workers));
     assert_eq!(parked(&engine), 0);
+    take_in(&engine, page, released);
     load(&engine, released);
     let here = JOBS - 1 - engine.away();
     assert!(
-        (80..=100).contains(&here),
+        (320..=340).contains(&here),
         "{here} came, for which there is room"
     );
     engine.set_registered(0, None);
     assert_eq!(parked(&engine) + here, JOBS - 1);
     turn_pages(&engine, released);
-    assert_eq!(parked(&engine), JOBS - 2);
+    assert_eq!(parked(&engine), JOBS - 1);
     engine.close(released);
     std::fs::remove_file(path).unwrap();
 }

@@ -12,7 +12,7 @@ use roaring::RoaringTreemap;
 use std::collections::HashMap;
 
 /// Which part of what may be resident is parked at most.
-const PART: usize = 8;
+pub(super) const PART: usize = 32;
 
 /// The sequences of jobs that are aside, by target.
 #[derive(Debug, Default)]

@@ -159,7 +159,7 @@ impl Kept {
         let least = match self.aside.is_empty() {
             true => OVER,
             // Most of what comes may stay aside.
-            false => OVER.max(self.window.resident / 8),
+            false => OVER.max(self.window.resident / aside::PART),
         };
         let Place { due, seq } = self.frontier;
         let after = match (due, seq) {
