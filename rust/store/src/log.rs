@@ -22,8 +22,11 @@ const CROWDED: usize = 32 << 20;
 const BATCH: usize = 1 << 20;
 /// How long a batch waits for the tables at most: what ends in that time never reaches them.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long a batch that nobody waits for stays unsynced, about.
+/// How long a batch that nobody waits for stays unsynced: so long, or twice that.
 const UNSYNCED: Duration = Duration::from_millis(2);
+/// How often the syncing thread looks for one, before it has to be woken: a wake would make jobs
+/// late, whose starts are such batches.
+const LOOKS: u32 = 50;
 
 /// When a batch is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -420,6 +423,7 @@ impl Log {
     /// The life of the syncing thread: sync what nobody waits for, call back who asked for it.
     pub(crate) fn sync_for_others(&self) {
         let mut state = self.lock();
+        let mut looked = LOOKS;
         loop {
             let settled = state.settled;
             let refusal = state.poison.clone();
@@ -457,6 +461,7 @@ impl Log {
                 return;
             }
             if dirty && !hurry {
+                looked = 0;
                 let before = state.settled;
                 state = self
                     .unsynced
@@ -479,6 +484,15 @@ impl Log {
                     .wait(state)
                     .unwrap_or_else(PoisonError::into_inner);
                 state.syncer_waits = false;
+                continue;
+            }
+            if looked < LOOKS {
+                looked += 1;
+                state = self
+                    .unsynced
+                    .wait_timeout(state, UNSYNCED)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
                 continue;
             }
             state.syncer_sleeps = true;
