@@ -72,8 +72,8 @@ class LocalStorage:
     of power; with `"relaxed"` the change survives the death of the process. `keys` is a `Keyring`
     that encrypts the data of jobs. `max_data` is the largest data of a job, in bytes. `horizon`
     (seconds or a `timedelta`) and `resident` bound what is held in memory: what is due within the
-    one, and at most so many jobs; the rest waits on disk. A job that was running at
-    `max_interruptions` deaths of its process is dead.
+    one, and at most so many jobs, beside a few that are parked; the rest waits on disk. A job that
+    was running at `max_interruptions` deaths of its process is dead.
 
     The file is opened by the `Scheduler` that is given this, and made if it is not there; a path
     given instead is `LocalStorage(path)`. After a failed sync the store refuses everything with
