@@ -1231,3 +1231,17 @@ def test_a_job_on_disk_alone_keeps_to_the_boot_clock_while_the_wall_clock_is_ste
         clock.advance(60)
         now = 2_000 + step
         assert ran == [(b"a", now + 50, 0.0), (b"c", now + 75, 0.0), (b"b", now + 100, 0.0)]
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 1.7, 0.000001, 0.000123, 60, 0.25, 12.345678])
+def test_durations_read_back_as_they_were_given(path, seconds):
+    """A float's nanoseconds are a ceiling: what was 0.1 read 0.100000001 in the next life."""
+    given = {"min_backoff": seconds, "max_backoff": timedelta(seconds=100), "age_limit": seconds}
+    with Scheduler(path) as scheduler:
+        scheduler.in_(60, "t", id="one", **given)
+        before = scheduler.get("one").job.options
+        scheduler.close()
+    with Scheduler(path) as scheduler:
+        after = scheduler.get("one").job.options
+        assert after == before
+        assert (after.min_backoff, after.max_backoff, after.age_limit) == (seconds, 100, seconds)

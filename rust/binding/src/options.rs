@@ -4,7 +4,7 @@ use crate::call;
 use crate::convert;
 use duewheel_core::backoff::Limits;
 use duewheel_core::store;
-use duewheel_core::time::SECOND;
+use duewheel_core::time::{SECOND, ceil_ns};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -134,11 +134,13 @@ fn retry_limit(value: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
     })
 }
 
+/// What a store has kept as nanoseconds.
 fn exact(ns: i64) -> Span {
-    Span {
-        ns,
-        seconds: ns as f64 / SECOND as f64,
-    }
+    // A float of whole microseconds that is a little more than them, as 0.1 is, has one nanosecond more.
+    let less = (ns - 1) as f64 / SECOND as f64;
+    let given = ns % 1_000 == 1 && ceil_ns(less) == Ok(ns);
+    let seconds = if given { less } else { ns as f64 / SECOND as f64 };
+    Span { ns, seconds }
 }
 
 impl Fields {
