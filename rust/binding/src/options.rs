@@ -139,7 +139,11 @@ fn exact(ns: i64) -> Span {
     // A float of whole microseconds that is a little more than them, as 0.1 is, has one nanosecond more.
     let less = (ns - 1) as f64 / SECOND as f64;
     let given = ns % 1_000 == 1 && ceil_ns(less) == Ok(ns);
-    let seconds = if given { less } else { ns as f64 / SECOND as f64 };
+    let seconds = if given {
+        less
+    } else {
+        ns as f64 / SECOND as f64
+    };
     Span { ns, seconds }
 }
 
