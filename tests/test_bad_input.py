@@ -419,3 +419,11 @@ def test_no_message_holds_a_key(value):
         Keyring({1: value}, default=1)
     assert "secret" not in str(caught.value)
     assert "00" not in repr(Keyring({1: KEY}, default=1)) and "x00" not in repr(LocalStorage("a", keys=None))
+
+
+@pytest.mark.parametrize("call", [lambda s: s.in_(9e9, "t"), lambda s: s.in_many([1.0, 9e9], "t")])
+def test_a_delay_that_ends_past_all_dues_is_named(call):
+    with Scheduler() as scheduler:
+        with pytest.raises(OverflowError, match=r"delay is out of range: 9000000000\.0 s; .* end in the year 2262"):
+            call(scheduler)
+        assert len(scheduler) == 0

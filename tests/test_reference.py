@@ -7,7 +7,17 @@ from hashlib import blake2b
 
 import pytest
 
-from duewheel import ClosedError, DuplicateJobError, DuplicateTargetError, JobOptions, Scheduler, Snooze, StateError
+from duewheel import (
+    ClosedError,
+    DuplicateJobError,
+    DuplicateTargetError,
+    Event,
+    Job,
+    JobOptions,
+    Scheduler,
+    Snooze,
+    StateError,
+)
 from duewheel.reference import ReferenceScheduler, backoff_ns, ceiling_ns, exhausted, resolve
 from duewheel.testing import ManualClock
 
@@ -311,3 +321,29 @@ def test_revive_takes_the_newest_of_an_id(scheduler, clock, caplog):
     with pytest.raises(DuplicateJobError):
         scheduler.revive("x")
     assert [dead.event.data for dead in scheduler.dead()] == [b"0.0"]
+
+
+@pytest.mark.parametrize("make", [ReferenceScheduler, Scheduler])
+def test_the_store_and_the_lateness_are_those_of_the_engine(make, clock):
+    with make(clock=clock) as scheduler:
+        late = []
+        scheduler.handle("t", lambda event: late.append((event.id, event.lateness)))
+        event = Event(Job("a", "t", 3 * SECOND, b"x", JobOptions()), run=4, attempt=2, due=5 * SECOND)
+        scheduler.storage.create(event)
+        assert scheduler.storage.load("a") == event == scheduler.storage.next()
+        with pytest.raises(DuplicateJobError):
+            scheduler.storage.create(event)
+        with pytest.raises(TypeError, match="event must be an Event, not 5"):
+            scheduler.storage.create(5)
+        scheduler.in_(1, "t", id="b")
+        assert scheduler.storage.delete("b")
+        assert not scheduler.storage.delete("b")
+        assert list(scheduler.storage.between(5, 6)) == [event]
+        clock.advance(5)
+        scheduler.at(3, "t", id="c")
+        clock.advance(0)
+        assert late == [("a/4", 0), ("c/1", 2)]
+        lateness = scheduler.stats().lateness
+        assert (lateness.count, lateness.mean, lateness.max) == (2, 1, 2)
+        assert [lateness.p50, lateness.p99] == pytest.approx([0, 2], rel=0.01, abs=1e-6)
+        assert scheduler.stats().scheduled == 3
