@@ -820,3 +820,24 @@ def test_the_plain_scheduler_runs_beside_it():
                 assert {id(each) for each in seen} == {id(scheduler), id(plain)}
 
     run(main())
+
+
+def test_wait_ends_when_what_it_waited_for_is_parked_again(tmp_path):
+    """Jobs that are on disk alone for want of a handler are waited for while they have one."""
+
+    async def main():
+        async with aio.Scheduler(LocalStorage(tmp_path / "a.db", resident=31)) as scheduler:
+            for _ in range(20):
+                await scheduler.at_many([0] * 20, "t")
+                await until(lambda: scheduler.stats().parked == 20)
+                await scheduler.in_(3_600, "other", id="x")  # puts them aside
+                await scheduler.cancel("x")
+                deregister = scheduler.handle("t", lambda event: None)
+                waiting = asyncio.create_task(scheduler.wait(PATIENCE_S))
+                await asyncio.sleep(0)
+                deregister()
+                assert await waiting
+                async for event in scheduler.between():
+                    await scheduler.cancel(event.job_id)
+
+    run(main())

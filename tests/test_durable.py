@@ -1245,3 +1245,25 @@ def test_durations_read_back_as_they_were_given(path, seconds):
         after = scheduler.get("one").job.options
         assert after == before
         assert (after.min_backoff, after.max_backoff, after.age_limit) == (seconds, 100, seconds)
+
+
+def parked(scheduler, count):
+    end = time.monotonic() + 10
+    while scheduler.stats().parked < count:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_parked_jobs_that_leave_memory_meanwhile_are_iterated_over(path):
+    with Scheduler(LocalStorage(path, resident=320)) as scheduler:
+        ids = scheduler.in_many([0] * 40, "a")
+        parked(scheduler, 40)
+        early, late = scheduler.between(), scheduler.between()
+        assert next(late).job_id == ids[0]
+        other = scheduler.in_(3_600, "b", id="other")  # puts most of them aside
+        assert scheduler.stats().parked == 40
+        assert [event.job_id for event in early] == [*ids]
+        assert [event.job_id for event in late] == [*ids[1:]]
+        assert [event.job_id for event in scheduler.between()] == [*ids, other]
+        scheduler.close()
+        assert scheduler.stats().parked == 0

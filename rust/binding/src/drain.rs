@@ -97,14 +97,14 @@ pub(crate) fn drain(slf: &Bound<'_, EventLoop>) -> PyResult<()> {
     }
     let again = slf.getattr("drain")?;
     match next {
-        Next::Again => events.call(py, "call_soon", (again,)),
-        Next::Later => events.call(py, "call_later", (PATIENCE, again)),
-        Next::Marked => Ok(()),
-        Next::Rest => {
-            shared.engine.lane(Lane::Loop).rest();
-            Ok(())
-        }
+        Next::Again => events.call(py, "call_soon", (again,))?,
+        Next::Later => events.call(py, "call_later", (PATIENCE, again))?,
+        Next::Marked => {}
+        Next::Rest => shared.engine.lane(Lane::Loop).rest(),
     }
+    // A handler may have closed it in its only step.
+    events.leave_if_over(py);
+    Ok(())
 }
 
 impl Drain<'_, '_> {
@@ -309,8 +309,8 @@ impl Drain<'_, '_> {
             if let Err(error) = self.events.leave(py, &taken.task) {
                 error.write_unraisable(py, None);
             }
-            if !waits && self.events.unspare(&taken.task) {
-                self.events.leave_if_over(py);
+            if !waits {
+                self.events.unspare(&taken.task);
             }
         }
         Ok(match (stepped, taken) {

@@ -309,10 +309,10 @@ impl EventLoop {
         drop(before);
     }
 
-    /// The handler that ran in this task has ended; whether it had closed the scheduler.
-    pub(crate) fn unspare(&self, task: &Py<PyAny>) -> bool {
+    /// The handler that ran in this task has ended.
+    pub(crate) fn unspare(&self, task: &Py<PyAny>) {
         let spared = self.inner.lock().spared.take_if(|spared| spared.is(task));
-        spared.is_some()
+        drop(spared);
     }
 
     /// Tell those who wait for what holds now.
@@ -548,7 +548,9 @@ impl EventLoop {
         inner.over = true;
         let tasks = std::mem::take(&mut inner.tasks);
         let watchers = std::mem::take(&mut inner.watchers);
+        let spared = inner.spared.take();
         drop(inner);
+        drop(spared);
         for _ in &watchers {
             self.shared.engine.watch(false);
         }

@@ -122,10 +122,33 @@ impl Events {
             Some(Next::Here(place)) => {
                 let engine = &self.shared.engine;
                 let event = engine.view_at(place, |view| Event::pending(py, &view));
-                let event = event.map_err(|error| refused(py, error, ""))?;
-                Ok(event.map(Some))
+                match event.map_err(|error| refused(py, error, ""))? {
+                    None if engine.away() > 0 => self.put_aside(py, place),
+                    event => Ok(event.map(Some)),
+                }
             }
         }
+    }
+
+    /// The event of a job that has left memory since: it may be parked, on disk alone now.
+    fn put_aside(&self, py: Python<'_>, place: Place) -> PyResult<Option<Option<Event>>> {
+        let (due, seq) = place.order();
+        let after = store::Place {
+            due,
+            seq: seq.saturating_sub(1),
+        };
+        let question = Question::Page {
+            after: Some(after),
+            until: due.saturating_add(1),
+            limit: 1,
+        };
+        let Answer::Page(page) = self.shared.ask(py, question)? else {
+            return Ok(None);
+        };
+        let found = page.jobs.into_iter().find(|job| job.place.seq == seq);
+        let found = found.filter(|job| !self.shared.engine.holds(&job.id));
+        let event = found.map(|job| self.shared.event(py, &job));
+        event.transpose().map(|event| event.map(Some))
     }
 }
 

@@ -1,14 +1,17 @@
 //! Jobs that are away, and come in: what they are then, how they are found, and who met them on the way.
 
 use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Window};
-use duewheel_core::ready::Lane;
-use duewheel_core::record::{Id, Parts, Payload, Released};
-use duewheel_core::store::{Answer, Options, Question, ask};
+use duewheel_core::ready::{Lane, Turn};
+use duewheel_core::record::{Id, Outcome, Parts, Payload, Released};
+use duewheel_core::store::{
+    Answer, Answered, Error, Found, Op, Options, Question, Settled, Store, Ticket, ask,
+};
 use duewheel_core::time::{Clock, ManualClock, SECOND};
 use duewheel_store::{LocalStore, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug)]
 struct Nothing;
@@ -57,12 +60,22 @@ fn open_for(
 ) -> Engine<Nothing> {
     let mail = Mail::new().unwrap();
     let store = LocalStore::open(path, Settings::default(), mail.events()).unwrap();
+    open_on(Arc::new(store), &mail, clock, horizon, resident)
+}
+
+fn open_on(
+    store: Arc<dyn Store>,
+    mail: &Arc<Mail>,
+    clock: &Arc<ManualClock>,
+    horizon: i64,
+    resident: usize,
+) -> Engine<Nothing> {
     let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
     let window = Window {
         horizon: horizon * SECOND,
         resident,
     };
-    engine.keep_in(Arc::new(store), mail, window);
+    engine.keep_in(store, mail.clone(), window);
     engine
 }
 
@@ -274,6 +287,83 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     assert_eq!(parked(&engine) + here, JOBS - 1);
     turn_pages(&engine, released);
     assert_eq!(parked(&engine), JOBS - 1);
+    engine.close(released);
+    std::fs::remove_file(path).unwrap();
+}
+
+/// A store that takes nothing while its disk is full.
+struct Filling {
+    store: LocalStore,
+    full: AtomicBool,
+}
+
+impl Store for Filling {
+    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(Error::Full);
+        }
+        self.store.submit(batch)
+    }
+
+    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
+        self.store.wait(ticket, deadline)
+    }
+
+    fn when(&self, ticket: Ticket, then: Settled) {
+        self.store.when(ticket, then);
+    }
+
+    fn ask(&self, question: Question, then: Answered) {
+        self.store.ask(question, then);
+    }
+
+    fn found(&self) -> &Found {
+        self.store.found()
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        self.store.close()
+    }
+}
+
+/// Pages that begin again have it as it was before, and it would run twice.
+#[test]
+fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
+    let path = file("ended");
+    let clock = Arc::new(ManualClock::new(0, 0));
+    let released = &mut Released::default();
+    let mail = Mail::new().unwrap();
+    let store = LocalStore::open(&path, Settings::default(), mail.events()).unwrap();
+    let full = AtomicBool::new(false);
+    let store = Arc::new(Filling { store, full });
+    let engine = open_on(store.clone(), &mail, &clock, 3_600, 31);
+    engine.start().unwrap();
+    engine.set_registered(0, Some(Lane::Workers));
+    let ended = &keep(&engine, Due::In(0), released);
+    while engine.manual_expire() {}
+    let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
+        panic!("it is due");
+    };
+    engine.begin(&started).unwrap();
+    engine.set_registered(0, None);
+    let parked = &keep(&engine, Due::In(0), released);
+    while engine.manual_expire() {}
+    keep(&engine, Due::In(SECOND), released);
+    assert!(!engine.holds(parked), "it is aside");
+
+    store.full.store(true, Ordering::SeqCst);
+    engine.ready().end(started.ended(Outcome::Succeeded));
+    engine.tend(Lane::Workers, released);
+    assert!(!engine.holds(ended));
+    engine.set_registered(0, Some(Lane::Workers));
+    load(&engine, released);
+    assert!(engine.holds(parked));
+    assert!(!engine.holds(ended));
+
+    store.full.store(false, Ordering::SeqCst);
+    engine.tend(Lane::Workers, released);
+    let stats = engine.stats(released);
+    assert_eq!((stats.pending, stats.succeeded), (2, 1));
     engine.close(released);
     std::fs::remove_file(path).unwrap();
 }

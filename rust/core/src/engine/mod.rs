@@ -282,6 +282,8 @@ impl<P: Payload> Engine<P> {
             state.let_go_of_held();
         }
         if lane.is_none() {
+            // What is aside is parked now: nobody waits for it any more.
+            self.notify(&state);
             return;
         }
         state.targets[target].noticed = false;
@@ -353,6 +355,7 @@ impl<P: Payload> Engine<P> {
             state.remove(key, released);
         }
         state.held = Default::default();
+        state.forget_aside();
         let dropped = if let Some(kept) = &mut state.kept {
             // They are pending where they are kept.
             kept.away += keys.len() as i64;

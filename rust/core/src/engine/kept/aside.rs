@@ -68,18 +68,24 @@ impl<P: Payload> State<P> {
         self.parked as u64 + parked.map(|(_, seqs)| seqs.len()).sum::<u64>()
     }
 
-    /// Put parked jobs aside, if they are too many.
-    pub(super) fn put_aside(&mut self, released: &mut Released<P>) {
+    /// Put parked jobs aside, if they are too many: so many at once.
+    pub(super) fn put_aside(&mut self, mut at_once: usize, released: &mut Released<P>) {
         let Some(kept) = &self.kept else { return };
         let most = kept.window.resident / PART;
-        // What has not reached the store yet could not be told from what comes with a page.
-        if self.parked <= most || kept.lease.is_some() || !kept.outbox.is_empty() {
+        if self.parked <= most || kept.lease.is_some() {
+            return;
+        }
+        // What has not reached the store yet could not be told from what comes with a page; and
+        // who asks about a job that is away has looked whether it is aside.
+        if !kept.outbox.is_empty() || kept.asking > 0 {
             return;
         }
         for target in 0..self.targets.len() {
             while self.parked > most / 2
+                && at_once > 0
                 && let Some(key) = self.targets[target].parked.pop()
             {
+                at_once -= 1;
                 self.put_one_aside(target as u32, key, released);
             }
         }
@@ -116,6 +122,13 @@ impl<P: Payload> State<P> {
     pub(super) fn left_aside(&mut self, seq: Option<u64>) {
         if let (Some(kept), Some(seq)) = (&mut self.kept, seq) {
             kept.aside.forget(seq);
+        }
+    }
+
+    /// Forget what is aside: with the engine's end it is pending where it is kept.
+    pub(in crate::engine) fn forget_aside(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.aside = Aside::default();
         }
     }
 

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// How many jobs of a bulk call go to the store in one batch.
 const BATCH: usize = 4_096;
+/// How many parked jobs one call puts aside: it holds the lock.
+const FEW: usize = 256;
 
 impl<P: Payload> Engine<P> {
     /// Schedule one job under a generated id. It is kept when the ticket is settled.
@@ -27,7 +29,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open_kept()?;
         let boot = self.clock.boot();
         state.refresh(self, boot);
-        state.put_aside(released);
+        state.put_aside(FEW, released);
         let (clock, due) = state.resolve(due, boot)?;
         let stays = state.stays(clock, due);
         let id = state.new_id(boot, stays);
@@ -111,7 +113,7 @@ impl<P: Payload> Engine<P> {
             }
         }
         state.counts.scheduled += times.len() as u64;
-        state.put_aside(released);
+        state.put_aside(usize::MAX, released);
         drop(state);
         if wake {
             self.sleeper.wake();
@@ -164,7 +166,6 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open_kept()?;
         state.settle(self, released);
         state.refresh(self, boot);
-        state.put_aside(released);
         let (clock, due) = state.resolve(due, boot)?;
         let text: Arc<str> = id.into();
         let reserved = |state: &State<P>| {
@@ -223,6 +224,7 @@ impl<P: Payload> Engine<P> {
             submitted.inspect_err(|_| state.not_away(stays))?
         };
         state.counts.scheduled += 1;
+        state.put_aside(FEW, released);
         if stays {
             let side = Side {
                 id: Id::Given(text),

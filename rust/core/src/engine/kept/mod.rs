@@ -125,6 +125,8 @@ pub(super) struct Kept {
     starts_over: bool,
     /// What is away for want of a handler.
     aside: Aside,
+    /// What had ended when the page under way was asked for, and the store did not know.
+    unsent: HashSet<u64>,
     /// `wall − boot` since this process has the store: from which sequence on, and what it was. A
     /// due of the boot clock is stored as the wall time that it was when it was given.
     offsets: Vec<(u64, i64)>,
@@ -156,6 +158,11 @@ impl Kept {
     /// The page from the frontier on.
     pub(super) fn page(&mut self, until: i64, count: usize) -> Question {
         self.paging = Some(until);
+        let unsent = self.outbox.iter().filter_map(|op| match op {
+            Op::Finish { seq, .. } | Op::Delete(seq) => Some(*seq),
+            _ => None,
+        });
+        self.unsent = unsent.collect();
         let least = match self.aside.is_empty() {
             true => OVER,
             // Most of what comes may stay aside.
@@ -265,6 +272,7 @@ impl<P: Payload> Engine<P> {
             frontier: if away > 0 { START } else { END },
             starts_over: false,
             aside: Aside::default(),
+            unsent: HashSet::new(),
             away: away as i64,
             lease,
             paging: None,

@@ -95,6 +95,7 @@ impl<P: Payload> Engine<P> {
         if let Some(kept) = &mut state.kept {
             let until = kept.paging.take().unwrap_or(i64::MIN);
             kept.changed.clear();
+            kept.unsent.clear();
             if let Some(lease) = &mut kept.lease {
                 lease.loaded(last.is_some());
             }
@@ -112,7 +113,7 @@ impl<P: Payload> Engine<P> {
                 kept.frontier = START;
             }
         }
-        state.put_aside(released);
+        state.put_aside(usize::MAX, released);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
@@ -153,7 +154,10 @@ impl<P: Payload> State<P> {
         fresh: bool,
         released: &mut Released<P>,
     ) {
-        let changed = |kept: &Kept| kept.changed.contains(&*job.id) && kept.paging.is_some();
+        let changed = |kept: &Kept| {
+            kept.unsent.contains(&job.place.seq)
+                || (kept.changed.contains(&*job.id) && kept.paging.is_some())
+        };
         let stale = !fresh && self.kept.as_deref().is_some_and(changed);
         let here = stale || self.find(&job.id).is_some();
         if here || self.stays_aside(payload.target(), job.place.seq) {
