@@ -5,6 +5,7 @@ and what would be right. The engine and the reference refuse alike.
 """
 
 import array
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 
@@ -178,6 +179,16 @@ def test_numpy_dates(scheduler, call, values, error, said):
 @pytest.mark.parametrize("values", ["12", b"12", 5, None, True, 1.5], ids=repr)
 def test_what_is_no_sequence_of_times(scheduler, call, values):
     refuses(TypeError, [repr(values), "sequence"], getattr(scheduler, call), values, "t")
+
+
+@pytest.mark.parametrize(("call", "name"), [
+    (lambda: Scheduler(worker=5), "Scheduler.__new__() got an unexpected keyword argument 'worker'"),
+    (lambda: Scheduler().in_(1, "t", idx="x"), "Scheduler.in_() got an unexpected keyword argument 'idx'"),
+    (lambda: Scheduler().at(1), "Scheduler.at() missing 1 required positional argument: 'target'"),
+], ids=["Scheduler", "in_", "at"])  # fmt: skip
+def test_wrong_arguments_name_the_class_that_users_know(call, name):
+    with pytest.raises(TypeError, match=f"^{re.escape(name)}$"):
+        call()
 
 
 def test_a_due_past_the_end_of_time(scheduler):

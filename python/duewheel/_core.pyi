@@ -41,7 +41,7 @@ __all__ = [
     "JobOptions",
     "Lateness",
     "ManualTime",
-    "SchedulerCore",
+    "Scheduler",
     "Stats",
     "__version__",
     "after_fork_in_child",
@@ -358,7 +358,7 @@ class ManualTime:
         """Set both readings; nothing runs by this alone."""
 
 @disjoint_base
-class SchedulerCore:
+class Scheduler:
     """The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`."""
 
     def __new__(
@@ -582,7 +582,7 @@ class Driver(Coroutine[Any, Any, None]):
 
 @final
 class EventLoop:
-    """Runs async handlers on one event loop; made by `SchedulerCore._attach`."""
+    """Runs async handlers on one event loop; made by `Scheduler._attach`."""
 
     @property
     def events(self) -> AbstractEventLoop:

@@ -16,7 +16,8 @@ from duewheel._core import touch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from duewheel._core import EventLoop, SchedulerCore
+    from duewheel._core import EventLoop
+    from duewheel._core import Scheduler as SchedulerCore
 
 _LAST_WORDS_S = 1.0
 """How long what handlers have spawned may go on once the loop has no handlers left: it may swallow its cancellation."""

@@ -10,7 +10,8 @@ import warnings
 from typing import TYPE_CHECKING, TypeVar
 
 from duewheel import _current
-from duewheel._core import DeadEvent, Event, Ids, SchedulerCore
+from duewheel._core import DeadEvent, Event, Ids
+from duewheel._core import Scheduler as SchedulerCore
 from duewheel.errors import StateError
 from duewheel.storage import Storage
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Literal
 
-    from duewheel._core import Event, SchedulerCore
+    from duewheel._core import Event
+    from duewheel._core import Scheduler as SchedulerCore
 
 
 class Keyring:

@@ -97,7 +97,7 @@ impl Inner {
     }
 }
 
-/// Runs async handlers on one event loop; made by `SchedulerCore._attach`.
+/// Runs async handlers on one event loop; made by `Scheduler._attach`.
 #[pyclass(frozen, weakref, module = "duewheel._core")]
 pub(crate) struct EventLoop {
     shared: Arc<Shared>,

@@ -33,7 +33,14 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 /// The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`.
-#[pyclass(frozen, subclass, weakref, module = "duewheel._core")]
+// Its name in Python is in the messages for wrong arguments.
+#[pyclass(
+    name = "Scheduler",
+    frozen,
+    subclass,
+    weakref,
+    module = "duewheel._core"
+)]
 pub(crate) struct SchedulerCore {
     pub(crate) shared: Arc<Shared>,
 }
