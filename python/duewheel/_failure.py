@@ -3,6 +3,9 @@
 A traceback's text takes tens of microseconds, and of a thousand dead jobs few are looked at. So
 the ordinary exception is kept as its places (code object and instruction, which hold on to no
 local variable) and its last lines; the text that `traceback` would have made comes out of them.
+
+No text is longer than `LIMIT`: a thousand dead jobs are kept in memory, and a row on disk has to be
+read again.
 """
 
 from __future__ import annotations
@@ -10,9 +13,35 @@ from __future__ import annotations
 import traceback
 from types import CodeType, TracebackType
 
+LIMIT = 64 * 1024
+"""The most that is kept of a text, in bytes of UTF-8."""
+
 _DEEPEST = 64
+_SHORT = LIMIT // 8  # characters, of which each takes at most four bytes
 
 Captured = tuple[tuple[tuple[CodeType, int, int], ...], str]
+
+
+def bounded(text: str) -> str:
+    """Keep head and tail of a long text and say how many bytes are left out: `LIMIT` bytes in all."""
+    if len(text) <= LIMIT // 4:
+        return text
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= LIMIT:
+        return text
+    room = (LIMIT - len(_left_out(len(data)).encode())) // 2
+    head, tail = room, len(data) - room
+    # A character is not cut in two.
+    while data[head] & 0xC0 == 0x80:
+        head -= 1
+    while data[tail] & 0xC0 == 0x80:
+        tail += 1
+    first, last = (part.decode("utf-8", "surrogatepass") for part in (data[:head], data[tail:]))
+    return f"{first}{_left_out(tail - head)}{last}"
+
+
+def _left_out(count: int) -> str:
+    return f"\n… {count} bytes left out …\n"
 
 
 def capture(error: BaseException) -> Captured | str:
@@ -36,11 +65,13 @@ def capture(error: BaseException) -> Captured | str:
             if kind.__module__ not in ("builtins", "__main__"):
                 name = f"{kind.__module__}.{name}"
             said = _str(error)
-            return tuple(where), f"{name}: {said}\n" if said else f"{name}\n"
+            last = f"{name}: {said}\n" if said else f"{name}\n"
+            if len(last) <= _SHORT:
+                return tuple(where), last
     try:
-        return "".join(traceback.format_exception(error))
+        return bounded("".join(traceback.format_exception(error)))
     except Exception:  # an exception whose own methods raise must not stop its worker
-        return f"{type(error).__qualname__}: <its text could not be made>\n"
+        return bounded(f"{type(error).__qualname__}: <its text could not be made>\n")
 
 
 def _str(error: BaseException) -> str:
@@ -75,4 +106,4 @@ def render(captured: Captured) -> str:
             )
         )
     shown = "".join(traceback.StackSummary.from_list(frames).format())
-    return f"Traceback (most recent call last):\n{shown}{last}"
+    return bounded(f"Traceback (most recent call last):\n{shown}{last}")

@@ -23,6 +23,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from duewheel import _current
 from duewheel._core import DeadEvent, Event, Job, JobOptions
+from duewheel._failure import bounded
 from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
 from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
 from duewheel.storage import Storage
@@ -525,7 +526,7 @@ class ReferenceScheduler:
     def _bury(self, entry: _Entry, event: Event, reason: str, error: str) -> None:
         self._counts["dead"] += 1
         self._forget(entry)
-        self._dead.append(DeadEvent(event, reason, error, self._clock._time.wall()))
+        self._dead.append(DeadEvent(event, reason, bounded(error), self._clock._time.wall()))
 
     def _open(self) -> None:
         if self._closed:

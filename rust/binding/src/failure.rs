@@ -5,6 +5,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
+/// Above so many bytes a text may be too long to be kept: `LIMIT` of `duewheel._failure`.
+const LIMIT: usize = 64 * 1024;
+
 /// A failure as `dead()` shows it.
 ///
 /// The text of a traceback takes tens of microseconds to make, and most are never read. The
@@ -36,11 +39,24 @@ impl Failure {
                 text: None,
             },
             // An exception that cannot even be looked at: its type says something still.
-            Err(_) => Failure::text(py, &error.get_type(py).to_string()),
+            Err(_) => Failure::bounded(py, error.get_type(py).to_string()),
         }
     }
 
-    /// Keep a reason.
+    /// Keep a text of any length: head and tail of a long one.
+    pub(crate) fn bounded(py: Python<'_>, text: String) -> Self {
+        if text.len() <= LIMIT {
+            return Failure::text(py, &text);
+        }
+        let cut = function(py, "bounded").and_then(|bounded| {
+            let cut = call::python(py, &bounded, (text,))?;
+            Ok(cut.cast::<PyString>()?.to_string_lossy().into_owned())
+        });
+        // What cannot be cut is not kept: memory and rows have no room for any length.
+        Failure::text(py, &cut.unwrap_or_default())
+    }
+
+    /// Keep a text that is short enough.
     pub(crate) fn text(py: Python<'_>, text: &str) -> Self {
         Failure {
             kept: PyString::new(py, text).unbind().into_any(),
@@ -55,7 +71,8 @@ impl Failure {
             Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
         });
         match text {
-            Ok(text) => Failure::text(py, &text),
+            // A surrogate that is replaced takes more bytes than it did.
+            Ok(text) => Failure::bounded(py, text),
             Err(_) => self,
         }
     }

@@ -234,7 +234,7 @@ pub(crate) fn failed(
             .and_then(|reason| reason.str());
         let reason =
             reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
-        return Outcome::Dead(Reason::Discarded, Failure::text(py, &reason));
+        return Outcome::Dead(Reason::Discarded, Failure::bounded(py, reason));
     }
     let dead = limits.exhausted(execution.attempt, now.saturating_sub(started.first_start()));
     log_failed(py, event, error, dead);
