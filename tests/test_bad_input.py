@@ -182,7 +182,7 @@ def test_what_is_no_sequence_of_times(scheduler, call, values):
 
 
 @pytest.mark.parametrize(("call", "name"), [
-    (lambda: Scheduler(worker=5), "Scheduler.__new__() got an unexpected keyword argument 'worker'"),
+    (lambda: Scheduler(worker=5), "Scheduler.__init__() got an unexpected keyword argument 'worker'"),
     (lambda: Scheduler().in_(1, "t", idx="x"), "Scheduler.in_() got an unexpected keyword argument 'idx'"),
     (lambda: Scheduler().at(1), "Scheduler.at() missing 1 required positional argument: 'target'"),
 ], ids=["Scheduler", "in_", "at"])  # fmt: skip

@@ -267,6 +267,8 @@ class Stats:
     `parked` is pending too.
     """
 
+    @staticmethod
+    def _zeros() -> Stats: ...
     @property
     def pending(self) -> int:
         """Jobs that wait, are parked, or are handed over and not started."""
@@ -361,16 +363,7 @@ class ManualTime:
 class Scheduler:
     """The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`."""
 
-    def __new__(
-        cls,
-        storage: str | PathLike[str] | LocalStorage | None = None,
-        *,
-        workers: int | None = None,
-        options: JobOptions | None = None,
-        clock: ManualClock | None = None,
-        seed: int | None = None,
-        tasks: int | None = None,
-    ) -> Self: ...
+    def __new__(cls, *_arguments: object, **_keywords: object) -> Self: ...
     def drain(self, timeout: _Seconds | None = None) -> bool:
         """Start nothing more and finish what has started.
 
@@ -528,6 +521,17 @@ class Scheduler:
         """
     def stats(self) -> Stats:
         """Return what it holds now and has done since it was made; allowed after `close`."""
+    def _open(
+        self,
+        storage: str | PathLike[str] | LocalStorage | None,
+        workers: int | None,
+        options: JobOptions | None,
+        clock: ManualClock | None,
+        seed: int | None,
+        tasks: int | None,
+    ) -> None: ...
+    @property
+    def _opened(self) -> bool: ...
     @property
     def _closed(self) -> bool: ...
     @property

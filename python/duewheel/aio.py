@@ -26,12 +26,12 @@ import warnings
 from collections.abc import Sized
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from duewheel import _current, _loop
 from duewheel._core import check_bounds, deferred, gently, timeout_s
 from duewheel.errors import StateError
-from duewheel.scheduler import Core, Handler, is_async
+from duewheel.scheduler import NO_COPY, Core, Handler, is_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -84,11 +84,17 @@ class Scheduler:
         tasks: int = 1_000,
     ) -> None:
         """Make a scheduler; `start` starts it."""
+        if "_core" in vars(self):
+            raise StateError("this scheduler is open: __init__() was called before; make another one")
         self._core = Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
         self._kept = self._core._kept  # else a call waits for nothing
         self._starting = threading.Lock()  # of the loops of several threads, one gets it
-        if clock is not None:
-            clock._attach(self._core)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say what is missing in one that was not opened; not called for what is there."""
+        if name in ("_core", "_kept", "_starting"):
+            raise StateError("this scheduler was not opened: super().__init__() was not called, or has raised")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     async def start(self) -> None:
         """Begin to run what is due, async handlers on this event loop.
@@ -450,8 +456,14 @@ class Scheduler:
     def __bool__(self) -> bool:
         return True
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse: what it holds is of this process."""
+        raise TypeError(NO_COPY)
+
     def __repr__(self) -> str:
-        if self._core._forked:
+        if "_core" not in vars(self):
+            state = "that was not opened"
+        elif self._core._forked:
             state = "of the parent process"
         elif self._core._closed:
             state = "closed"
@@ -460,7 +472,7 @@ class Scheduler:
         return f"<duewheel.aio.Scheduler {state}>"
 
     def __del__(self) -> None:
-        core = getattr(self, "_core", None)
+        core: Core | None = vars(self).get("_core")
         if core is None or core._forked or core._closed:
             return
         if core._started:

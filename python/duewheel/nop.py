@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from duewheel.scheduler import Scheduler
+from duewheel._core import Stats
+from duewheel.scheduler import NO_COPY, Scheduler
 from duewheel.storage import Storage
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from duewheel._core import DeadEvent, Event, Stats
+    from duewheel._core import DeadEvent, Event
     from duewheel.scheduler import Handler
 
 __all__ = ["NopScheduler"]
@@ -34,6 +35,7 @@ class NopScheduler(Scheduler):
     """
 
     def __init__(self) -> None:
+        # Not opened: it has no engine, and so no thread and no descriptor.
         self._stopped = Flag()
         self._ended = False
 
@@ -166,7 +168,7 @@ class NopScheduler(Scheduler):
 
     def stats(self) -> Stats:
         """Return zeros."""
-        return Scheduler().stats()
+        return Stats._zeros()
 
     def _restore(self, event: object) -> None:
         """Discard what `storage.create` is given."""
@@ -192,6 +194,9 @@ class NopScheduler(Scheduler):
     ) -> None:
         """Let `run` return."""
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(NO_COPY)
 
     def __repr__(self) -> str:
         return "<duewheel.NopScheduler>"

@@ -7,7 +7,7 @@ import functools
 import inspect
 import threading
 import warnings
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from duewheel import _current
 from duewheel._core import DeadEvent, Event, Ids
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from duewheel._core import EventLoop, JobOptions
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
+
+
+NO_COPY = "a scheduler cannot be copied or pickled: its jobs, threads and file are of this process; make another one"
 
 
 def is_async(fn: object) -> bool:
@@ -43,6 +46,21 @@ class Core(SchedulerCore):
     """The engine with the event loop of its async handlers, as a manual clock drives both."""
 
     _events: EventLoop | None = None
+
+    def __init__(
+        self,
+        storage: str | PathLike[str] | LocalStorage | None = None,
+        *,
+        workers: int = 4,
+        options: JobOptions | None = None,
+        clock: ManualClock | None = None,
+        seed: int | None = None,
+        tasks: int = 1_000,
+    ) -> None:
+        """Open it; `start` starts it."""
+        self._open(storage, workers, options, clock, seed, tasks)
+        if clock is not None:
+            clock._attach(self)
 
     def close(self) -> None:
         """Start nothing more; of async handlers, the one that calls this goes on."""
@@ -89,6 +107,8 @@ class Scheduler(Core):
     hello Ada
     """
 
+    _has_async = False
+
     def __init__(
         self,
         storage: str | PathLike[str] | LocalStorage | None = None,
@@ -102,9 +122,7 @@ class Scheduler(Core):
         """Make a scheduler; `start` starts it."""
         self._manual = clock is not None
         self._events_lock = threading.Lock()
-        self._has_async = False
-        if clock is not None:
-            clock._attach(self)
+        super().__init__(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
 
     def start(self) -> None:
         """Begin to run what is due.
@@ -252,9 +270,15 @@ class Scheduler(Core):
             self.drain()
         self.close()
 
+    def __reduce__(self) -> NoReturn:
+        """Refuse: what it holds is of this process."""
+        raise TypeError(NO_COPY)
+
     def __repr__(self) -> str:
         if self._forked:
             state = "of the parent process"
+        elif not self._opened:
+            state = "that was not opened"
         elif self._closed:
             state = "closed"
         else:

@@ -6,7 +6,7 @@ use crate::ids::Ids;
 use crate::options::{Fields, Spec};
 use crate::payload::Handle;
 use crate::scheduler::SchedulerCore;
-use crate::shared::{refused, releasing};
+use crate::shared::{Shared, refused, releasing};
 use duewheel_core::engine::Due;
 use duewheel_core::time::ceil_ns;
 use pyo3::buffer::PyBuffer;
@@ -119,20 +119,21 @@ impl SchedulerCore {
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ids> {
         let py = target.py();
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let spec = if options.is_none() && keywords.is_none() {
-            self.shared.specs.plain(&self.shared.registry, target)?
+            shared.specs.plain(&shared.registry, target)?
         } else {
             let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
-            self.shared
+            shared
                 .specs
-                .special(&self.shared.registry, target, options, &given)?
+                .special(&shared.registry, target, options, &given)?
         };
         let datas = datas
             .map(|datas| read_datas(datas, times.len()))
             .transpose()?;
         if engine.is_kept() {
-            return self.keep_many(py, kind, times, datas, &spec);
+            return Self::keep_many(shared, py, kind, times, datas, &spec);
         }
         let mut datas = datas.into_iter().flatten();
         let mut payload = || Handle::new(datas.next().flatten(), spec.clone_ref(py));
@@ -165,7 +166,7 @@ impl SchedulerCore {
 
 impl SchedulerCore {
     fn keep_many(
-        &self,
+        shared: &Shared,
         py: Python<'_>,
         kind: Times,
         times: &[i64],
@@ -173,12 +174,12 @@ impl SchedulerCore {
         spec: &Py<Spec>,
     ) -> PyResult<Ids> {
         for data in datas.iter().flatten() {
-            self.shared.check_data(py, data.as_ref())?;
+            shared.check_data(py, data.as_ref())?;
         }
         let mut datas = datas.into_iter().flatten();
         let handle = |_| Handle::new(datas.next().flatten(), spec.clone_ref(py));
         let handles: Vec<Handle> = times.iter().map(handle).collect();
-        let engine = &self.shared.engine;
+        let engine = &shared.engine;
         let mut taken = 0;
         let kept = releasing(py, |released| {
             let payload = || {
@@ -192,7 +193,7 @@ impl SchedulerCore {
         });
         handles[taken..].iter().for_each(|handle| handle.free(py));
         let (ids, ticket) = kept.map_err(|error| refused(py, error, ""))?;
-        self.shared.settled(py, ticket)?;
+        shared.settled(py, ticket)?;
         Ok(Ids::new(ids))
     }
 }

@@ -27,9 +27,9 @@ use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
-use std::sync::Arc;
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`.
@@ -42,7 +42,9 @@ use std::time::Duration;
     module = "duewheel._core"
 )]
 pub(crate) struct SchedulerCore {
-    pub(crate) shared: Arc<Shared>,
+    /// Nothing until `_open` was called: a subclass may have its own `__init__`, and what it gives to
+    /// `super().__init__` is what counts.
+    opened: OnceLock<Arc<Shared>>,
 }
 
 /// An argument that was given, `None` included, which is not the same as none.
@@ -51,11 +53,26 @@ fn given<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> 
     Ok(Some(value.clone()))
 }
 
+#[cold]
+fn not_opened(py: Python<'_>) -> PyErr {
+    let message = "this scheduler was not opened: super().__init__() was not called, or has raised";
+    error(py, "StateError", message.to_owned())
+}
+
 impl SchedulerCore {
+    /// What it was opened with, in the process that did so.
+    #[inline]
+    pub(crate) fn shared(&self, py: Python<'_>) -> PyResult<&Arc<Shared>> {
+        let Some(shared) = self.opened.get() else {
+            return Err(not_opened(py));
+        };
+        shared.check_fork(py)?;
+        Ok(shared)
+    }
+
     #[inline]
     pub(crate) fn open(&self, py: Python<'_>) -> PyResult<&Engine<Handle>> {
-        self.shared.check_fork(py)?;
-        Ok(&self.shared.engine)
+        Ok(&self.shared(py)?.engine)
     }
 
     #[inline]
@@ -70,22 +87,20 @@ impl SchedulerCore {
         options: Option<&Bound<'py, PyAny>>,
         fields: &[Option<Bound<'py, PyAny>>; 5],
     ) -> PyResult<Bound<'py, PyString>> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let spec = if options.is_none() && fields.iter().all(Option::is_none) {
-            self.shared.specs.plain(&self.shared.registry, target)?
+            shared.specs.plain(&shared.registry, target)?
         } else {
-            self.shared.specs.special(
-                &self.shared.registry,
-                target,
-                options,
-                &Fields::given(fields)?,
-            )?
+            shared
+                .specs
+                .special(&shared.registry, target, options, &Fields::given(fields)?)?
         };
         let data = data.map_or(Ok(None), convert::data)?;
         if engine.is_kept() {
-            self.shared.check_data(py, data.as_ref())?;
+            shared.check_data(py, data.as_ref())?;
             let id = id.map(|id| convert::name(id, "id")).transpose()?;
-            return self.shared.keep(py, due, Handle::new(data, spec), id);
+            return shared.keep(py, due, Handle::new(data, spec), id);
         }
         let Some(id) = id else {
             let handle = Handle::new(data, spec);
@@ -112,16 +127,17 @@ impl SchedulerCore {
     }
 
     fn events(&self, py: Python<'_>, start: Option<i64>, end: Option<i64>) -> PyResult<Events> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let places = py.detach(|| engine.between(start, end));
         let places = places.map_err(|error| refused(py, error, ""))?;
-        Ok(Events::new(self.shared.clone(), places, start, end))
+        Ok(Events::new(shared.clone(), places, start, end))
     }
 
-    fn warn_if_ancient(&self, py: Python<'_>, due: Due) {
+    fn warn_if_ancient(shared: &Shared, py: Python<'_>, due: Due) {
         const YEAR: i64 = 365 * 86_400 * duewheel_core::time::SECOND;
         if let Due::At(due) = due
-            && due < self.shared.engine.clock().wall().saturating_sub(YEAR)
+            && due < shared.engine.clock().wall().saturating_sub(YEAR)
         {
             worker::log_ancient(py, due);
         }
@@ -129,29 +145,30 @@ impl SchedulerCore {
 
     /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
     /// change handlers, whoever tells it last has seen the changes of all.
-    fn tell_registered(&self, py: Python<'_>, engine: &Engine<Handle>, number: u32) {
+    fn tell_registered(shared: &Shared, py: Python<'_>, number: u32) {
+        let engine = &*shared.engine;
         loop {
-            let (version, handlers) = self.shared.registry.handlers();
+            let (version, handlers) = shared.registry.handlers();
             let lane = registry::get(&handlers, number).map(|handler| handler.lane);
             py.detach(|| engine.set_registered(number, lane));
-            if self.shared.registry.version() == version {
+            if shared.registry.version() == version {
                 return;
             }
         }
     }
 
-    fn spawn_threads(&self) -> PyResult<()> {
+    fn spawn_threads(shared: &Arc<Shared>) -> PyResult<()> {
         let failed = |error: std::io::Error| {
             PyRuntimeError::new_err(format!("the system gives no more threads: {error}"))
         };
         // Of those who start it at once, one makes the threads. Nothing below lets go of the interpreter.
-        let _turn = self.shared.spawning.lock();
-        if self.shared.manual || self.shared.threads() > 0 {
+        let _turn = shared.spawning.lock();
+        if shared.manual || shared.threads() > 0 {
             return Ok(());
         }
-        drop(timer::spawn(self.shared.engine.clone()).map_err(failed)?);
-        for _ in 0..self.shared.workers {
-            worker::spawn(self.shared.clone()).map_err(failed)?;
+        drop(timer::spawn(shared.engine.clone()).map_err(failed)?);
+        for _ in 0..shared.workers {
+            worker::spawn(shared.clone()).map_err(failed)?;
         }
         Ok(())
     }
@@ -159,9 +176,19 @@ impl SchedulerCore {
 
 #[pymethods]
 impl SchedulerCore {
+    /// An empty one, whatever it is called with: `_open` opens it.
     #[new]
-    #[pyo3(signature = (storage=None, *, workers=None, options=None, clock=None, seed=None, tasks=None))]
-    fn new(
+    #[pyo3(signature = (*_arguments, **_keywords))]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        SchedulerCore {
+            opened: OnceLock::new(),
+        }
+    }
+
+    /// Open it, once.
+    #[allow(clippy::too_many_arguments)] // they are the constructor's
+    fn _open(
+        &self,
         py: Python<'_>,
         storage: Option<&Bound<'_, PyAny>>,
         workers: Option<&Bound<'_, PyAny>>,
@@ -169,7 +196,14 @@ impl SchedulerCore {
         clock: Option<&Bound<'_, PyAny>>,
         seed: Option<&Bound<'_, PyAny>>,
         tasks: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<()> {
+        let twice = || {
+            let message = "this scheduler is open: __init__() was called before; make another one";
+            error(py, "StateError", message.to_owned())
+        };
+        if self.opened.get().is_some() {
+            return Err(twice());
+        }
         let workers = workers.map_or(Ok(4), |workers| convert::count(workers, "workers"))?;
         let tasks = tasks.map_or(Ok(1_000), |tasks| convert::count(tasks, "tasks"))?;
         let specs = Specs::new(py, options)?;
@@ -204,20 +238,25 @@ impl SchedulerCore {
         if shared.engine.is_kept() {
             shared.take_in_all(py)?;
         }
-        Ok(SchedulerCore { shared })
+        // Another thread may have been faster.
+        self.opened.set(shared).map_err(|late| {
+            late.close(py);
+            twice()
+        })
     }
 
     /// Begin to run what is due, each handler in a copy of `context`.
     fn _start(&self, py: Python<'_>, context: Py<PyAny>) -> PyResult<()> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let old = if engine.is_started() {
             None
         } else {
-            self.shared.context.lock().replace(context)
+            shared.context.lock().replace(context)
         };
         drop(old);
         engine.start().map_err(|error| refused(py, error, ""))?;
-        self.spawn_threads()
+        Self::spawn_threads(shared)
     }
 
     /// Start nothing more and finish what has started.
@@ -230,13 +269,12 @@ impl SchedulerCore {
     /// **Raises** `StateError` in a handler of this scheduler.
     #[pyo3(signature = (timeout=None))]
     fn drain(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let timeout = convert::timeout(timeout)?;
-        self.shared.refuse_inside(py, "drain")?;
+        shared.refuse_inside(py, "drain")?;
         py.detach(|| engine.stop());
-        let finished = self
-            .shared
-            .wait(py, timeout, |slice| engine.wait_finished(slice))?;
+        let finished = shared.wait(py, timeout, |slice| engine.wait_finished(slice))?;
         if finished {
             self._give_up_file(py)?;
         }
@@ -250,8 +288,8 @@ impl SchedulerCore {
     ///
     /// **Durability**: on disk it stays pending, and the file is given up after the last outcome.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.open(py)?;
-        self.shared.close(py);
+        let shared = self.shared(py)?;
+        shared.close(py);
         Ok(())
     }
 
@@ -264,41 +302,51 @@ impl SchedulerCore {
     /// **Raises** `StateError` in a handler of this scheduler, `ClosedError` after `close`.
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let timeout = convert::timeout(timeout)?;
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        self.shared.refuse_inside(py, "wait")?;
-        self.shared
-            .wait(py, timeout, |slice| engine.wait_idle(slice))
+        shared.refuse_inside(py, "wait")?;
+        shared.wait(py, timeout, |slice| engine.wait_idle(slice))
     }
 
     /// Wait until drained or closed.
     fn _wait_stopped(&self, py: Python<'_>) -> PyResult<()> {
-        let engine = self.open(py)?;
-        self.shared
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        shared
             .wait(py, None, |slice| engine.wait_stopped(slice))
             .map(drop)
     }
 
     fn _refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
-        self.shared.refuse_inside(py, call)
+        self.shared(py)?.refuse_inside(py, call)
+    }
+
+    #[getter]
+    fn _opened(&self) -> bool {
+        self.opened.get().is_some()
     }
 
     #[getter]
     fn _closed(&self) -> bool {
-        self.shared.is_forked() || self.shared.engine.is_closed()
+        self.opened
+            .get()
+            .is_none_or(|shared| shared.is_forked() || shared.engine.is_closed())
     }
 
     #[getter]
     fn _started(&self) -> bool {
-        !self.shared.is_forked() && self.shared.engine.is_started()
+        self.opened
+            .get()
+            .is_some_and(|shared| !shared.is_forked() && shared.engine.is_started())
     }
 
     #[getter]
     fn _forked(&self) -> bool {
-        self.shared.is_forked()
+        self.opened.get().is_some_and(|shared| shared.is_forked())
     }
 
     /// Register a handler; returns the target's number and the registration.
@@ -310,17 +358,18 @@ impl SchedulerCore {
         on_loop: bool,
     ) -> PyResult<(u32, u64)> {
         let py = target.py();
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        let (number, name) = self.shared.registry.number(target)?;
+        let (number, name) = shared.registry.number(target)?;
         let lane = if on_loop { Lane::Loop } else { Lane::Workers };
         let handler = Handler {
             call: handler,
             lane,
         };
-        let Some(registration) = self.shared.registry.add(py, number, handler) else {
+        let Some(registration) = shared.registry.add(py, number, handler) else {
             return Err(error(
                 py,
                 "DuplicateTargetError",
@@ -330,14 +379,14 @@ impl SchedulerCore {
                 ),
             ));
         };
-        self.tell_registered(py, engine, number);
+        Self::tell_registered(shared, py, number);
         Ok((number, registration))
     }
 
     fn _deregister(&self, py: Python<'_>, number: u32, registration: u64) -> PyResult<()> {
-        let engine = self.open(py)?;
-        if self.shared.registry.remove(py, number, registration) {
-            self.tell_registered(py, engine, number);
+        let shared = self.shared(py)?;
+        if shared.registry.remove(py, number, registration) {
+            Self::tell_registered(shared, py, number);
         }
         Ok(())
     }
@@ -385,7 +434,7 @@ impl SchedulerCore {
         ];
         let due = Due::At(convert::wall_time(when, "when")?);
         let id = self.schedule(py, due, target, data.as_ref(), id, options, &fields)?;
-        self.warn_if_ancient(py, due);
+        Self::warn_if_ancient(self.shared(py)?, py, due);
         Ok(id)
     }
 
@@ -450,7 +499,8 @@ impl SchedulerCore {
         let times = Times::Whens.read(whens)?;
         let ids = self.schedule_many(target, Times::Whens, &times, datas, options, job_options)?;
         if let Some(&earliest) = times.iter().min() {
-            self.warn_if_ancient(target.py(), Due::At(earliest));
+            let py = target.py();
+            Self::warn_if_ancient(self.shared(py)?, py, Due::At(earliest));
         }
         Ok(ids)
     }
@@ -484,10 +534,11 @@ impl SchedulerCore {
     /// **Cost**: O(1), amortised.
     fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
         if engine.is_kept() {
-            return self.shared.cancel_kept(py, text);
+            return shared.cancel_kept(py, text);
         }
         let cancelled = engine.cancel(text);
         let cancelled = cancelled.map_err(|error| refused(py, error, text))?;
@@ -502,11 +553,12 @@ impl SchedulerCore {
     /// `False` as for `cancel`. **Raises** as `at`. **Durability**: as `at`.
     fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
         let due = convert::wall_time(when, "when")?;
         if engine.is_kept() {
-            return self.shared.reschedule_kept(py, text, due);
+            return shared.reschedule_kept(py, text, due);
         }
         engine
             .reschedule(text, due)
@@ -518,11 +570,12 @@ impl SchedulerCore {
     /// **Raises** as `cancel`.
     fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Event>> {
         let py = id.py();
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
         let event = engine.view(text, |view| Event::pending(py, &view));
         match event.map_err(|error| refused(py, error, text))? {
-            None if engine.away() > 0 => self.shared.get_away(py, text),
+            None if engine.away() > 0 => shared.get_away(py, text),
             event => Ok(event),
         }
     }
@@ -552,14 +605,15 @@ impl SchedulerCore {
         start: Option<&Bound<'_, PyAny>>,
         end: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Event>> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
         loop {
             let place = py.detach(|| engine.next(start, end));
             let place = place.map_err(|error| refused(py, error, ""))?;
             // Of the many in memory the first alone is wanted.
             let places = place.into_iter().collect();
-            let events = Events::new(self.shared.clone(), places, start, end);
+            let events = Events::new(shared.clone(), places, start, end);
             // Gone between the two looks: the next one is the first now.
             if let Some(event) = events.step(py)? {
                 return Ok(event);
@@ -586,9 +640,10 @@ impl SchedulerCore {
 
     /// The dead, newest first, as a list.
     fn _dead(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         if engine.is_kept() {
-            return self.shared.dead_kept(py);
+            return shared.dead_kept(py);
         }
         let mut parts = Vec::new();
         let look = |dead: &_| parts.push(DeadParts::take(py, dead));
@@ -605,10 +660,11 @@ impl SchedulerCore {
     /// **Durability**: as `at`.
     fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
         if engine.is_kept() {
-            return self.shared.revive_kept(py, text);
+            return shared.revive_kept(py, text);
         }
         let revived = releasing(py, |released| engine.revive(text, released));
         revived.map_err(|error| refused(py, error, text))
@@ -619,10 +675,11 @@ impl SchedulerCore {
     /// **Time**: `before` is what `at` takes. **Raises** as `at`. **Durability**: as `at`.
     #[pyo3(signature = (before=None))]
     fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let before = convert::bound(before, "before")?;
         if engine.is_kept() {
-            return self.shared.purge_kept(py, before);
+            return shared.purge_kept(py, before);
         }
         let purged = releasing(py, |released| engine.purge(before, released));
         purged.map_err(|error| refused(py, error, ""))
@@ -638,15 +695,16 @@ impl SchedulerCore {
     /// Take in a pending event as it stands.
     fn _restore(&self, event: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = event.py();
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let event = event
             .cast::<Event>()
             .map_err(|_| PyTypeError::new_err(format!("event must be an Event, not {event:?}")))?;
         let event = event.get();
         let job = event.job_ref();
         let options = job.spec.get().options.bind(py).clone().into_any();
-        let spec = self.shared.specs.special(
-            &self.shared.registry,
+        let spec = shared.specs.special(
+            &shared.registry,
             job.spec.get().name.bind(py),
             Some(&options),
             &Fields::default(),
@@ -655,11 +713,9 @@ impl SchedulerCore {
         let handle = Handle::new(data, spec);
         let counters = (event.run, event.attempt);
         if engine.is_kept() {
-            self.shared.check_data(py, job.data.as_ref())?;
+            shared.check_data(py, job.data.as_ref())?;
             let id = job.id.with_str(str::to_owned);
-            return self
-                .shared
-                .restore_kept(py, &id, (job.due, event.due), counters, handle);
+            return shared.restore_kept(py, &id, (job.due, event.due), counters, handle);
         }
         let restored = job.id.with_str(|id| {
             let restored = releasing(py, |released| {
@@ -675,15 +731,15 @@ impl SchedulerCore {
 
     /// Copy the file into a new one while it is in use.
     fn _backup(&self, py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
-        self.open(py)?;
-        self.shared
-            .ask_slowly(py, Question::Backup(path), || Ok(()))
+        let shared = self.shared(py)?;
+        shared.ask_slowly(py, Question::Backup(path), || Ok(()))
     }
 
     /// Encrypt every payload under the default key; `progress` is told rows done, rows in all.
     #[pyo3(signature = (progress=None))]
     fn _rotate(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let mut told = (0, 0);
         let look = || {
             let come = engine.rotated();
@@ -695,7 +751,7 @@ impl SchedulerCore {
             told = come;
             Ok(())
         };
-        self.shared.ask_slowly(py, Question::Rotate, look)
+        shared.ask_slowly(py, Question::Rotate, look)
     }
 
     /// Start nothing more; what has started goes on.
@@ -707,8 +763,8 @@ impl SchedulerCore {
 
     /// Wait until the store has settled a batch and has room for more.
     fn _wait_settled(&self, py: Python<'_>, ticket: u64) -> PyResult<()> {
-        self.open(py)?;
-        self.shared.settled(py, Ticket(ticket))
+        let shared = self.shared(py)?;
+        shared.settled(py, Ticket(ticket))
     }
 
     /// Whether the store has room for more, so that nothing need be waited for.
@@ -719,11 +775,11 @@ impl SchedulerCore {
 
     /// Whether this holds: "finished", "idle", "stopped".
     fn _holds(&self, py: Python<'_>, awaited: &str) -> PyResult<bool> {
-        self.open(py)?;
-        if let Some(failure) = self.shared.engine.failure() {
+        let shared = self.shared(py)?;
+        if let Some(failure) = shared.engine.failure() {
             return Err(kept::raised(py, failure, None));
         }
-        Ok(Awaited::named(awaited)?.holds(&self.shared))
+        Ok(Awaited::named(awaited)?.holds(shared))
     }
 
     /// Refuse a target that is none, and any after closing.
@@ -757,16 +813,19 @@ impl SchedulerCore {
         watched: bool,
         over: Option<Py<PyAny>>,
     ) -> PyResult<Py<EventLoop>> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        EventLoop::attach(py, self.shared.clone(), events, task, watched, over)
+        EventLoop::attach(py, shared.clone(), events, task, watched, over)
     }
 
     #[getter]
     fn _kept(&self) -> bool {
-        self.shared.engine.is_kept()
+        self.opened
+            .get()
+            .is_some_and(|shared| shared.engine.is_kept())
     }
 
     /// Report the first broken invariant of the engine, if there is one.
@@ -779,15 +838,16 @@ impl SchedulerCore {
 
     /// When the first due execution can start, and its due: for a manual clock.
     fn _manual_next(&self, py: Python<'_>) -> PyResult<Option<(i64, i64)>> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         if !engine.is_started() {
             // Nothing runs, and a closed store brings nothing in.
             return Ok(None);
         }
-        self.shared.take_in_all(py)?;
+        shared.take_in_all(py)?;
         // What is away may be earlier than the first in memory.
         while let Some(question) = engine.page_before_next() {
-            self.shared.take_in_answer(py, question)?;
+            shared.take_in_answer(py, question)?;
         }
         Ok(engine.manual_next())
     }
@@ -796,27 +856,28 @@ impl SchedulerCore {
     ///
     /// Whether there was one, and whether the event loop has got something to do.
     fn _manual_step(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
-        let engine = self.open(py)?;
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
         let lane = engine.lane(Lane::Loop);
         // A loop that runs in another thread may have taken it before anybody looks.
         let before = lane.handed_over();
         let expired = engine.manual_expire();
         if expired {
             let (notices, _) = engine.ready().arrived();
-            worker::run_ready(py, &self.shared, &mut Released::default());
+            worker::run_ready(py, shared, &mut Released::default());
             for target in notices {
-                worker::log_parked(py, &self.shared, target);
+                worker::log_parked(py, shared, target);
             }
         }
         Ok((expired, lane.has_due() || lane.handed_over() != before))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        if self.shared.is_forked() {
+        let Some(shared) = self.opened.get().filter(|shared| !shared.is_forked()) else {
             return Ok(());
-        }
-        self.shared.registry.traverse(&visit)?;
-        if let Some(context) = self.shared.context.try_lock()
+        };
+        shared.registry.traverse(&visit)?;
+        if let Some(context) = shared.context.try_lock()
             && let Some(context) = &*context
         {
             visit.call(context)?;
@@ -825,11 +886,11 @@ impl SchedulerCore {
     }
 
     fn __clear__(&self) {
-        if self.shared.is_forked() {
+        let Some(shared) = self.opened.get().filter(|shared| !shared.is_forked()) else {
             return;
-        }
-        let handlers = self.shared.registry.clear();
-        let context = self.shared.context.lock().take();
+        };
+        let handlers = shared.registry.clear();
+        let context = shared.context.lock().take();
         drop(handlers);
         drop(context);
     }

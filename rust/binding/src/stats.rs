@@ -101,6 +101,12 @@ impl Lateness {
 
 #[pymethods]
 impl Stats {
+    /// What a scheduler that does nothing has done.
+    #[staticmethod]
+    fn _zeros() -> Self {
+        engine::Stats::default().into()
+    }
+
     fn __repr__(&self) -> String {
         format!(
             "Stats(pending={}, parked={}, running={}, scheduled={}, started={}, succeeded={}, \
