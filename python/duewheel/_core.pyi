@@ -621,8 +621,8 @@ class EventLoop:
         """Forget a future of `watch`."""
     def settled(self, ticket: int) -> Future[bool]:
         """Return a future that is done when a batch is on disk."""
-    def abandon(self) -> None:
-        """Leave a loop that is closed, or is to be left for another: what has not ended is pending again."""
+    def abandon(self, error: Exception | None = None) -> None:
+        """Leave a loop that is closed, or is to be left: what has not ended is pending again, or has failed so."""
 
 def check_bounds(start: _When | None, end: _When | None) -> None:
     """Check the bounds of a query."""

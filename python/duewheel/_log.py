@@ -55,3 +55,16 @@ def unreadable(row: int, why: str) -> None:
 def store_failed(why: str) -> None:
     """Report that the store takes nothing any more: nothing runs until it is opened again."""
     logger.critical("nothing runs any more until the scheduler is made anew: %s", why)
+
+
+def loop_stopped(error: BaseException | None) -> None:
+    """Report what stopped the event loop of a scheduler, which runs it again."""
+    if error is None:
+        logger.warning("the event loop of async handlers was stopped, and goes on: close() the scheduler to end it")
+    else:
+        logger.error("%r stopped the event loop of async handlers, which goes on", error, exc_info=error)
+
+
+def loop_lost(error: BaseException) -> None:
+    """Report that the event loop of a scheduler cannot run any more: it gets another one."""
+    logger.error("the event loop of async handlers is lost, and with it what ran there", exc_info=error)

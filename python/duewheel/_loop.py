@@ -6,21 +6,28 @@ Imported with the first async handler: asyncio takes longer to import than all o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import threading
+import traceback
+import weakref
 from typing import TYPE_CHECKING, Any
 
+from duewheel import _log
 from duewheel._core import touch
+from duewheel.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from duewheel._core import EventLoop
-    from duewheel._core import Scheduler as SchedulerCore
+    from duewheel.scheduler import Core
 
 _LAST_WORDS_S = 1.0
 """How long what handlers have spawned may go on once the loop has no handlers left: it may swallow its cancellation."""
+
+_LOST = "the event loop was closed while this ran: a scheduler closes its own loop"
 
 
 class HandlerTask(asyncio.Task[None]):
@@ -39,7 +46,7 @@ class HandlerTask(asyncio.Task[None]):
         return super().__hash__()
 
 
-def attach(core: SchedulerCore, loop: asyncio.AbstractEventLoop, over: Callable[[], object] | None = None) -> EventLoop:
+def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], object] | None = None) -> EventLoop:
     """Put the async handlers of a scheduler on this loop; called on its thread, or before it runs."""
     task = functools.partial(HandlerTask, loop=loop)
     events = core._attach(loop, task, True, over)
@@ -76,19 +83,28 @@ async def _await(awaitable: Awaitable[object]) -> object:
     return await awaitable
 
 
-def run_due(events: EventLoop) -> None:
+def run_due(core: Core) -> None:
     """Run what is due, and all that it waits for, where the clock is a manual one.
 
     On the loop's own thread only the first steps: the loop cannot go on before its caller lets it.
     """
-    loop = events.events
-    here = asyncio._get_running_loop()
-    if here is loop:
-        events.drain()
-    elif loop.is_running():
-        asyncio.run_coroutine_threadsafe(_finish(events), loop).result()
-    else:
-        _beside_loops(functools.partial(_run_until_finished, loop, events))
+    while True:
+        events = core._provide_loop()
+        if events.over:
+            return
+        loop = events.events
+        here = asyncio._get_running_loop()
+        if here is loop:
+            events.drain()
+        elif loop.is_running():
+            asyncio.run_coroutine_threadsafe(_finish(events), loop).result()
+        elif not loop.is_closed():
+            _beside_loops(functools.partial(_run_until_finished, loop, events))
+        if events.over or not loop.is_closed():  # type: ignore[redundant-expr]  # it ends meanwhile
+            return
+        # Somebody has closed it.
+        events.abandon(StateError(_LOST))
+        core._events = None
 
 
 def _beside_loops(run: Callable[[], None]) -> None:
@@ -113,9 +129,58 @@ def _beside_loops(run: Callable[[], None]) -> None:
 
 def _run_until_finished(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
     try:
-        loop.run_until_complete(_finish(events))
+        _complete(loop, _finish(events))
     finally:
         if events.over:  # a handler has closed the scheduler: the loop could not be closed while it ran
+            _end(loop)
+
+
+def _complete(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, object]) -> None:
+    """Run the loop until a coroutine has ended, whatever stops it on the way, but for Ctrl-C."""
+    task = loop.create_task(main)
+    task.add_done_callback(lambda _: loop.stop())
+    while not task.done():
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:
+            if not _is_of_the_loop(error):
+                task.cancel()
+                raise
+            _log.loop_stopped(error)
+        except RuntimeError:
+            if not loop.is_closed():
+                raise
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            return
+        else:
+            if not task.done():
+                _log.loop_stopped(None)
+    task.result()
+
+
+def _is_of_the_loop(error: BaseException) -> bool:
+    """Tell whether an exception came out of what the loop has called, and not to who runs it, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        return True
+    callback = asyncio.Handle._run.__code__
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_code is callback for frame in frames)
+
+
+def close_by_hand(events: EventLoop) -> None:
+    """Cancel what runs, and let it end: the loop of a manual clock has no thread that goes on with it."""
+    events.drain()
+    loop = events.events
+    if not (events.over or loop.is_running() or loop.is_closed()):
+        _beside_loops(functools.partial(_run_last_words, loop, events))
+
+
+def _run_last_words(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
+    try:
+        if tasks := events.tasks():
+            _complete(loop, _wait_for_last_words(tasks))
+    finally:
+        if events.over:
             _end(loop)
 
 
@@ -131,10 +196,14 @@ def _end(loop: asyncio.AbstractEventLoop) -> None:
     if left := asyncio.all_tasks(loop):
         for task in left:
             task.cancel()
-        loop.run_until_complete(asyncio.wait(left, timeout=_LAST_WORDS_S))
+        _complete(loop, _wait_for_last_words(left))
     # What ended last may have something to say yet.
-    loop.run_until_complete(loop.shutdown_asyncgens())
+    _complete(loop, loop.shutdown_asyncgens())
     loop.close()
+
+
+async def _wait_for_last_words(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks, timeout=_LAST_WORDS_S)
 
 
 async def _finish(events: EventLoop) -> None:
@@ -149,7 +218,7 @@ async def _finish(events: EventLoop) -> None:
             return
 
 
-def own_loop(core: SchedulerCore, manual: bool) -> EventLoop:
+def own_loop(core: Core, manual: bool) -> EventLoop:
     """Make a loop for a scheduler whose user has none, and run it in a thread until the scheduler is closed.
 
     With a manual clock it has no thread: who advances the clock runs it.
@@ -162,15 +231,49 @@ def own_loop(core: SchedulerCore, manual: bool) -> EventLoop:
         raise
     if not manual:
         # It refers to no scheduler: that is closed when nobody else does.
-        threading.Thread(target=_run, args=(loop, events), name="duewheel-loop", daemon=True).start()
+        owner = weakref.ref(core)
+        threading.Thread(target=_run, args=(loop, events, owner), name="duewheel-loop", daemon=True).start()
     return events
 
 
-def _run(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
+def _run(loop: asyncio.AbstractEventLoop, events: EventLoop, owner: weakref.ref[Core]) -> None:
     events.enter_thread()
     try:
-        asyncio.set_event_loop(loop)
-        loop.run_forever()
+        while _is_lost(loop, events):
+            # A handler has closed it, or one of its descriptors.
+            replaced = _replace(events, owner())
+            if replaced is None:
+                return
+            loop, events = replaced
         _end(loop)
     finally:
         events.leave_thread()
+
+
+def _is_lost(loop: asyncio.AbstractEventLoop, events: EventLoop) -> bool:
+    """Run a loop until its scheduler is closed, whatever stops it on the way; `True`: it cannot run any more."""
+    asyncio.set_event_loop(loop)
+    while not events.over:
+        try:
+            loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as error:
+            _log.loop_stopped(error)
+        except Exception as error:
+            _log.loop_lost(error)
+            return not events.over
+        else:
+            if not events.over:
+                _log.loop_stopped(None)
+    return False
+
+
+def _replace(events: EventLoop, core: Core | None) -> tuple[asyncio.AbstractEventLoop, EventLoop] | None:
+    """Give up what ran on a loop that is lost, and go on with another one; `None`: the scheduler is closed."""
+    events.abandon(StateError(_LOST))
+    with contextlib.suppress(Exception):
+        events.events.close()
+    if core is None or core._closed:
+        return None
+    loop = asyncio.new_event_loop()
+    core._events = attach(core, loop, loop.stop)
+    return loop, core._events

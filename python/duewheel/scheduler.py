@@ -70,11 +70,17 @@ class Core(SchedulerCore):
 
     def _manual_run(self) -> bool:
         ran, on_loop = self._manual_step()
-        if self._events is not None and on_loop:
+        if on_loop:
             from duewheel import _loop
 
-            _loop.run_due(self._events)
+            _loop.run_due(self)
         return ran
+
+    def _provide_loop(self) -> EventLoop:
+        """Have an event loop for what async handlers do."""
+        if self._events is None:
+            raise StateError("its event loop has ended: start the scheduler on another one")
+        return self._events
 
 
 class Scheduler(Core):
@@ -135,19 +141,18 @@ class Scheduler(Core):
             context = contextvars.copy_context()
             context.run(_current.current.set, self)
             self._start(context)
-            self._provide_loop()
+            if self._has_async:
+                self._provide_loop()
             return
         self._start(contextvars.Context())
 
-    def _provide_loop(self) -> None:
-        """Have an event loop, if there are async handlers to run on it."""
-        if not self._has_async:
-            return
+    def _provide_loop(self) -> EventLoop:
         from duewheel import _loop
 
         with self._events_lock:
-            if self._events is None and self._started:
+            if self._events is None:
                 self._events = _loop.own_loop(self, self._manual)
+            return self._events
 
     def close(self) -> None:
         """Start nothing more, for good, and wait for nothing.
@@ -159,7 +164,9 @@ class Scheduler(Core):
         """
         super().close()
         if self._manual and self._events is not None:
-            self._events.drain()
+            from duewheel import _loop
+
+            _loop.close_by_hand(self._events)
 
     def handle(self, target: str, fn: Callable[[Event], object]) -> Callable[[], None]:
         """Register `fn(event)` as the handler of `target`; return what deregisters it.

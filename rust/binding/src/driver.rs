@@ -11,6 +11,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// A handler that is under way.
 pub(crate) struct Running {
@@ -96,6 +97,22 @@ impl Driver {
     }
 }
 
+/// Cancel what a handler waits for in its first step, which its task could not: it did not know of it.
+///
+/// By the message of its cancellation a handler tells who wants it to end.
+fn cancel_waited(thrown: &Bound<'_, PyAny>, waited: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if !thrown.is_instance_of::<CancelledError>() || !waited.hasattr("cancel")? {
+        return Ok(false);
+    }
+    let keywords = PyDict::new(thrown.py());
+    if let Ok(message) = thrown.getattr("args")?.get_item(0) {
+        keywords.set_item("msg", message)?;
+    }
+    waited
+        .call_method("cancel", (), Some(&keywords))?
+        .is_truthy()
+}
+
 #[pymethods]
 impl Driver {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
@@ -130,14 +147,10 @@ impl Driver {
         traceback: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = (value, traceback); // a task gives the exception alone
-        if let Some(first) = self.first() {
-            // The task has not begun to wait for it, and so could not cancel it either.
-            let cancelled = kind.bind(py).is_instance_of::<CancelledError>()
-                && first.bind(py).hasattr("cancel")?
-                && first.bind(py).call_method0("cancel")?.is_truthy()?;
-            if cancelled {
-                return Ok(first);
-            }
+        if let Some(first) = self.first()
+            && cancel_waited(kind.bind(py), first.bind(py))?
+        {
+            return Ok(first);
         }
         let thrown = self.step(py, |coroutine| {
             let throw = coroutine.bind(py).getattr("throw")?.unbind();

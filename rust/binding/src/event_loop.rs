@@ -541,8 +541,9 @@ impl EventLoop {
         Ok(future)
     }
 
-    /// Leave a loop that is closed, or is to be left for another: what has not ended is pending again.
-    fn abandon(&self, py: Python<'_>) {
+    /// Leave a loop that is closed, or is to be left: what has not ended is pending again, or has failed so.
+    #[pyo3(signature = (error=None))]
+    fn abandon(&self, error: Option<&Bound<'_, PyAny>>, py: Python<'_>) {
         let mut inner = self.inner.lock();
         inner.closing = true;
         inner.over = true;
@@ -558,8 +559,9 @@ impl EventLoop {
         self.hand_back(py);
         for (_, driver) in tasks.values() {
             if let Some(running) = driver.get().give_up() {
-                let cancelled = CancelledError::new_err("its event loop is gone");
-                self.finish(py, running, Err(cancelled));
+                let gone = || CancelledError::new_err("its event loop is gone");
+                let ended = error.map_or_else(gone, |error| PyErr::from_value(error.clone()));
+                self.finish(py, running, Err(ended));
             }
         }
         drop(tasks);
