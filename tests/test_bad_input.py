@@ -367,10 +367,10 @@ KEY = bytes(32)
 HORIZONS = [
     *[row(value, TypeError, repr(value), "seconds", "timedelta") for value in [True, "5", b"5", None, 1j, [1], {}]],
     row(NAIVE, TypeError, "seconds", "timedelta"),
-    *[row(value, ValueError, str(value), "finite") for value in NOT_FINITE],
+    *[row(value, ValueError, repr(value), "finite") for value in NOT_FINITE],
     row(np.timedelta64("NaT"), ValueError, "NaT"),
-    *[row(value, ValueError, str(value), "negative") for value in [-1, -1e-10, timedelta(microseconds=-1)]],
-    *[row(value, OverflowError, "64-bit") for value in [1e10, 2**63, timedelta.max]],
+    *[row(value, ValueError, repr(value), "negative") for value in [-1, -1e-10, timedelta(microseconds=-1)]],
+    *[row(value, OverflowError, repr(value), "64 bits") for value in [1e10, 2**63, timedelta.max]],
 ]
 
 

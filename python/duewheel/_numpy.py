@@ -23,7 +23,7 @@ _NAT = -(2**63)
 _LAST = 2**63 - 1
 
 
-def array_ns(values: Any, what: str) -> array[int]:
+def array_ns(values: Any, what: str, may_be_negative: bool = True) -> array[int]:
     """Return the nanoseconds of an array of `datetime64` or `timedelta64`, rounded up.
 
     **Raises** `ValueError` for NaT and for spans without a length (months), `OverflowError` for
@@ -35,6 +35,9 @@ def array_ns(values: Any, what: str) -> array[int]:
         raise TypeError(f"{what} must have one dimension, not {values.ndim}: {values!r}")
     unit, step = np.datetime_data(values.dtype)
     if unit in ("Y", "M") and values.dtype.kind == "M":
+        per_year = 1 if unit == "Y" else 12
+        if any(abs(count) * step > 300 * per_year for count in values.astype("int64").tolist() if count != _NAT):
+            raise OverflowError(f"{what} is beyond 64 bits of nanoseconds: {values!r}")  # days would wrap around
         values = values.astype("datetime64[D]")
         unit, step = "D", 1
     if unit not in _UNITS:
@@ -46,6 +49,8 @@ def array_ns(values: Any, what: str) -> array[int]:
     for count in values.astype("int64").tolist():
         if count == _NAT:
             raise ValueError(f"{what} must not be NaT: {values!r}")
+        if count < 0 and not may_be_negative:
+            raise ValueError(f"{what} must not be negative: {values!r}")
         ns = -(-count * step * numerator // denominator)
         if not _NAT <= ns <= _LAST:
             raise OverflowError(f"{what} is beyond 64 bits of nanoseconds: {values!r}")

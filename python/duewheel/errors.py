@@ -20,10 +20,9 @@ Wrong types, wrong values and dues out of range are the built-in `TypeError`, `V
 purpose, and `except DuewheelError` does not catch them.
 """
 
-import math
 from datetime import timedelta
-from numbers import Integral, Real
-from typing import Any, cast
+
+from duewheel._given import delay_ns
 
 __all__ = [
     "ClosedError",
@@ -43,9 +42,6 @@ __all__ = [
     "StorageVersionError",
     "WrongKeyError",
 ]
-
-_NS_PER_SECOND = 1_000_000_000
-_NS_MAX = 2**63 - 1
 
 
 class DuewheelError(Exception):
@@ -125,7 +121,7 @@ class Snooze(Exception):  # noqa: N818 - a signal, not an error
 
     def __init__(self, delay: float | timedelta) -> None:
         super().__init__(delay)
-        self._delay_ns = _delay_ns(delay)
+        self._delay_ns = delay_ns(delay)
         self.delay = delay
 
 
@@ -145,51 +141,3 @@ class Discard(Exception):  # noqa: N818 - a signal, not an error
             raise TypeError(f"reason must be a str, not {reason!r}")
         super().__init__(reason)
         self.reason = reason
-
-
-def _delay_ns(delay: object, what: str = "delay") -> int:
-    """Convert a delay to nanoseconds, exactly, a fraction of one rounded up."""
-    if type(delay).__name__ == "timedelta64":  # NumPy's, which passes for an integer, but not of seconds
-        delay_ns = _timedelta64_ns(delay, what)
-    elif isinstance(delay, timedelta):
-        delay_ns = _timedelta_ns(delay)
-    elif not _is_number(delay):
-        raise TypeError(f"{what} must be seconds or a timedelta, not {delay!r}")
-    elif isinstance(delay, Integral):
-        delay_ns = int(delay) * _NS_PER_SECOND
-    else:
-        seconds = float(cast(float, delay))
-        if not math.isfinite(seconds):
-            raise ValueError(f"{what} must be finite, not {seconds}")
-        numerator, denominator = seconds.as_integer_ratio()
-        delay_ns = -(-numerator * _NS_PER_SECOND // denominator)
-        if seconds < 0:
-            delay_ns = -1  # the ceiling of -1e-10 s is 0 ns, yet it is negative
-    if delay_ns < 0:
-        raise ValueError(f"{what} must not be negative, got {delay}")
-    if delay_ns > _NS_MAX:
-        raise OverflowError(f"{what} does not fit in 64-bit nanoseconds (about 292 years): {delay}")
-    return delay_ns
-
-
-def _is_number(value: object) -> bool:
-    """Say whether a value counts as one: Python's own but for `bool`, and NumPy's scalars."""
-    if isinstance(value, int | float):
-        return not isinstance(value, bool)
-    return isinstance(value, Real) and type(value).__module__ == "numpy"
-
-
-def _timedelta_ns(delay: timedelta) -> int:
-    whole_seconds = delay.days * 86_400 + delay.seconds
-    return whole_seconds * _NS_PER_SECOND + delay.microseconds * 1_000
-
-
-def _timedelta64_ns(delay: Any, what: str) -> int:
-    value = delay.item()  # a timedelta down to microseconds, None for NaT, else a bare count
-    if isinstance(value, timedelta):
-        return _timedelta_ns(value)
-    if value is None:
-        raise ValueError(f"{what} must not be NaT")
-    if str(delay.dtype) != "timedelta64[ns]":
-        raise TypeError(f"{what} must be seconds or a timedelta, not {delay.dtype}")
-    return int(value)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from datetime import timedelta
 from typing import Any, Final
 
 from duewheel._core import JobOptions
+from duewheel._given import exactly
 
 __all__ = [
     "DEFAULT_MAX_BACKOFF",
@@ -55,7 +55,7 @@ DEFAULT_MAX_BACKOFF: Final = 3600.0
 def _rebuild(fields: dict[str, Any], exact: dict[str, int | None | Unset]) -> JobOptions:
     """Make options again from what `pickle` kept."""
     for name, ns in exact.items():
-        # What came from a timedelta has whole microseconds, which its float may not tell.
-        if isinstance(ns, int) and ns % 1_000 == 0:
-            fields[name] = timedelta(microseconds=ns // 1_000)
+        # What came from a timedelta its float may not tell.
+        if isinstance(ns, int):
+            fields[name] = exactly(ns, fields[name])
     return JobOptions(**fields)

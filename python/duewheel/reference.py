@@ -21,13 +21,14 @@ from hashlib import blake2b
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace, TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from duewheel import _current
+from duewheel import _current, _given
 from duewheel._core import DeadEvent, Event, Job, JobOptions
 from duewheel._failure import bounded
+from duewheel._given import LAST_NS, SECOND, check_name, exactly
 from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
 from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
 from duewheel.storage import Storage
-from duewheel.testing import _LAST_NS, _SECOND, ManualClock, _bytes, _check_name, _check_options, _datas, _exact, _items
+from duewheel.testing import ManualClock
 
 __all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resolve"]
 
@@ -58,9 +59,9 @@ def resolve(above: JobOptions, below: JobOptions) -> JobOptions:
     retry_limit = pick("retry_limit", DEFAULT_RETRY_LIMIT if age_limit is None else None)
     return JobOptions(
         retry_limit=0 if consistency is Consistency.AT_MOST_ONCE else retry_limit,
-        min_backoff=_exact(pick("_min_backoff_ns", round(DEFAULT_MIN_BACKOFF * _SECOND))),
-        max_backoff=_exact(pick("_max_backoff_ns", round(DEFAULT_MAX_BACKOFF * _SECOND))),
-        age_limit=None if age_limit is None else _exact(age_limit),
+        min_backoff=exactly(pick("_min_backoff_ns", round(DEFAULT_MIN_BACKOFF * SECOND))),
+        max_backoff=exactly(pick("_max_backoff_ns", round(DEFAULT_MAX_BACKOFF * SECOND))),
+        age_limit=None if age_limit is None else exactly(age_limit),
         consistency=consistency,
     )
 
@@ -100,10 +101,32 @@ def _summary(late_ns: list[int]) -> SimpleNamespace:
     """Summarise how late jobs started, in seconds; a quantile is the least value that so many are at most."""
     count = len(late_ns)
     shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999, "max": 1.0}
-    quantiles = {name: late_ns[math.ceil(share * count) - 1] / _SECOND for name, share in shares.items() if count}
+    quantiles = {name: late_ns[math.ceil(share * count) - 1] / SECOND for name, share in shares.items() if count}
     return SimpleNamespace(
-        count=count, mean=sum(late_ns) / max(count, 1) / _SECOND, **(quantiles or dict.fromkeys(shares, 0.0))
+        count=count, mean=sum(late_ns) / max(count, 1) / SECOND, **(quantiles or dict.fromkeys(shares, 0.0))
     )
+
+
+def _check_options(options: object) -> None:
+    if options is not None and not isinstance(options, JobOptions):
+        raise TypeError(f"options must be JobOptions or None, not {options!r}")
+
+
+def _items(values: Any, what: str) -> list[Any]:
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{what} must be a sequence of times, not {values!r}")
+    return list(values)
+
+
+def _datas(datas: Any, count: int) -> list[Any]:
+    if datas is None:
+        return [b""] * count
+    if isinstance(datas, str | bytes) or not hasattr(datas, "__iter__"):
+        raise TypeError(f"datas must be a sequence of bytes-like objects, one a job, not {datas!r}")
+    given = list(datas)
+    if len(given) != count:
+        raise ValueError(f"datas must be as many as the dues: {len(given)} for {count}")
+    return given
 
 
 @dataclass(slots=True)
@@ -207,7 +230,7 @@ class ReferenceScheduler:
         **Raises**: ``DuplicateTargetError`` when there is a handler.
         """
         self._open()
-        _check_name(target, "target")
+        check_name(target, "target")
         if not callable(fn):
             raise TypeError(f"handler must be callable, not {fn!r}")
         if target in self._handlers:
@@ -229,7 +252,7 @@ class ReferenceScheduler:
     def handler(self, target: str) -> Callable[[Fn], Fn]:
         """Register the decorated function for ``target``."""
         self._open()
-        _check_name(target, "target")
+        check_name(target, "target")
 
         def register(fn: Fn) -> Fn:
             self.handle(target, fn)
@@ -241,7 +264,7 @@ class ReferenceScheduler:
 
     def at(self, when: When, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due at ``when`` on the wall clock; returns its id."""
-        return self._schedule([(self._clock._instant_ns(when), False)], target, [data], id, **options)[0]
+        return self._schedule([(_given.wall_ns(when), False)], target, [data], id, **options)[0]
 
     def in_(self, delay: Delay, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due ``delay`` from now on the boot clock; returns its id."""
@@ -249,7 +272,7 @@ class ReferenceScheduler:
 
     def at_many(self, whens: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job at each of ``whens``, in that order, all of them or none."""
-        dues = [(self._clock._instant_ns(when), False) for when in _items(whens, "whens")]
+        dues = [(_given.wall_ns(when), False) for when in _items(whens, "whens")]
         return self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
 
     def in_many(self, delays: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
@@ -258,8 +281,8 @@ class ReferenceScheduler:
         return self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
 
     def _boot_due(self, delay: object) -> int:
-        due = self._clock._time.boot() + self._clock._delay_ns(delay)
-        if max(due, due + self._offset()) > _LAST_NS:
+        due = self._clock._time.boot() + _given.delay_ns(delay)
+        if max(due, due + self._offset()) > LAST_NS:
             raise OverflowError(f"delay is out of range: {delay!r}; 64 bits of unix nanoseconds end in 2262")
         return due
 
@@ -274,8 +297,8 @@ class ReferenceScheduler:
     ) -> tuple[str, ...]:
         # Everything is checked before anything is scheduled: all of them or none.
         self._open()
-        _check_name(target, "target")
-        payloads = [_bytes(data) for data in datas]
+        check_name(target, "target")
+        payloads = [_given.data_bytes(data) for data in datas]
         _check_options(options)
         given = {name: value for name, value in keywords.items() if value is not UNSET}
         resolved = resolve((options or JobOptions()).replace(**given), self._base)
@@ -291,7 +314,7 @@ class ReferenceScheduler:
         return tuple(ids)
 
     def _check_free(self, id: str) -> None:
-        _check_name(id, "id")
+        check_name(id, "id")
         if id in self._jobs:
             raise DuplicateJobError(f"a job with the id {id!r} is pending or running: cancel it, or choose another")
 
@@ -306,7 +329,7 @@ class ReferenceScheduler:
     def reschedule(self, id: str, when: When) -> bool:
         """Move a pending job to ``when`` on the wall clock, at a new place in the order."""
         self._open()
-        due = self._clock._instant_ns(when)
+        due = _given.wall_ns(when)
         if (entry := self._pending(id)) is None:
             return False
         self._again(entry, due, on_boot=False)
@@ -336,8 +359,8 @@ class ReferenceScheduler:
     def between(self, start: When | None = None, end: When | None = None) -> Iterator[Event]:
         """Iterate over the pending events with ``start <= due < end``, in the order of (due, sequence)."""
         self._open()
-        first = None if start is None else self._clock._instant_ns(start, "start")
-        last = None if end is None else self._clock._instant_ns(end, "end")
+        first = None if start is None else _given.wall_ns(start, "start")
+        last = None if end is None else _given.wall_ns(end, "end")
         waiting = [entry for entry in self._jobs.values() if entry.stage != "running"]
         places = sorted((self._wall_due(entry), entry.sequence, entry) for entry in waiting)
         chosen = [entry for due, _, entry in places if (first is None or first <= due) and (last is None or due < last)]
@@ -381,7 +404,7 @@ class ReferenceScheduler:
         **Raises**: ``DuplicateJobError`` when the id is taken.
         """
         self._open()
-        _check_name(id, "id")
+        check_name(id, "id")
         found = next((dead for dead in reversed(self._dead) if dead.event.job_id == id), None)
         if found is None:
             return False
@@ -398,7 +421,7 @@ class ReferenceScheduler:
     def purge(self, before: When | None = None) -> int:
         """Forget the dead that died before a time of the wall clock, or all; returns how many."""
         self._open()
-        end = None if before is None else self._clock._instant_ns(before, "before")
+        end = None if before is None else _given.wall_ns(before, "before")
         kept = [dead for dead in self._dead if end is not None and dead.died >= end]
         count = len(self._dead) - len(kept)
         self._dead = deque(kept, _DEAD_KEPT)
@@ -410,7 +433,7 @@ class ReferenceScheduler:
         return self._clock._time.wall() - self._clock._time.boot()
 
     def _wall_due(self, entry: _Entry) -> int:
-        return min(entry.due + self._offset(), _LAST_NS) if entry.on_boot else entry.due
+        return min(entry.due + self._offset(), LAST_NS) if entry.on_boot else entry.due
 
     def _insert(self, entry: _Entry) -> None:
         self._jobs[entry.id] = entry
@@ -443,7 +466,7 @@ class ReferenceScheduler:
 
     def _pending(self, id: str) -> _Entry | None:
         self._open()
-        _check_name(id, "id")
+        check_name(id, "id")
         entry = self._jobs.get(id)
         return None if entry is None or entry.stage == "running" else entry
 
@@ -501,7 +524,7 @@ class ReferenceScheduler:
         if isinstance(error, Discard):
             self._bury(entry, event, "discarded", error.reason)
         elif isinstance(error, Snooze) and not at_most_once:
-            self._follow(entry, now + self._clock._delay_ns(error.delay), "snoozed")
+            self._follow(entry, now + _given.delay_ns(error.delay), "snoozed")
         else:
             assert entry.first_start is not None
             dead = at_most_once or exhausted(entry.options, entry.attempt, now - entry.first_start)
@@ -521,7 +544,7 @@ class ReferenceScheduler:
             self._forget(entry)
             return
         self._counts[count] += 1
-        self._again(entry, min(due, _LAST_NS), on_boot=True)
+        self._again(entry, min(due, LAST_NS), on_boot=True)
 
     def _bury(self, entry: _Entry, event: Event, reason: str, error: str) -> None:
         self._counts["dead"] += 1
@@ -534,6 +557,6 @@ class ReferenceScheduler:
 
     def _refuse_wait(self, call: str, timeout: object) -> None:
         if timeout is not None:
-            self._clock._delay_ns(timeout, "timeout")
+            _given.delay_ns(timeout, "timeout")
         if self._inside:
             raise StateError(f"{call}() in a handler of the same scheduler would wait for itself")

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, SupportsIndex
 
-from duewheel.errors import WrongKeyError, _delay_ns
+from duewheel._given import delay_ns
+from duewheel.errors import WrongKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,7 @@ class LocalStorage:
         self._durability = durability
         self._keys = keys
         self._max_data = _number(max_data, "max_data", most=2**30)
-        self._horizon_ns = _delay_ns(horizon, "horizon")
+        self._horizon_ns = delay_ns(horizon, "horizon")
         self._resident = _number(resident, "resident", least=1)
         self._max_interruptions = _number(max_interruptions, "max_interruptions", least=1)
 

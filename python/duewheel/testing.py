@@ -9,24 +9,20 @@ the thread that advances the clock, one after another, each at exactly its own d
 90.0
 """
 
-import math
 import threading
 import weakref
-from datetime import UTC, datetime, timedelta
-from numbers import Integral, Real
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Protocol
 
-from duewheel._core import JobOptions, ManualTime
+from duewheel import _given
+from duewheel._core import ManualTime
+from duewheel._given import SECOND
 from duewheel.errors import StateError
 
 __all__ = ["ManualClock"]
 
-_SECOND = 1_000_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_NS, _LAST_NS = -(2**63), 2**63 - 1
-
 # Nobody may take the boot clock for the wall clock, so it begins at a time of its own.
-_BOOT_ORIGIN_NS = 1_000 * _SECOND
+_BOOT_ORIGIN_NS = 1_000 * SECOND
 
 
 class _Here(threading.local):
@@ -62,7 +58,7 @@ class ManualClock:
     """
 
     def __init__(self, start: float | datetime = 0.0) -> None:
-        self._time = ManualTime(self._instant_ns(start, "start"), _BOOT_ORIGIN_NS)
+        self._time = ManualTime(_given.wall_ns(start, "start"), _BOOT_ORIGIN_NS)
         self._moving = threading.Lock()
         self._participants: list[weakref.ref[_Participant]] = []
 
@@ -71,7 +67,7 @@ class ManualClock:
 
     def now(self) -> float:
         """Read the wall clock, in unix seconds: ``now_ns`` divided by 10⁹."""
-        return self.now_ns() / _SECOND
+        return self.now_ns() / SECOND
 
     def now_ns(self) -> int:
         """Read the wall clock, in unix nanoseconds."""
@@ -90,7 +86,7 @@ class ManualClock:
         **Raises**: ``StateError`` from a handler; ``ValueError`` for a negative delay; ``OverflowError`` past
         what 64 bits of nanoseconds hold.
         """
-        delay_ns = self._delay_ns(delay, "delay")
+        delay_ns = _given.delay_ns(delay, "delay")
         self._refuse_reentry("advance")
         with self._moving:
             self._advance_by(delay_ns, delay)
@@ -100,7 +96,7 @@ class ManualClock:
 
         **Raises**: ``ValueError`` when that would be backwards, and as ``advance``.
         """
-        target_ns = self._instant_ns(when, "when")
+        target_ns = _given.wall_ns(when, "when")
         self._refuse_reentry("advance_to")
         with self._moving:
             delay_ns = target_ns - self.now_ns()
@@ -117,11 +113,11 @@ class ManualClock:
 
         **Raises**: ``StateError`` from a handler; ``OverflowError`` past what 64 bits of nanoseconds hold.
         """
-        delta_ns = self._span_ns(delta, "delta")
+        delta_ns = _given.span_ns(delta, "delta")
         self._refuse_reentry("step")
         with self._moving:
             wall_ns = self._time.wall() + delta_ns
-            self._time.set(self._held(wall_ns, delta, "delta"), self._time.boot())
+            self._time.set(_given.held(wall_ns, delta, "delta"), self._time.boot())
 
     def _attach(self, participant: _Participant) -> None:
         """Drive a scheduler from now on, for as long as it lives."""
@@ -132,8 +128,8 @@ class ManualClock:
             raise StateError(f"{call}() in a handler: its clock stands still until it returns")
 
     def _advance_by(self, delay_ns: int, given: object) -> None:
-        self._held(self._time.wall() + delay_ns, given, "delay")
-        target_ns = self._held(self._time.boot() + delay_ns, given, "delay")
+        _given.held(self._time.wall() + delay_ns, given, "delay")
+        target_ns = _given.held(self._time.boot() + delay_ns, given, "delay")
         _here.advancing = True
         try:
             while (first := self._first(target_ns)) is not None:
@@ -167,126 +163,3 @@ class ManualClock:
     def _move_to(self, boot_ns: int) -> None:
         delta_ns = boot_ns - self._time.boot()
         self._time.set(self._time.wall() + delta_ns, boot_ns)
-
-    # What callers say of time, in nanoseconds. The reference asks its clock for it too: it is the
-    # plain Python counterpart of the engine's conversion, and the only one.
-
-    @classmethod
-    def _instant_ns(cls, when: object, what: str = "when") -> int:
-        """Convert an instant, an aware ``datetime`` or unix seconds, to unix nanoseconds."""
-        if isinstance(when, datetime):
-            if when.utcoffset() is None:
-                raise ValueError(f"{what} must be an aware datetime, not the naive {when!r}")
-            return cls._held(_timedelta_ns(when - _EPOCH), when, what)
-        ns = _numpy_ns(when, "datetime64", what)
-        if ns is None:
-            ns = _seconds_ns(when, what, "an aware datetime or unix seconds")
-        return cls._held(ns, when, what)
-
-    @classmethod
-    def _delay_ns(cls, delay: object, what: str = "delay") -> int:
-        """Convert a delay, seconds or a ``timedelta``, that must not be negative."""
-        ns = cls._span_ns(delay, what)
-        # The ceiling of -1e-10 s is 0 ns, yet it is negative.
-        if ns < 0 or (isinstance(delay, Real) and delay < 0):
-            raise ValueError(f"{what} must not be negative: {delay!r}")
-        return ns
-
-    @classmethod
-    def _span_ns(cls, span: object, what: str) -> int:
-        """Convert seconds or a ``timedelta`` of either sign."""
-        if isinstance(span, timedelta):
-            return cls._held(_timedelta_ns(span), span, what)
-        ns = _numpy_ns(span, "timedelta64", what)
-        if ns is None:
-            ns = _seconds_ns(span, what, "seconds or a timedelta")
-        return cls._held(ns, span, what)
-
-    @staticmethod
-    def _held(ns: int, given: object, what: str) -> int:
-        """Refuse what 64 bits do not hold."""
-        if not _FIRST_NS <= ns <= _LAST_NS:
-            raise OverflowError(f"{what} is out of range: {given!r}; 64 bits of nanoseconds end after 292 years")
-        return ns
-
-
-def _seconds_ns(value: object, what: str, allowed: str) -> int:
-    # NumPy's timedelta64 registers as an Integral, yet counts no seconds.
-    if isinstance(value, bool) or not isinstance(value, Real) or type(value).__name__ == "timedelta64":
-        raise TypeError(f"{what} must be {allowed}, not {value!r}")
-    if isinstance(value, Integral):
-        return int(value) * _SECOND
-    seconds = float(value)
-    if not math.isfinite(seconds):
-        raise ValueError(f"{what} must be finite, not {value!r}")
-    numerator, denominator = seconds.as_integer_ratio()
-    return -(-numerator * _SECOND // denominator)
-
-
-def _timedelta_ns(delta: timedelta) -> int:
-    return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) * 1_000
-
-
-def _exact(ns: int) -> float | timedelta:
-    """Say nanoseconds so that ``JobOptions`` reads the same number back.
-
-    It takes the ceiling of a float: the largest float that is not above ``ns`` has it for its ceiling.
-    """
-    if ns % 1_000 == 0:
-        return timedelta(microseconds=ns // 1_000)
-    seconds = ns / _SECOND
-    numerator, denominator = seconds.as_integer_ratio()
-    return seconds if numerator * _SECOND <= ns * denominator else math.nextafter(seconds, 0.0)
-
-
-def _numpy_ns(value: object, kind: str, what: str) -> int | None:
-    """Convert one of NumPy's dates or spans; ``None``: it is none."""
-    if type(value).__module__ != "numpy" or type(value).__name__ != kind:
-        return None
-    from duewheel._numpy import scalar_ns
-
-    return int(scalar_ns(value, what))
-
-
-# What else callers say, read for the reference as the engine reads it.
-
-
-def _check_name(value: object, what: str) -> None:
-    """Refuse what is not 1 to 255 bytes of UTF-8."""
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {value!r}")
-    try:
-        length = len(value.encode())
-    except UnicodeEncodeError:
-        raise ValueError(f"{what} must be valid Unicode, without lone surrogates: {value!r}") from None
-    if not 1 <= length <= 255:
-        raise ValueError(f"{what} must have 1 to 255 bytes of UTF-8, not {length}: {value!r}")
-
-
-def _check_options(options: object) -> None:
-    if options is not None and not isinstance(options, JobOptions):
-        raise TypeError(f"options must be JobOptions or None, not {options!r}")
-
-
-def _bytes(data: Any) -> bytes:
-    try:
-        return b"" if data is None else bytes(memoryview(data))
-    except TypeError:
-        raise TypeError(f"data must be bytes-like, not {data!r}") from None
-
-
-def _items(values: Any, what: str) -> list[Any]:
-    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{what} must be a sequence of times, not {values!r}")
-    return list(values)
-
-
-def _datas(datas: Any, count: int) -> list[Any]:
-    if datas is None:
-        return [b""] * count
-    if isinstance(datas, str | bytes) or not hasattr(datas, "__iter__"):
-        raise TypeError(f"datas must be a sequence of bytes-like objects, one a job, not {datas!r}")
-    given = list(datas)
-    if len(given) != count:
-        raise ValueError(f"datas must be as many as the dues: {len(given)} for {count}")
-    return given

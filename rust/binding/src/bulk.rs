@@ -1,6 +1,6 @@
 //! The bulk calls: many times read at once, scheduled all or none.
 
-use crate::convert;
+use crate::convert::{self, Array};
 use crate::deferred;
 use crate::ids::Ids;
 use crate::options::{Fields, Spec};
@@ -87,16 +87,11 @@ impl Times {
             Times::Whens => "M",
             Times::Delays => "m",
         };
-        if let Some(times) = convert::numpy_dates(values, kind, self.name())? {
-            let negative = times.iter().find(|&&ns| ns < 0);
-            return match (self, negative) {
-                (Times::Delays, Some(ns)) => Err(PyValueError::new_err(format!(
-                    "delays must not be negative: {ns} ns in {values:?}"
-                ))),
-                _ => Ok(times),
-            };
-        }
-        let items = values.try_iter().map_err(|_| refuse())?;
+        let items = match convert::array(values, kind, self.name())? {
+            Some(Array::Times(times)) => return Ok(times),
+            Some(Array::Numbers(list)) => list.try_iter()?,
+            None => values.try_iter().map_err(|_| refuse())?,
+        };
         let gentle = deferred::is_gentle();
         let read = |(at, item): (usize, PyResult<Bound<'_, PyAny>>)| {
             if gentle && at % GIVE_UP_EVERY == 0 {

@@ -1,8 +1,8 @@
 //! From Python's times, targets and data to integers and handles, with errors that name the value.
 
 use crate::call;
-use duewheel_core::time::{SECOND, TimeError, ceil_ns};
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use duewheel_core::time::{SECOND, ceil_ns};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,65 +16,45 @@ use std::time::Duration;
 /// The longest target or id, in bytes of UTF-8.
 const LONGEST_NAME: usize = 255;
 
-fn overflow(value: &Bound<'_, PyAny>, what: &str) -> PyErr {
-    PyOverflowError::new_err(format!(
-        "{what} is out of range: {value:?}; 64 bits of nanoseconds end after 292 years"
-    ))
+/// A function of `duewheel._given`, called: it reads what is rare, and says what is wrong.
+#[cold]
+fn given<'py>(
+    name: &str,
+    value: &Bound<'py, PyAny>,
+    what: Option<&str>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let function = call::import(py, "duewheel._given")?.getattr(name)?;
+    match what {
+        Some(what) => call::python(py, function.as_unbound(), (value, what)),
+        None => call::python(py, function.as_unbound(), (value,)),
+    }
 }
 
-fn from_float(value: &Bound<'_, PyAny>, seconds: f64, what: &str) -> PyResult<i64> {
-    ceil_ns(seconds).map_err(|error| match error {
-        TimeError::NotFinite => {
-            PyValueError::new_err(format!("{what} must be finite, not {value:?}"))
-        }
-        TimeError::Overflow => overflow(value, what),
-    })
+/// The error that a function of `duewheel._given` makes, or raises.
+fn refusal(name: &str, value: &Bound<'_, PyAny>, what: Option<&str>) -> PyErr {
+    given(name, value, what).map_or_else(|error| error, PyErr::from_value)
 }
 
-fn from_int(value: &Bound<'_, PyAny>, int: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
-    let seconds: i64 = int.extract().map_err(|_| overflow(value, what))?;
-    seconds
-        .checked_mul(SECOND)
-        .ok_or_else(|| overflow(value, what))
-}
-
-/// The exact nanoseconds of a `timedelta`.
-fn from_delta(delta: &Bound<'_, PyDelta>, what: &str) -> PyResult<i64> {
-    let seconds = i64::from(delta.get_days()) * 86_400 + i64::from(delta.get_seconds());
-    let rest = i64::from(delta.get_microseconds()) * 1_000;
-    let ns = seconds
-        .checked_mul(SECOND)
-        .and_then(|ns| ns.checked_add(rest));
-    ns.ok_or_else(|| overflow(delta.as_any(), what))
-}
-
-/// Nanoseconds of a number of seconds; `None`: it is no number.
+/// The exact nanoseconds of a `timedelta`, no subclass: its fields may say less than it counts.
 #[inline]
-fn from_number(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Option<i64>> {
+fn from_delta(delta: &Bound<'_, PyDelta>) -> Option<i64> {
+    let seconds = i64::from(delta.get_days()) * 86_400 + i64::from(delta.get_seconds());
+    // The seconds are rounded down: to below the first nanosecond that fits, where the rest lifts them over it.
+    let rest = i128::from(delta.get_microseconds()) * 1_000;
+    i64::try_from(i128::from(seconds) * i128::from(SECOND) + rest).ok()
+}
+
+/// Nanoseconds of one of Python's own numbers of seconds, where they fit.
+#[inline]
+fn from_number(value: &Bound<'_, PyAny>) -> Option<i64> {
     if let Ok(float) = value.cast::<PyFloat>() {
-        return from_float(value, float.value(), what).map(Some);
+        return ceil_ns(float.value()).ok();
     }
-    if value.is_instance_of::<PyBool>() {
-        return Ok(None);
+    if value.is_instance_of::<PyInt>() && !value.is_instance_of::<PyBool>() {
+        return value.extract::<i64>().ok()?.checked_mul(SECOND);
     }
-    if value.is_instance_of::<PyInt>() {
-        return from_int(value, value, what).map(Some);
-    }
-    if !is_numpy(value)? {
-        return Ok(None);
-    }
-    // NumPy's integers have `__index__`, its other numbers `__float__`; its bool and its dates
-    // are no numbers of seconds.
-    let kind: String = value.getattr("dtype")?.getattr("kind")?.extract()?;
-    match kind.as_str() {
-        "i" | "u" if value.getattr("ndim")?.extract::<usize>()? == 0 => {
-            from_int(value, &value.call_method0("item")?, what).map(Some)
-        }
-        "f" if value.getattr("ndim")?.extract::<usize>()? == 0 => {
-            from_float(value, value.call_method0("__float__")?.extract()?, what).map(Some)
-        }
-        _ => Ok(None),
-    }
+    None
 }
 
 /// Whether a value is of NumPy's types, found without importing it.
@@ -86,52 +66,24 @@ fn is_numpy(value: &Bound<'_, PyAny>) -> PyResult<bool> {
         && value.hasattr("dtype")?)
 }
 
-/// NumPy's dates and spans, exactly: `kind` is `"M"` or `"m"`.
-fn from_numpy_date(value: &Bound<'_, PyAny>, kind: &str, what: &str) -> PyResult<Option<i64>> {
-    if !is_numpy(value)?
-        || value
-            .getattr("dtype")?
-            .getattr("kind")?
-            .extract::<String>()?
-            != kind
-    {
-        return Ok(None);
-    }
-    let module = call::import(value.py(), "duewheel._numpy")?;
-    module
-        .call_method1("scalar_ns", (value, what))?
-        .extract()
-        .map(Some)
-}
-
 /// Unix nanoseconds of what `at` takes.
 #[inline]
 pub(crate) fn wall_time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
-    if let Ok(date) = value.cast::<PyDateTime>() {
-        return from_datetime(date, what);
+    let ns = match value.cast_exact::<PyDateTime>() {
+        Ok(date) => from_datetime(date)?,
+        Err(_) => from_number(value),
+    };
+    match ns {
+        Some(ns) => Ok(ns),
+        None => given("wall_ns", value, Some(what))?.extract(),
     }
-    if let Some(ns) = from_number(value, what)? {
-        return Ok(ns);
-    }
-    if let Some(ns) = from_numpy_date(value, "M", what)? {
-        return Ok(ns);
-    }
-    Err(PyTypeError::new_err(format!(
-        "{what} must be an aware datetime or unix seconds, not {value:?}"
-    )))
 }
 
-fn from_datetime(date: &Bound<'_, PyDateTime>, what: &str) -> PyResult<i64> {
+/// Nanoseconds of a `datetime`, no subclass, that is aware, where they fit.
+fn from_datetime(date: &Bound<'_, PyDateTime>) -> PyResult<Option<i64>> {
     let py = date.py();
-    let naive = match date.get_tzinfo() {
-        None => true,
-        Some(_) => date.call_method0("utcoffset")?.is_none(),
-    };
-    if naive {
-        return Err(PyValueError::new_err(format!(
-            "{what} must be an aware datetime, and {:?} is naive: give it a tzinfo",
-            date.as_any()
-        )));
+    if date.get_tzinfo().is_none() || date.call_method0("utcoffset")?.is_none() {
+        return Ok(None);
     }
     static EPOCH: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
     let epoch = EPOCH.get_or_try_init(py, || {
@@ -139,35 +91,25 @@ fn from_datetime(date: &Bound<'_, PyDateTime>, what: &str) -> PyResult<i64> {
         PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, Some(&utc)).map(Bound::unbind)
     })?;
     let since = date.as_any().sub(epoch.bind(py))?;
-    from_delta(since.cast::<PyDelta>()?, what).map_err(|_| overflow(date.as_any(), what))
+    Ok(since.cast_exact::<PyDelta>().ok().and_then(from_delta))
 }
 
 /// Nanoseconds of a delay: never negative.
 #[inline]
 pub(crate) fn delay(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
-    let ns = if let Some(ns) = from_number(value, what)? {
-        ns
-    } else if let Ok(delta) = value.cast::<PyDelta>() {
-        from_delta(delta, what)?
-    } else if let Some(ns) = from_numpy_date(value, "m", what)? {
-        ns
-    } else {
-        return Err(PyTypeError::new_err(format!(
-            "{what} must be seconds or a timedelta, not {value:?}"
-        )));
-    };
+    let delta = || value.cast_exact::<PyDelta>().ok().and_then(from_delta);
+    let ns = from_number(value).or_else(delta);
     // The ceiling of a tiny negative number is zero: ask the number itself.
-    let negative = ns < 0
-        || match value.cast::<PyFloat>() {
-            Ok(float) => float.value() < 0.0,
-            Err(_) => ns == 0 && is_numpy(value)? && value.lt(value.call_method0("__abs__")?)?,
-        };
-    if negative {
-        return Err(PyValueError::new_err(format!(
-            "{what} must not be negative: {value:?}"
-        )));
+    let negative = |ns: i64| {
+        ns < 0
+            || value
+                .cast::<PyFloat>()
+                .is_ok_and(|float| float.value() < 0.0)
+    };
+    match ns {
+        Some(ns) if !negative(ns) => Ok(ns),
+        _ => given("delay_ns", value, Some(what))?.extract(),
     }
-    Ok(ns)
 }
 
 /// A timeout: a delay, or `None` for no end.
@@ -185,21 +127,13 @@ pub(crate) fn bound(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<Op
 /// A target or an id: 1 to 255 bytes of UTF-8.
 #[inline]
 pub(crate) fn name<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a str> {
-    let text = value
-        .cast::<PyString>()
-        .map_err(|_| PyTypeError::new_err(format!("{what} must be a str, not {value:?}")))?;
-    let text = text.to_str().map_err(|_| {
-        PyValueError::new_err(format!(
-            "{what} must be valid Unicode, without lone surrogates: {value:?}"
-        ))
-    })?;
-    if text.is_empty() || text.len() > LONGEST_NAME {
-        return Err(PyValueError::new_err(format!(
-            "{what} must have 1 to {LONGEST_NAME} bytes of UTF-8, not {}: {value:?}",
-            text.len()
-        )));
+    let text = value.cast::<PyString>().ok();
+    let text = text.and_then(|text| text.to_str().ok());
+    let fits = |text: &&str| (1..=LONGEST_NAME).contains(&text.len());
+    match text.filter(fits) {
+        Some(text) => Ok(text),
+        None => Err(refusal("check_name", value, Some(what))),
     }
-    Ok(text)
 }
 
 /// A whole number as an `int`, NumPy's too; `None`: it is none.
@@ -257,9 +191,7 @@ pub(crate) fn data(value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
         // SAFETY: checked for the buffer protocol only.
         let buffer = unsafe { ffi::PyObject_CheckBuffer(value.as_ptr()) } != 0;
         if !buffer {
-            return Err(PyTypeError::new_err(format!(
-                "data must be bytes-like, not {value:?}"
-            )));
+            return Err(refusal("no_data", value, None));
         }
         PyMemoryView::from(value)?
             .call_method0("tobytes")?
@@ -268,24 +200,32 @@ pub(crate) fn data(value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
     Ok((!bytes.as_bytes().is_empty()).then(|| bytes.unbind()))
 }
 
-/// The nanoseconds of an array of NumPy's dates or spans; `None`: it is none.
-pub(crate) fn numpy_dates(
-    values: &Bound<'_, PyAny>,
+/// What an array of NumPy's holds.
+pub(crate) enum Array<'py> {
+    /// Dates or spans, in nanoseconds.
+    Times(Vec<i64>),
+    /// A list of Python's own numbers.
+    Numbers(Bound<'py, PyAny>),
+}
+
+/// The dates (`kind` is `"M"`), spans (`"m"`, not negative) or numbers of an array; `None`: it has none.
+pub(crate) fn array<'py>(
+    values: &Bound<'py, PyAny>,
     kind: &str,
     what: &str,
-) -> PyResult<Option<Vec<i64>>> {
-    if !is_numpy(values)?
-        || values
-            .getattr("dtype")?
-            .getattr("kind")?
-            .extract::<String>()?
-            != kind
-    {
+) -> PyResult<Option<Array<'py>>> {
+    if !is_numpy(values)? {
         return Ok(None);
     }
-    let module = call::import(values.py(), "duewheel._numpy")?;
-    let ns = module.call_method1("array_ns", (values, what))?;
-    pyo3::buffer::PyBuffer::<i64>::get(&ns)?
-        .to_vec(values.py())
-        .map(Some)
+    let found: String = values.getattr("dtype")?.getattr("kind")?.extract()?;
+    if found == kind {
+        let module = call::import(values.py(), "duewheel._numpy")?;
+        let ns = module.call_method1("array_ns", (values, what, kind != "m"))?;
+        let times = pyo3::buffer::PyBuffer::<i64>::get(&ns)?.to_vec(values.py())?;
+        return Ok(Some(Array::Times(times)));
+    }
+    let numbers = matches!(found.as_str(), "i" | "u" | "f") && values.getattr("ndim")?.eq(1)?;
+    numbers
+        .then(|| values.call_method0("tolist").map(Array::Numbers))
+        .transpose()
 }

@@ -108,10 +108,10 @@ fn consistency(py: Python<'_>, at_most_once: bool) -> PyResult<Py<PyAny>> {
 
 fn span(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Span> {
     let ns = convert::delay(value, what)?;
-    let seconds = match value.extract::<f64>() {
-        Ok(seconds) => seconds,
-        Err(_) => ns as f64 / SECOND as f64,
-    };
+    // What says so many nanoseconds, as the float that it is: a span of NumPy's has one of another unit.
+    let float = value.extract::<f64>().ok();
+    let float = float.filter(|&float| ceil_ns(float) == Ok(ns));
+    let seconds = float.unwrap_or(ns as f64 / SECOND as f64);
     Ok(Span { ns, seconds })
 }
 
