@@ -1,6 +1,9 @@
 """Read the imports of the package and hold that they run one way."""
 
 import ast
+import modulefinder
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,14 +26,14 @@ ORDER = [
     "config",
     "adapters",
     "aio",
-    "",  # the package itself: what `import duewheel` gives
     "testing",
     "reference",
+    "",  # the package itself: what `import duewheel` gives, and what its attributes import when they are asked for
 ]
 """A module imports only what stands before it. A new module takes its place here."""
 
 ASIDE = {"testing", "reference"}
-"""What nothing imports, each other apart."""
+"""What nothing imports, each other apart, and the package when they are asked for."""
 
 PACKAGE = Path(find_spec("duewheel").origin).parent
 
@@ -105,10 +108,45 @@ def test_imports_run_one_way(name):
     assert found <= set(ORDER[: ORDER.index(name)])
 
 
-@pytest.mark.parametrize("name", sorted(set(MODULES) - ASIDE))
+@pytest.mark.parametrize("name", sorted(set(MODULES) - ASIDE - {""}))
 def test_nothing_imports_what_stands_aside(name):
     assert not imports(MODULES[name].read_text(encoding="utf-8")) & ASIDE
 
 
 def test_errors_import_nothing_that_could_import_them():
     assert imports(MODULES["errors"].read_text(encoding="utf-8")) == {"_given"}
+
+
+def test_every_module_is_found_by_static_imports():
+    """What the extension imports by name, and what is imported when it is first used, is found in Python, too.
+
+    Who packs a program (PyInstaller, Nuitka, zipapps) looks for imports in Python alone.
+    """
+    found, left = set(), {""}
+    while left:
+        name = left.pop()
+        found.add(name)
+        left |= (imports(MODULES[name].read_text(encoding="utf-8")) & set(MODULES)) - found
+    assert found == set(MODULES)
+
+
+def test_a_module_finder_finds_every_module():
+    finder = modulefinder.ModuleFinder(path=[str(PACKAGE.parent)], excludes=["numpy"])
+    finder.import_hook("duewheel")
+    assert {name for name in finder.modules if name.startswith("duewheel.")} >= {f"duewheel.{n}" for n in MODULES if n}
+
+
+def test_what_is_imported_when_it_is_asked_for():
+    code = """
+import sys, duewheel
+assert "asyncio" not in sys.modules
+assert duewheel.aio is sys.modules["duewheel.aio"]
+assert duewheel.testing.ManualClock and duewheel.reference.ReferenceScheduler
+try:
+    duewheel.nothing
+except AttributeError as error:
+    assert "nothing" in str(error)
+else:
+    raise SystemExit(1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -12,9 +12,12 @@ water the plants
 import atexit as _atexit
 import os as _os
 import warnings as _warnings
-from importlib import import_module as _import_module
 
 from duewheel import _core, adapters
+
+# The extension imports these by name, and what packs programs looks for imports in Python alone.
+from duewheel import _failure as _failure
+from duewheel import _log as _log
 from duewheel._core import DeadEvent, Event, Job, Lateness, Stats
 from duewheel.config import Config
 from duewheel.context import at, current_scheduler, in_, use
@@ -95,8 +98,18 @@ __version__ = _core.__version__
 
 def __getattr__(name: str) -> object:
     """Import a module when it is first used: asyncio takes longer to import than all the rest."""
-    if name in ("aio", "reference", "testing"):
-        return _import_module(f"duewheel.{name}")
+    if name == "aio":
+        import duewheel.aio
+
+        return duewheel.aio
+    if name == "reference":
+        import duewheel.reference
+
+        return duewheel.reference
+    if name == "testing":
+        import duewheel.testing
+
+        return duewheel.testing
     raise AttributeError(f"module 'duewheel' has no attribute {name!r}")
 
 
