@@ -359,7 +359,10 @@ impl<P: Payload> Ready<P> {
             ClockKind::Boot => execution.due.saturating_add(inner.offset),
             ClockKind::Wall => execution.due,
         };
-        let lateness = (now + inner.offset).saturating_sub(wall_due).max(0);
+        let lateness = now
+            .saturating_add(inner.offset)
+            .saturating_sub(wall_due)
+            .max(0);
         inner.lateness.record(lateness as u64);
         self.call(&mut inner);
         Turn::Run(Started {

@@ -99,7 +99,7 @@ pub trait Clock: Send + Sync + 'static {
             let wall = self.wall();
             let width = self.boot() - before;
             if width < best.0 {
-                best = (width, wall - before - width / 2);
+                best = (width, wall.saturating_sub(before.saturating_add(width / 2)));
             }
             if width <= 1_000 {
                 break;
@@ -212,7 +212,7 @@ impl Clock for ManualClock {
 
     fn offset(&self) -> i64 {
         let (wall, boot) = *self.readings.lock();
-        wall - boot
+        wall.saturating_sub(boot)
     }
 }
 

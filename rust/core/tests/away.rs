@@ -1,6 +1,6 @@
 //! Jobs that are away, and come in: what they are then, how they are found, and who met them on the way.
 
-use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Window};
+use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Pumped, Window};
 use duewheel_core::ready::{Lane, Turn};
 use duewheel_core::record::{Id, Outcome, Parts, Payload, Released};
 use duewheel_core::store::{
@@ -365,5 +365,86 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     let stats = engine.stats(released);
     assert_eq!((stats.pending, stats.succeeded), (2, 1));
     engine.close(released);
+    std::fs::remove_file(path).unwrap();
+}
+
+const YEAR: i64 = 365 * 86_400 * SECOND;
+
+/// What the timer sleeps for, in seconds from now on each clock.
+fn sleeps(engine: &Engine<Nothing>, clock: &ManualClock) -> (Option<i64>, Option<i64>) {
+    let until = loop {
+        match engine.pump() {
+            Pumped::Sleep(until) => break until,
+            Pumped::More => {}
+            Pumped::Closed => panic!("nobody closed it"),
+        }
+    };
+    let wall = until.wall.map(|due| (due - clock.wall()) / SECOND);
+    (wall, until.boot.map(|due| (due - clock.boot()) / SECOND))
+}
+
+#[test]
+fn a_due_of_the_boot_clock_that_is_away_comes_in_by_it_when_the_wall_clock_was_set_back() {
+    let path = file("set-back");
+    let (mut wall, mut boot) = (1_760_000_000 * SECOND, 77 * SECOND);
+    let clock = Arc::new(ManualClock::new(wall, boot));
+    let engine = open(&path, &clock, 10);
+    let released = &mut Released::default();
+    engine.set_registered(0, Some(Lane::Workers));
+    engine.start().unwrap();
+    let by_boot = keep(&engine, Due::In(100 * SECOND), released);
+    let by_wall = keep(&engine, Due::At(wall + 200 * SECOND), released);
+    assert_eq!(engine.away(), 2);
+    assert_eq!(sleeps(&engine, &clock), (Some(95), Some(95)));
+
+    wall -= YEAR;
+    clock.set(wall, boot);
+    assert_eq!(sleeps(&engine, &clock).1, Some(95));
+    (wall, boot) = (wall + 89 * SECOND, boot + 89 * SECOND);
+    clock.set(wall, boot);
+    assert!(engine.page_wanted().is_none());
+
+    (wall, boot) = (wall + 7 * SECOND, boot + 7 * SECOND);
+    clock.set(wall, boot);
+    load(&engine, released);
+    let due = look(&engine, &by_boot).unwrap().0;
+    assert_eq!(due, wall + 4 * SECOND, "as the wall clock stands now");
+    // Nothing on the boot clock is away any more: what is, follows the wall clock.
+    assert_eq!((look(&engine, &by_wall), engine.away()), (None, 1));
+    let year = YEAR / SECOND;
+    assert_eq!(sleeps(&engine, &clock), (Some(year + 5), Some(4)));
+    (wall, boot) = (wall + 4 * SECOND, boot + 4 * SECOND);
+    clock.set(wall, boot);
+    sleeps(&engine, &clock);
+    let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
+        panic!("it was due")
+    };
+    assert_eq!((started.at, started.lateness), (boot, 0));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_page_before_the_next_in_memory_is_seen_by_both_clocks() {
+    let path = file("set-back-manually");
+    let (wall, boot) = (1_760_000_000 * SECOND, 77 * SECOND);
+    let clock = Arc::new(ManualClock::new(wall, boot));
+    let engine = open(&path, &clock, 10);
+    let released = &mut Released::default();
+    let away = keep(&engine, Due::In(100 * SECOND), released);
+    // In memory, and by the wall clock as it stood first.
+    keep(&engine, Due::At(wall + 5 * SECOND), released);
+    assert!(engine.page_before_next().is_none());
+    clock.set(wall - YEAR, boot);
+    keep(&engine, Due::In(SECOND), released);
+    assert!(engine.page_before_next().is_none());
+    clock.set(wall - YEAR + 2 * SECOND, boot + 2 * SECOND);
+    engine.start().unwrap();
+    engine.set_registered(0, Some(Lane::Workers));
+    assert!(engine.manual_expire());
+    let question = engine
+        .page_before_next()
+        .expect("it is due before the next");
+    take_in(&engine, question, released);
+    assert_eq!(look(&engine, &away).unwrap().0, wall - YEAR + 100 * SECOND);
     std::fs::remove_file(path).unwrap();
 }

@@ -12,7 +12,7 @@ use duewheel_core::engine::{Due, Engine, Pumped};
 use duewheel_core::queue::ClockKind;
 use duewheel_core::ready::{Lane, Turn};
 use duewheel_core::record::{Done, Outcome, Payload, Released, Started};
-use duewheel_core::time::{Clock, SECOND, SystemClock};
+use duewheel_core::time::{Clock, ManualClock, SECOND, SystemClock};
 use duewheel_core::timer;
 use proptest::prelude::*;
 
@@ -276,6 +276,33 @@ fn the_clocks_are_read_together_though_the_timer_waits_for_the_lock() {
         order.push(started.execution.payload.0);
     }
     assert_eq!(order, [0, 1]);
+}
+
+#[test]
+fn a_step_may_be_as_long_as_the_clock_is_wide() {
+    let mut driven = Driven::new();
+    driven.schedule(ClockKind::Wall, HOUR);
+    driven.schedule(ClockKind::Boot, HOUR);
+    for wall in [i64::MAX, i64::MIN, i64::MAX - 1, 0, i64::MIN + 1] {
+        driven.clock.0.wall.store(wall, SeqCst);
+        driven.clock.0.boot.fetch_add(SECOND, SeqCst);
+        driven.stepped = driven.clock.boot();
+        let stats = driven.engine.stats(&mut Released::default());
+        assert_eq!((stats.pending, stats.started), (2, 0));
+        driven.engine.pump();
+        driven.engine.stop();
+        driven.engine.start().unwrap();
+    }
+    let (pending, at) = (driven.engine.between(None, None), driven.clock.boot());
+    assert_eq!(pending.unwrap().len(), 2);
+    assert!(matches!(
+        driven.engine.schedule(Due::In(1), Numbered(3)),
+        Ok(_) | Err(_)
+    ));
+    let manual = ManualClock::new(i64::MIN, at);
+    let engine = Engine::<Numbered>::new(Box::new(Arc::new(manual))).unwrap();
+    engine.start().unwrap();
+    engine.pump();
 }
 
 // In earnest: the timer's thread asleep, a worker's thread, and a wall clock that is set.

@@ -248,7 +248,7 @@ impl<P: Payload> Engine<P> {
 
     /// Both clocks at once. Not to be read on both sides of a wait for a lock: they place a due
     /// of the one clock among those of the other.
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now {
             wall: self.clock.wall(),
             boot: self.clock.boot(),
@@ -402,7 +402,7 @@ impl<P: Payload> Engine<P> {
             state.heed(self);
             let failed = state.failed().is_some();
             if !failed {
-                state.turn_page(now.wall);
+                state.turn_page(now);
             }
             if failed || state.has_pages() {
                 let mut ready = self.ready().lock();
@@ -422,9 +422,11 @@ impl<P: Payload> Engine<P> {
         if state.expire(self, now, room.min(BATCH)) {
             return Pumped::More;
         }
-        let (mut wall, boot) = state.queue.next_due();
+        let (mut wall, mut boot) = state.queue.next_due();
         if self.kept {
-            wall = wall.into_iter().chain(state.next_page()).min();
+            let page = state.next_page();
+            wall = wall.into_iter().chain(page.wall).min();
+            boot = boot.into_iter().chain(page.boot).min();
         }
         let until = Until { wall, boot };
         state.asleep = Some(until);

@@ -105,7 +105,7 @@ impl<P: Payload> State<P> {
         self.ended = ended;
         if engine.kept {
             self.send();
-            wake |= self.has_away() && self.has_room(engine.clock.wall());
+            wake |= self.has_away() && self.has_room(engine.now());
         }
         engine.notify(self);
         if wake {

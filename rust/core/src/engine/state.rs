@@ -11,7 +11,7 @@ impl<P: Payload> State<P> {
     #[inline]
     pub(super) fn refresh(&mut self, engine: &Engine<P>, boot: i64) {
         let clock = engine.clock();
-        if boot - self.offset_read > OFFSET_AGE || clock.jitter() == 0 {
+        if boot.saturating_sub(self.offset_read) > OFFSET_AGE || clock.jitter() == 0 {
             self.measure(engine, boot);
         }
     }
@@ -20,7 +20,7 @@ impl<P: Payload> State<P> {
     pub(super) fn measure(&mut self, engine: &Engine<P>, boot: i64) {
         self.offset_read = boot;
         let offset = engine.clock.offset();
-        if (offset - self.offset).abs() > engine.clock.jitter() {
+        if offset.abs_diff(self.offset) > engine.clock.jitter().unsigned_abs() {
             let back = offset < self.offset;
             self.offset = offset;
             self.offsets.step(offset);

@@ -3,7 +3,7 @@
 use super::{Asked, Changed, END, clock_of};
 use crate::engine::{Due, Engine, Refused, State};
 use crate::ids::Halves;
-use crate::queue::{ClockKind, Key};
+use crate::queue::{ClockKind, Key, Now};
 use crate::record::{Id, Parts, Payload, Record, Released, Side};
 use crate::store::{Answer, Clock as StoreClock, Error, Job, Op, Place, Question, Ticket};
 use std::borrow::Cow;
@@ -268,7 +268,7 @@ impl<P: Payload> Engine<P> {
         let payload = state.take(key);
         state.counts.cancelled += 1;
         self.notify(&state);
-        if state.has_away() && state.has_room(self.clock.wall()) {
+        if state.has_away() && state.has_room(self.now()) {
             self.sleeper.wake();
         }
         Ok(match payload {
@@ -453,9 +453,15 @@ impl<P: Payload> State<P> {
 
     /// Whether a new job at this due is kept in memory; if not, it counts as away.
     pub(super) fn stays(&mut self, clock: ClockKind, due: i64) -> bool {
-        let near = self.is_near(self.next_place(clock, due));
-        if let Some(kept) = &mut self.kept {
-            kept.away += i64::from(!near);
+        let place = self.next_place(clock, due);
+        let near = self.is_near(place);
+        if let Some(kept) = &mut self.kept
+            && !near
+        {
+            kept.away += 1;
+            if clock == ClockKind::Boot {
+                kept.send_away(self.offset, place.due);
+            }
         }
         near
     }
@@ -463,7 +469,8 @@ impl<P: Payload> State<P> {
     /// Whether a job that comes to this place belongs in memory; if not, the frontier is before it.
     pub(super) fn is_near(&mut self, place: Place) -> bool {
         let count = self.queue.len() - self.parked;
-        let now = self.offset_read.saturating_add(self.offset);
+        let boot = self.offset_read;
+        let now = boot.saturating_add(self.offset);
         if self.is_shared() {
             // It comes with a page, if this node gets it.
             self.comes_to(place, now);
@@ -478,9 +485,11 @@ impl<P: Payload> State<P> {
         }
         if kept.away == 0 {
             kept.frontier = END;
+            kept.boot_away = None;
         }
-        let beyond =
-            place.due > now.saturating_add(kept.window.horizon) || count >= kept.window.resident;
+        let near = kept.reached(Now { wall: now, boot });
+        let near = near.saturating_add(kept.window.horizon);
+        let beyond = place.due > near || count >= kept.window.resident;
         if place < kept.frontier && !beyond {
             return true;
         }

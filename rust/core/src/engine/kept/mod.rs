@@ -15,7 +15,7 @@ pub(super) use elsewhere::generated;
 pub(super) use lease::LetGo;
 
 use crate::engine::{Engine, Phase, Refused, State};
-use crate::queue::ClockKind;
+use crate::queue::{ClockKind, Now};
 use crate::record::{Done, Outcome, Payload, Reason, Started};
 use crate::sleep::Sleeper;
 use crate::store::{
@@ -121,6 +121,8 @@ pub(super) struct Kept {
     window: Window,
     /// All that is pending before this place is in memory, or aside.
     frontier: Place,
+    /// What of the boot clock was sent away in this life; `None`: all of it has come in.
+    boot_away: Option<BootAway>,
     /// The frontier goes back to the start when the page that is under way has come.
     starts_over: bool,
     /// What is away for want of a handler.
@@ -149,9 +151,41 @@ pub(super) struct Kept {
     pub(super) outbox: Vec<Op<'static>>,
 }
 
+/// Jobs on the boot clock whose stored dues were sent past the frontier: a bound of all of them.
+#[derive(Clone, Copy, Debug)]
+struct BootAway {
+    /// The largest `wall − boot` that such a due was stored by.
+    offset: i64,
+    /// The latest of the stored dues.
+    last: i64,
+}
+
 impl Kept {
+    /// A due of the boot clock is stored past the frontier, as this wall time.
+    fn send_away(&mut self, offset: i64, due: i64) {
+        let so_far = self.boot_away.get_or_insert(BootAway { offset, last: due });
+        so_far.offset = so_far.offset.max(offset);
+        so_far.last = so_far.last.max(due);
+    }
+
+    /// How far the stored dues of what is away may have come by now: as far as the wall clock, or, where
+    /// it was set back since, as far as the boot clock says.
+    fn reached(&self, now: Now) -> i64 {
+        let boot = self.boot_offset();
+        let boot = boot.map(|offset| now.boot.saturating_add(offset));
+        boot.map_or(now.wall, |boot| boot.max(now.wall))
+    }
+
+    /// The offset by which what is away on the boot clock may be due, if any of it is.
+    fn boot_offset(&self) -> Option<i64> {
+        let away = self.boot_away?;
+        (self.frontier.due <= away.last).then_some(away.offset)
+    }
+
     /// From this sequence on, dues of the boot clock are given under another offset.
     pub(in crate::engine) fn stepped(&mut self, seq: u64, offset: i64) {
+        // Under the last one no due may have been given.
+        self.offsets.pop_if(|last| last.0 == seq);
         self.offsets.push((seq, offset));
     }
 
@@ -270,6 +304,7 @@ impl<P: Payload> Engine<P> {
             },
             offsets: vec![(found.seq.saturating_add(1), offset)],
             frontier: if away > 0 { START } else { END },
+            boot_away: None,
             starts_over: false,
             aside: Aside::default(),
             unsent: HashSet::new(),

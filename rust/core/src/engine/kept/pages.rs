@@ -5,6 +5,7 @@ use crate::engine::{Engine, Phase, State};
 use crate::ids;
 use crate::queue::{ClockKind, Now};
 use crate::record::{Id, Payload, Released, Side};
+use crate::sleep::Until;
 use crate::store::{Answer, Error, Job, Page, Place, Question};
 use crate::time::SECOND;
 
@@ -14,7 +15,7 @@ const LEAD: i64 = SECOND;
 impl<P: Payload> Engine<P> {
     /// The page to ask for now, if one is wanted and none is under way.
     pub fn page_wanted(&self) -> Option<Question> {
-        let now = self.clock.wall();
+        let now = self.now();
         let mut state = self.state.lock();
         // Of a shared store pages come by mail alone, in the order of what it takes back.
         let asks = !state.is_shared();
@@ -31,7 +32,9 @@ impl<P: Payload> Engine<P> {
         if kept.away == 0 || kept.lease.is_some() || kept.paging.is_some() || kept.frontier == END {
             return None;
         }
-        let frontier = (kept.frontier.due, kept.frontier.seq);
+        // On the boot clock it may be due as much earlier as the wall clock was set back since.
+        let back = kept.reached(now).saturating_sub(now.wall);
+        let frontier = (kept.frontier.due.saturating_sub(back), kept.frontier.seq);
         if first.is_some_and(|first| first.order() < frontier) {
             return None;
         }
@@ -109,6 +112,9 @@ impl<P: Payload> Engine<P> {
                 None if until == i64::MAX => END,
                 None => Place { due: until, seq: 0 },
             };
+            if kept.boot_offset().is_none() {
+                kept.boot_away = None;
+            }
             if std::mem::take(&mut kept.starts_over) {
                 kept.frontier = START;
             }
@@ -187,32 +193,33 @@ impl<P: Payload> State<P> {
     }
 
     /// The page to ask for now.
-    pub(super) fn page_wanted(&mut self, now: i64) -> Option<Question> {
+    pub(super) fn page_wanted(&mut self, now: Now) -> Option<Question> {
         if !self.wants_page(now) {
             return None;
         }
         let count = self.queue.len() - self.parked;
         let kept = self.kept.as_mut()?;
         if let Some(lease) = &mut kept.lease {
-            lease.asked(now);
+            lease.asked(now.wall);
         }
-        let until = now.saturating_add(kept.window.horizon);
+        let until = kept.reached(now).saturating_add(kept.window.horizon);
         Some(kept.page(until, count))
     }
 
     /// Whether half of the horizon is used up, or half of the room is free.
-    fn wants_page(&self, now: i64) -> bool {
-        if let Some(wanted) = self.wants_shared_page(now) {
+    fn wants_page(&self, now: Now) -> bool {
+        if let Some(wanted) = self.wants_shared_page(now.wall) {
             return wanted;
         }
         let Some(kept) = &self.kept else { return false };
         let count = self.queue.len() - self.parked;
         let Window { horizon, resident } = kept.window;
-        let until = now.saturating_add(horizon);
         if count >= resident {
-            return self.is_overtaken() && kept.frontier.due <= now.saturating_add(LEAD);
+            return self.is_overtaken() && kept.frontier.due <= now.wall.saturating_add(LEAD);
         }
-        let near = kept.frontier.due <= now.saturating_add(horizon / 2);
+        let reached = kept.reached(now);
+        let until = reached.saturating_add(horizon);
+        let near = kept.frontier.due <= reached.saturating_add(horizon / 2);
         // At a sequence it was cut off for want of room; else all within the horizon is here.
         let cut_off = kept.frontier.seq > 0 && count < resident / 2 + 1;
         kept.away > 0 && kept.paging.is_none() && kept.frontier.due < until && (near || cut_off)
@@ -237,7 +244,7 @@ impl<P: Payload> State<P> {
 
     /// Whether so many have left that the timer is to ask for a page: with a full room it sleeps
     /// without a thought of pages.
-    pub(in crate::engine) fn has_room(&mut self, now: i64) -> bool {
+    pub(in crate::engine) fn has_room(&mut self, now: Now) -> bool {
         if self.is_shared() {
             return self.has_shared_room();
         }
@@ -248,22 +255,32 @@ impl<P: Payload> State<P> {
         self.queue.len() - self.parked < resident && self.wants_page(now)
     }
 
-    /// When the timer is to look for a page, on the wall clock.
-    pub(in crate::engine) fn next_page(&mut self) -> Option<i64> {
+    /// When the timer is to look for a page, on either clock.
+    pub(in crate::engine) fn next_page(&mut self) -> Until {
+        let on_the_wall = |wall| Until { wall, boot: None };
         if self.is_shared() {
-            return self.next_shared_page();
+            return on_the_wall(self.next_shared_page());
         }
-        let kept = self.kept.as_ref()?;
+        let Some(kept) = &self.kept else {
+            return Until::default();
+        };
         if self.queue.len() - self.parked >= kept.window.resident {
             let comes = self.is_overtaken();
-            return comes.then(|| kept.frontier.due.saturating_sub(LEAD));
+            return on_the_wall(comes.then(|| kept.frontier.due.saturating_sub(LEAD)));
         }
-        let waits = kept.away > 0 && kept.paging.is_none();
-        waits.then(|| kept.frontier.due.saturating_sub(kept.window.horizon / 2))
+        if kept.away == 0 || kept.paging.is_some() {
+            return Until::default();
+        }
+        let stored = kept.frontier.due.saturating_sub(kept.window.horizon / 2);
+        let boot = kept.boot_offset();
+        Until {
+            wall: Some(stored),
+            boot: boot.map(|offset| stored.saturating_sub(offset)),
+        }
     }
 
     /// Ask for the page that is wanted; it comes by mail.
-    pub(in crate::engine) fn turn_page(&mut self, now: i64) {
+    pub(in crate::engine) fn turn_page(&mut self, now: Now) {
         let Some(question) = self.page_wanted(now) else {
             return;
         };
