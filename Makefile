@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := help
 
 # Another Python: make PYTHON=python3.13 …
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(shell for python in python3 python3.15 python3.14 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
@@ -74,6 +74,10 @@ test: setup  ## run the quick tests, of Rust and of Python
 test-slow: setup wheel  ## run all tests, the slow ones and those of the wheels too
 	DUEWHEEL_IMAGES=20000 DUEWHEEL_KILLS=1000 DUEWHEEL_FLIPS=5000 PROPTEST_CASES=5000 cargo test --quiet --package duewheel-core --package duewheel-store --release -- --include-ignored
 	DUEWHEEL_KILLS=2000 "$(BIN)/python" -m pytest --run-slow
+
+.PHONY: test-newer
+test-newer:  ## run the quick tests on CPython 3.14 and 3.15 of Debian testing; needs Debian and root
+	tests/newer.sh
 
 .PHONY: bench
 bench: setup  ## measure the wheel in Rust and the calls from Python

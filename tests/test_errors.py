@@ -121,7 +121,7 @@ def test_snooze_refuses_types(delay):
         timedelta(microseconds=-1),
         np.float64("nan"),
         -(10**30),
-        np.timedelta64("NaT"),
+        np.timedelta64("NaT", "s"),
         np.timedelta64(-1, "s"),
     ],
 )
