@@ -44,6 +44,12 @@ pub trait Disk: Send + Sync {
     ///
     /// As the system says.
     fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn LogFile>>>;
+    /// How long a file is, and its first bytes; `None`: it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As the system says.
+    fn head(&self, path: &Path, most: u64) -> io::Result<Option<(u64, Vec<u8>)>>;
     /// Remove a file, and be sure that it is gone.
     ///
     /// # Errors
@@ -125,6 +131,18 @@ impl Disk for RealDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !create => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn head(&self, path: &Path, most: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
+        use std::io::Read;
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let (length, mut bytes) = (file.metadata()?.len(), Vec::new());
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(Some((length, bytes)))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -4,6 +4,8 @@
 use crate::Error;
 use crate::boundary::{Answer, Answered, Event};
 use crate::disk::{Disk, RealDisk};
+use crate::life::Life;
+use crate::local::salt;
 use crate::rows;
 use crate::schema::columns;
 use crate::tables::Tables;
@@ -72,9 +74,13 @@ impl Errand {
 /// Refuse a place for a copy where something is, or where nothing can be.
 fn free_place(path: &Path) -> Result<(), Error> {
     let shown = path.display();
-    if path.exists() {
-        let why = format!("{shown} exists already: give the path of a new file");
-        return Err(Error::Io(why));
+    // What lies beside it would be taken for its own.
+    for taken in ["", "-ops", "-wal", "-journal"].map(|with| ending(path, with)) {
+        if taken.exists() {
+            let taken = taken.display();
+            let why = format!("{taken} exists already: give the path of a new file");
+            return Err(Error::Io(why));
+        }
     }
     let directory = path
         .parent()
@@ -84,6 +90,12 @@ fn free_place(path: &Path) -> Result<(), Error> {
         return Err(Error::Io(why));
     }
     Ok(())
+}
+
+fn ending(path: &Path, with: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(with);
+    PathBuf::from(name)
 }
 
 impl Tables {
@@ -119,11 +131,11 @@ impl Tables {
     /// this connection is in the copy as well.
     fn back_up(&mut self, path: &Path) -> Result<(), Error> {
         free_place(path)?;
-        let mut name = path.as_os_str().to_owned();
-        name.push(".part");
-        let part = PathBuf::from(name);
+        let part = ending(path, ".part");
         // What an earlier attempt left behind. That there is nothing is no error.
-        let _ = std::fs::remove_file(&part);
+        for left in [&part, &ending(&part, "-journal")] {
+            let _ = std::fs::remove_file(left);
+        }
         let copied = self.copy(&part).and_then(|()| {
             std::fs::rename(&part, path)?;
             RealDisk.sync_directory(path)?;
@@ -161,8 +173,12 @@ impl Tables {
         }
         drop(backup);
         self.is_whole()?;
-        // The copy stands alone: no journal belongs to it.
-        target.execute_batch("UPDATE meta SET value = 0 WHERE name = 'open'")?;
+        // The copy stands alone: no file belongs to it, also none of the store that it was made of.
+        let life = Life {
+            salt: salt()?,
+            ..Life::default()
+        };
+        life.set(&target)?;
         target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
         target.close().map_err(|(_, error)| error)?;
         Ok(())
@@ -191,7 +207,9 @@ impl Tables {
         let Some((name, select)) = TABLES.get(*table) else {
             // No row has another key now, and none will.
             connection.execute("DELETE FROM keys WHERE key <> ?1", [keys.default_key()])?;
+            self.checkpoints.note(&connection)?;
             transaction.commit()?;
+            self.checkpoints.noted();
             return Ok(true);
         };
         let mut rows = Vec::new();
@@ -210,7 +228,10 @@ impl Tables {
             rows::reseal(&connection, name, *row, &keys, job)?;
         }
         drop(statement);
+        self.checkpoints.note(&connection)?;
         transaction.commit()?;
+        self.checkpoints.noted();
+        self.checkpoint();
         *done += seen;
         if seen == 0 {
             *table += 1;

@@ -2,7 +2,7 @@
 //! else happens to it, and from which the database is brought up to date when it is opened.
 //!
 //! ```text
-//! 0      "duewheel ops 1\n\0", zeros up to 4096
+//! 0      "duewheel ops 2\n\0", salt u32, salt of the life before u32, zeros up to 4096
 //! 4096   record, record, …        then zeros, or records of an earlier lap
 //!
 //! record  length of the batch u32 │ sum u32 │ number u64 │ synced u64 │ batch (see codec)
@@ -10,8 +10,8 @@
 //!
 //! Records are numbered without gaps. `synced` says up to which number all were on disk when this
 //! one was written: if one of them is missing later, the file was damaged, and that is no end of a
-//! journal like another. The sum is a CRC-32 of the rest of the record that begins at a salt, which the database holds and every opening renews. When all records are in the
-//! database, the next is written over the first: space that has been written once is written
+//! journal like another. The sum is a CRC-32 of the rest of the record that begins at a salt, which the
+//! database holds as well and every opening renews. When all records are in the database, the next is written over the first: space that has been written once is written
 //! again and synced faster than fresh space. So the journal ends where the next number or the
 //! sum is missing, and what an earlier lap or an earlier life left behind it is never taken for
 //! a record.
@@ -19,7 +19,9 @@
 use crate::Error;
 use crate::disk::LogFile;
 
-const MAGIC: &[u8; 16] = b"duewheel ops 1\n\0";
+const MAGIC: &[u8; 16] = b"duewheel ops 2\n\0";
+/// Of the first version, which does not say whose it is.
+const MAGIC_1: &[u8; 16] = b"duewheel ops 1\n\0";
 /// Where records begin: a torn write of the first cannot reach the magic.
 const START: u64 = 4096;
 /// Bytes of a record before its batch.
@@ -31,6 +33,41 @@ const STEP: u64 = 256 << 10;
 const RESERVE: u64 = 64 << 10;
 /// The length to which it is cut after a burst.
 const KEPT: u64 = 16 << 20;
+
+/// Whose a journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// It was made, and not begun before a crash.
+    Blank,
+    /// It is not told: the format is the first.
+    First,
+    Told {
+        salt: u32,
+        /// Of the life that it was begun after.
+        before: u32,
+        /// There is a record in it.
+        used: bool,
+    },
+    /// It is no journal.
+    Foreign,
+}
+
+impl Head {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let field = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+        match (bytes.starts_with(MAGIC), field(16), field(20)) {
+            (true, Some(salt), Some(before)) => Head::Told {
+                salt,
+                before,
+                used: record(bytes.get(START as usize..).unwrap_or_default(), salt).is_some(),
+            },
+            _ if bytes.starts_with(MAGIC_1) => Head::First,
+            _ if bytes.iter().all(|&byte| byte == 0) => Head::Blank,
+            _ => Head::Foreign,
+        }
+    }
+}
+
 /// The end of a journal, for appending.
 pub(crate) struct Journal {
     salt: u32,
@@ -43,10 +80,17 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// A journal without records, in a file that may hold those of an earlier life.
-    pub(crate) fn begin(file: &dyn LogFile, salt: u32, number: u64) -> Result<Self, Error> {
+    /// A journal without records, in a file that may hold those of the life before.
+    pub(crate) fn begin(
+        file: &dyn LogFile,
+        salt: u32,
+        before: u32,
+        number: u64,
+    ) -> Result<Self, Error> {
         let mut head = vec![0; START as usize];
-        head[..MAGIC.len()].copy_from_slice(MAGIC);
+        head[..16].copy_from_slice(MAGIC);
+        head[16..20].copy_from_slice(&salt.to_le_bytes());
+        head[20..24].copy_from_slice(&before.to_le_bytes());
         file.write_at(&head, 0)?;
         let mut journal = Journal {
             salt,
@@ -154,7 +198,7 @@ pub(crate) fn replay(bytes: &[u8], salt: u32, applied: u64) -> Result<(&[u8], u6
     if bytes.iter().all(|&byte| byte == 0) {
         return Ok((&[], applied)); // made, and not begun before a crash
     }
-    if !bytes.starts_with(MAGIC) {
+    if !bytes.starts_with(MAGIC) && !bytes.starts_with(MAGIC_1) {
         return Err(Error::Corrupt("its journal is none".into()));
     }
     let mut last = None;
@@ -238,7 +282,7 @@ mod tests {
     #[test]
     fn what_is_appended_is_replayed_after_what_is_applied() {
         with_file("append", |file| {
-            let mut journal = Journal::begin(file, 7, 10).unwrap();
+            let mut journal = Journal::begin(file, 7, 0, 10).unwrap();
             for byte in 1..=3 {
                 let number = journal
                     .append(file, false, 0, |out| out.extend([byte; 100]))
@@ -265,7 +309,7 @@ mod tests {
     #[test]
     fn a_new_lap_ends_where_the_old_one_goes_on() {
         with_file("lap", |file| {
-            let mut journal = Journal::begin(file, 7, 0).unwrap();
+            let mut journal = Journal::begin(file, 7, 0, 0).unwrap();
             for byte in 0..9 {
                 journal
                     .append(file, false, 0, |out| out.extend([byte; 100]))
@@ -283,7 +327,7 @@ mod tests {
     #[test]
     fn a_damaged_record_that_was_synced_is_no_end() {
         with_file("damaged", |file| {
-            let mut journal = Journal::begin(file, 7, 0).unwrap();
+            let mut journal = Journal::begin(file, 7, 0, 0).unwrap();
             for byte in 1..=4 {
                 // Each was synced before the next but one was written.
                 let synced = u64::from(byte).saturating_sub(2);
@@ -306,7 +350,7 @@ mod tests {
     #[test]
     fn a_gap_in_the_numbers_ends_it() {
         with_file("gap", |file| {
-            let mut journal = Journal::begin(file, 7, 0).unwrap();
+            let mut journal = Journal::begin(file, 7, 0, 0).unwrap();
             for number in [1, 2, 5, 6] {
                 journal.number = number - 1;
                 journal
@@ -320,7 +364,7 @@ mod tests {
     #[test]
     fn a_torn_record_ends_it() {
         with_file("torn", |file| {
-            let mut journal = Journal::begin(file, 7, 0).unwrap();
+            let mut journal = Journal::begin(file, 7, 0, 0).unwrap();
             journal
                 .append(file, false, 0, |out| out.extend([1; 50]))
                 .unwrap();

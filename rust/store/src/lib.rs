@@ -26,9 +26,13 @@ mod disk;
 mod errands;
 mod error;
 #[cfg(feature = "sqlite")]
+mod identity;
+#[cfg(feature = "sqlite")]
 mod journal;
 #[cfg(feature = "sqlite")]
 mod keyring;
+#[cfg(feature = "sqlite")]
+mod life;
 #[cfg(feature = "sqlite")]
 mod local;
 #[cfg(feature = "sqlite")]

@@ -4,12 +4,13 @@ use crate::Error;
 use crate::boundary::{Answered, Event, Events, Found, Op, Question, Settled, Store, Ticket};
 use crate::codec;
 use crate::disk::{Claim, Disk, RealDisk};
-use crate::journal::Journal;
+use crate::identity::Identity;
 use crate::keyring::Keyring;
+use crate::life::{Life, LogPlace};
 use crate::log::{Durability, Log};
-use crate::recover::{Recovery, check_keys};
+use crate::recover::{Recovered, Recovery, catch_up, check_keys, close_version_1};
 use crate::schema;
-use crate::tables::{Limits, Tables};
+use crate::tables::{Checkpoints, Limits, Tables};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,47 +90,82 @@ impl LocalStore {
             },
             other => other,
         };
-        let connection = connect(path, &*settings.disk).map_err(here)?;
-        let keys = settings.keys.as_ref();
-        schema::prepare(&connection, || check_keys(&connection, keys)).map_err(here)?;
-        let mut name = path.as_os_str().to_owned();
-        name.push("-ops");
+        let beside = |ending| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
         let files = Files {
             disk: settings.disk.clone(),
-            journal: PathBuf::from(name),
+            journal: beside("-ops"),
             _claim: claim,
         };
-        let found = files.disk.open(&files.journal, false);
-        let found = found.map_err(|error| here(error.into()))?;
-        let bytes = found.as_ref().map(|file| file.read_all()).transpose()?;
-        let file = match (found, schema::get(&connection, "open")?) {
-            (Some(file), _) => file,
-            (None, 0) => {
+        let wal = LogPlace {
+            disk: settings.disk.clone(),
+            path: beside("-wal"),
+        };
+        let keys = settings.keys.as_ref();
+        let file = files.disk.open(&files.journal, false);
+        let mut file = file.map_err(|error| here(error.into()))?;
+        let bytes = file.as_ref().map(|file| file.read_all()).transpose()?;
+        let old = (&*files.journal, bytes.as_deref());
+        let identity = Identity::look(path, old, &wal.path, &*files.disk).map_err(here)?;
+        identity.check()?;
+        let connection = connect(path, &*settings.disk).map_err(here)?;
+        let version = schema::prepare(&connection, |version| {
+            identity.check_applied(version, &connection)?;
+            if version > 0 {
+                check_keys(&connection, keys)?;
+            }
+            Ok(())
+        });
+        let version = version.map_err(here)?;
+        if version == 1 {
+            close_version_1(&connection, bytes.as_deref().unwrap_or_default())?;
+            if file.take().is_some() {
+                files.disk.remove(&files.journal)?;
+            }
+        }
+        if version < schema::VERSION {
+            schema::migrate(&connection, version)?;
+        }
+        let life = Life::get(&connection)?;
+        if identity.lags(life) {
+            // Before there is a journal that follows this life.
+            catch_up(&connection, &wal)?;
+        }
+        let file = match file {
+            Some(file) => file,
+            None => {
                 // It must be there before the tables say that it is.
                 let file = files.disk.open(&files.journal, true);
                 let file = file.map_err(|error| here(error.into()))?;
-                let file = file.ok_or_else(|| Error::Io("the journal was not made".into()))?;
-                file.sync()?;
                 files.disk.sync_directory(&files.journal)?;
-                file
+                file.ok_or_else(|| Error::Io("the journal was not made".into()))?
             }
-            (None, _) => return Err(Error::Corrupt("its journal is missing".into())),
         };
-        let salt = salt()?;
         let recovery = Recovery {
             connection: &connection,
+            log: &wal,
             keys,
-            journal: bytes.unwrap_or_default(),
+            life,
             max_interruptions: settings.max_interruptions,
             now: now(),
-            salt,
+            salt: salt()?,
         };
-        let (known, found, upto) = recovery.run()?;
-        let journal = Journal::begin(&*file, salt, upto)?;
+        let Recovered {
+            known,
+            found,
+            journal,
+            life,
+        } = recovery.run(&*file, bytes.as_deref().unwrap_or_default())?;
+        let upto = journal.number;
         let log = Arc::new(Log::new(journal, file, settings.durability));
         let keys = settings.keys.map(Arc::new);
         let tables = TablesParts {
             connection,
+            wal,
+            life,
             keys: keys.clone(),
             known,
             upto,
@@ -150,6 +186,8 @@ impl LocalStore {
 
 struct TablesParts {
     connection: Connection,
+    wal: LogPlace,
+    life: Life,
     keys: Option<Arc<Keyring>>,
     known: crate::apply::Known,
     upto: u64,
@@ -175,6 +213,7 @@ fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Thr
         let guard = PoisonOnPanic(parts.log.clone());
         let tables = Tables::new(
             parts.connection,
+            Checkpoints::new(parts.wal, parts.life),
             parts.keys,
             parts.known,
             parts.upto,
@@ -222,8 +261,10 @@ fn connect(path: &Path, disk: &dyn Disk) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-fn salt() -> Result<u32, Error> {
-    getrandom::u32().map_err(|error| Error::Io(error.to_string()))
+/// What tells one life of a store from another; not zero, which stands for none.
+pub(crate) fn salt() -> Result<u32, Error> {
+    let drawn = getrandom::u32().map_err(|error| Error::Io(error.to_string()))?;
+    Ok(drawn.max(1))
 }
 
 /// The wall clock.

@@ -4,8 +4,10 @@
 use crate::Error;
 use crate::apply::{Known, Run};
 use crate::boundary::{Found, Reason};
-use crate::journal;
+use crate::disk::LogFile;
+use crate::journal::{self, Head, Journal};
 use crate::keyring::Keyring;
+use crate::life::{self, Life, Log, LogPlace};
 use crate::rows;
 use crate::schema;
 use rusqlite::{Connection, params};
@@ -38,12 +40,72 @@ fn note_keys(connection: &Connection, keys: &Keyring) -> Result<(), Error> {
     Ok(())
 }
 
+/// Bring the tables up to date with a journal of this salt.
+fn replay(
+    connection: &Connection,
+    journal: &[u8],
+    salt: u32,
+    also: impl FnOnce() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (records, last) = journal::replay(journal, salt, applied(connection)?)?;
+    let transaction = connection.unchecked_transaction()?;
+    let mut run = Run::new(connection, known(connection)?);
+    for batch in journal::batches(records) {
+        run.batch(batch)?;
+    }
+    let known = run.end_at(last)?;
+    schema::set(connection, "jobs", known.jobs)?;
+    also()?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The number of the last batch in the tables.
+pub(crate) fn applied(connection: &Connection) -> Result<u64, Error> {
+    Ok(schema::get(connection, "applied")? as u64)
+}
+
+fn known(connection: &Connection) -> Result<Known, Error> {
+    Ok(Known {
+        jobs: schema::get(connection, "jobs")?,
+        seq: schema::get(connection, "seq")? as u64,
+        started: started(connection)?
+            .into_iter()
+            .map(|(seq, _)| seq)
+            .collect(),
+    })
+}
+
+/// Close what a process with the first version left behind, as that version would: then it is one
+/// file that says all.
+pub(crate) fn close_version_1(connection: &Connection, journal: &[u8]) -> Result<(), Error> {
+    if schema::get(connection, "open")? == 0 {
+        return Ok(());
+    }
+    let salt = schema::get(connection, "salt")? as u32;
+    replay(connection, journal, salt, || {
+        schema::set(connection, "open", 0)
+    })?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
+/// Make the database file say by itself of which life it is, as its log does.
+pub(crate) fn catch_up(connection: &Connection, place: &LogPlace) -> Result<(), Error> {
+    let mut life = Life::get(connection)?;
+    life.log = Log::look(&place.path, &*place.disk)?.or_none();
+    life.set(connection)?;
+    life::confirm(connection, place, &mut life)?;
+    schema::checkpoint(connection)
+}
+
 /// What recovery needs to know.
 pub(crate) struct Recovery<'a> {
     pub(crate) connection: &'a Connection,
+    pub(crate) log: &'a LogPlace,
     pub(crate) keys: Option<&'a Keyring>,
-    /// The bytes of the journal; none when there is none.
-    pub(crate) journal: Vec<u8>,
+    /// The life that the tables are of.
+    pub(crate) life: Life,
     pub(crate) max_interruptions: u32,
     /// The wall clock.
     pub(crate) now: i64,
@@ -51,38 +113,48 @@ pub(crate) struct Recovery<'a> {
     pub(crate) salt: u32,
 }
 
+/// What recovery has found.
+pub(crate) struct Recovered {
+    pub(crate) known: Known,
+    pub(crate) found: Found,
+    pub(crate) journal: Journal,
+    pub(crate) life: Life,
+}
+
 impl Recovery<'_> {
-    /// Bring the tables up to date, in one transaction; the number of the last batch in them.
-    pub(crate) fn run(self) -> Result<(Known, Found, u64), Error> {
-        let get = |name| schema::get(self.connection, name);
-        let (applied, salt, open) = (get("applied")? as u64, get("salt")?, get("open")?);
-        let mut known = Known {
-            jobs: get("jobs")?,
-            seq: get("seq")? as u64,
-            started: self.started()?.into_iter().map(|(seq, _)| seq).collect(),
-        };
+    /// Bring the tables up to date, and begin a new life.
+    ///
+    /// Each step leaves files that [`crate::identity`] knows: the tables have all of the old journal
+    /// before it is begun anew, the new one says what it follows before the tables name it, and
+    /// the database file says that a life is under way before that has a record.
+    pub(crate) fn run(self, file: &dyn LogFile, journal: &[u8]) -> Result<Recovered, Error> {
+        let connection = self.connection;
+        let place = self.log;
         // Where it was closed, all that a journal may hold is in the tables.
-        let bytes = if open == 1 { self.journal } else { Vec::new() };
-        let (records, last) = journal::replay(&bytes, salt as u32, applied)?;
-        let transaction = self.connection.unchecked_transaction()?;
-        let mut run = Run::new(self.connection, known);
-        for batch in journal::batches(records) {
-            run.batch(batch)?;
+        if self.life.open
+            && matches!(Head::of(journal), Head::Told { salt, .. } if salt == self.life.salt)
+        {
+            replay(connection, journal, self.life.salt, || Ok(()))?;
         }
-        known = run.end_at(last)?;
-        let (interrupted, died) = interrupt(
-            self.connection,
-            &mut known,
-            self.max_interruptions,
-            self.now,
-        )?;
+        let last = applied(connection)?;
+        let journal = Journal::begin(file, self.salt, self.life.salt, last)?;
+        let mut life = Life {
+            open: true,
+            salt: self.salt,
+            log: Log::look(&place.path, &*place.disk)?.or_none(),
+        };
+        let transaction = connection.unchecked_transaction()?;
+        let mut known = known(connection)?;
+        let (interrupted, died) =
+            interrupt(connection, &mut known, self.max_interruptions, self.now)?;
         if let Some(keys) = self.keys {
-            note_keys(self.connection, keys)?;
+            note_keys(connection, keys)?;
         }
-        schema::set(self.connection, "jobs", known.jobs)?;
-        schema::set(self.connection, "salt", i64::from(self.salt))?;
-        schema::set(self.connection, "open", 1)?;
+        schema::set(connection, "jobs", known.jobs)?;
+        life.set(connection)?;
         transaction.commit()?;
+        life::confirm(connection, place, &mut life)?;
+        schema::checkpoint(connection)?;
         let found = Found {
             seq: known.seq,
             jobs: known.jobs.max(0) as u64,
@@ -90,11 +162,12 @@ impl Recovery<'_> {
             died,
             epoch: 0,
         };
-        Ok((known, found, last))
-    }
-
-    fn started(&self) -> Result<Vec<(u64, i64)>, Error> {
-        started(self.connection)
+        Ok(Recovered {
+            known,
+            found,
+            journal,
+            life,
+        })
     }
 }
 

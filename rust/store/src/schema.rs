@@ -1,13 +1,14 @@
 //! The tables, their versions, and the settings of the connection. `docs/store.md` explains them.
 
 use crate::Error;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension};
 
 /// "duew", in SQLite's header: whose file it is.
 pub(crate) const APPLICATION: i32 = 0x6475_6577;
 
 /// What leads from each version to the next, the first from an empty file.
-const MIGRATIONS: &[&str] = &[VERSION_1];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// The newest schema that is known.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -89,14 +90,25 @@ CREATE TABLE keys (
 ) STRICT;
 ";
 
+/// What says whether the database is in use has a table, and so a page, of its own: see [`crate::life`].
+const VERSION_2: &str = "
+CREATE TABLE life (
+    state BLOB NOT NULL
+) STRICT;
+INSERT INTO life VALUES (zeroblob(16));
+DELETE FROM meta WHERE name IN ('open', 'salt');
+";
+
 /// Prepare a connection that was just opened: lock the file for this process, for as long as it
-/// is open, and bring its schema up to date.
+/// is open; the version of its schema, 0 when it is empty.
 ///
-/// `check` sees a file that is not empty before anything is written to it.
+/// `check` sees the file and the version of its schema before anything is written.
 pub(crate) fn prepare(
     connection: &Connection,
-    check: impl FnOnce() -> Result<(), Error>,
-) -> Result<(), Error> {
+    check: impl FnOnce(u32) -> Result<(), Error>,
+) -> Result<u32, Error> {
+    // Until it is closed in order, its files stay as they are: as a kill would leave them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(std::time::Duration::ZERO)?;
     // Exclusive before the first access: then the index of the WAL is in memory, nothing is
     // mapped, and nobody else can open the file.
@@ -111,9 +123,7 @@ pub(crate) fn prepare(
          PRAGMA checkpoint_fullfsync = ON;",
     )?;
     let found = identify(connection)?;
-    if found > 0 {
-        check()?;
-    }
+    check(found)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(Error::Io(format!(
@@ -126,10 +136,7 @@ pub(crate) fn prepare(
     )?;
     // The lock of a reader would do until the first write: take the writer's now.
     connection.execute_batch("BEGIN IMMEDIATE; COMMIT;")?;
-    if found < VERSION {
-        migrate(connection, found)?;
-    }
-    Ok(())
+    Ok(found)
 }
 
 /// The version of the file's schema; 0 when it is empty. Writes nothing.
@@ -154,8 +161,9 @@ fn identify(connection: &Connection) -> Result<u32, Error> {
     }
 }
 
-/// One transaction from any version to the newest.
-fn migrate(connection: &Connection, from: u32) -> Result<(), Error> {
+/// One transaction from any version to the newest, and into the file itself: from then on it can be
+/// read alone.
+pub(crate) fn migrate(connection: &Connection, from: u32) -> Result<(), Error> {
     let transaction = connection.unchecked_transaction()?;
     for step in &MIGRATIONS[from as usize..] {
         transaction.execute_batch(step)?;
@@ -163,6 +171,12 @@ fn migrate(connection: &Connection, from: u32) -> Result<(), Error> {
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
+    checkpoint(connection)
+}
+
+/// Take SQLite's log to the database file, and sync it.
+pub(crate) fn checkpoint(connection: &Connection) -> Result<(), Error> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     Ok(())
 }
 

@@ -7,10 +7,12 @@ use crate::boundary::{Answer, Answered, Event, Events, Question};
 use crate::errands::Errand;
 use crate::journal;
 use crate::keyring::Keyring;
+use crate::life::{self, Life, LogPlace, Wal};
 use crate::log::{Log, Woken};
 use crate::questions::{Desk, changes};
 use crate::schema;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,9 +42,74 @@ impl Default for Limits {
     }
 }
 
+/// What is known of SQLite's log, so that the database file says what it has of it.
+///
+/// A checkpoint takes all of the log to the file, and the next transaction begins the log anew,
+/// as the next generation. That transaction notes which it is: so the file names the generation
+/// that it has, and only that one or the next make it whole.
+pub(crate) struct Checkpoints {
+    place: LogPlace,
+    life: Life,
+    /// The log to be noted by the next transaction.
+    next: Option<Wal>,
+}
+
+impl Checkpoints {
+    /// After the checkpoint that opening ends with.
+    pub(crate) fn new(place: LogPlace, life: Life) -> Self {
+        let next = Some(life.log.next());
+        Checkpoints { place, life, next }
+    }
+
+    /// Note within a transaction what it begins.
+    pub(crate) fn note(&self, connection: &Connection) -> Result<(), Error> {
+        match self.next {
+            Some(log) => Life { log, ..self.life }.set(connection),
+            None => Ok(()),
+        }
+    }
+
+    /// That transaction is committed.
+    pub(crate) fn noted(&mut self) {
+        if let Some(log) = self.next.take() {
+            self.life.log = log;
+        }
+    }
+
+    /// Take SQLite's log to the database file.
+    fn run(&mut self, connection: &Connection) -> Result<(), Error> {
+        let head = self.place.head()?;
+        if self.next == Some(head) || (self.next.is_none() && self.life.log != head) {
+            // An errand began the log anew, or nobody did.
+            Life {
+                log: head,
+                ..self.life
+            }
+            .set(connection)?;
+        }
+        schema::checkpoint(connection)?;
+        self.life.log = head;
+        self.next = Some(head.next());
+        Ok(())
+    }
+
+    /// Take everything to the database file, say there that nothing else belongs to it, and leave
+    /// SQLite's log empty.
+    fn end(&mut self, connection: &Connection) -> Result<(), Error> {
+        self.life.open = false;
+        self.life.log = self.next.unwrap_or(self.life.log);
+        self.life.set(connection)?;
+        life::confirm(connection, &self.place, &mut self.life)?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        Ok(())
+    }
+}
+
 pub(crate) struct Tables {
     /// Shared with an errand that reads from it while batches are written.
     pub(crate) connection: Rc<Connection>,
+    pub(crate) checkpoints: Checkpoints,
     pub(crate) keys: Option<Arc<Keyring>>,
     pub(crate) known: Known,
     pub(crate) log: Arc<Log>,
@@ -57,8 +124,10 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    #[expect(clippy::too_many_arguments, reason = "they are its parts")]
     pub(crate) fn new(
         connection: Connection,
+        checkpoints: Checkpoints,
         keys: Option<Arc<Keyring>>,
         known: Known,
         upto: u64,
@@ -68,6 +137,7 @@ impl Tables {
     ) -> Self {
         Tables {
             connection: Rc::new(connection),
+            checkpoints,
             keys,
             known,
             log,
@@ -201,7 +271,9 @@ impl Tables {
         })();
         if writes && answered.is_ok() {
             self.known = run.end_at(self.upto)?;
+            self.checkpoints.note(connection)?;
             connection.execute_batch("COMMIT")?;
+            self.checkpoints.noted();
         } else {
             self.known = run.known;
         }
@@ -269,18 +341,16 @@ impl Tables {
     }
 
     /// Take SQLite's own log to the database file when it has grown.
-    fn checkpoint(&mut self) {
+    pub(crate) fn checkpoint(&mut self) {
         let pages: Result<i64, _> =
             self.connection
                 .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
         let done = match pages {
             Ok(pages) if pages < i64::from(self.limits.checkpoint_pages) => return,
-            Ok(_) => self
-                .connection
-                .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())),
-            Err(error) => Err(error),
+            Ok(_) => self.checkpoints.run(&self.connection),
+            Err(error) => Err(error.into()),
         };
-        if let Err(error) = done.map_err(Error::from)
+        if let Err(error) = done
             && error != Error::Full
         {
             self.log.poison(&mut self.log.lock(), &error);
@@ -302,9 +372,6 @@ impl Tables {
                 break;
             }
         }
-        schema::set(&self.connection, "open", 0)?;
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+        self.checkpoints.end(&self.connection)
     }
 }

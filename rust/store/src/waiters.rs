@@ -150,7 +150,7 @@ mod tests {
         const EACH: u64 = 200;
         let path = std::env::temp_dir().join(format!("duewheel-{}-waiters", std::process::id()));
         let file = RealDisk.open(&path, true).unwrap().unwrap();
-        let journal = Journal::begin(&*file, 7, 0).unwrap();
+        let journal = Journal::begin(&*file, 7, 0, 0).unwrap();
         let log = Arc::new(Log::new(journal, file, Durability::Commit));
         let (done, is_done) = mpsc::channel();
         for thread in 0..THREADS {

@@ -250,6 +250,16 @@ impl Disk for SimDisk {
         Ok(Some(Box::new(SimLog { disk, name })))
     }
 
+    fn head(&self, path: &Path, most: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
+        let (disk, name) = here(path)?;
+        let state = disk.lock();
+        let file = state.files.get(&name);
+        Ok(file.map(|bytes| {
+            let head = &bytes[..bytes.len().min(most as usize)];
+            (bytes.len() as u64, head.to_vec())
+        }))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let (disk, name) = here(path)?;
         disk.remove(&name, true);
