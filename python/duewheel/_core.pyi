@@ -25,6 +25,7 @@ from typing import (
 
 from typing_extensions import Buffer, disjoint_base
 
+from duewheel.errors import StorageError
 from duewheel.options import Consistency, Unset
 from duewheel.storage import LocalStorage
 from duewheel.testing import ManualClock
@@ -229,6 +230,9 @@ class DeadEvent:
     @property
     def died(self) -> int:
         """When it died, in unix nanoseconds."""
+    @property
+    def died_at(self) -> datetime:
+        """When it died, as an aware `datetime` in UTC, rounded down to microseconds."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -257,14 +261,18 @@ class Lateness:
     @property
     def max(self) -> float:
         """The largest, in seconds, exact."""
+    def asdict(self) -> dict[str, Any]:
+        """Return the numbers as a dictionary, in the order of the `repr`."""
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
 class Stats:
     """What a scheduler holds now, and has done since it was made.
 
+    `pending`, `parked` and `running` are of now, all else counts from the construction: a file that
+    is opened again begins at 0, whatever `Scheduler.dead` has in it.
     `scheduled + revived = pending + running + succeeded + dead + cancelled + dropped`; what is
-    `parked` is pending too.
+    `parked` is pending too. In a file what was pending at its opening is `scheduled`.
     """
 
     @staticmethod
@@ -308,6 +316,8 @@ class Stats:
     @property
     def lateness(self) -> Lateness:
         """Start minus due, of every start."""
+    def asdict(self) -> dict[str, Any]:
+        """Return the numbers as a dictionary, in the order of the `repr`; `lateness` is one, too."""
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
@@ -351,13 +361,17 @@ class ManualTime:
     **Time**: nanoseconds.
     """
 
-    def __new__(cls, wall_ns: int, boot_ns: int) -> ManualTime: ...
+    def __new__(cls, wall_ns: int, boot_ns: int, keeps_errors: bool = False) -> ManualTime: ...
     def wall(self) -> int:
         """Return the reading of the wall clock, in unix nanoseconds."""
     def boot(self) -> int:
         """Return the reading of the boot clock, in nanoseconds."""
     def set(self, wall_ns: int, boot_ns: int) -> None:
         """Set both readings; nothing runs by this alone."""
+    def keep_error(self, error: BaseException) -> None:
+        """Keep what a handler has raised, if this clock keeps it."""
+    def take_errors(self) -> list[BaseException]:
+        """Return what handlers have raised, in that order, and forget it."""
 
 @disjoint_base
 class Scheduler:
@@ -521,6 +535,8 @@ class Scheduler:
         """
     def stats(self) -> Stats:
         """Return what it holds now and has done since it was made; allowed after `close`."""
+    @property
+    def _failure(self) -> StorageError | None: ...
     def _open(
         self,
         storage: str | PathLike[str] | LocalStorage | None,

@@ -6,8 +6,12 @@ gives to these functions, which read everything for the reference and for clocks
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ParamSpec
+
+_P = ParamSpec("_P")
 
 SECOND = 1_000_000_000
 FIRST_NS, LAST_NS = -(2**63), 2**63 - 1
@@ -73,10 +77,10 @@ def _timedelta_ns(span: timedelta) -> int:
     """
     if type(span) is timedelta:
         return ((span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds) * 1_000
-    as_unit: Any = getattr(span, "as_unit", None)
-    if callable(as_unit):  # pandas 2 and later
+    given: Any = span
+    if hasattr(span, "as_unit"):  # pandas 2 and later
         try:
-            return int(as_unit("ns").value)
+            return int(given.as_unit("ns").value)
         except ValueError as error:
             raise OverflowError(*error.args) from None
     try:
@@ -95,16 +99,17 @@ def _number_ns(value: Any, kind: str, what: str, allowed: str) -> int:
         return _float_ns(value, value, what)
     if isinstance(value, int) and not isinstance(value, bool):
         return value * SECOND
-    dtype: Any = getattr(value, "dtype", None) if type(value).__module__ == "numpy" else None
-    if dtype is not None and value.ndim == 0:
-        if dtype.kind == kind:
+    scalar: Any = value
+    if type(value).__module__ == "numpy" and hasattr(value, "dtype") and scalar.ndim == 0:
+        found = scalar.dtype.kind
+        if found == kind:
             from duewheel._numpy import scalar_ns
 
             return scalar_ns(value, what)
-        if dtype.kind in "iu":
-            return int(value) * SECOND
-        if dtype.kind == "f":
-            return _float_ns(value[()], value, what)
+        if found in "iu":
+            return int(scalar) * SECOND
+        if found == "f":
+            return _float_ns(scalar[()], value, what)
     raise TypeError(f"{what} must be {allowed}, not {shown(value)}")
 
 
@@ -203,9 +208,38 @@ def no_data(value: object) -> TypeError:
     return TypeError(f"data must be bytes-like, not {shown(value)}: {remedy}")
 
 
-def unknown_keyword(call: str, name: str, known: str) -> TypeError:
-    """Make the error for a keyword that a call does not have."""
-    return TypeError(f"{call}() got an unexpected keyword argument {name!r}: it takes {known}")
+def unknown_keyword(name: str, call: str) -> TypeError:
+    """Make the error for a keyword that a call does not have: it lists those that there are."""
+    return TypeError(f"{call}() got an unexpected keyword argument {name!r}: it takes {', '.join(_KEYWORDS[call])}")
+
+
+_JOB_OPTIONS = ("retry_limit", "min_backoff", "max_backoff", "age_limit", "consistency")
+_KEYWORDS = {
+    "JobOptions": _JOB_OPTIONS,
+    "JobOptions.replace": _JOB_OPTIONS,
+    "Scheduler.at": ("when", "target", "data", "id", "options", *_JOB_OPTIONS),
+    "Scheduler.in_": ("delay", "target", "data", "id", "options", *_JOB_OPTIONS),
+    "Scheduler.at_many": ("whens", "target", "datas", "options", *_JOB_OPTIONS),
+    "Scheduler.in_many": ("delays", "target", "datas", "options", *_JOB_OPTIONS),
+}
+
+
+def lists_keywords(init: Callable[_P, None]) -> Callable[_P, None]:
+    """Have a constructor list its keywords when it gets one that it does not have."""
+    function: Any = init
+    code = function.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    call = function.__qualname__.removesuffix(".__init__")
+    _KEYWORDS[call] = known
+
+    @functools.wraps(init)
+    def checked(*args: _P.args, **keywords: _P.kwargs) -> None:
+        for name in keywords:
+            if name not in known:
+                raise unknown_keyword(name, call)
+        init(*args, **keywords)
+
+    return checked
 
 
 def shown(value: object) -> str:

@@ -42,7 +42,7 @@ def dropped(count: int) -> None:
 def ancient(due_ns: int) -> None:
     """Report a due so long past that it may have been meant as a delay."""
     logger.warning(
-        "a job was scheduled for %.3f unix seconds, over a year ago: seconds from now are in_()",
+        "a job is due at %.3f unix seconds, over a year ago: seconds from now are in_(), or time.time() + seconds",
         due_ns / 1e9,
     )
 

@@ -30,8 +30,9 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from duewheel import _current, _loop
 from duewheel._core import check_bounds, deferred, gently, timeout_s
+from duewheel._given import lists_keywords
 from duewheel.errors import StateError
-from duewheel.scheduler import NO_COPY, Core, Handler, is_async
+from duewheel.scheduler import _H, NO_COPY, Core, is_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from duewheel._core import DeadEvent, Event, Stats, _Array, _JobOptions
+    from duewheel.errors import StorageError
     from duewheel.options import JobOptions
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
@@ -73,6 +75,7 @@ class Scheduler:
     **Durability**, **Raises**: as `duewheel.Scheduler`.
     """
 
+    @lists_keywords
     def __init__(
         self,
         storage: str | PathLike[str] | LocalStorage | None = None,
@@ -233,14 +236,14 @@ class Scheduler:
 
         return deregister
 
-    def handler(self, target: str) -> Callable[[Handler], Handler]:
+    def handler(self, target: str) -> Callable[[_H], _H]:
         """Register the decorated function as the handler of `target`.
 
         **Raises** as `handle` does.
         """
         self._core._check_target(target)
 
-        def register(fn: Handler) -> Handler:
+        def register(fn: _H) -> _H:
             self.handle(target, fn)
             return fn
 
@@ -355,6 +358,11 @@ class Scheduler:
     def stats(self) -> Stats:
         """Return what it holds now and has done since it was made; allowed after `close`."""
         return self._core.stats()
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Why the store takes nothing any more, or `None`. As `duewheel.Scheduler.failure`."""
+        return self._core._failure
 
     @property
     def storage(self) -> Storage:

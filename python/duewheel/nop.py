@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from duewheel._core import DeadEvent, Event
-    from duewheel.scheduler import Handler
+    from duewheel.scheduler import _H
 
 __all__ = ["NopScheduler"]
 
@@ -69,7 +69,7 @@ class NopScheduler(Scheduler):
         """Forget the handler; return a `deregister` that does nothing."""
         return _deregister
 
-    def handler(self, target: object) -> Callable[[Handler], Handler]:
+    def handler(self, target: object) -> Callable[[_H], _H]:
         """Return the decorated function unchanged."""
         return _unchanged
 
@@ -156,6 +156,10 @@ class NopScheduler(Scheduler):
         return 0
 
     @property
+    def failure(self) -> None:
+        """`None`: there is no store that could fail."""
+
+    @property
     def storage(self) -> Storage:
         """A store that stays empty."""
         return Storage(self)
@@ -209,5 +213,5 @@ def _deregister() -> None:
     pass
 
 
-def _unchanged(fn: Handler) -> Handler:
+def _unchanged(fn: _H) -> _H:
     return fn

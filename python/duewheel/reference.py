@@ -25,8 +25,10 @@ from duewheel import _current, _given
 from duewheel._core import DeadEvent, Event, Job, JobOptions
 from duewheel._failure import bounded
 from duewheel._given import LAST_NS, SECOND, check_name, exactly
+from duewheel._log import ancient as _log_ancient
 from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
 from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
+from duewheel.scheduler import Handler
 from duewheel.storage import Storage
 from duewheel.testing import ManualClock
 
@@ -39,7 +41,6 @@ _COUNTS = ["scheduled", "started", "succeeded", "retried", "snoozed", "dead", "c
 
 When = float | datetime
 Delay = float | timedelta
-Handler = Callable[[Event], object]
 Fn = TypeVar("Fn", bound=Handler)
 
 
@@ -264,7 +265,10 @@ class ReferenceScheduler:
 
     def at(self, when: When, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due at ``when`` on the wall clock; returns its id."""
-        return self._schedule([(_given.wall_ns(when), False)], target, [data], id, **options)[0]
+        due = _given.wall_ns(when)
+        name = self._schedule([(due, False)], target, [data], id, **options)[0]
+        self._warn_if_ancient(due)
+        return name
 
     def in_(self, delay: Delay, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due ``delay`` from now on the boot clock; returns its id."""
@@ -273,7 +277,10 @@ class ReferenceScheduler:
     def at_many(self, whens: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job at each of ``whens``, in that order, all of them or none."""
         dues = [(_given.wall_ns(when), False) for when in _items(whens, "whens")]
-        return self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
+        names = self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
+        if dues:
+            self._warn_if_ancient(min(dues)[0])
+        return names
 
     def in_many(self, delays: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job after each of ``delays``, in that order, all of them or none."""
@@ -333,7 +340,12 @@ class ReferenceScheduler:
         if (entry := self._pending(id)) is None:
             return False
         self._again(entry, due, on_boot=False)
+        self._warn_if_ancient(due)
         return True
+
+    def _warn_if_ancient(self, due: int) -> None:
+        if due < self._clock.now_ns() - 365 * 86_400 * SECOND:
+            _log_ancient(due)
 
     # Questions
 
@@ -529,6 +541,7 @@ class ReferenceScheduler:
             assert entry.first_start is not None
             dead = at_most_once or exhausted(entry.options, entry.attempt, now - entry.first_start)
             _log.log(logging.ERROR if dead else logging.WARNING, "%s failed", event.id, exc_info=error)
+            self._clock._time.keep_error(error)
             if dead:
                 self._bury(entry, event, "failed", "".join(traceback.format_exception(error)))
             else:

@@ -7,21 +7,24 @@ import functools
 import inspect
 import threading
 import warnings
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 from duewheel import _current
 from duewheel._core import DeadEvent, Event, Ids
 from duewheel._core import Scheduler as SchedulerCore
+from duewheel._given import lists_keywords
 from duewheel.errors import StateError
 from duewheel.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from os import PathLike
     from types import TracebackType
     from typing import Self
 
     from duewheel._core import EventLoop, JobOptions
+    from duewheel.errors import StorageError
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
@@ -39,7 +42,10 @@ def is_async(fn: object) -> bool:
     return inspect.iscoroutinefunction(inspect.unwrap(fn)) or inspect.iscoroutinefunction(call)
 
 
-Handler = TypeVar("Handler", bound="Callable[[Event], object]")
+Handler: TypeAlias = Callable[[Event], object]
+"""What may be registered for a target: it is called with an `Event`. An `async def` function is one, too."""
+
+_H = TypeVar("_H", bound=Handler)
 
 
 class Core(SchedulerCore):
@@ -115,6 +121,7 @@ class Scheduler(Core):
 
     _has_async = False
 
+    @lists_keywords
     def __init__(
         self,
         storage: str | PathLike[str] | LocalStorage | None = None,
@@ -168,7 +175,7 @@ class Scheduler(Core):
 
             _loop.close_by_hand(self._events)
 
-    def handle(self, target: str, fn: Callable[[Event], object]) -> Callable[[], None]:
+    def handle(self, target: str, fn: Handler) -> Callable[[], None]:
         """Register `fn(event)` as the handler of `target`; return what deregisters it.
 
         `deregister()` is idempotent, also after `close`. Once it has returned, nothing more
@@ -189,14 +196,14 @@ class Scheduler(Core):
 
         return deregister
 
-    def handler(self, target: str) -> Callable[[Handler], Handler]:
+    def handler(self, target: str) -> Callable[[_H], _H]:
         """Register the decorated function as the handler of `target`.
 
         **Raises** as `handle` does.
         """
         self._check_target(target)
 
-        def register(fn: Handler) -> Handler:
+        def register(fn: _H) -> _H:
             self.handle(target, fn)
             return fn
 
@@ -225,6 +232,15 @@ class Scheduler(Core):
         **Raises** `ClosedError` after `close`.
         """
         return iter(self._dead())
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Why the store takes nothing any more, or `None`: it has not failed, or there is none.
+
+        After a failed write or sync nothing is accepted and nothing runs until the file is opened again. Readable
+        after `close`, too.
+        """
+        return self._failure
 
     @property
     def storage(self) -> Storage:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, SupportsIndex
 
-from duewheel._given import delay_ns
+from duewheel._given import delay_ns, lists_keywords
 from duewheel.errors import WrongKeyError
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class LocalStorage:
 
     __slots__ = ("_durability", "_horizon_ns", "_keys", "_max_data", "_max_interruptions", "_path", "_resident")
 
+    @lists_keywords
     def __init__(
         self,
         path: str | os.PathLike[str],

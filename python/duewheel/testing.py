@@ -10,6 +10,7 @@ the thread that advances the clock, one after another, each at exactly its own d
 """
 
 import threading
+import traceback
 import weakref
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -23,6 +24,9 @@ __all__ = ["ManualClock"]
 
 # Nobody may take the boot clock for the wall clock, so it begins at a time of its own.
 _BOOT_ORIGIN_NS = 1_000 * SECOND
+
+_NOTED = 5
+"""Of how many further errors the first one says what they are."""
 
 
 class _Here(threading.local):
@@ -52,13 +56,20 @@ class ManualClock:
     step, and the boot clock, which ``in_``, retries and ages follow and which only advances. Several
     schedulers may share a clock; what is due in them runs in the order of (start, due, attachment).
 
+    With ``raise_errors`` what a handler raises comes out of the advance that ran it, an ``assert`` of a test
+    included. It is raised at the end, when all has run and all is counted, logged and retried as ever. Of several the
+    first is raised, with a note of the others. What a handler raises on an event loop after its advance has returned
+    comes out of the next one. ``Snooze`` and ``Discard`` are no errors.
+
     **Time**: ``start`` is what ``at`` takes, an aware ``datetime`` or unix seconds.
 
     **Concurrency**: an advance or a step of another thread waits for the one under way.
     """
 
-    def __init__(self, start: float | datetime = 0.0) -> None:
-        self._time = ManualTime(_given.wall_ns(start, "start"), _BOOT_ORIGIN_NS)
+    def __init__(self, start: float | datetime = 0.0, *, raise_errors: bool = False) -> None:
+        if not isinstance(raise_errors, bool):
+            raise TypeError(f"raise_errors must be a bool, not {raise_errors!r}")
+        self._time = ManualTime(_given.wall_ns(start, "start"), _BOOT_ORIGIN_NS, raise_errors)
         self._moving = threading.Lock()
         self._participants: list[weakref.ref[_Participant]] = []
 
@@ -84,7 +95,7 @@ class ManualClock:
         **Order**: by start, then due, then the order in which schedulers took this clock.
 
         **Raises**: ``StateError`` from a handler; ``ValueError`` for a negative delay; ``OverflowError`` past
-        what 64 bits of nanoseconds hold.
+        what 64 bits of nanoseconds hold; with ``raise_errors`` what handlers have raised.
         """
         delay_ns = _given.delay_ns(delay, "delay")
         self._refuse_reentry("advance")
@@ -139,6 +150,8 @@ class ManualClock:
             self._move_to(target_ns)
         finally:
             _here.advancing = False
+        if errors := self._time.take_errors():
+            raise _with_notes(errors)
 
     def _first(self, target_ns: int) -> tuple[int, _Participant] | None:
         """Find who may start first, until ``target_ns`` on the boot clock, and when."""
@@ -163,3 +176,13 @@ class ManualClock:
     def _move_to(self, boot_ns: int) -> None:
         delta_ns = boot_ns - self._time.boot()
         self._time.set(self._time.wall() + delta_ns, boot_ns)
+
+
+def _with_notes(errors: list[BaseException]) -> BaseException:
+    """Return the first of several errors, which says what the others were."""
+    first, *others = errors
+    if others:
+        lines = [line for error in others[:_NOTED] for line in traceback.format_exception_only(error)]
+        more = f"… and {len(others) - _NOTED} more" if len(others) > _NOTED else ""
+        first.add_note(f"handlers raised {len(others)} more in this advance:\n{''.join(lines)}{more}".rstrip())
+    return first

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import assert_type
+from typing import Any, assert_type
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from duewheel import (
     DeadEvent,
     Discard,
     Event,
+    Handler,
     Job,
     JobOptions,
     Keyring,
@@ -30,6 +31,7 @@ from duewheel import (
     Snooze,
     Stats,
     Storage,
+    StorageError,
     adapters,
 )
 from duewheel.testing import ManualClock
@@ -77,6 +79,18 @@ def handlers(scheduler: Scheduler) -> None:
     deregister()
     scheduler.handle("c", lambda event: print(event.data.decode()))
     scheduler.handle("d", 4)  # type: ignore[arg-type]
+
+    async def waits(event: Event) -> None:
+        print(event.id)
+
+    table: dict[str, Handler] = {"e": steers, "f": by_decorator, "g": waits, "h": lambda event: event.run}
+    for target, fn in table.items():
+        scheduler.handle(target, fn)
+        assert_type(scheduler.handler(target)(fn), Handler)
+    as_it_was: Callable[[Event], None] = scheduler.handler("i")(steers)
+    print(as_it_was)
+    wrong: Handler = len  # type: ignore[assignment]
+    print(wrong)
 
 
 def scheduling(scheduler: Scheduler) -> None:
@@ -133,6 +147,7 @@ def dead(scheduler: Scheduler) -> None:
         assert_type(one.reason, str)
         assert_type(one.error, str)
         assert_type(one.died, int)
+        assert_type(one.died_at, datetime)
     assert_type(scheduler.revive("a"), bool)
     assert_type(scheduler.purge(NOW), int)
 
@@ -147,6 +162,9 @@ def life(scheduler: Scheduler) -> None:
     assert_type(stats, Stats)
     assert_type(stats.pending, int)
     assert_type(stats.lateness.p99, float)
+    assert_type(stats.asdict(), dict[str, Any])
+    assert_type(stats.lateness.asdict(), dict[str, Any])
+    assert_type(scheduler.failure, StorageError | None)
     scheduler.close()
 
 
@@ -169,6 +187,11 @@ def context() -> None:
     assert_type(duewheel.in_(timedelta(seconds=1), "a", options=JobOptions(), age_limit=None), str)
     duewheel.in_(1, "a", retries=3)  # type: ignore[call-arg]
     duewheel.use(None)  # type: ignore[type-var]
+
+
+def clocks() -> None:
+    ManualClock(NOW, raise_errors=True)
+    ManualClock(raise_errors=1)  # type: ignore[arg-type]
 
 
 def configuration(raw: Mapping[str, object]) -> None:

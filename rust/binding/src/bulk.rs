@@ -42,6 +42,14 @@ impl Times {
         }
     }
 
+    /// The call that they are of.
+    fn call(self) -> &'static str {
+        match self {
+            Times::Whens => "Scheduler.at_many",
+            Times::Delays => "Scheduler.in_many",
+        }
+    }
+
     fn one(self, value: &Bound<'_, PyAny>) -> PyResult<i64> {
         match self {
             Times::Whens => convert::wall_time(value, "when"),
@@ -119,7 +127,10 @@ impl SchedulerCore {
         let spec = if options.is_none() && keywords.is_none() {
             shared.specs.plain(&shared.registry, target)?
         } else {
-            let given = keywords.map(Fields::read).transpose()?.unwrap_or_default();
+            let given = keywords
+                .map(|keywords| Fields::read(keywords, kind.call()))
+                .transpose()?
+                .unwrap_or_default();
             shared
                 .specs
                 .special(&shared.registry, target, options, &given)?

@@ -1,9 +1,13 @@
 //! The clock that a scheduler is given.
 
+use duewheel_core::sync::Mutex;
 use duewheel_core::time::{Clock, ManualClock, SystemClock};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::sync::Arc;
+
+/// What handlers have raised, until it is asked for.
+pub(crate) type Raised = Arc<Mutex<Vec<Py<PyAny>>>>;
 
 /// The readings of a manual clock, which the engines that it drives share.
 ///
@@ -11,14 +15,17 @@ use std::sync::Arc;
 #[pyclass(frozen, module = "duewheel._core")]
 pub(crate) struct ManualTime {
     clock: Arc<ManualClock>,
+    raised: Option<Raised>,
 }
 
 #[pymethods]
 impl ManualTime {
     #[new]
-    fn new(wall_ns: i64, boot_ns: i64) -> Self {
+    #[pyo3(signature = (wall_ns, boot_ns, keeps_errors=false))]
+    fn new(wall_ns: i64, boot_ns: i64, keeps_errors: bool) -> Self {
         ManualTime {
             clock: Arc::new(ManualClock::new(wall_ns, boot_ns)),
+            raised: keeps_errors.then(Raised::default),
         }
     }
 
@@ -36,12 +43,37 @@ impl ManualTime {
     fn set(&self, wall_ns: i64, boot_ns: i64) {
         self.clock.set(wall_ns, boot_ns);
     }
+
+    /// Keep what a handler has raised, if this clock keeps it.
+    fn keep_error(&self, error: Py<PyAny>) {
+        if let Some(raised) = &self.raised {
+            raised.lock().push(error);
+        }
+    }
+
+    /// Return what handlers have raised, in that order, and forget it.
+    fn take_errors(&self) -> Vec<Py<PyAny>> {
+        let raised = self.raised.as_ref();
+        raised.map_or_else(Vec::new, |raised| std::mem::take(&mut *raised.lock()))
+    }
 }
 
-/// The clock of the argument `clock`, and whether it is a manual one.
-pub(crate) fn read(clock: Option<&Bound<'_, PyAny>>) -> PyResult<(Box<dyn Clock>, bool)> {
+/// A clock as a scheduler has it.
+pub(crate) struct Read {
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) manual: bool,
+    /// Where what handlers raise is kept for who advances the clock.
+    pub(crate) raised: Option<Raised>,
+}
+
+/// The clock of the argument `clock`.
+pub(crate) fn read(clock: Option<&Bound<'_, PyAny>>) -> PyResult<Read> {
     let Some(clock) = clock else {
-        return Ok((Box::new(SystemClock), false));
+        return Ok(Read {
+            clock: Box::new(SystemClock),
+            manual: false,
+            raised: None,
+        });
     };
     let time = clock.getattr("_time").ok();
     let time = time.and_then(|time| time.cast_into::<ManualTime>().ok());
@@ -50,5 +82,10 @@ pub(crate) fn read(clock: Option<&Bound<'_, PyAny>>) -> PyResult<(Box<dyn Clock>
             "clock must be None or a duewheel.testing.ManualClock, not {clock:?}"
         )));
     };
-    Ok((Box::new(time.get().clock.clone()), true))
+    let time = time.get();
+    Ok(Read {
+        clock: Box::new(time.clock.clone()),
+        manual: true,
+        raised: time.raised.clone(),
+    })
 }

@@ -36,6 +36,12 @@ fn refusal(name: &str, value: &Bound<'_, PyAny>, what: Option<&str>) -> PyErr {
     given(name, value, what).map_or_else(|error| error, PyErr::from_value)
 }
 
+/// The error for a keyword that a call does not have.
+#[cold]
+pub(crate) fn unknown_keyword(name: &Bound<'_, PyAny>, call: &str) -> PyErr {
+    refusal("unknown_keyword", name, Some(call))
+}
+
 /// The exact nanoseconds of a `timedelta`, no subclass: its fields may say less than it counts.
 #[inline]
 fn from_delta(delta: &Bound<'_, PyDelta>) -> Option<i64> {

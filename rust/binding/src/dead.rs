@@ -1,6 +1,6 @@
 //! `DeadEvent`: a job that ended as dead, taken down under the lock and shown later.
 
-use crate::event::{Event, Job};
+use crate::event::{Event, Job, moment};
 use crate::failure::Failure;
 use crate::payload::Handle;
 use duewheel_core::record::{Dead, Reason};
@@ -140,6 +140,12 @@ impl DeadEvent {
     #[getter]
     fn died(&self) -> i64 {
         self.died
+    }
+
+    /// When it died, as an aware `datetime` in UTC, rounded down to microseconds.
+    #[getter]
+    fn died_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        moment(py, self.died)
     }
 
     fn __eq__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {

@@ -61,6 +61,20 @@ fn nanoseconds(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
     })
 }
 
+/// Unix nanoseconds as an aware `datetime` in UTC, rounded down to microseconds.
+pub(crate) fn moment(py: Python<'_>, ns: i64) -> PyResult<Bound<'_, PyAny>> {
+    // In whole microseconds: a float would lose some of them.
+    let datetime = call::import(py, "datetime")?;
+    let utc = datetime.getattr("timezone")?.getattr("utc")?;
+    let keywords = PyDict::new(py);
+    keywords.set_item("microseconds", ns.div_euclid(1_000))?;
+    let since = datetime.getattr("timedelta")?.call((), Some(&keywords))?;
+    let epoch = datetime
+        .getattr("datetime")?
+        .call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
+    epoch.add(since)
+}
+
 fn counter(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
     if !value.is_instance_of::<PyInt>() || value.is_instance_of::<pyo3::types::PyBool>() {
         return Err(PyTypeError::new_err(format!(
@@ -335,16 +349,7 @@ impl Event {
     /// The due as an aware `datetime` in UTC, rounded down to microseconds.
     #[getter]
     fn due_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        // In whole microseconds, rounded down: a float would lose some of them.
-        let datetime = call::import(py, "datetime")?;
-        let utc = datetime.getattr("timezone")?.getattr("utc")?;
-        let keywords = PyDict::new(py);
-        keywords.set_item("microseconds", self.due.div_euclid(1_000))?;
-        let since = datetime.getattr("timedelta")?.call((), Some(&keywords))?;
-        let epoch = datetime
-            .getattr("datetime")?
-            .call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
-        epoch.add(since)
+        moment(py, self.due)
     }
 
     /// Seconds from its due to its start, as of the start; 0.0 while pending. Not compared.

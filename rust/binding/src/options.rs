@@ -160,10 +160,13 @@ impl Fields {
     }
 
     /// Read keyword arguments from a dictionary.
-    pub(crate) fn read(keywords: &Bound<'_, PyDict>) -> PyResult<Self> {
+    pub(crate) fn read(keywords: &Bound<'_, PyDict>, call: &str) -> PyResult<Self> {
         let mut fields = Fields::default();
         for (name, value) in keywords {
             let name = name.cast_into::<PyString>()?;
+            if !NAMES.contains(&&*name.to_string_lossy()) {
+                return Err(convert::unknown_keyword(&name, call));
+            }
             fields.set(name.to_str()?, &value)?;
         }
         Ok(fields)
@@ -182,7 +185,7 @@ impl Fields {
 
     fn set(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = value.py();
-        if NAMES.contains(&name) && value.is(unset(py)?) {
+        if value.is(unset(py)?) {
             return Ok(());
         }
         match name {
@@ -191,7 +194,8 @@ impl Fields {
             "max_backoff" => self.max_backoff = Some(span(value, name)?),
             "age_limit" if value.is_none() => self.age_limit = Some(None),
             "age_limit" => self.age_limit = Some(Some(span(value, name)?)),
-            "consistency" => {
+            // Of NAMES, the last.
+            _ => {
                 if value.is(consistency(py, true)?) {
                     self.at_most_once = Some(true);
                 } else if value.is(consistency(py, false)?) {
@@ -202,12 +206,6 @@ impl Fields {
                          Consistency.AT_LEAST_ONCE, not {value:?}"
                     )));
                 }
-            }
-            _ => {
-                return Err(PyTypeError::new_err(format!(
-                    "unexpected keyword argument {name:?}; job options are {}",
-                    NAMES.join(", ")
-                )));
             }
         }
         Ok(())
@@ -313,7 +311,10 @@ impl JobOptions {
     #[new]
     #[pyo3(signature = (**keywords))]
     fn new(keywords: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let fields = keywords.map(Fields::read).transpose()?.unwrap_or_default();
+        let fields = keywords
+            .map(|keywords| Fields::read(keywords, "JobOptions"))
+            .transpose()?
+            .unwrap_or_default();
         fields.check()?;
         Ok(JobOptions { fields })
     }
@@ -378,7 +379,7 @@ impl JobOptions {
         let mut fields = slf.get().fields;
         if let Some(changes) = changes {
             let unset = unset(py)?;
-            let given = Fields::read(changes)?;
+            let given = Fields::read(changes, "JobOptions.replace")?;
             for (name, value) in changes {
                 if value.is(&unset) {
                     match name.extract::<&str>()? {

@@ -59,6 +59,15 @@ fn not_opened(py: Python<'_>) -> PyErr {
     error(py, "StateError", message.to_owned())
 }
 
+/// Refuse keywords that a call does not have.
+#[inline]
+fn refuse_unknown(call: &str, unknown: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+    match unknown.and_then(|unknown| unknown.keys().get_item(0).ok()) {
+        Some(name) => Err(convert::unknown_keyword(&name, call)),
+        None => Ok(()),
+    }
+}
+
 impl SchedulerCore {
     /// What it was opened with, in the process that did so.
     #[inline]
@@ -208,8 +217,8 @@ impl SchedulerCore {
         let tasks = tasks.map_or(Ok(1_000), |tasks| convert::count(tasks, "tasks"))?;
         let specs = Specs::new(py, options)?;
         let seed = convert::seed(seed)?;
-        let (clock, manual) = clock::read(clock)?;
-        let mut engine = Engine::new(clock)?;
+        let clock = clock::read(clock)?;
+        let mut engine = Engine::new(clock.clock)?;
         let mut opened = kept::Opened {
             max_data: usize::MAX,
             relaxed: false,
@@ -231,7 +240,8 @@ impl SchedulerCore {
             loops: AtomicUsize::new(0),
             workers,
             tasks,
-            manual,
+            manual: clock.manual,
+            raised: clock.raised,
             forks: life::forks(),
         });
         life::remember(&shared);
@@ -325,6 +335,13 @@ impl SchedulerCore {
         self.shared(py)?.refuse_inside(py, call)
     }
 
+    /// Why the store takes nothing any more.
+    #[getter]
+    fn _failure<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let failure = self.shared(py)?.engine.failure();
+        Ok(failure.map(|failure| kept::raised(py, failure, None).value(py).clone().into_any()))
+    }
+
     #[getter]
     fn _opened(&self) -> bool {
         self.opened.get().is_some()
@@ -406,7 +423,7 @@ impl SchedulerCore {
     /// **Cost**: O(1).
     #[pyo3(
         signature = (
-            when, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
+            when, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None, **unknown
         ),
         text_signature = "($self, when, target, data=b'', *, id=None, options=None, **job_options)"
     )]
@@ -424,7 +441,9 @@ impl SchedulerCore {
         #[pyo3(from_py_with = given)] max_backoff: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = given)] age_limit: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = given)] consistency: Option<Bound<'py, PyAny>>,
+        unknown: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
+        refuse_unknown("Scheduler.at", unknown)?;
         let fields = [
             retry_limit,
             min_backoff,
@@ -449,7 +468,7 @@ impl SchedulerCore {
     /// **Cost**: O(1).
     #[pyo3(
         signature = (
-            delay, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
+            delay, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None, **unknown
         ),
         text_signature = "($self, delay, target, data=b'', *, id=None, options=None, **job_options)"
     )]
@@ -467,7 +486,9 @@ impl SchedulerCore {
         #[pyo3(from_py_with = given)] max_backoff: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = given)] age_limit: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = given)] consistency: Option<Bound<'py, PyAny>>,
+        unknown: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
+        refuse_unknown("Scheduler.in_", unknown)?;
         let fields = [
             retry_limit,
             min_backoff,
@@ -557,12 +578,16 @@ impl SchedulerCore {
         let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
         let due = convert::wall_time(when, "when")?;
-        if engine.is_kept() {
-            return shared.reschedule_kept(py, text, due);
+        let moved = if engine.is_kept() {
+            shared.reschedule_kept(py, text, due)?
+        } else {
+            let moved = engine.reschedule(text, due);
+            moved.map_err(|error| refused(py, error, text))?
+        };
+        if moved {
+            Self::warn_if_ancient(shared, py, Due::At(due));
         }
-        engine
-            .reschedule(text, due)
-            .map_err(|error| refused(py, error, text))
+        Ok(moved)
     }
 
     /// Return the pending event of a job, or `None`.

@@ -1,6 +1,7 @@
 //! What a scheduler's Python object and its threads share, and the errors that they raise.
 
 use crate::call;
+use crate::clock::Raised;
 use crate::kept::raised;
 use crate::life;
 use crate::payload::{Handle, release};
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     /// How many async handlers run at once.
     pub(crate) tasks: usize,
     pub(crate) manual: bool,
+    /// Where what handlers raise is kept for who advances a manual clock.
+    pub(crate) raised: Option<Raised>,
     pub(crate) forks: usize,
 }
 

@@ -2,6 +2,7 @@
 
 use duewheel_core::engine;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 /// How late jobs started, in seconds: start minus due, quantiles within 1 %, `max` exact.
 #[pyclass(frozen, eq, get_all, module = "duewheel")]
@@ -25,8 +26,10 @@ pub(crate) struct Lateness {
 
 /// What a scheduler holds now, and has done since it was made.
 ///
+/// `pending`, `parked` and `running` are of now, all else counts from the construction: a file that
+/// is opened again begins at 0, whatever `Scheduler.dead` has in it.
 /// `scheduled + revived = pending + running + succeeded + dead + cancelled + dropped`; what is
-/// `parked` is pending too.
+/// `parked` is pending too. In a file what was pending at its opening is `scheduled`.
 #[pyclass(frozen, eq, get_all, module = "duewheel")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Stats {
@@ -91,6 +94,24 @@ impl From<engine::Stats> for Stats {
 
 #[pymethods]
 impl Lateness {
+    /// Return the numbers as a dictionary, in the order of the `repr`.
+    fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = PyDict::new(py);
+        numbers.set_item("count", self.count)?;
+        let quantiles = [
+            ("mean", self.mean),
+            ("p50", self.p50),
+            ("p90", self.p90),
+            ("p99", self.p99),
+            ("p999", self.p999),
+            ("max", self.max),
+        ];
+        for (name, seconds) in quantiles {
+            numbers.set_item(name, seconds)?;
+        }
+        Ok(numbers)
+    }
+
     fn __repr__(&self) -> String {
         format!(
             "Lateness(count={}, mean={:?}, p50={:?}, p90={:?}, p99={:?}, p999={:?}, max={:?})",
@@ -101,6 +122,30 @@ impl Lateness {
 
 #[pymethods]
 impl Stats {
+    /// Return the numbers as a dictionary, in the order of the `repr`; `lateness` is one, too.
+    fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = PyDict::new(py);
+        let counts = [
+            ("pending", self.pending),
+            ("parked", self.parked),
+            ("running", self.running),
+            ("scheduled", self.scheduled),
+            ("started", self.started),
+            ("succeeded", self.succeeded),
+            ("retried", self.retried),
+            ("snoozed", self.snoozed),
+            ("dead", self.dead),
+            ("cancelled", self.cancelled),
+            ("revived", self.revived),
+            ("dropped", self.dropped),
+        ];
+        for (name, count) in counts {
+            numbers.set_item(name, count)?;
+        }
+        numbers.set_item("lateness", self.lateness.asdict(py)?)?;
+        Ok(numbers)
+    }
+
     /// What a scheduler that does nothing has done.
     #[staticmethod]
     fn _zeros() -> Self {

@@ -238,6 +238,12 @@ pub(crate) fn failed(
     }
     let dead = limits.exhausted(execution.attempt, now.saturating_sub(started.first_start()));
     log_failed(py, event, error, dead);
+    if let Some(raised) = &shared.raised {
+        carry_traceback(py, error);
+        raised
+            .lock()
+            .push(error.value(py).clone().unbind().into_any());
+    }
     if dead {
         carry_traceback(py, error);
         let failure = Failure::capture(py, error);

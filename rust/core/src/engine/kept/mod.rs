@@ -350,7 +350,14 @@ impl<P: Payload> Engine<P> {
             return Ok(true);
         };
         let deadline = Instant::now().checked_add(timeout);
-        store.wait(ticket, deadline).map_err(Refused::from)
+        let told = store.wait(ticket, deadline);
+        if let Err(error @ Error::Poisoned(_)) = &told
+            && let Some(kept) = &self.state.lock().kept
+        {
+            // Who is told of it must find it by `failure`, whether the store's own thread has told yet or not.
+            kept.mail.fail(error.clone());
+        }
+        told.map_err(Refused::from)
     }
 
     /// The store, while it is behind this engine.
