@@ -19,6 +19,7 @@ ORDER = [
     "_core",
     "options",
     "storage",
+    "_threads",
     "_loop",
     "scheduler",
     "nop",

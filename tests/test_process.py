@@ -154,3 +154,92 @@ def test_a_thousand_exits_and_two_hundred_forks():
 def test_sigterm_ends_it():
     ended = run("scheduler.start(); scheduler.in_(3600, 't'); os.kill(os.getpid(), signal.SIGTERM)")
     assert ended.returncode == -signal.SIGTERM
+
+
+# --- what Python does while the interpreter ends ---
+
+SCHEDULES_AS_IT_IS_TOLD = """
+kept, told = [], []
+class Schedules(logging.Handler):
+    def emit(self, record):
+        told.append(record.getMessage())
+        {does}
+logging.getLogger("duewheel").addHandler(Schedules())
+logging.getLogger("duewheel").propagate = False
+scheduler.start()
+scheduler.in_(3600, "t")
+"""
+
+AT_THE_END = {
+    "schedules on the default": "duewheel.in_(3600, 't')",
+    "makes and starts one": "kept.append(duewheel.Scheduler()); kept[-1].start(); kept[-1].in_(0, 't')",
+    "makes and closes one": "with duewheel.Scheduler() as made: made.stats()",
+}
+
+
+@pytest.mark.parametrize("does", AT_THE_END.values(), ids=AT_THE_END.keys())
+@pytest.mark.parametrize("default", [False, True], ids=["no default", "with a default"])
+def test_a_logger_may_use_schedulers_while_the_interpreter_closes_them(does, default):
+    code = SCHEDULES_AS_IT_IS_TOLD.format(does=does)
+    ended = run(code + ("duewheel.in_(3600, 't')\n" if default else "") + "sys.exit(3)", timeout=20)
+    assert (ended.returncode, ended.stderr) == (3, "")
+
+
+ENDS_SLOWLY = """
+import contextvars
+kept = []
+async def swallows(event):
+    import asyncio
+    inside.set()
+    while True:  # the exit waits for it a while
+        try: await asyncio.sleep(0.01)
+        except asyncio.CancelledError: pass
+def handler(event):
+    inside.wait()
+    while not scheduler._closed: time.sleep(0.001)
+    contextvars.Context().run(do)
+    os.write(1, b"made")
+def do():
+    {does}
+scheduler.handle("a", swallows)
+scheduler.handle("t", handler)
+scheduler.start()
+scheduler.in_(0, "a")
+scheduler.in_(0, "t")
+while scheduler.stats().running < 2: time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("does", AT_THE_END.values(), ids=AT_THE_END.keys())
+def test_a_handler_may_make_schedulers_while_the_interpreter_ends(does):
+    ended = run(ENDS_SLOWLY.format(does=does), timeout=20)
+    assert (ended.returncode, ended.stdout) == (0, "made"), ended.stderr
+    assert "Traceback" not in ended.stderr, ended.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="CPython refuses to fork at its end")
+def test_a_child_that_is_forked_while_schedulers_are_closed_has_its_own():
+    ended = run(
+        """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        codes = []
+        class Forks(logging.Handler):
+            def emit(self, record):
+                child = os.fork()
+                if child == 0:
+                    with duewheel.Scheduler() as own:
+                        own.handle("t", lambda event: codes.append(1))
+                        own.in_(0, "t")
+                        own.wait(10)
+                    os._exit(7 if codes else 8)
+                os.write(1, b"child: %d" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        logging.getLogger("duewheel").addHandler(Forks())
+        logging.getLogger("duewheel").propagate = False
+        scheduler.start()
+        scheduler.in_(3600, "t")
+        """,
+        timeout=20,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "child: 7"), ended.stderr

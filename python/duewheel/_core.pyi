@@ -50,6 +50,8 @@ __all__ = [
     "check_bounds",
     "deferred",
     "gently",
+    "outer_handlers",
+    "run_inside",
     "timeout_s",
     "touch",
 ]
@@ -658,6 +660,12 @@ def gently(function: Callable[_P, _R], /, *args: _P.args, **keywords: _P.kwargs)
 
 def touch() -> None:
     """Note that somebody looks at a task of ours."""
+
+def outer_handlers() -> list[int]:
+    """Which schedulers the calling thread is in handlers of, for a thread that it waits for."""
+
+def run_inside(outer: list[int]) -> None:
+    """Run the rest of the calling thread as if it was in these handlers, too."""
 
 def after_fork_in_child() -> None:
     """Disown what was made before: called in the child of every fork."""

@@ -14,8 +14,8 @@ import traceback
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from duewheel import _log
-from duewheel._core import touch
+from duewheel import _log, _threads
+from duewheel._core import outer_handlers, run_inside, touch
 from duewheel.errors import StateError
 
 if TYPE_CHECKING:
@@ -58,7 +58,11 @@ def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], objec
         # The loop watches no descriptors, as on Windows: a thread waits for the bell, one call a batch.
         events.abandon()
         events = core._attach(loop, task, False, over)
-        threading.Thread(target=_call, args=(events, loop), name="duewheel-bell", daemon=True).start()
+        try:
+            _threads.start(functools.partial(_call, events, loop), "duewheel-bell")
+        except BaseException:
+            events.abandon()
+            raise
     return events
 
 
@@ -113,8 +117,10 @@ def _beside_loops(run: Callable[[], None]) -> None:
         run()
         return
     failed: list[BaseException] = []
+    outer = outer_handlers()
 
     def attempt() -> None:
+        run_inside(outer)
         try:
             run()
         except BaseException as error:
@@ -223,17 +229,28 @@ def own_loop(core: Core, manual: bool) -> EventLoop:
 
     With a manual clock it has no thread: who advances the clock runs it.
     """
-    loop = asyncio.new_event_loop()
+    loop = _new_loop()
     try:
         events = attach(core, loop, functools.partial(_close, loop) if manual else loop.stop)
     except BaseException:
         loop.close()
         raise
     if not manual:
-        # It refers to no scheduler: that is closed when nobody else does.
-        owner = weakref.ref(core)
-        threading.Thread(target=_run, args=(loop, events, owner), name="duewheel-loop", daemon=True).start()
+        try:
+            # It refers to no scheduler: that is closed when nobody else does.
+            _threads.start(functools.partial(_run, loop, events, weakref.ref(core)), "duewheel-loop")
+        except BaseException:
+            events.abandon()
+            loop.close()
+            raise
     return events
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if selector := _threads.original("selectors", "DefaultSelector"):
+        # The loop has a native thread, where gevent's would look for greenlets to wait for.
+        return asyncio.SelectorEventLoop(selector())
+    return asyncio.new_event_loop()
 
 
 def _run(loop: asyncio.AbstractEventLoop, events: EventLoop, owner: weakref.ref[Core]) -> None:
@@ -274,6 +291,6 @@ def _replace(events: EventLoop, core: Core | None) -> tuple[asyncio.AbstractEven
         events.events.close()
     if core is None or core._closed:
         return None
-    loop = asyncio.new_event_loop()
+    loop = _new_loop()
     core._events = attach(core, loop, loop.stop)
     return loop, core._events

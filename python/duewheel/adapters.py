@@ -6,7 +6,6 @@ a program adds its own with `register`, a package by an entry point in the group
 
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
-from threading import Lock
 
 from duewheel.config import Config
 from duewheel.errors import ConfigError
@@ -52,9 +51,8 @@ def register(name: str, factory: Factory) -> None:
         raise TypeError(f"factory must be callable, not {type(factory).__name__}")
     if not name:
         raise ConfigError("an adapter needs a name")
-    with _lock:
-        if _registered.setdefault(name, factory) is not factory:
-            raise ConfigError(f"adapter {name!r} is registered already")
+    if _registered.setdefault(name, factory) is not factory:  # atomic
+        raise ConfigError(f"adapter {name!r} is registered already")
 
 
 def names() -> list[str]:
@@ -65,9 +63,7 @@ def names() -> list[str]:
     >>> "local" in names()
     True
     """
-    with _lock:
-        registered = set(_registered)
-    return sorted(registered | {entry.name for entry in entry_points(group=_GROUP)})
+    return sorted(set(_registered) | {entry.name for entry in entry_points(group=_GROUP)})
 
 
 def local(config: Mapping[str, str | int | float]) -> Scheduler:
@@ -104,8 +100,7 @@ def _workers(value: object) -> int:
 
 
 def _find(name: str) -> Factory:
-    with _lock:
-        factory = _registered.get(name)
+    factory = _registered.get(name)
     if factory is not None:
         return factory
     for entry in entry_points(group=_GROUP, name=name):
@@ -124,5 +119,4 @@ def _load(entry: EntryPoint) -> Factory:
     return factory
 
 
-_lock = Lock()
 _registered: dict[str, Factory] = {"local": local}

@@ -112,12 +112,18 @@ def _using(scheduler: _S) -> Iterator[_S]:
 
 def _default_scheduler() -> Scheduler:
     global _default
+    before = _default
+    if before is not None and not before._closed:
+        return before
+    # Made without the lock: making and starting one runs Python, which may ask for the default, too.
+    scheduler = Scheduler()
+    Context().run(scheduler.start)
     with _lock:
-        if _default is None or _default._closed:
-            scheduler = Scheduler()
-            Context().run(scheduler.start)
+        if _default is before:
             _default = scheduler
-        return _default
+            return scheduler
+    scheduler.close()  # another thread was faster
+    return _default_scheduler()
 
 
 def _forget_default() -> None:

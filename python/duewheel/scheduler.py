@@ -144,14 +144,13 @@ class Scheduler(Core):
 
         **Raises** `ClosedError` after `close`.
         """
-        if not self._started:
-            context = contextvars.copy_context()
-            context.run(_current.current.set, self)
-            self._start(context)
-            if self._has_async:
-                self._provide_loop()
-            return
-        self._start(contextvars.Context())
+        context = contextvars.copy_context()
+        context.run(_current.current.set, self)
+        if self._has_async:
+            self._provide_loop()  # first: what fails for want of a thread has not started
+        self._start(context)
+        if self._has_async:
+            self._provide_loop()  # for a handler that was registered meanwhile
 
     def _provide_loop(self) -> EventLoop:
         from duewheel import _loop

@@ -9,9 +9,9 @@ use crate::driver::{Driver, Running};
 use crate::event::Event;
 use crate::event_loop::EventLoop;
 use crate::failure::Failure;
+use crate::inside;
 use crate::payload::{Handle, release};
 use crate::registry::{self, Handlers};
-use crate::worker;
 use duewheel_core::engine::Refused;
 use duewheel_core::ready::{Lane, Turn};
 use duewheel_core::record::{Done, Outcome, Payload, Released, Started};
@@ -293,7 +293,7 @@ impl Drain<'_, '_> {
             Err(error) => return Err((started, error)),
         };
         TOUCHED.set(false);
-        let stepped = worker::within(self.events.shared(), || {
+        let stepped = inside::within(self.events.shared(), || {
             call::within(py, &context, || {
                 let coroutine = as_coroutine(py, call::call(py, handler, &event)?)?;
                 let waits_for = call::resume(py, &coroutine)?;

@@ -2,8 +2,8 @@
 
 use crate::call;
 use crate::event_loop::EventLoop;
+use crate::inside;
 use crate::payload::Handle;
-use crate::worker;
 use duewheel_core::record::Started;
 use duewheel_core::sync::Mutex;
 use pyo3::PyTraverseError;
@@ -74,7 +74,7 @@ impl Driver {
             return Ok(None);
         };
         let events = self.events.get();
-        let stepped = worker::within(events.shared(), || {
+        let stepped = inside::within(events.shared(), || {
             call::within(py, &context, || step(&coroutine))
         });
         let ended = match stepped {

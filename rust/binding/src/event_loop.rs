@@ -7,6 +7,7 @@ use crate::call::{self, Arguments};
 use crate::drain;
 use crate::driver::{Driver, Running};
 use crate::failure::Failure;
+use crate::inside;
 use crate::kept::raised;
 use crate::payload::{Handle, release};
 use crate::shared::Shared;
@@ -446,13 +447,14 @@ impl EventLoop {
     ///
     /// All that it runs is a handler's, or what one has spawned: a call that waits would wait for itself.
     fn enter_thread(&self) {
-        worker::enter(&self.shared);
-        self.shared.loops.fetch_add(1, Ordering::SeqCst);
+        inside::stay(&self.shared);
+        self.shared.threads.loops.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Count it out again.
     fn leave_thread(&self) {
-        self.shared.loops.fetch_sub(1, Ordering::SeqCst);
+        self.shared.threads.loops.fetch_sub(1, Ordering::SeqCst);
+        inside::leave(&self.shared);
     }
 
     /// Wait until the bell rings; `False`: it never will again.

@@ -16,6 +16,7 @@ mod event;
 mod event_loop;
 mod failure;
 mod ids;
+mod inside;
 mod kept;
 mod life;
 mod nudge;
@@ -27,6 +28,7 @@ mod scheduler;
 mod shared;
 mod specs;
 mod stats;
+mod thread;
 mod worker;
 
 use pyo3::exceptions::PyImportError;
@@ -62,6 +64,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(deferred::gently, module)?)?;
     module.add_function(wrap_pyfunction!(deferred::timeout_s, module)?)?;
     module.add_function(wrap_pyfunction!(drain::touch, module)?)?;
+    module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;
+    module.add_function(wrap_pyfunction!(inside::run_inside, module)?)?;
     module.add_function(wrap_pyfunction!(life::after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(life::at_exit, module)?)?;
     Ok(())

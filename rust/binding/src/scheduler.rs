@@ -16,19 +16,18 @@ use crate::registry::{self, Handler, Registry};
 use crate::shared::{Shared, error, quoted, refused, releasing};
 use crate::specs::Specs;
 use crate::stats::Stats;
+use crate::thread::{self, Threads};
 use crate::worker;
 use duewheel_core::engine::{Due, Engine, Refused};
 use duewheel_core::ready::Lane;
 use duewheel_core::record::Released;
 use duewheel_core::store::{Question, Ticket};
 use duewheel_core::sync::Mutex;
-use duewheel_core::timer;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -165,22 +164,6 @@ impl SchedulerCore {
             }
         }
     }
-
-    fn spawn_threads(shared: &Arc<Shared>) -> PyResult<()> {
-        let failed = |error: std::io::Error| {
-            PyRuntimeError::new_err(format!("the system gives no more threads: {error}"))
-        };
-        // Of those who start it at once, one makes the threads. Nothing below lets go of the interpreter.
-        let _turn = shared.spawning.lock();
-        if shared.manual || shared.threads() > 0 {
-            return Ok(());
-        }
-        drop(timer::spawn(shared.engine.clone()).map_err(failed)?);
-        for _ in 0..shared.workers {
-            worker::spawn(shared.clone()).map_err(failed)?;
-        }
-        Ok(())
-    }
 }
 
 #[pymethods]
@@ -230,14 +213,12 @@ impl SchedulerCore {
             engine: Arc::new(engine),
             registry: Registry::default(),
             specs,
-            spawning: Mutex::new(()),
             max_data: opened.max_data,
             turns: Mutex::new(()),
             relaxed: opened.relaxed,
             seed,
             context: Mutex::new(None),
-            threads: AtomicUsize::new(0),
-            loops: AtomicUsize::new(0),
+            threads: Threads::default(),
             workers,
             tasks,
             manual: clock.manual,
@@ -256,17 +237,22 @@ impl SchedulerCore {
     }
 
     /// Begin to run what is due, each handler in a copy of `context`.
+    ///
+    /// It has not begun when there is a thread that the system does not give.
     fn _start(&self, py: Python<'_>, context: Py<PyAny>) -> PyResult<()> {
         let shared = self.shared(py)?;
         let engine = &*shared.engine;
+        if engine.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        thread::spawn_missing(py, shared)?;
         let old = if engine.is_started() {
             None
         } else {
             shared.context.lock().replace(context)
         };
         drop(old);
-        engine.start().map_err(|error| refused(py, error, ""))?;
-        Self::spawn_threads(shared)
+        engine.start().map_err(|error| refused(py, error, ""))
     }
 
     /// Start nothing more and finish what has started.
@@ -889,7 +875,10 @@ impl SchedulerCore {
         let expired = engine.manual_expire();
         if expired {
             let (notices, _) = engine.ready().arrived();
-            worker::run_ready(py, shared, &mut Released::default());
+            worker::run_ready(py, shared, &mut Released::default())?;
+            if shared.is_forked() {
+                return Ok((true, false));
+            }
             for target in notices {
                 worker::log_parked(py, shared, target);
             }

@@ -2,11 +2,13 @@
 
 use crate::call;
 use crate::clock::Raised;
+use crate::inside::inside;
 use crate::kept::raised;
 use crate::life;
 use crate::payload::{Handle, release};
 use crate::registry::Registry;
 use crate::specs::Specs;
+use crate::thread::Threads;
 use crate::worker;
 use duewheel_core::engine::{Engine, Refused};
 use duewheel_core::record::Released;
@@ -16,7 +18,6 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a wait lasts before it looks for signals.
@@ -27,8 +28,6 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine<Handle>>,
     pub(crate) registry: Registry,
     pub(crate) specs: Specs,
-    /// Held while the threads are made.
-    pub(crate) spawning: Mutex<()>,
     /// The largest data that the store takes, in bytes.
     pub(crate) max_data: usize,
     /// Whose turn it is to ask the store about a single id.
@@ -37,9 +36,7 @@ pub(crate) struct Shared {
     pub(crate) relaxed: bool,
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
-    pub(crate) threads: AtomicUsize,
-    /// Threads that run an event loop of ours.
-    pub(crate) loops: AtomicUsize,
+    pub(crate) threads: Threads,
     pub(crate) workers: usize,
     /// How many async handlers run at once.
     pub(crate) tasks: usize,
@@ -108,18 +105,6 @@ impl Shared {
         Ok(())
     }
 
-    pub(crate) fn threads(&self) -> usize {
-        self.threads.load(Ordering::SeqCst)
-    }
-
-    pub(crate) fn thread_begins(&self) {
-        self.threads.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn thread_ends(&self) {
-        self.threads.fetch_sub(1, Ordering::SeqCst);
-    }
-
     pub(crate) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.context
             .lock()
@@ -160,7 +145,7 @@ impl Shared {
     }
 
     pub(crate) fn refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
-        if worker::inside(self) {
+        if inside(self) {
             return Err(error(
                 py,
                 "StateError",

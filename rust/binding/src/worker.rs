@@ -1,8 +1,9 @@
-//! Workers: the only threads that run Python.
+//! What a worker does: run the handlers of what is due.
 
 use crate::call::{self, Arguments};
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::inside::within;
 use crate::nudge::Way;
 use crate::payload::{Handle, release};
 use crate::registry::{self, Handlers};
@@ -14,8 +15,6 @@ use duewheel_core::record::{Done, Outcome, Payload, Reason, Released, Started};
 use duewheel_core::store::Error;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// After so many jobs a worker offers the interpreter to others: handlers written in C never
@@ -25,47 +24,12 @@ const OFFER_EVERY: u32 = 512;
 /// How long a worker waits for a store before it looks again.
 const RETRY: Duration = Duration::from_millis(100);
 
-thread_local! {
-    /// The engine whose handler this thread is in, by address.
-    static INSIDE: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Whether the calling thread is in a handler of this scheduler.
-pub(crate) fn inside(shared: &Shared) -> bool {
-    INSIDE.get() == std::ptr::from_ref(shared) as usize
-}
-
-/// From now on the calling thread is in handlers of this scheduler, and in nothing else.
-pub(crate) fn enter(shared: &Shared) {
-    INSIDE.set(std::ptr::from_ref(shared) as usize);
-}
-
-/// Call a handler of this scheduler, or go on with one.
-#[inline]
-pub(crate) fn within<R>(shared: &Shared, run: impl FnOnce() -> R) -> R {
-    let outside = INSIDE.replace(std::ptr::from_ref(shared) as usize);
-    let result = run();
-    INSIDE.set(outside);
-    result
-}
-
-/// Start a worker thread.
-pub(crate) fn spawn(shared: Arc<Shared>) -> std::io::Result<()> {
-    let thread = std::thread::Builder::new().name("duewheel-worker".into());
-    shared.thread_begins();
-    let mine = shared.clone();
-    let spawned = thread.spawn(move || {
-        // The thread state lives as long as the thread: making one takes longer than a job.
-        Python::try_attach(|py| work(py, &mine));
-        mine.thread_ends();
-    });
-    if spawned.is_err() {
-        shared.thread_ends();
-    }
-    spawned.map(drop)
-}
-
-fn work(py: Python<'_>, shared: &Shared) {
+/// Run what is handed over until the scheduler is closed.
+///
+/// # Errors
+///
+/// In a child that a handler has forked: what the handler has raised there.
+pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
     let mut released = Released::default();
     let ready = shared.engine.ready();
     let next = || {
@@ -80,11 +44,15 @@ fn work(py: Python<'_>, shared: &Shared) {
         if pages {
             take_in_pages(py, shared);
         }
-        run_ready(py, shared, &mut released);
+        run_ready(py, shared, &mut released)?;
+        if shared.is_forked() {
+            break;
+        }
         for target in notices {
             log_parked(py, shared, target);
         }
     }
+    Ok(())
 }
 
 /// Take in what has come from the store, or report its failure.
@@ -98,7 +66,15 @@ fn take_in_pages(py: Python<'_>, shared: &Shared) {
 }
 
 /// Run what is handed over until nothing is.
-pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released<Handle>) {
+///
+/// # Errors
+///
+/// In a child that a handler has forked: what the handler has raised there.
+pub(crate) fn run_ready(
+    py: Python<'_>,
+    shared: &Shared,
+    released: &mut Released<Handle>,
+) -> PyResult<()> {
     let engine = &*shared.engine;
     let ready = engine.ready();
     let (mut version, mut handlers) = shared.registry.handlers();
@@ -119,19 +95,22 @@ pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released
                 release(py, released);
                 continue;
             }
-            Turn::Rest => return,
+            Turn::Rest => return Ok(()),
         };
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
         }
-        done = Some(run(
+        done = run(
             py,
             shared,
             &handlers,
             context.as_ref(),
             &started,
             &mut jitter,
-        ));
+        )?;
+        if done.is_none() {
+            return Ok(());
+        }
         offered += 1;
         if offered == OFFER_EVERY {
             offered = 0;
@@ -140,6 +119,7 @@ pub(crate) fn run_ready(py: Python<'_>, shared: &Shared, released: &mut Released
     }
 }
 
+/// Run one execution; `None` in a child that its handler has forked, where the job is the parent's.
 fn run(
     py: Python<'_>,
     shared: &Shared,
@@ -147,26 +127,30 @@ fn run(
     context: Option<&Py<PyAny>>,
     started: &Started<Handle>,
     jitter: &mut Jitter,
-) -> Done<Failure> {
+) -> PyResult<Option<Done<Failure>>> {
     let target = started.execution.payload.target();
     let handler = registry::find(handlers, target, Lane::Workers);
     let (Some(handler), Some(context)) = (handler, context) else {
-        return started.ended(Outcome::Unhandled);
+        return Ok(Some(started.ended(Outcome::Unhandled)));
     };
     if shared.engine.is_kept() && !begin(py, shared, started) {
-        return started.ended(Outcome::Unhandled);
+        return Ok(Some(started.ended(Outcome::Unhandled)));
     }
-    started.ended(match Py::new(py, Event::started(py, started)) {
+    let outcome = match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
             let event = event.into_any();
             let result = within(shared, || call::handler(py, &handler.call, &event, context));
+            if shared.is_forked() {
+                return result.map(|()| None);
+            }
             match result {
                 Ok(()) => Outcome::Succeeded,
                 Err(error) => failed(py, shared, jitter, started, &event, &error),
             }
         }
         Err(error) => failed(py, shared, jitter, started, &py.None(), &error),
-    })
+    };
+    Ok(Some(started.ended(outcome)))
 }
 
 /// Note the start where the job is kept; `false`: it must not start.
