@@ -11,13 +11,11 @@ from os import PathLike
 from typing import (
     Any,
     Final,
-    ParamSpec,
     Protocol,
     Self,
     SupportsIndex,
     TypeAlias,
     TypedDict,
-    TypeVar,
     Unpack,
     final,
     overload,
@@ -32,6 +30,7 @@ from duewheel.testing import ManualClock
 
 __all__ = [
     "DEBUG",
+    "AwaitedCalls",
     "DeadEvent",
     "Driver",
     "Event",
@@ -48,8 +47,6 @@ __all__ = [
     "after_fork_in_child",
     "at_exit",
     "check_bounds",
-    "deferred",
-    "gently",
     "outer_handlers",
     "run_inside",
     "timeout_s",
@@ -59,8 +56,6 @@ __all__ = [
 __version__: Final[str]
 DEBUG: Final[bool]
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 _Seconds: TypeAlias = float | timedelta
 _When: TypeAlias = datetime | float
 
@@ -578,11 +573,76 @@ class Scheduler:
         watched: bool,
         over: Callable[[], object] | None,
     ) -> EventLoop: ...
+    def _awaited(self) -> AwaitedCalls: ...
     @property
     def _kept(self) -> bool: ...
     def _check(self) -> None: ...
     def _manual_next(self) -> tuple[int, int] | None: ...
     def _manual_step(self) -> tuple[bool, bool]: ...
+
+@final
+class AwaitedCalls:
+    """The calls of a scheduler that coroutines make: where they would wait they return, or they are gentle.
+
+    Those that are not for many are for schedulers with a store alone: in memory nothing is waited for.
+    """
+
+    def at(
+        self,
+        when: _When,
+        target: str,
+        data: Buffer | None = None,
+        *,
+        id: str | None = None,
+        options: JobOptions | None = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> tuple[str, int] | None:
+        """As `Scheduler.at`."""
+    def in_(
+        self,
+        delay: _Seconds,
+        target: str,
+        data: Buffer | None = None,
+        *,
+        id: str | None = None,
+        options: JobOptions | None = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> tuple[str, int] | None:
+        """As `Scheduler.in_`."""
+    def many(
+        self,
+        are_delays: bool,
+        times: Sequence[Any] | Buffer | _Array,
+        target: str,
+        datas: Sequence[Buffer] | None = None,
+        *,
+        options: JobOptions | None = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> tuple[Ids, int] | None:
+        """As `Scheduler.at_many`, and `in_many` where they are delays."""
+    def many_gently(
+        self,
+        are_delays: bool,
+        times: Sequence[Any] | Buffer | _Array,
+        target: str,
+        datas: Sequence[Buffer] | None = None,
+        *,
+        options: JobOptions | None = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> Ids:
+        """Do the same on a thread: it waits, and gives up the interpreter on the way."""
+    def cancel(self, id: str) -> tuple[bool, int] | None:
+        """As `Scheduler.cancel`."""
+    def reschedule(self, id: str, when: _When) -> tuple[bool, int] | None:
+        """As `Scheduler.reschedule`."""
+    def get(self, id: str) -> tuple[Event | None, int] | None:
+        """As `Scheduler.get`."""
+    def next(self, start: _When | None = None, end: _When | None = None) -> tuple[Event | None, int] | None:
+        """As `Scheduler.next`."""
+    def restore(self, event: Event) -> tuple[None, int] | None:
+        """As `Scheduler._restore`."""
+    def close_gently(self) -> None:
+        """As `Scheduler.close`, on a thread, giving up the interpreter on the way."""
 
 @final
 class Driver(Coroutine[Any, Any, None]):
@@ -647,16 +707,6 @@ def check_bounds(start: _When | None, end: _When | None) -> None:
 
 def timeout_s(timeout: _Seconds | None) -> float | None:
     """Check a timeout; its seconds."""
-
-def deferred(function: Callable[_P, _R], /, *args: _P.args, **keywords: _P.kwargs) -> tuple[_R, int] | None:
-    """Make a call that does not wait.
-
-    Returns its result and the ticket to wait for (0: none), or `None` when it would have had to wait
-    for more: then it has done nothing.
-    """
-
-def gently(function: Callable[_P, _R], /, *args: _P.args, **keywords: _P.kwargs) -> _R:
-    """Make a call that takes long, giving up the interpreter on the way."""
 
 def touch() -> None:
     """Note that somebody looks at a task of ours."""

@@ -24,12 +24,11 @@ import contextvars
 import threading
 import warnings
 from collections.abc import Sized
-from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from duewheel import _current, _loop
-from duewheel._core import check_bounds, deferred, gently, timeout_s
+from duewheel._core import check_bounds, timeout_s
 from duewheel._given import lists_keywords
 from duewheel.errors import StateError
 from duewheel.scheduler import _H, NO_COPY, Core, is_async
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import DeadEvent, Event, Stats, _Array, _JobOptions
+    from duewheel._core import AwaitedCalls, DeadEvent, Event, Stats, _Array, _JobOptions
     from duewheel.errors import StorageError
     from duewheel.options import JobOptions
     from duewheel.storage import LocalStorage
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scheduler", "Storage"]
 
-_P = ParamSpec("_P")
+_A = TypeVar("_A")
 _R = TypeVar("_R")
 
 _MANY = 1_000
@@ -59,6 +58,21 @@ _MANY = 1_000
 
 _CHUNK = 100
 """How many events an iterator makes before the event loop has its turn."""
+
+
+class _NotOpened:
+    """Stands for what a scheduler has once it was opened.
+
+    In the instance, not in the class, and not as its `__getattr__`: looking at what is there must cost nothing.
+    """
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # what any object may be asked for
+            raise AttributeError(name)
+        raise StateError("this scheduler was not opened: super().__init__() was not called, or has raised")
+
+
+_NOT_OPENED: Any = _NotOpened()
 
 
 class Scheduler:
@@ -75,6 +89,18 @@ class Scheduler:
     **Durability**, **Raises**: as `duewheel.Scheduler`.
     """
 
+    _core: Core
+    _kept: bool  # else a call waits for nothing
+    _awaited: AwaitedCalls
+    _starting: threading.Lock  # of the loops of several threads, one gets it
+
+    def __new__(cls, *_arguments: object, **_keywords: object) -> Self:
+        """Make one that is not opened yet."""
+        self = super().__new__(cls)
+        self._core = self._awaited = self._starting = _NOT_OPENED
+        self._kept = False
+        return self
+
     @lists_keywords
     def __init__(
         self,
@@ -87,17 +113,12 @@ class Scheduler:
         tasks: int = 1_000,
     ) -> None:
         """Make a scheduler; `start` starts it."""
-        if "_core" in vars(self):
+        if self._core is not _NOT_OPENED:
             raise StateError("this scheduler is open: __init__() was called before; make another one")
         self._core = Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
-        self._kept = self._core._kept  # else a call waits for nothing
-        self._starting = threading.Lock()  # of the loops of several threads, one gets it
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say what is missing in one that was not opened; not called for what is there."""
-        if name in ("_core", "_kept", "_starting"):
-            raise StateError("this scheduler was not opened: super().__init__() was not called, or has raised")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        self._kept = self._core._kept
+        self._awaited = self._core._awaited()
+        self._starting = threading.Lock()
 
     async def start(self) -> None:
         """Begin to run what is due, async handlers on this event loop.
@@ -157,7 +178,7 @@ class Scheduler:
         if events is not None:
             events.spare_caller()  # here, where it is known: a thread may close it
         if self._kept or (not core._closed and len(core) > _MANY):
-            await asyncio.to_thread(gently, core.close)
+            await asyncio.to_thread(self._awaited.close_gently)
         else:
             core.close()
         if events is None:
@@ -261,7 +282,10 @@ class Scheduler:
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id. As `duewheel.Scheduler.at`."""
         if self._kept:
-            return await self._make(self._core.at, when, target, data, id=id, options=options, **job_options)
+            made = self._awaited.at(when, target, data, id=id, options=options, **job_options)
+            if made is not None:
+                return await self._settled(*made)
+            return await asyncio.to_thread(self._core.at, when, target, data, id=id, options=options, **job_options)
         if job_options:
             return self._core.at(when, target, data, id=id, options=options, **job_options)
         return self._core.at(when, target, data, id=id, options=options)  # packs no keywords: a third of the time
@@ -278,7 +302,10 @@ class Scheduler:
     ) -> str:
         """Schedule a job after a delay from now; return its id. As `duewheel.Scheduler.in_`."""
         if self._kept:
-            return await self._make(self._core.in_, delay, target, data, id=id, options=options, **job_options)
+            made = self._awaited.in_(delay, target, data, id=id, options=options, **job_options)
+            if made is not None:
+                return await self._settled(*made)
+            return await asyncio.to_thread(self._core.in_, delay, target, data, id=id, options=options, **job_options)
         if job_options:
             return self._core.in_(delay, target, data, id=id, options=options, **job_options)
         return self._core.in_(delay, target, data, id=id, options=options)  # packs no keywords: a third of the time
@@ -293,9 +320,7 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
         """Schedule many jobs of one target, all of them or none; return their ids. As `duewheel.Scheduler.at_many`."""
-        return await self._make_many(
-            whens, partial(self._core.at_many, whens, target, datas, options=options, **job_options)
-        )
+        return await self._make_many(False, whens, target, datas, options, job_options)
 
     async def in_many(
         self,
@@ -307,28 +332,36 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
         """Schedule many jobs after delays from now, as `at_many` does; return their ids."""
-        return await self._make_many(
-            delays, partial(self._core.in_many, delays, target, datas, options=options, **job_options)
-        )
+        return await self._make_many(True, delays, target, datas, options, job_options)
 
     async def cancel(self, id: str) -> bool:
         """Withdraw a pending job. As `duewheel.Scheduler.cancel`."""
-        return await self._make(self._core.cancel, id) if self._kept else self._core.cancel(id)
+        if not self._kept:
+            return self._core.cancel(id)
+        made = self._awaited.cancel(id)
+        return await (asyncio.to_thread(self._core.cancel, id) if made is None else self._settled(*made))
 
     async def reschedule(self, id: str, when: datetime | float) -> bool:
         """Move a pending job to another time of the wall clock. As `duewheel.Scheduler.reschedule`."""
-        return await self._make(self._core.reschedule, id, when)
+        if not self._kept:
+            return self._core.reschedule(id, when)
+        made = self._awaited.reschedule(id, when)
+        return await (asyncio.to_thread(self._core.reschedule, id, when) if made is None else self._settled(*made))
 
     async def get(self, id: str) -> Event | None:
         """Return the pending event of a job, or `None`."""
-        return await self._make(self._core.get, id)
+        if not self._kept:
+            return self._core.get(id)
+        made = self._awaited.get(id)
+        return await asyncio.to_thread(self._core.get, id) if made is None else made[0]
 
     async def next(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Event | None:
         """Return the first pending event with `start <= due < end`, or `None`. As `duewheel.Scheduler.next`."""
         check_bounds(start, end)
-        if start is not None and await self.count() > _MANY:
-            return await asyncio.to_thread(self._core.next, start, end)
-        return await self._make(self._core.next, start, end)
+        made = None
+        if start is None or await self.count() <= _MANY:
+            made = self._awaited.next(start, end)
+        return await asyncio.to_thread(self._core.next, start, end) if made is None else made[0]
 
     def between(
         self, start: datetime | float | None = None, end: datetime | float | None = None
@@ -345,11 +378,11 @@ class Scheduler:
 
     async def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1. As `duewheel.Scheduler.revive`."""
-        return await self._make(self._core.revive, id)
+        return await self._ask(self._core.revive, id)
 
     async def purge(self, before: datetime | float | None = None) -> int:
         """Forget the dead that died before a time, or all; return how many. As `duewheel.Scheduler.purge`."""
-        return await self._make(self._core.purge, before)
+        return await self._ask(self._core.purge, before)
 
     async def count(self) -> int:
         """Return how many jobs are pending."""
@@ -395,33 +428,50 @@ class Scheduler:
         if self._core._forked or self._core._closed:
             len(self._core)  # raises
 
-    async def _make(self, call: Callable[_P, _R], *args: _P.args, **keywords: _P.kwargs) -> _R:
-        """Make a call; where it has to wait, let the loop go on."""
-        if not self._kept:
-            return call(*args, **keywords)
-        made = deferred(call, *args, **keywords)
-        if made is None:
-            # The store is to be asked first.
-            return await asyncio.to_thread(call, *args, **keywords)
-        result, ticket = made
-        if ticket:
-            await self._settled(ticket)
-        return result
+    # A call that changes a file writes its batch and returns the ticket to wait for; one that would have to ask the
+    # store first does nothing, and is made anew in a thread.
 
-    async def _make_many(self, times: object, call: Callable[[], _R]) -> _R:
+    async def _make_many(
+        self,
+        are_delays: bool,
+        times: Sequence[Any] | Buffer | _Array,
+        target: str,
+        datas: Sequence[Buffer] | None,
+        options: JobOptions | None,
+        job_options: _JobOptions,
+    ) -> Sequence[str]:
         """Make a bulk call; a long one is not the loop's to make."""
-        if isinstance(times, Sized) and len(times) > _MANY:
-            return await asyncio.to_thread(gently, call)
-        return await self._make(call)
+        awaited = self._awaited
+        if not (isinstance(times, Sized) and len(times) > _MANY):
+            made = awaited.many(are_delays, times, target, datas, options=options, **job_options)
+            if made is not None:
+                return await self._settled(*made)
+        return await asyncio.to_thread(
+            awaited.many_gently, are_delays, times, target, datas, options=options, **job_options
+        )
 
-    async def _settled(self, ticket: int) -> None:
-        """Wait until a batch is on disk."""
+    async def _restore(self, event: Event) -> None:
+        if self._kept:
+            made = self._awaited.restore(event)
+            await (asyncio.to_thread(self._core._restore, event) if made is None else self._settled(*made))
+        else:
+            self._core._restore(event)
+
+    async def _ask(self, call: Callable[[_A], _R], argument: _A) -> _R:
+        """Make a call that has to ask the store."""
+        return await asyncio.to_thread(call, argument) if self._kept else call(argument)
+
+    async def _settled(self, result: _R, ticket: int) -> _R:
+        """Return the result of a call once its batch is on disk."""
+        if not ticket:
+            return result
         events = self._core._events
         if events is not None and events.events is asyncio.get_running_loop() and not events.over:
             await events.settled(ticket)
             if self._core._has_room():
-                return
+                return result
         await asyncio.to_thread(self._core._wait_settled, ticket)
+        return result
 
     async def _until(self, awaited: str, seconds: float | None) -> bool:
         """Wait until something holds; `False`: the time is over."""
@@ -469,7 +519,7 @@ class Scheduler:
         raise TypeError(NO_COPY)
 
     def __repr__(self) -> str:
-        if "_core" not in vars(self):
+        if self._core is _NOT_OPENED:
             state = "that was not opened"
         elif self._core._forked:
             state = "of the parent process"
@@ -480,13 +530,16 @@ class Scheduler:
         return f"<duewheel.aio.Scheduler {state}>"
 
     def __del__(self) -> None:
-        core: Core | None = vars(self).get("_core")
-        if core is None or core._forked or core._closed:
+        core = self._core
+        if core is _NOT_OPENED or core._forked or core._closed:
             return
         if core._started:
             message = f"unclosed {self!r}: nothing refers to it any more; await close(), or use async with"
             warnings.warn(message, ResourceWarning, source=self)
         core.close()
+
+
+Scheduler.__new__.__wrapped__ = Scheduler.__init__  # type: ignore[attr-defined]  # its signature is that of the class
 
 
 class Storage:
@@ -497,7 +550,7 @@ class Storage:
 
     async def create(self, event: Event) -> None:
         """Take in an event as it stands. As `duewheel.Storage.create`."""
-        await self._scheduler._make(self._scheduler._core._restore, event)
+        await self._scheduler._restore(event)
 
     async def load(self, id: str) -> Event | None:
         """Return the pending event of a job, or `None`."""

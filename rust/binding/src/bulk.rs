@@ -1,7 +1,7 @@
 //! The bulk calls: many times read at once, scheduled all or none.
 
 use crate::convert::{self, Array};
-use crate::deferred;
+use crate::deferred::Manner;
 use crate::ids::Ids;
 use crate::options::{Fields, Spec};
 use crate::payload::Handle;
@@ -34,6 +34,14 @@ pub(crate) enum Times {
 }
 
 impl Times {
+    pub(crate) fn new(are_delays: bool) -> Self {
+        if are_delays {
+            Times::Delays
+        } else {
+            Times::Whens
+        }
+    }
+
     /// What the argument is called.
     fn name(self) -> &'static str {
         match self {
@@ -68,7 +76,7 @@ impl Times {
 
     /// The nanoseconds of many times; a buffer of float64 or of NumPy's dates is read without
     /// making Python objects.
-    pub(crate) fn read(self, values: &Bound<'_, PyAny>) -> PyResult<Vec<i64>> {
+    pub(crate) fn read(self, values: &Bound<'_, PyAny>, manner: Manner<'_>) -> PyResult<Vec<i64>> {
         let py = values.py();
         if let Ok(buffer) = PyBuffer::<f64>::get(values)
             && buffer.dimensions() == 1
@@ -100,9 +108,8 @@ impl Times {
             Some(Array::Numbers(list)) => list.try_iter()?,
             None => values.try_iter().map_err(|_| refuse())?,
         };
-        let gentle = deferred::is_gentle();
         let read = |(at, item): (usize, PyResult<Bound<'_, PyAny>>)| {
-            if gentle && at % GIVE_UP_EVERY == 0 {
+            if manner.is_gentle() && at % GIVE_UP_EVERY == 0 {
                 py.detach(|| ());
             }
             self.one(&item?)
@@ -111,97 +118,113 @@ impl Times {
     }
 }
 
-impl SchedulerCore {
-    pub(crate) fn schedule_many(
-        &self,
-        target: &Bound<'_, PyAny>,
-        kind: Times,
-        times: &[i64],
-        datas: Option<&Bound<'_, PyAny>>,
-        options: Option<&Bound<'_, PyAny>>,
-        keywords: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Ids> {
-        let py = target.py();
-        let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let spec = if options.is_none() && keywords.is_none() {
-            shared.specs.plain(&shared.registry, target)?
-        } else {
-            let given = keywords
-                .map(|keywords| Fields::read(keywords, kind.call()))
-                .transpose()?
-                .unwrap_or_default();
-            shared
-                .specs
-                .special(&shared.registry, target, options, &given)?
-        };
-        let datas = datas
-            .map(|datas| read_datas(datas, times.len()))
-            .transpose()?;
-        if engine.is_kept() {
-            return Self::keep_many(shared, py, kind, times, datas, &spec);
-        }
-        let mut datas = datas.into_iter().flatten();
-        let mut payload = || Handle::new(datas.next().flatten(), spec.clone_ref(py));
-        let ids = if deferred::is_gentle() {
-            let mut handles = times
-                .iter()
-                .map(|_| payload())
-                .collect::<Vec<_>>()
-                .into_iter();
-            let ids = py.detach(|| {
-                // There is one for each time, and none is asked for but for a job that is taken.
-                let payload = || handles.next().expect("a handle for each time");
-                match kind {
-                    Times::Whens => engine.schedule_many(Due::At, times, payload),
-                    Times::Delays => engine.schedule_many(Due::In, times, payload),
-                }
-            });
-            handles.for_each(|handle| handle.free(py));
-            ids
-        } else {
+/// Schedule jobs of one target at many times: all of them or none.
+pub(crate) fn schedule(
+    shared: &Shared,
+    (kind, times): (Times, &Bound<'_, PyAny>),
+    target: &Bound<'_, PyAny>,
+    datas: Option<&Bound<'_, PyAny>>,
+    options: Option<&Bound<'_, PyAny>>,
+    keywords: Option<&Bound<'_, PyDict>>,
+    manner: Manner<'_>,
+) -> PyResult<Ids> {
+    let times = &kind.read(times, manner)?;
+    let py = target.py();
+    let spec = if options.is_none() && keywords.is_none() {
+        shared.specs.plain(&shared.registry, target)?
+    } else {
+        let given = keywords
+            .map(|keywords| Fields::read(keywords, kind.call()))
+            .transpose()?
+            .unwrap_or_default();
+        let (specs, registry) = (&shared.specs, &shared.registry);
+        specs.special(registry, target, options, &given)?
+    };
+    let datas = datas
+        .map(|datas| read_datas(datas, times.len()))
+        .transpose()?;
+    let ids = if shared.engine.is_kept() {
+        keep(shared, py, kind, times, datas, &spec, manner)?
+    } else {
+        hold(shared, py, kind, times, datas, &spec, manner)?
+    };
+    if let (Times::Whens, Some(&earliest)) = (kind, times.iter().min()) {
+        SchedulerCore::warn_if_ancient(shared, py, Due::At(earliest));
+    }
+    Ok(ids)
+}
+
+/// In memory.
+fn hold(
+    shared: &Shared,
+    py: Python<'_>,
+    kind: Times,
+    times: &[i64],
+    datas: Option<Vec<Option<Py<PyBytes>>>>,
+    spec: &Py<Spec>,
+    manner: Manner<'_>,
+) -> PyResult<Ids> {
+    let engine = &*shared.engine;
+    let mut datas = datas.into_iter().flatten();
+    let mut payload = || Handle::new(datas.next().flatten(), spec.clone_ref(py));
+    let ids = if manner.is_gentle() {
+        let mut handles = times
+            .iter()
+            .map(|_| payload())
+            .collect::<Vec<_>>()
+            .into_iter();
+        let ids = py.detach(|| {
+            // There is one for each time, and none is asked for but for a job that is taken.
+            let payload = || handles.next().expect("a handle for each time");
             match kind {
                 Times::Whens => engine.schedule_many(Due::At, times, payload),
                 Times::Delays => engine.schedule_many(Due::In, times, payload),
             }
-        };
-        // Closed on the way: what was taken in was freed by closing.
-        ids.map(Ids::new).map_err(|error| refused(py, error, ""))
-    }
+        });
+        handles.for_each(|handle| handle.free(py));
+        ids
+    } else {
+        match kind {
+            Times::Whens => engine.schedule_many(Due::At, times, payload),
+            Times::Delays => engine.schedule_many(Due::In, times, payload),
+        }
+    };
+    // Closed on the way: what was taken in was freed by closing.
+    ids.map(Ids::new).map_err(|error| refused(py, error, ""))
 }
 
-impl SchedulerCore {
-    fn keep_many(
-        shared: &Shared,
-        py: Python<'_>,
-        kind: Times,
-        times: &[i64],
-        datas: Option<Vec<Option<Py<PyBytes>>>>,
-        spec: &Py<Spec>,
-    ) -> PyResult<Ids> {
-        for data in datas.iter().flatten() {
-            shared.check_data(py, data.as_ref())?;
-        }
-        let mut datas = datas.into_iter().flatten();
-        let handle = |_| Handle::new(datas.next().flatten(), spec.clone_ref(py));
-        let handles: Vec<Handle> = times.iter().map(handle).collect();
-        let engine = &shared.engine;
-        let mut taken = 0;
-        let kept = releasing(py, |released| {
-            let payload = || {
-                taken += 1;
-                handles[taken - 1]
-            };
-            py.detach(|| match kind {
-                Times::Whens => engine.keep_many(Due::At, times, payload, released),
-                Times::Delays => engine.keep_many(Due::In, times, payload, released),
-            })
-        });
-        handles[taken..].iter().for_each(|handle| handle.free(py));
-        let (ids, ticket) = kept.map_err(|error| refused(py, error, ""))?;
-        shared.settled(py, ticket)?;
-        Ok(Ids::new(ids))
+/// In a store.
+fn keep(
+    shared: &Shared,
+    py: Python<'_>,
+    kind: Times,
+    times: &[i64],
+    datas: Option<Vec<Option<Py<PyBytes>>>>,
+    spec: &Py<Spec>,
+    manner: Manner<'_>,
+) -> PyResult<Ids> {
+    for data in datas.iter().flatten() {
+        shared.check_data(py, data.as_ref())?;
     }
+    let mut datas = datas.into_iter().flatten();
+    let handle = |_| Handle::new(datas.next().flatten(), spec.clone_ref(py));
+    let handles: Vec<Handle> = times.iter().map(handle).collect();
+    let engine = &shared.engine;
+    let mut taken = 0;
+    let kept = releasing(py, |released| {
+        let payload = || {
+            taken += 1;
+            handles[taken - 1]
+        };
+        py.detach(|| match kind {
+            Times::Whens => engine.keep_many(Due::At, times, payload, released),
+            Times::Delays => engine.keep_many(Due::In, times, payload, released),
+        })
+    });
+    handles[taken..].iter().for_each(|handle| handle.free(py));
+    let (ids, ticket) = kept.map_err(|error| refused(py, error, ""))?;
+    shared.settled(py, ticket, manner)?;
+    Ok(Ids::new(ids))
 }
 
 fn read_datas(datas: &Bound<'_, PyAny>, length: usize) -> PyResult<Vec<Option<Py<PyBytes>>>> {

@@ -118,6 +118,12 @@ pub(crate) fn delay(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
     }
 }
 
+/// An argument that was given, `None` included, which is not the same as none.
+#[allow(clippy::unnecessary_wraps)] // the signature is PyO3's
+pub(crate) fn as_given<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(Some(value.clone()))
+}
+
 /// A timeout: a delay, or `None` for no end.
 pub(crate) fn timeout(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
     value

@@ -3,7 +3,7 @@
 use crate::call;
 use crate::data::Data;
 use crate::dead::DeadEvent;
-use crate::deferred;
+use crate::deferred::Manner;
 use crate::event::{Event, Job};
 use crate::ids;
 use crate::options::{Fields, Spec};
@@ -112,9 +112,14 @@ pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> 
 
 impl Shared {
     /// Wait until the store has settled a batch.
-    pub(crate) fn settled(&self, py: Python<'_>, ticket: Ticket) -> PyResult<()> {
+    pub(crate) fn settled(
+        &self,
+        py: Python<'_>,
+        ticket: Ticket,
+        manner: Manner<'_>,
+    ) -> PyResult<()> {
         let engine = &self.engine;
-        if !self.relaxed && deferred::leaves(ticket.0) {
+        if !self.relaxed && manner.leaves(ticket.0) {
             return Ok(());
         }
         let told = |told: Result<bool, Refused>| told.map_err(|error| refused(py, error, ""));
@@ -123,7 +128,7 @@ impl Shared {
         if self.relaxed && told(engine.wait_settled(ticket, Duration::ZERO))? {
             return Ok(());
         }
-        if deferred::leaves(ticket.0) {
+        if manner.leaves(ticket.0) {
             return Ok(());
         }
         while !told(py.detach(|| engine.wait_settled(ticket, SLICE)))? {
@@ -133,8 +138,13 @@ impl Shared {
     }
 
     /// Ask the store, without the interpreter's lock.
-    pub(crate) fn ask(&self, py: Python<'_>, question: Question) -> PyResult<Answer> {
-        deferred::may_wait()?;
+    pub(crate) fn ask(
+        &self,
+        py: Python<'_>,
+        question: Question,
+        manner: Manner<'_>,
+    ) -> PyResult<Answer> {
+        manner.may_wait()?;
         let answer = py.detach(|| self.engine.ask_away(question));
         answer.map_err(|error| refused(py, error, ""))
     }
@@ -195,13 +205,14 @@ impl Shared {
         due: Due,
         handle: Handle,
         id: Option<&str>,
+        manner: Manner<'_>,
     ) -> PyResult<Bound<'py, PyString>> {
         let engine = &self.engine;
         if id.is_some() && engine.away() > 0 {
             // Only the store knows whether the id is taken.
-            deferred::may_wait().inspect_err(|_| handle.free(py))?;
+            manner.may_wait().inspect_err(|_| handle.free(py))?;
         }
-        let turn = id.map(|_| self.turn(py)).transpose();
+        let turn = id.map(|_| self.turn(py, manner)).transpose();
         let turn = turn.inspect_err(|_| handle.free(py))?;
         let kept = releasing(py, |released| match id {
             None => engine
@@ -215,7 +226,7 @@ impl Shared {
         drop(turn);
         match kept {
             Ok((id, ticket)) => {
-                self.settled(py, ticket)?;
+                self.settled(py, ticket, manner)?;
                 Ok(id)
             }
             Err(error) => {
@@ -232,18 +243,19 @@ impl Shared {
         (job_due, due): (i64, i64),
         counters: (u32, u32),
         handle: Handle,
+        manner: Manner<'_>,
     ) -> PyResult<()> {
         let engine = &self.engine;
         if engine.away() > 0 {
-            deferred::may_wait().inspect_err(|_| handle.free(py))?;
+            manner.may_wait().inspect_err(|_| handle.free(py))?;
         }
-        let turn = self.turn(py).inspect_err(|_| handle.free(py))?;
+        let turn = self.turn(py, manner).inspect_err(|_| handle.free(py))?;
         let kept = releasing(py, |released| {
             py.detach(|| engine.restore_kept(id, job_due, due, counters, handle, released))
         });
         drop(turn);
         match kept {
-            Ok(ticket) => self.settled(py, ticket),
+            Ok(ticket) => self.settled(py, ticket, manner),
             Err(error) => {
                 handle.free(py);
                 Err(refused(py, error, id))
@@ -253,22 +265,28 @@ impl Shared {
 
     /// One at a time ask the store about a single id: between its answer and what is done here,
     /// nobody else finds the job in neither place.
-    fn turn(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, ()>> {
+    fn turn(&self, py: Python<'_>, manner: Manner<'_>) -> PyResult<MutexGuard<'_, ()>> {
         loop {
             if let Some(turn) = self.turns.try_lock() {
                 return Ok(turn);
             }
             // Who has it waits for the disk.
-            deferred::may_wait()?;
+            manner.may_wait()?;
             // Not waited for in the lock: who has it may want the interpreter.
             py.detach(|| std::thread::sleep(Duration::from_micros(50)));
         }
     }
 
-    pub(crate) fn cancel_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
+    pub(crate) fn cancel_kept(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        manner: Manner<'_>,
+    ) -> PyResult<bool> {
         self.change(
             py,
             id,
+            manner,
             || self.engine.cancel_kept(id),
             |handle: Handle| handle.free(py),
             |released| self.engine.cancel_away(id, released),
@@ -276,10 +294,17 @@ impl Shared {
         )
     }
 
-    pub(crate) fn reschedule_kept(&self, py: Python<'_>, id: &str, due: i64) -> PyResult<bool> {
+    pub(crate) fn reschedule_kept(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        due: i64,
+        manner: Manner<'_>,
+    ) -> PyResult<bool> {
         self.change(
             py,
             id,
+            manner,
             || self.engine.reschedule_kept(id, due),
             |()| {},
             |released| self.engine.reschedule_away(id, due, released),
@@ -288,10 +313,12 @@ impl Shared {
     }
 
     /// Change a pending job where it is: `here` in memory, or `away` in the store.
+    #[allow(clippy::too_many_arguments)] // the two ways, and what follows each
     fn change<T, A: Send>(
         &self,
         py: Python<'_>,
         id: &str,
+        manner: Manner<'_>,
         here: impl Fn() -> Result<Changed<T>, Refused>,
         changed_here: impl FnOnce(T),
         away: impl Fn(&mut Released<Handle>) -> Result<Asked<A>, Refused> + Sync,
@@ -304,13 +331,13 @@ impl Shared {
                 Changed::Yes(what, ticket) => {
                     drop(turn);
                     changed_here(what);
-                    self.settled(py, ticket)?;
+                    self.settled(py, ticket, manner)?;
                     return Ok(true);
                 }
                 Changed::No => return Ok(false),
                 Changed::Away if turn.is_none() => {
-                    deferred::may_wait()?;
-                    turn = Some(self.turn(py)?);
+                    manner.may_wait()?;
+                    turn = Some(self.turn(py, manner)?);
                 }
                 Changed::Away => {
                     let asked = releasing(py, |released| py.detach(|| away(released)));
@@ -325,8 +352,7 @@ impl Shared {
     }
 
     pub(crate) fn revive_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
-        deferred::may_wait()?;
-        let _turn = self.turn(py)?;
+        let _turn = self.turn(py, Manner::Waits)?;
         let revived = releasing(py, |released| {
             py.detach(|| self.engine.revive_kept(id, released))
         });
@@ -346,15 +372,20 @@ impl Shared {
     }
 
     pub(crate) fn take_in_answer(&self, py: Python<'_>, question: Question) -> PyResult<()> {
-        match self.ask(py, question)? {
+        match self.ask(py, question, Manner::Waits)? {
             Answer::Page(page) => self.take_in(py, page),
             _ => Ok(()),
         }
     }
 
     /// A pending job that is away.
-    pub(crate) fn get_away(&self, py: Python<'_>, id: &str) -> PyResult<Option<Event>> {
-        match self.ask(py, Question::Get(id.to_owned()))? {
+    pub(crate) fn get_away(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Event>> {
+        match self.ask(py, Question::Get(id.to_owned()), manner)? {
             // In memory, and not pending: it runs.
             Answer::Job(Some(_)) if self.engine.holds(id) => Ok(None),
             Answer::Job(Some(job)) => self.event(py, &job).map(Some),
@@ -368,7 +399,8 @@ impl Shared {
         let mut before = None;
         loop {
             let limit = 1_000;
-            let Answer::Dead(page) = self.ask(py, Question::Dead { before, limit })? else {
+            let asked = Question::Dead { before, limit };
+            let Answer::Dead(page) = self.ask(py, asked, Manner::Waits)? else {
                 return Ok(all);
             };
             let last = page.last().map(|dead| dead.number);
@@ -386,7 +418,7 @@ impl Shared {
 
     pub(crate) fn purge_kept(&self, py: Python<'_>, before: Option<i64>) -> PyResult<usize> {
         releasing(py, |released| self.engine.stats(released));
-        match self.ask(py, Question::Purge(before))? {
+        match self.ask(py, Question::Purge(before), Manner::Waits)? {
             Answer::Count(count) => Ok(count as usize),
             _ => Ok(0),
         }

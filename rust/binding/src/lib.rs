@@ -47,6 +47,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
     module.add_class::<dead::DeadEvent>()?;
+    module.add_class::<deferred::AwaitedCalls>()?;
     module.add_class::<driver::Driver>()?;
     module.add_class::<event::Event>()?;
     module.add_class::<event_loop::EventLoop>()?;
@@ -60,8 +61,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stats::Lateness>()?;
     module.add_class::<stats::Stats>()?;
     module.add_function(wrap_pyfunction!(deferred::check_bounds, module)?)?;
-    module.add_function(wrap_pyfunction!(deferred::deferred, module)?)?;
-    module.add_function(wrap_pyfunction!(deferred::gently, module)?)?;
     module.add_function(wrap_pyfunction!(deferred::timeout_s, module)?)?;
     module.add_function(wrap_pyfunction!(drain::touch, module)?)?;
     module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;

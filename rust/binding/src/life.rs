@@ -1,5 +1,6 @@
 //! Life in a process: forks, and the end of the interpreter.
 
+use crate::deferred::Manner;
 use crate::nudge;
 use crate::shared::Shared;
 use duewheel_core::sync::Mutex;
@@ -82,7 +83,7 @@ pub(crate) fn at_exit(py: Python<'_>) {
             break;
         }
         for shared in &alive {
-            shared.close(py);
+            shared.close(py, Manner::Waits);
         }
         closed.extend(alive);
     }

@@ -1,7 +1,6 @@
 //! What the engine carries for Python: two pointers a job, its data and its specification.
 
 use crate::data::Data;
-use crate::deferred;
 use crate::options::Spec;
 use duewheel_core::record::{Parts, Payload, Released};
 use duewheel_core::store::Options;
@@ -102,12 +101,19 @@ impl Handle {
 /// may run Python.
 #[inline]
 pub(crate) fn release(py: Python<'_>, released: &mut Released<Handle>) {
-    let gentle = deferred::is_gentle();
+    for payload in released.payloads.drain(..) {
+        payload.free(py);
+    }
+    released.failures.clear();
+}
+
+/// The same, giving up the interpreter on the way.
+pub(crate) fn release_gently(py: Python<'_>, released: &mut Released<Handle>) {
     for (at, payload) in released.payloads.drain(..).enumerate() {
         payload.free(py);
-        if gentle && at % 2_048 == 0 {
+        if at % 2_048 == 0 {
             py.detach(|| ());
         }
     }
-    released.failures.clear();
+    release(py, released);
 }

@@ -1,5 +1,6 @@
 //! `between`: pending events in order, each looked at when it is asked for.
 
+use crate::deferred::Manner;
 use crate::event::Event;
 use crate::shared::{Shared, refused};
 use duewheel_core::engine::Place;
@@ -75,7 +76,7 @@ impl Events {
     }
 
     /// Read what is away, once all that was read before is used up.
-    fn read(&self, py: Python<'_>) -> PyResult<()> {
+    fn read(&self, py: Python<'_>, manner: Manner<'_>) -> PyResult<()> {
         loop {
             let left = self.left.lock();
             if !left.more || !left.away.is_empty() {
@@ -88,7 +89,7 @@ impl Events {
                 limit: PAGE,
             };
             drop(left);
-            let Answer::Page(page) = self.shared.ask(py, question)? else {
+            let Answer::Page(page) = self.shared.ask(py, question, manner)? else {
                 return Ok(());
             };
             let mut left = self.left.lock();
@@ -106,15 +107,19 @@ impl Events {
 
     fn following(&self, py: Python<'_>) -> PyResult<Option<Event>> {
         loop {
-            if let Some(event) = self.step(py)? {
+            if let Some(event) = self.step(py, Manner::Waits)? {
                 return Ok(event);
             }
         }
     }
 
     /// The next event, or that there is none; `None`: what would have come is no longer pending.
-    pub(crate) fn step(&self, py: Python<'_>) -> PyResult<Option<Option<Event>>> {
-        self.read(py)?;
+    pub(crate) fn step(
+        &self,
+        py: Python<'_>,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Option<Event>>> {
+        self.read(py, manner)?;
         let next = self.left.lock().pop();
         match next {
             None => Ok(Some(None)),
@@ -123,7 +128,7 @@ impl Events {
                 let engine = &self.shared.engine;
                 let event = engine.view_at(place, |view| Event::pending(py, &view));
                 match event.map_err(|error| refused(py, error, ""))? {
-                    None if engine.away() > 0 => self.put_aside(py, place),
+                    None if engine.away() > 0 => self.put_aside(py, place, manner),
                     event => Ok(event.map(Some)),
                 }
             }
@@ -131,7 +136,12 @@ impl Events {
     }
 
     /// The event of a job that has left memory since: it may be parked, on disk alone now.
-    fn put_aside(&self, py: Python<'_>, place: Place) -> PyResult<Option<Option<Event>>> {
+    fn put_aside(
+        &self,
+        py: Python<'_>,
+        place: Place,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Option<Event>>> {
         let (due, seq) = place.order();
         let after = store::Place {
             due,
@@ -142,7 +152,7 @@ impl Events {
             until: due.saturating_add(1),
             limit: 1,
         };
-        let Answer::Page(page) = self.shared.ask(py, question)? else {
+        let Answer::Page(page) = self.shared.ask(py, question, manner)? else {
             return Ok(None);
         };
         let found = page.jobs.into_iter().find(|job| job.place.seq == seq);

@@ -1,9 +1,10 @@
 //! The class behind `duewheel.Scheduler`: its calls, as thin as they can be.
 
-use crate::bulk::Times;
+use crate::bulk::{self, Times};
 use crate::clock;
 use crate::convert;
 use crate::dead::{DeadEvent, DeadParts};
+use crate::deferred::{AwaitedCalls, Manner};
 use crate::event::Event;
 use crate::event_loop::{Awaited, EventLoop};
 use crate::ids::{self, Ids};
@@ -44,12 +45,6 @@ pub(crate) struct SchedulerCore {
     /// Nothing until `_open` was called: a subclass may have its own `__init__`, and what it gives to
     /// `super().__init__` is what counts.
     opened: OnceLock<Arc<Shared>>,
-}
-
-/// An argument that was given, `None` included, which is not the same as none.
-#[allow(clippy::unnecessary_wraps)] // the signature is PyO3's
-fn given<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    Ok(Some(value.clone()))
 }
 
 #[cold]
@@ -108,7 +103,7 @@ impl SchedulerCore {
         if engine.is_kept() {
             shared.check_data(py, data.as_ref())?;
             let id = id.map(|id| convert::name(id, "id")).transpose()?;
-            return shared.keep(py, due, Handle::new(data, spec), id);
+            return shared.keep(py, due, Handle::new(data, spec), id, Manner::Waits);
         }
         let Some(id) = id else {
             let handle = Handle::new(data, spec);
@@ -142,13 +137,92 @@ impl SchedulerCore {
         Ok(Events::new(shared.clone(), places, start, end))
     }
 
-    fn warn_if_ancient(shared: &Shared, py: Python<'_>, due: Due) {
+    pub(crate) fn warn_if_ancient(shared: &Shared, py: Python<'_>, due: Due) {
         const YEAR: i64 = 365 * 86_400 * duewheel_core::time::SECOND;
         if let Due::At(due) = due
             && due < shared.engine.clock().wall().saturating_sub(YEAR)
         {
             worker::log_ancient(py, due);
         }
+    }
+
+    /// What `get` does.
+    pub(crate) fn look_up(
+        shared: &Shared,
+        id: &Bound<'_, PyAny>,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Event>> {
+        let py = id.py();
+        let engine = &*shared.engine;
+        let text = convert::name(id, "id")?;
+        let event = engine.view(text, |view| Event::pending(py, &view));
+        match event.map_err(|error| refused(py, error, text))? {
+            None if engine.away() > 0 => shared.get_away(py, text, manner),
+            event => Ok(event),
+        }
+    }
+
+    /// What `next` does.
+    pub(crate) fn first(
+        shared: &Arc<Shared>,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Event>> {
+        let engine = &*shared.engine;
+        let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        loop {
+            let place = py.detach(|| engine.next(start, end));
+            let place = place.map_err(|error| refused(py, error, ""))?;
+            // Of the many in memory the first alone is wanted.
+            let places = place.into_iter().collect();
+            let events = Events::new(shared.clone(), places, start, end);
+            // Gone between the two looks: the next one is the first now.
+            if let Some(event) = events.step(py, manner)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// What `_restore` does.
+    pub(crate) fn restore(
+        shared: &Shared,
+        event: &Bound<'_, PyAny>,
+        manner: Manner<'_>,
+    ) -> PyResult<()> {
+        let py = event.py();
+        let engine = &*shared.engine;
+        let event = event
+            .cast::<Event>()
+            .map_err(|_| PyTypeError::new_err(format!("event must be an Event, not {event:?}")))?;
+        let event = event.get();
+        let job = event.job_ref();
+        let options = job.spec.get().options.bind(py).clone().into_any();
+        let spec = shared.specs.special(
+            &shared.registry,
+            job.spec.get().name.bind(py),
+            Some(&options),
+            &Fields::default(),
+        )?;
+        let data = job.data.as_ref().map(|data| data.clone_ref(py));
+        let handle = Handle::new(data, spec);
+        let counters = (event.run, event.attempt);
+        if engine.is_kept() {
+            shared.check_data(py, job.data.as_ref())?;
+            let id = job.id.with_str(str::to_owned);
+            return shared.restore_kept(py, &id, (job.due, event.due), counters, handle, manner);
+        }
+        let restored = job.id.with_str(|id| {
+            let restored = releasing(py, |released| {
+                engine.restore(id, job.due, event.due, counters, handle, released)
+            });
+            restored.map_err(|error| refused(py, error, id))
+        });
+        if restored.is_err() {
+            handle.free(py);
+        }
+        restored
     }
 
     /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
@@ -231,7 +305,7 @@ impl SchedulerCore {
         }
         // Another thread may have been faster.
         self.opened.set(shared).map_err(|late| {
-            late.close(py);
+            late.close(py, Manner::Waits);
             twice()
         })
     }
@@ -284,8 +358,7 @@ impl SchedulerCore {
     ///
     /// **Durability**: on disk it stays pending, and the file is given up after the last outcome.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let shared = self.shared(py)?;
-        shared.close(py);
+        self.shared(py)?.close(py, Manner::Waits);
         Ok(())
     }
 
@@ -419,14 +492,14 @@ impl SchedulerCore {
         py: Python<'py>,
         when: &Bound<'py, PyAny>,
         target: &Bound<'py, PyAny>,
-        #[pyo3(from_py_with = given)] data: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] retry_limit: Option<Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] min_backoff: Option<Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] max_backoff: Option<Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] age_limit: Option<Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] consistency: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] retry_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] min_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
         unknown: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         refuse_unknown("Scheduler.at", unknown)?;
@@ -464,14 +537,14 @@ impl SchedulerCore {
         py: Python<'py>,
         delay: &Bound<'py, PyAny>,
         target: &Bound<'py, PyAny>,
-        #[pyo3(from_py_with = given)] data: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] retry_limit: Option<Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] min_backoff: Option<Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] max_backoff: Option<Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] age_limit: Option<Bound<'py, PyAny>>,
-        #[pyo3(from_py_with = given)] consistency: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] retry_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] min_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
         unknown: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
         refuse_unknown("Scheduler.in_", unknown)?;
@@ -503,13 +576,16 @@ impl SchedulerCore {
         options: Option<&Bound<'_, PyAny>>,
         job_options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ids> {
-        let times = Times::Whens.read(whens)?;
-        let ids = self.schedule_many(target, Times::Whens, &times, datas, options, job_options)?;
-        if let Some(&earliest) = times.iter().min() {
-            let py = target.py();
-            Self::warn_if_ancient(self.shared(py)?, py, Due::At(earliest));
-        }
-        Ok(ids)
+        let (shared, times) = (self.shared(target.py())?, (Times::Whens, whens));
+        bulk::schedule(
+            shared,
+            times,
+            target,
+            datas,
+            options,
+            job_options,
+            Manner::Waits,
+        )
     }
 
     /// Schedule many jobs after delays from now, as `at_many` does; return their ids.
@@ -528,8 +604,16 @@ impl SchedulerCore {
         options: Option<&Bound<'_, PyAny>>,
         job_options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ids> {
-        let times = Times::Delays.read(delays)?;
-        self.schedule_many(target, Times::Delays, &times, datas, options, job_options)
+        let (shared, times) = (self.shared(target.py())?, (Times::Delays, delays));
+        bulk::schedule(
+            shared,
+            times,
+            target,
+            datas,
+            options,
+            job_options,
+            Manner::Waits,
+        )
     }
 
     /// Withdraw a pending job.
@@ -545,7 +629,7 @@ impl SchedulerCore {
         let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
         if engine.is_kept() {
-            return shared.cancel_kept(py, text);
+            return shared.cancel_kept(py, text, Manner::Waits);
         }
         let cancelled = engine.cancel(text);
         let cancelled = cancelled.map_err(|error| refused(py, error, text))?;
@@ -565,7 +649,7 @@ impl SchedulerCore {
         let text = convert::name(id, "id")?;
         let due = convert::wall_time(when, "when")?;
         let moved = if engine.is_kept() {
-            shared.reschedule_kept(py, text, due)?
+            shared.reschedule_kept(py, text, due, Manner::Waits)?
         } else {
             let moved = engine.reschedule(text, due);
             moved.map_err(|error| refused(py, error, text))?
@@ -580,15 +664,7 @@ impl SchedulerCore {
     ///
     /// **Raises** as `cancel`.
     fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Event>> {
-        let py = id.py();
-        let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let text = convert::name(id, "id")?;
-        let event = engine.view(text, |view| Event::pending(py, &view));
-        match event.map_err(|error| refused(py, error, text))? {
-            None if engine.away() > 0 => shared.get_away(py, text),
-            event => Ok(event),
-        }
+        Self::look_up(self.shared(id.py())?, id, Manner::Waits)
     }
 
     fn __contains__(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -616,20 +692,7 @@ impl SchedulerCore {
         start: Option<&Bound<'_, PyAny>>,
         end: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Event>> {
-        let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
-        loop {
-            let place = py.detach(|| engine.next(start, end));
-            let place = place.map_err(|error| refused(py, error, ""))?;
-            // Of the many in memory the first alone is wanted.
-            let places = place.into_iter().collect();
-            let events = Events::new(shared.clone(), places, start, end);
-            // Gone between the two looks: the next one is the first now.
-            if let Some(event) = events.step(py)? {
-                return Ok(event);
-            }
-        }
+        Self::first(self.shared(py)?, py, start, end, Manner::Waits)
     }
 
     /// Iterate over the pending events with `start <= due < end`.
@@ -705,39 +768,7 @@ impl SchedulerCore {
 
     /// Take in a pending event as it stands.
     fn _restore(&self, event: &Bound<'_, PyAny>) -> PyResult<()> {
-        let py = event.py();
-        let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let event = event
-            .cast::<Event>()
-            .map_err(|_| PyTypeError::new_err(format!("event must be an Event, not {event:?}")))?;
-        let event = event.get();
-        let job = event.job_ref();
-        let options = job.spec.get().options.bind(py).clone().into_any();
-        let spec = shared.specs.special(
-            &shared.registry,
-            job.spec.get().name.bind(py),
-            Some(&options),
-            &Fields::default(),
-        )?;
-        let data = job.data.as_ref().map(|data| data.clone_ref(py));
-        let handle = Handle::new(data, spec);
-        let counters = (event.run, event.attempt);
-        if engine.is_kept() {
-            shared.check_data(py, job.data.as_ref())?;
-            let id = job.id.with_str(str::to_owned);
-            return shared.restore_kept(py, &id, (job.due, event.due), counters, handle);
-        }
-        let restored = job.id.with_str(|id| {
-            let restored = releasing(py, |released| {
-                engine.restore(id, job.due, event.due, counters, handle, released)
-            });
-            restored.map_err(|error| refused(py, error, id))
-        });
-        if restored.is_err() {
-            handle.free(py);
-        }
-        restored
+        Self::restore(self.shared(event.py())?, event, Manner::Waits)
     }
 
     /// Copy the file into a new one while it is in use.
@@ -775,7 +806,7 @@ impl SchedulerCore {
     /// Wait until the store has settled a batch and has room for more.
     fn _wait_settled(&self, py: Python<'_>, ticket: u64) -> PyResult<()> {
         let shared = self.shared(py)?;
-        shared.settled(py, Ticket(ticket))
+        shared.settled(py, Ticket(ticket), Manner::Waits)
     }
 
     /// Whether the store has room for more, so that nothing need be waited for.
@@ -830,6 +861,11 @@ impl SchedulerCore {
             return Err(refused(py, Refused::Closed, ""));
         }
         EventLoop::attach(py, shared.clone(), events, task, watched, over)
+    }
+
+    /// The calls that coroutines make.
+    fn _awaited(&self, py: Python<'_>) -> PyResult<AwaitedCalls> {
+        Ok(AwaitedCalls::new(self.shared(py)?.clone()))
     }
 
     #[getter]

@@ -2,10 +2,11 @@
 
 use crate::call;
 use crate::clock::Raised;
+use crate::deferred::Manner;
 use crate::inside::inside;
 use crate::kept::raised;
 use crate::life;
-use crate::payload::{Handle, release};
+use crate::payload::{Handle, release, release_gently};
 use crate::registry::Registry;
 use crate::specs::Specs;
 use crate::thread::Threads;
@@ -113,8 +114,14 @@ impl Shared {
     }
 
     /// Close the engine and free what it kept; returns how many pending jobs were dropped.
-    pub(crate) fn close(&self, py: Python<'_>) {
-        let dropped = releasing(py, |released| py.detach(|| self.engine.close(released)));
+    pub(crate) fn close(&self, py: Python<'_>, manner: Manner<'_>) {
+        let mut released = Released::default();
+        let dropped = py.detach(|| self.engine.close(&mut released));
+        if manner.is_gentle() {
+            release_gently(py, &mut released);
+        } else {
+            release(py, &mut released);
+        }
         if dropped > 0 {
             worker::log_dropped(py, dropped);
         }
