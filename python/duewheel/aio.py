@@ -158,6 +158,7 @@ class Scheduler:
         self._core._refuse_inside("drain")
         core = self._core
         core._stop()
+        self._leave_closed_loop()
         finished = await self._until("finished", seconds)
         if finished and self._kept and core._closed:
             await asyncio.to_thread(core._give_up_file)
@@ -174,6 +175,7 @@ class Scheduler:
         last outcome.
         """
         core = self._core
+        self._leave_closed_loop()
         events = core._events
         if events is not None:
             events.spare_caller()  # here, where it is known: a thread may close it
@@ -181,15 +183,14 @@ class Scheduler:
             await asyncio.to_thread(self._awaited.close_gently)
         else:
             core.close()
-        if events is None:
-            return
-        if events.events is not asyncio.get_running_loop():
-            return  # the bell has rung there
-        events.drain()
-        for _ in range(10):
-            await asyncio.sleep(0)
-            if events.over:
-                break
+        if events is not None:
+            if events.events is not asyncio.get_running_loop():
+                return  # the bell has rung there
+            events.drain()
+            for _ in range(10):
+                await asyncio.sleep(0)
+                if events.over:
+                    break
         if self._kept:
             await asyncio.to_thread(core._give_up_file)
 
@@ -205,6 +206,7 @@ class Scheduler:
         if self._core._closed:
             self._core.wait(0)  # raises
         self._core._refuse_inside("wait")
+        self._leave_closed_loop()
         return await self._until("idle", seconds)
 
     async def run(self) -> None:
@@ -415,6 +417,15 @@ class Scheduler:
         self._refuse_in_memory("rotate the keys of")
         await asyncio.to_thread(self._core._rotate, progress)
 
+    def _leave_closed_loop(self) -> None:
+        """Give up what a loop has left that was closed before the scheduler was: nobody else ends it."""
+        core = self._core
+        with self._starting:
+            events = core._events
+            if events is not None and events.events.is_closed() and not events.over:
+                events.abandon()
+                core._events = None
+
     def _here(self) -> Scheduler | Core:
         """Return what takes jobs in this thread: a sync handler on a worker has no loop to await a coroutine on."""
         return self if asyncio._get_running_loop() else self._core
@@ -536,7 +547,12 @@ class Scheduler:
         if core._started:
             message = f"unclosed {self!r}: nothing refers to it any more; await close(), or use async with"
             warnings.warn(message, ResourceWarning, source=self)
+        events = core._events
+        if events is not None and not (events.over or events.events.is_running()):
+            # Its loop has ended, as asyncio.run does: nobody cancels what is left there.
+            events.abandon()
         core.close()
+        core._give_up_file()
 
 
 Scheduler.__new__.__wrapped__ = Scheduler.__init__  # type: ignore[attr-defined]  # its signature is that of the class
