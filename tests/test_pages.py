@@ -1,0 +1,87 @@
+"""What README and the pages say: links that lead somewhere, tables that agree with the code, examples that print it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import duewheel
+from duewheel import Consistency, Scheduler
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def anchors(page):
+    for heading in re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        linked = (page.parent / path) if path else page
+        assert linked.exists(), link
+        assert not anchor or anchor in anchors(linked), link
+
+
+def section(name):
+    return README.partition(f"## {name}\n")[2].partition("\n## ")[0]
+
+
+def rows(text):
+    """The cells of a table, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_handlers_come_before_files_and_kills():
+    order = ["What is promised", "Handlers and retries", "Jobs that survive", "asyncio", "As a service"]
+    found = [README.index(f"## {name}\n") for name in order]
+    assert found == sorted(found)
+
+
+def test_the_example_of_handlers_says_what_it_does(capsys, quiet):
+    code, said = re.search(
+        r"```python\n(.*?)```\n\nIt prints (.*?)\n\n", section("Handlers and retries"), re.DOTALL
+    ).groups()
+    exec(compile(code, "example", "exec"), {"__name__": "example"})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 2 and all(f"`{line}`" in said for line in printed)
+
+
+def test_the_table_of_options_is_right():
+    table = {row[0].strip("`"): row[1] for row in rows(section("Handlers and retries"))}
+    scheduler = Scheduler()
+    options = scheduler.get(scheduler.in_(3600, "t")).job.options
+    scheduler.close()
+    assert repr(options).partition("(")[2].count("=") == len(table)
+    assert table["retry_limit"].startswith(f"{options.retry_limit}; none with an `age_limit`; 0 at most once")
+    assert float(table["min_backoff"]) == options.min_backoff == duewheel.DEFAULT_MIN_BACKOFF
+    assert float(table["max_backoff"]) == options.max_backoff == duewheel.DEFAULT_MAX_BACKOFF
+    assert table["age_limit"] == f"`{options.age_limit}`"
+    assert table["consistency"] == f"`{Consistency.AT_LEAST_ONCE}`" and options.consistency is Consistency.AT_LEAST_ONCE
+
+
+def test_the_words_of_the_glossary():
+    assert [row[0] for row in rows(section("Eight words"))] == [
+        "due", "target", "parked", "dead", "snooze", "attempt", "run", "boot clock",
+    ]  # fmt: skip
+
+
+def test_the_messages_of_the_log_are_those_of_operating():
+    page = (ROOT / "docs" / "operating.md").read_text("utf-8")
+    log = (ROOT / "python" / "duewheel" / "_log.py").read_text("utf-8")
+    for words in (
+        "will be retried",
+        "is dead",
+        "over a year ago",
+        "pending jobs, which are dropped",
+        "cannot be read",
+        "nothing runs any more",
+    ):
+        assert words in page and words in log, words
