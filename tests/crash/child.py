@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import threading
@@ -198,6 +199,99 @@ def hold(path, **_):
     scheduler = Scheduler(path)
     scheduler.in_(FAR_S, "t")
     answer(os.getpid())
+    sys.stdin.read()
+
+
+def fifty(path, **_):
+    """Schedule fifty jobs and have the file open until killed."""
+    scheduler = Scheduler(path)
+    ids = [scheduler.in_(FAR_S, "t") for _ in range(50)]
+    answer(ids)
+    sys.stdin.read()
+
+
+def copied_live(path, copies):
+    """Schedule, and copy the file by hand at each of these moments."""
+    scheduler = Scheduler(path)
+    for number, copy in enumerate(copies):
+        scheduler.in_many([FAR_S] * (1 + 300 * number), "t", [b"x" * 100] * (1 + 300 * number))
+        if number % 2:
+            list(scheduler.dead())  # takes all to the tables
+        shutil.copy(path, copy)
+    answer(len(scheduler))
+    sys.stdin.read()
+
+
+def two_keys(default):
+    return Keyring({1: bytes(range(32)), 2: bytes(range(1, 33))}, default=default)
+
+
+def rotate_for_ever(path, *, default):
+    """Encrypt all anew, and again, until killed."""
+    while True:
+        scheduler = Scheduler(LocalStorage(path, keys=two_keys(default)))
+        answer(default)
+        scheduler.rotate()
+        scheduler.close()
+        default = 3 - default
+
+
+def back_up_for_ever(path, copy):
+    """Make a copy, remove it, and again, until killed; schedule meanwhile."""
+    scheduler = Scheduler(path)
+    answer(len(scheduler))
+
+    def more():
+        while True:
+            scheduler.cancel(scheduler.in_(FAR_S, "far", b"x" * 1_000))
+
+    threading.Thread(target=more, daemon=True).start()
+    while True:
+        scheduler.backup(copy)
+        os.unlink(copy)  # noqa: PTH108
+
+
+def upgrade(path):
+    """Open a file of an earlier version, until killed."""
+    answer("begin")
+    Scheduler(path)
+    answer("opened")
+    sys.stdin.read()
+
+
+def outlive(path, log):
+    """Schedule while the disk turns read-only; tell what each call said after that."""
+    log = Log(log)
+    scheduler = Scheduler(path)
+    kept = 0
+    answer("begin")
+    end = time.monotonic() + 20
+    while True:
+        assert time.monotonic() < end
+        token = f"{kept}"
+        try:
+            job_id = scheduler.in_(FAR_S, "far", token.encode() + b".")
+        except duewheel.StorageError as error:
+            first = error
+            break
+        log.say("ack", token)
+        kept += 1
+    told = [[type(first).__name__, str(first)]]
+    calls = (
+        lambda: scheduler.in_(FAR_S, "far"),
+        lambda: scheduler.cancel(job_id),
+        lambda: scheduler.backup(path + "-copy"),
+        scheduler.close,
+        lambda: Scheduler(path),
+    )
+    for call in calls:
+        try:
+            call()
+        except duewheel.DuewheelError as error:
+            told.append([type(error).__name__, str(error)])
+        else:
+            told.append([None, ""])
+    answer([kept, told])
     sys.stdin.read()
 
 

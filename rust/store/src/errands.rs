@@ -133,16 +133,19 @@ impl Tables {
         free_place(path)?;
         let part = ending(path, ".part");
         // What an earlier attempt left behind. That there is nothing is no error.
-        for left in [&part, &ending(&part, "-journal")] {
-            let _ = std::fs::remove_file(left);
-        }
+        let remove_parts = || {
+            for with in ["", "-journal", "-wal"] {
+                let _ = std::fs::remove_file(ending(&part, with));
+            }
+        };
+        remove_parts();
         let copied = self.copy(&part).and_then(|()| {
             std::fs::rename(&part, path)?;
             RealDisk.sync_directory(path)?;
             Ok(())
         });
         if copied.is_err() {
-            let _ = std::fs::remove_file(&part);
+            remove_parts();
         }
         copied.map_err(|error| match error {
             Error::ReadOnly(_) => Error::ReadOnly(path.to_owned()),

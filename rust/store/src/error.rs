@@ -46,12 +46,14 @@ impl fmt::Display for Error {
             }
             Error::Locked { pid: None } => f.write_str("the store is in use by another process"),
             // Which file it was is not always told.
-            Error::ReadOnly(path) if path.as_os_str().is_empty() => {
-                f.write_str("the store cannot be written: see to its permissions and open it again")
-            }
+            Error::ReadOnly(path) if path.as_os_str().is_empty() => f.write_str(
+                "the store cannot be written: see to its permissions, and that its disk is not \
+                     read-only, and open it again",
+            ),
             Error::ReadOnly(path) => write!(
                 f,
-                "{} cannot be written: change its permissions, or give another path",
+                "{} cannot be written: change its permissions, or make its disk writable if that is \
+                 read-only, or give another path",
                 path.display()
             ),
             Error::Corrupt(what) => write!(f, "the store is corrupt: {what}"),

@@ -109,7 +109,7 @@ impl<'a> Identity<'a> {
 
     fn missing_of(&self, life: Life) -> Vec<&'a Path> {
         let mut missing = Vec::new();
-        if life.open && self.head.is_none() {
+        if life.open && matches!(self.head, None | Some(Head::Blank)) {
             missing.push(self.journal);
         }
         if life.open && self.found == Log::Missing {
@@ -188,7 +188,7 @@ fn missing_error(missing: &[&Path], database: &Path) -> Error {
         _ => ("are", "them"),
     };
     Error::Corrupt(format!(
-        "{} {is} missing, and holds jobs: {} was in use when its process died, or when it was \
+        "{} {is} missing or empty, and had jobs: {} was in use when its process died, or when it was \
          copied. Put {them} back beside it. A file that is in use is copied by backup(path); by \
          hand, close it first, or after a crash take all its files together",
         listed(missing),

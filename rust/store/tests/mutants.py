@@ -57,7 +57,7 @@ MUTANTS = {
     "take damage for a torn end": ("journal.rs", "(later && record(", "(false && later && record("),
     "replay what is applied": ("journal.rs", "if number == applied + 1 {", "if number == applied.max(1) {"),
     "skip a record at replay": ("journal.rs", "if number == applied + 1 {", "if number == applied + 2 {"),
-    "accept a missing journal": ("identity.rs", "life.open && self.head.is_none()", "false && self.head.is_none()"),
+    "accept a missing journal": ("identity.rs", "None if life.open => Err", "None if false => Err"),
     "accept a missing log": ("identity.rs", "life.open && self.found == Log::Missing", "false"),
     "accept a journal of another life": (
         "identity.rs",
