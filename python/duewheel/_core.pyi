@@ -391,7 +391,8 @@ class Scheduler:
         Handlers that are running go on. In memory what is pending is dropped, counted and logged.
         Idempotent, allowed in a handler.
 
-        **Durability**: on disk it stays pending, and the file is given up after the last outcome.
+        **Durability**: on disk it stays pending, and the file is given up after the last outcome. What still
+        runs when the process ends comes again with the next `run`.
         """
     def wait(self, timeout: _Seconds | None = None) -> bool:
         """Wait until nothing is pending or running, parked jobs aside; `False` at the timeout.

@@ -52,6 +52,16 @@ def unreadable(row: int, why: str) -> None:
     logger.error("the stored job %d cannot be read, and will not run: %s", row, why)
 
 
+def unreadable_dead(number: int, why: str) -> None:
+    """Report a dead job that cannot be read: it stays where it is, and is not listed."""
+    logger.error("the dead job %d cannot be read: %s", number, why)
+
+
+def unapplied(record: int, why: str) -> None:
+    """Report a record of the journal that could not be applied: what it says is kept beside the jobs."""
+    logger.error("the record %d of the journal could not be applied, and is kept in `unapplied`: %s", record, why)
+
+
 def store_failed(why: str) -> None:
     """Report that the store takes nothing any more: nothing runs until it is opened again."""
     logger.critical("nothing runs any more until the scheduler is made anew: %s", why)

@@ -37,6 +37,7 @@ __all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resol
 _log = logging.getLogger("duewheel")
 
 _DEAD_KEPT = 1_000
+_MOST = 2**32 - 1  # where counters stay
 _COUNTS = ["scheduled", "started", "succeeded", "retried", "snoozed", "dead", "cancelled", "revived", "dropped"]
 
 When = float | datetime
@@ -425,7 +426,8 @@ class ReferenceScheduler:
         self._dead = deque((dead for dead in self._dead if dead is not found), _DEAD_KEPT)
         event, job = found.event, found.event.job
         now = self._clock._time.boot()
-        entry = _Entry(id, job.target, job.due, job.data, job.options, now, True, 0, run=event.run + 1)
+        run = min(event.run + 1, _MOST)
+        entry = _Entry(id, job.target, job.due, job.data, job.options, now, True, 0, run=run)
         self._insert(entry)
         self._counts["revived"] += 1
         return True
@@ -546,12 +548,12 @@ class ReferenceScheduler:
                 self._bury(entry, event, "failed", "".join(traceback.format_exception(error)))
             else:
                 due = now + backoff_ns(entry.options, self._seed, entry.id, entry.attempt)
-                entry.attempt += 1
+                entry.attempt = min(entry.attempt + 1, _MOST)
                 self._follow(entry, due, "retried")
 
     def _follow(self, entry: _Entry, due: int, count: str) -> None:
         """Make a job due again on the boot clock, unless its scheduler was closed meanwhile."""
-        entry.run += 1
+        entry.run = min(entry.run + 1, _MOST)
         if self._closed:
             self._counts["dropped"] += 1
             self._forget(entry)

@@ -166,7 +166,8 @@ class Scheduler(Core):
         Handlers that are running go on, but for async ones: they are cancelled, except for one that calls this. In
         memory what is pending is dropped, counted and logged. Idempotent, allowed in a handler.
 
-        **Durability**: on disk it stays pending, and the file is given up after the last outcome.
+        **Durability**: on disk it stays pending, and the file is given up after the last outcome. What still
+        runs when the process ends comes again with the next `run`.
         """
         super().close()
         if self._manual and self._events is not None:

@@ -75,7 +75,8 @@ class LocalStorage:
     that encrypts the data of jobs. `max_data` is the largest data of a job, in bytes. `horizon`
     (seconds or a `timedelta`) and `resident` bound what is held in memory: what is due within the
     one, and at most so many jobs, beside a few that are parked; the rest waits on disk. A job that
-    was running at `max_interruptions` deaths of its process is dead.
+    was running at `max_interruptions` deaths of its process is dead; `close()` and an ordered exit with
+    handlers running are no death: what they leave comes again with the next `run`.
 
     The file is opened by the `Scheduler` that is given this, and made if it is not there; a path
     given instead is `LocalStorage(path)`. After a failed sync the store refuses everything with

@@ -84,7 +84,7 @@ fn counter(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
     match value.extract::<u32>() {
         Ok(count) if count > 0 => Ok(count),
         _ => Err(PyValueError::new_err(format!(
-            "{what} must be 1 or more, not {value:?}"
+            "{what} must be from 1 to 2**32 - 1, not {value:?}"
         ))),
     }
 }

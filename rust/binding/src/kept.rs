@@ -91,7 +91,8 @@ pub(crate) fn open(
 pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> PyErr {
     let class = match &failure {
         Error::Locked { .. } => "StorageLockedError",
-        Error::Corrupt(_) => "StorageCorruptError",
+        Error::Corrupt(_) | Error::Unreadable(_) => "StorageCorruptError",
+        Error::TooLarge(_) => "PayloadTooLargeError",
         Error::Newer { .. } => "StorageVersionError",
         Error::WrongKey(_) => "WrongKeyError",
         Error::Full => "StorageFullError",
@@ -108,6 +109,14 @@ pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> 
         None => failure.to_string(),
     };
     error(py, class, message)
+}
+
+/// What is said of a stored job that cannot be read.
+fn told(job: &store::Unreadable) -> String {
+    match &job.id {
+        Some(id) => format!("{id:?}: {}", job.why),
+        None => job.why.to_string(),
+    }
 }
 
 impl Shared {
@@ -365,6 +374,7 @@ impl Shared {
 
     /// Ask for pages and take them in until all that is near is in memory.
     pub(crate) fn take_in_all(&self, py: Python<'_>) -> PyResult<()> {
+        self.report_unapplied(py);
         while let Some(question) = self.engine.page_wanted() {
             self.take_in_answer(py, question)?;
         }
@@ -403,16 +413,22 @@ impl Shared {
             let Answer::Dead(page) = self.ask(py, asked, Manner::Waits)? else {
                 return Ok(all);
             };
-            let last = page.last().map(|dead| dead.number);
-            let full = page.len() == limit;
-            for dead in page {
-                let event = self.event(py, &dead.job)?;
-                all.push(DeadEvent::stored(py, event, &dead)?);
+            for dead in page.unreadable {
+                worker::log_unreadable_dead(py, dead.place.seq, &told(&dead));
             }
-            if !full {
+            for dead in page.jobs {
+                let event = self.event(py, &dead.job);
+                match event.and_then(|event| DeadEvent::stored(py, event, &dead)) {
+                    Ok(dead) => all.push(dead),
+                    Err(error) => {
+                        worker::log_unreadable_dead(py, dead.number, &error.to_string());
+                    }
+                }
+            }
+            if page.last.is_none() {
                 return Ok(all);
             }
-            before = last;
+            before = page.last;
         }
     }
 
@@ -426,21 +442,47 @@ impl Shared {
 
     /// Take in the pages that have come.
     pub(crate) fn take_in_pages(&self, py: Python<'_>) -> PyResult<()> {
+        self.report_unapplied(py);
         for page in self.engine.pages() {
             self.take_in(py, page)?;
         }
         Ok(())
     }
 
+    /// Report what the store could not apply.
+    fn report_unapplied(&self, py: Python<'_>) {
+        for (record, why) in self.engine.unapplied() {
+            worker::log_unapplied(py, record, &why.to_string());
+        }
+    }
+
+    /// Report a stored job that cannot be read, once.
+    pub(crate) fn report_unreadable(&self, py: Python<'_>, job: store::Unreadable) {
+        let (seq, why) = (job.place.seq, told(&job));
+        if self.engine.note_unreadable(seq, job.id) {
+            worker::log_unreadable(py, seq, &why);
+        }
+    }
+
+    /// Report a stored job of which no Python object can be made.
+    pub(crate) fn report_unmade(&self, py: Python<'_>, job: &store::Job<'_>, error: &PyErr) {
+        let why = Error::Unreadable(error.value(py).to_string());
+        let (place, id) = (job.place, Some(job.id.to_string()));
+        self.report_unreadable(py, store::Unreadable { place, id, why });
+    }
+
+    /// Take in a page: it always goes back to the engine, which asks for no other before.
     fn take_in(&self, py: Python<'_>, page: store::Page) -> PyResult<()> {
-        for (place, failure) in &page.unreadable {
-            worker::log_unreadable(py, place.seq, &failure.to_string());
+        for job in page.unreadable {
+            self.report_unreadable(py, job);
         }
         let last = page.last.filter(|_| page.more);
         let mut jobs = Vec::with_capacity(page.jobs.len());
         for job in page.jobs {
-            let handle = self.handle(py, &job)?;
-            jobs.push((job, handle));
+            match self.handle(py, &job) {
+                Ok(handle) => jobs.push((job, handle)),
+                Err(error) => self.report_unmade(py, &job, &error),
+            }
         }
         releasing(py, |released| {
             py.detach(|| self.engine.load(page.epoch, last, jobs, released));

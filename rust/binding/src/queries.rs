@@ -92,6 +92,9 @@ impl Events {
             let Answer::Page(page) = self.shared.ask(py, question, manner)? else {
                 return Ok(());
             };
+            for job in page.unreadable {
+                self.shared.report_unreadable(py, job);
+            }
             let mut left = self.left.lock();
             if left.after != after {
                 // Another thread has read the same meanwhile.
@@ -123,7 +126,13 @@ impl Events {
         let next = self.left.lock().pop();
         match next {
             None => Ok(Some(None)),
-            Some(Next::Away(job)) => self.shared.event(py, &job).map(|event| Some(Some(event))),
+            Some(Next::Away(job)) => match self.shared.event(py, &job) {
+                Ok(event) => Ok(Some(Some(event))),
+                Err(error) => {
+                    self.shared.report_unmade(py, &job, &error);
+                    Ok(None)
+                }
+            },
             Some(Next::Here(place)) => {
                 let engine = &self.shared.engine;
                 let event = engine.view_at(place, |view| Event::pending(py, &view));

@@ -356,7 +356,8 @@ impl SchedulerCore {
     /// Handlers that are running go on. In memory what is pending is dropped, counted and logged.
     /// Idempotent, allowed in a handler.
     ///
-    /// **Durability**: on disk it stays pending, and the file is given up after the last outcome.
+    /// **Durability**: on disk it stays pending, and the file is given up after the last outcome. What still
+    /// runs when the process ends comes again with the next `run`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.shared(py)?.close(py, Manner::Waits);
         Ok(())

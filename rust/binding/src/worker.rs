@@ -289,6 +289,14 @@ pub(crate) fn log_unreadable(py: Python<'_>, row: u64, why: &str) {
     log(py, "unreadable", (row, why));
 }
 
+pub(crate) fn log_unreadable_dead(py: Python<'_>, number: u64, why: &str) {
+    log(py, "unreadable_dead", (number, why));
+}
+
+pub(crate) fn log_unapplied(py: Python<'_>, record: u64, why: &str) {
+    log(py, "unapplied", (record, why));
+}
+
 pub(crate) fn log_dropped(py: Python<'_>, count: u64) {
     log(py, "dropped", (count,));
 }

@@ -2,5 +2,5 @@
 
 pub use duewheel_store::{
     Answer, Answered, Clock, DeadJob, Error, Event, Events, Found, Job, Op, Options, Outcome, Page,
-    Place, Question, Reason, Settled, Store, Ticket, ask,
+    Place, Question, Reason, Settled, Store, Ticket, Unreadable, ask,
 };

@@ -360,7 +360,7 @@ impl Node {
 fn dead(store: &SharedStore) -> Vec<DeadJob> {
     let (before, limit) = (None, usize::MAX);
     match ask(store, Question::Dead { before, limit }) {
-        Ok(Answer::Dead(dead)) => dead,
+        Ok(Answer::Dead(dead)) => dead.jobs,
         other => panic!("{other:?}"),
     }
 }

@@ -10,7 +10,7 @@ use crate::codec::Reader;
 use crate::rows;
 use crate::schema;
 use rusqlite::Connection;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is known of the tables without looking.
 #[derive(Clone, Debug, Default)]
@@ -29,29 +29,74 @@ pub(crate) struct Run<'a> {
     pub(crate) known: Known,
     /// Jobs that are in no table yet, by sequence: places in `new`.
     waiting: HashMap<u64, usize>,
-    new: Vec<Option<(Job<'a>, Option<u32>)>>,
+    new: Vec<Option<New<'a>>>,
     begun: HashMap<u64, i64>,
+    /// Whether the process that wrote the batches ends in order.
+    leaves: bool,
+    /// The record that is applied now.
+    record: Record<'a>,
+    /// What could not be applied, by the number of its record, and why: the rest goes on.
+    refused: BTreeMap<u64, (Error, &'a [u8])>,
 }
 
+#[derive(Clone, Copy)]
+struct Record<'a> {
+    number: u64,
+    batch: &'a [u8],
+}
+
+/// A job that is in no table yet, the key its data are sealed under, and where it came from.
+type New<'a> = (Job<'a>, Option<u32>, Record<'a>);
+
 impl<'a> Run<'a> {
-    pub(crate) fn new(connection: &'a Connection, known: Known) -> Self {
+    /// Of the batches after the record `applied`.
+    pub(crate) fn new(connection: &'a Connection, known: Known, applied: u64) -> Self {
         Run {
             connection,
             known,
             waiting: HashMap::new(),
             new: Vec::new(),
             begun: HashMap::new(),
+            leaves: false,
+            record: Record {
+                number: applied,
+                batch: &[],
+            },
+            refused: BTreeMap::new(),
         }
     }
 
-    /// Take in one batch.
+    /// Take in the next batch: all of it that can be applied.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. What only one operation is at fault for is noted, for it would be so
+    /// each time, and the file could never be opened.
     pub(crate) fn batch(&mut self, batch: &'a [u8]) -> Result<(), Error> {
+        self.record = Record {
+            number: self.record.number + 1,
+            batch,
+        };
         for entry in Reader::new(batch) {
-            let (op, key) =
-                entry.map_err(|()| Error::Corrupt("a batch of the journal has no form".into()))?;
-            self.op(op, key)?;
+            let no_form = || Error::Unreadable("it has no form that is known".into());
+            let done = entry
+                .map_err(|()| no_form())
+                .and_then(|(op, key)| self.op(op, key));
+            self.pass(self.record, done)?;
         }
         Ok(())
+    }
+
+    /// Go on past what could not be applied.
+    fn pass(&mut self, record: Record<'a>, done: Result<(), Error>) -> Result<(), Error> {
+        match done {
+            Err(why) if why.is_of_one() => {
+                let first = self.refused.entry(record.number);
+                first.or_insert((why, record.batch));
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     fn op(&mut self, op: Op<'a>, key: Option<u32>) -> Result<(), Error> {
@@ -59,7 +104,7 @@ impl<'a> Run<'a> {
             Op::Insert(job) => {
                 self.known.seq = self.known.seq.max(job.place.seq);
                 self.waiting.insert(job.place.seq, self.new.len());
-                self.new.push(Some((job, key)));
+                self.new.push(Some((job, key, self.record)));
             }
             Op::Delete(seq) => self.delete(seq)?,
             Op::Move { seq, to, clock } => {
@@ -76,9 +121,11 @@ impl<'a> Run<'a> {
             }
             Op::Release(seq) => self.end(seq)?,
             Op::Yield(_) => {}
+            Op::Leave => self.leaves = true,
             Op::Finish { seq, outcome } => {
-                self.end(seq)?;
+                // In this order: what could not be noted as over is still marked as started.
                 self.finish(seq, outcome)?;
+                self.end(seq)?;
             }
         }
         Ok(())
@@ -125,7 +172,7 @@ impl<'a> Run<'a> {
     fn rename(&mut self, seq: u64, to: u64) -> Option<&mut Job<'a>> {
         let at = self.waiting.remove(&seq)?;
         self.waiting.insert(to, at);
-        self.new[at].as_mut().map(|(job, _)| job)
+        self.new[at].as_mut().map(|(job, ..)| job)
     }
 
     fn delete(&mut self, seq: u64) -> Result<(), Error> {
@@ -149,9 +196,10 @@ impl<'a> Run<'a> {
     }
 
     fn write(&mut self, at: usize) -> Result<(), Error> {
-        if let Some((job, key)) = self.new[at].take() {
-            rows::insert(self.connection, &job, key)?;
-            self.known.jobs += 1;
+        if let Some((job, key, record)) = self.new[at].take() {
+            let done = rows::insert(self.connection, &job, key);
+            self.known.jobs += i64::from(done.is_ok());
+            self.pass(record, done)?;
         }
         Ok(())
     }
@@ -172,12 +220,43 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Flush, and note in the same transaction how far the batches go.
-    pub(crate) fn end_at(mut self, applied: u64) -> Result<Known, Error> {
+    /// Flush, and note in the same transaction how far the batches go; what could not be applied.
+    pub(crate) fn end_at(mut self, applied: u64) -> Result<(Known, Vec<(u64, Error)>), Error> {
         self.flush()?;
+        let mut unapplied = Vec::new();
+        for (record, (why, batch)) in std::mem::take(&mut self.refused) {
+            keep_unapplied(self.connection, record, &why, batch)?;
+            unapplied.push((record, why));
+        }
         schema::set(self.connection, "applied", applied as i64)?;
         schema::set(self.connection, "seq", self.known.seq as i64)?;
         schema::set(self.connection, "jobs", self.known.jobs)?;
-        Ok(self.known)
+        if self.leaves {
+            schema::set(self.connection, "left", 1)?;
+        }
+        Ok((self.known, unapplied))
     }
+}
+
+/// Keep a record that could not be applied, for who wants to look what was in it.
+fn keep_unapplied(
+    connection: &Connection,
+    record: u64,
+    why: &Error,
+    batch: &[u8],
+) -> Result<(), Error> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS unapplied (
+            record INTEGER PRIMARY KEY, why TEXT NOT NULL, batch BLOB
+        ) STRICT",
+    )?;
+    let mut insert =
+        connection.prepare_cached("INSERT OR REPLACE INTO unapplied VALUES (?1, ?2, ?3)")?;
+    let mut keep = |batch| insert.execute((record as i64, why.to_string(), batch));
+    match keep(Some(batch)).map_err(Error::from) {
+        // Alone it is larger than a row.
+        Err(Error::TooLarge(_)) => keep(None)?,
+        kept => kept?,
+    };
+    Ok(())
 }

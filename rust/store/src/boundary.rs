@@ -184,6 +184,9 @@ pub enum Op<'a> {
         /// How.
         outcome: Outcome<'a>,
     },
+    /// This process ends in order. What it has begun, now or later, and leaves unfinished is no
+    /// interruption: at least once, it comes again with the next run.
+    Leave,
 }
 
 /// How far a batch is in the order of all batches of its store.
@@ -256,7 +259,7 @@ pub enum Answer {
     /// To `Cancel` and `Move`: whether there was such a job, pending.
     Changed(bool),
     /// To `Dead`.
-    Dead(Vec<DeadJob>),
+    Dead(DeadPage),
     /// To `Count` and `Purge`.
     Count(u64),
     /// To `Insert`, `Backup` and `Rotate`: it is done.
@@ -268,8 +271,8 @@ pub enum Answer {
 pub struct Page {
     /// The jobs, in the order of their places.
     pub jobs: Vec<Job<'static>>,
-    /// Jobs among them that cannot be read, and why: they stay stored, and keep no other waiting.
-    pub unreadable: Vec<(Place, Error)>,
+    /// Jobs among them that cannot be read: they stay stored, and keep no other waiting.
+    pub unreadable: Vec<Unreadable>,
     /// The last place in it, after which the next page goes on.
     pub last: Option<Place>,
     /// Whether more are due before the bound.
@@ -281,6 +284,28 @@ pub struct Page {
     pub upto: Ticket,
     /// The lease that they were claimed under; 0 in a store of one process.
     pub epoch: u64,
+}
+
+/// A stored job that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where it is; of a dead one, `seq` is its number.
+    pub place: Place,
+    /// Its id, if that can be read.
+    pub id: Option<String>,
+    /// What is wrong with it.
+    pub why: Error,
+}
+
+/// A part of the dead.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeadPage {
+    /// Those that can be read, newest first.
+    pub jobs: Vec<DeadJob>,
+    /// Those among them that cannot.
+    pub unreadable: Vec<Unreadable>,
+    /// The number of the last, before which the next part goes on; `None`: there is no more.
+    pub last: Option<u64>,
 }
 
 /// A job that ended as dead.
@@ -309,6 +334,8 @@ pub struct Found {
     pub interrupted: u64,
     /// Of them, those that are dead by that.
     pub died: u64,
+    /// Records of the journal that could not be applied as they stand, by number, and why.
+    pub unapplied: Vec<(u64, Error)>,
     /// The first lease of this node; 0 in a store of one process.
     pub epoch: u64,
 }
@@ -326,6 +353,8 @@ pub enum Event {
     LeaseLost(u64),
     /// Nothing more is accepted until the store is opened again.
     Poisoned(Error),
+    /// A record of the journal, by its number, could not be applied as it stands.
+    Unapplied(u64, Error),
     /// A rotation has come so far: rows done, rows in all.
     Rotated(u64, u64),
 }
@@ -371,7 +400,7 @@ pub trait Store: Send + Sync {
 
     /// Settle everything and let go of the store. Idempotent.
     ///
-    /// Whatever has been begun and not finished by then counts as interrupted.
+    /// Whatever has been begun and not finished by then counts as interrupted, but after [`Op::Leave`].
     ///
     /// # Errors
     ///

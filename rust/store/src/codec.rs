@@ -12,6 +12,7 @@ const RELEASE: u8 = 5;
 const DONE: u8 = 6;
 const AGAIN: u8 = 7;
 const DEAD: u8 = 8;
+const LEAVE: u8 = 9;
 
 const BOOT: u8 = 1;
 const ONCE: u8 = 2;
@@ -39,6 +40,7 @@ pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u
         }
         Op::Release(seq) => tagged(out, RELEASE, *seq),
         Op::Yield(_) => {} // nobody else could have it
+        Op::Leave => out.push(LEAVE),
         Op::Finish { seq, outcome } => match outcome {
             Outcome::Done => tagged(out, DONE, *seq),
             Outcome::Again {
@@ -179,8 +181,10 @@ impl<'a> Reader<'a> {
 
     fn entry(&mut self) -> Option<Entry<'a>> {
         let tag = self.byte()?;
-        if tag == INSERT {
-            return self.insert();
+        match tag {
+            INSERT => return self.insert(),
+            LEAVE => return Some((Op::Leave, None)),
+            _ => {}
         }
         let seq = self.u64()?;
         let op = match tag {
@@ -359,6 +363,7 @@ mod tests {
                 .prop_map(|(seq, to, clock)| (Op::Move { seq, to, clock }, None)),
             any::<(u64, i64)>().prop_map(|(seq, at)| (Op::Begin { seq, at }, None)),
             any::<u64>().prop_map(|seq| (Op::Release(seq), None)),
+            Just((Op::Leave, None)),
             (any::<u64>(), outcome).prop_map(|(seq, outcome)| (Op::Finish { seq, outcome }, None)),
         ]
     }

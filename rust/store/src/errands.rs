@@ -11,6 +11,7 @@ use crate::schema::columns;
 use crate::tables::Tables;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::types::ValueRef;
 use std::path::{Path, PathBuf};
 
 /// Pages copied at least, or rows encrypted, between two turns.
@@ -29,6 +30,8 @@ enum Work {
         table: usize,
         after: i64,
         done: u64,
+        /// Rows that could not be read, and what is wrong with the first.
+        passed: (u64, Option<Error>),
     },
 }
 
@@ -62,6 +65,7 @@ impl Errand {
             table: 0,
             after: i64::MIN,
             done: 0,
+            passed: (0, None),
         };
         Errand { work, then }
     }
@@ -112,8 +116,13 @@ impl Tables {
                 let path = std::mem::take(path);
                 self.back_up(&path).map(|()| true)
             }
-            Work::Rotate { table, after, done } => {
-                let step = self.rotate(table, after, done);
+            Work::Rotate {
+                table,
+                after,
+                done,
+                passed,
+            } => {
+                let step = self.rotate(table, after, done, passed);
                 if let Err(error @ Error::Io(_)) = &step {
                     self.log.poison(&mut self.log.lock(), error);
                 }
@@ -201,6 +210,7 @@ impl Tables {
         table: &mut usize,
         after: &mut i64,
         done: &mut u64,
+        passed: &mut (u64, Option<Error>),
     ) -> Result<bool, Error> {
         let Some(keys) = self.keys.clone() else {
             return Err(Error::WrongKey("there is no keyring to rotate to".into()));
@@ -208,6 +218,12 @@ impl Tables {
         let connection = self.connection.clone();
         let transaction = connection.unchecked_transaction()?;
         let Some((name, select)) = TABLES.get(*table) else {
+            if let (count, Some(why)) = passed {
+                return Err(Error::Unreadable(format!(
+                    "{count} rows cannot be read, and keep their keys; all others have the new \
+                     one. The first: {why}"
+                )));
+            }
             // No row has another key now, and none will.
             connection.execute("DELETE FROM keys WHERE key <> ?1", [keys.default_key()])?;
             self.checkpoints.note(&connection)?;
@@ -222,8 +238,15 @@ impl Tables {
         while let Some(row) = found.next()? {
             seen += 1;
             *after = row.get(0)?;
-            if row.get::<_, Option<u32>>(7)? != Some(keys.default_key()) {
-                rows.push((*after as u64, rows::job(row, 1, Some(&keys))?));
+            if row.get_ref(7)? == ValueRef::Integer(keys.default_key().into()) {
+                continue;
+            }
+            match rows::job(row, 1, Some(&keys)) {
+                Ok(job) => rows.push((*after as u64, job)),
+                Err(why) => {
+                    passed.0 += 1;
+                    passed.1.get_or_insert(why);
+                }
             }
         }
         drop(found);

@@ -22,6 +22,10 @@ pub enum Error {
         /// The newest that is known here.
         known: u32,
     },
+    /// One row, or one operation, cannot be read or written as it stands; the others can.
+    Unreadable(String),
+    /// A job is larger than a row, or many at once are than a batch.
+    TooLarge(String),
     /// A payload needs a key that is missing, or another than was given.
     WrongKey(String),
     /// The path is not that of a file.
@@ -36,6 +40,16 @@ pub enum Error {
     Closed,
     /// Anything else that the system reports.
     Io(String),
+}
+
+impl Error {
+    /// Whether it concerns one row, operation or question, and says nothing of the store.
+    pub(crate) fn is_of_one(&self) -> bool {
+        matches!(
+            self,
+            Error::Unreadable(_) | Error::TooLarge(_) | Error::WrongKey(_) | Error::Duplicate(_)
+        )
+    }
 }
 
 impl fmt::Display for Error {
@@ -61,7 +75,9 @@ impl fmt::Display for Error {
                 f,
                 "the store has schema {found}, this version knows up to {known}"
             ),
-            Error::WrongKey(what) => f.write_str(what),
+            Error::WrongKey(what) | Error::Unreadable(what) | Error::TooLarge(what) => {
+                f.write_str(what)
+            }
             Error::NotAFile(path) => write!(
                 f,
                 "{} is not a file: give the path of a file, which need not be there yet",
@@ -99,7 +115,7 @@ impl From<rusqlite::Error> for Error {
         use rusqlite::ErrorCode as Code;
         let Some(code) = error.sqlite_error_code() else {
             // The value of a column is not of its type, or a row is missing that must be there.
-            return Error::Corrupt(error.to_string());
+            return Error::Unreadable(error.to_string());
         };
         if let rusqlite::Error::SqliteFailure(failure, _) = &error
             && failure.extended_code == rusqlite::ffi::SQLITE_IOERR_WRITE
@@ -114,10 +130,9 @@ impl From<rusqlite::Error> for Error {
             Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen => {
                 Error::ReadOnly(PathBuf::new())
             }
-            Code::DatabaseCorrupt | Code::NotADatabase | Code::TypeMismatch => {
-                Error::Corrupt(error.to_string())
-            }
-            Code::ConstraintViolation => Error::Corrupt(error.to_string()),
+            Code::DatabaseCorrupt | Code::NotADatabase => Error::Corrupt(error.to_string()),
+            Code::ConstraintViolation | Code::TypeMismatch => Error::Unreadable(error.to_string()),
+            Code::TooBig => Error::TooLarge(error.to_string()),
             Code::DiskFull => Error::Full,
             _ => Error::Io(error.to_string()),
         }

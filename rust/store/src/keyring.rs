@@ -120,7 +120,9 @@ impl Keyring {
         sealed: &[u8],
     ) -> Result<Vec<u8>, Error> {
         self.open_under(key, sealed, &bound(id, target))?
-            .ok_or_else(|| Error::Corrupt(format!("the payload of {id:?} is not what was sealed")))
+            .ok_or_else(|| {
+                Error::Unreadable(format!("its payload is not what was sealed for {id:?}"))
+            })
     }
 
     /// What shows later that a key is the same.
@@ -160,7 +162,7 @@ mod tests {
         for (key, id, target) in [(1, "a", "mail"), (2, "b", "mail"), (2, "am", "ail")] {
             assert!(matches!(
                 ring.open(key, id, target, &sealed),
-                Err(Error::Corrupt(_))
+                Err(Error::Unreadable(_))
             ));
         }
         assert!(matches!(
@@ -169,7 +171,7 @@ mod tests {
         ));
         assert!(matches!(
             ring.open(2, "a", "mail", b"short"),
-            Err(Error::Corrupt(_))
+            Err(Error::Unreadable(_))
         ));
         for at in 0..sealed.len() {
             let mut flipped = sealed.clone();

@@ -28,6 +28,8 @@ mod error;
 #[cfg(feature = "sqlite")]
 mod identity;
 #[cfg(feature = "sqlite")]
+mod interrupt;
+#[cfg(feature = "sqlite")]
 mod journal;
 #[cfg(feature = "sqlite")]
 mod keyring;
@@ -44,6 +46,8 @@ mod recover;
 #[cfg(feature = "sqlite")]
 mod rows;
 #[cfg(feature = "sqlite")]
+mod savepoint;
+#[cfg(feature = "sqlite")]
 mod schema;
 #[cfg(feature = "sqlite")]
 mod tables;
@@ -53,8 +57,8 @@ pub mod testing;
 mod waiters;
 
 pub use boundary::{
-    Answer, Answered, Clock, DeadJob, Event, Events, Found, Job, Op, Options, Outcome, Page, Place,
-    Question, Reason, Settled, Store, Ticket, ask,
+    Answer, Answered, Clock, DeadJob, DeadPage, Event, Events, Found, Job, Op, Options, Outcome,
+    Page, Place, Question, Reason, Settled, Store, Ticket, Unreadable, ask,
 };
 #[cfg(feature = "sqlite")]
 pub use disk::{Claim, Disk, LogFile, RealDisk};

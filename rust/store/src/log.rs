@@ -194,6 +194,8 @@ impl Log {
     /// Wait until a batch is settled and the backlog is bearable.
     pub(crate) fn wait(&self, number: u64, deadline: Option<Instant>) -> Result<bool, Error> {
         let mut state = self.lock();
+        // None was given a later number: nothing would ever settle it.
+        let number = number.min(state.journal.number);
         // Whether this thread has been woken, or has synced: then it wakes the next.
         let mut passes = false;
         let told = loop {

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::apply::Known;
-use crate::boundary::{Answer, Clock, Job, Page, Place, Question, Ticket};
+use crate::boundary::{Answer, Clock, DeadPage, Job, Page, Place, Question, Ticket};
 use crate::keyring::Keyring;
 use crate::rows;
 use crate::schema::columns;
@@ -40,6 +40,8 @@ impl Desk<'_> {
                 let Some(seq) = self.pending(id)? else {
                     return Ok(Answer::Changed(false));
                 };
+                // What could not come in at its new time is not moved.
+                self.get(id)?;
                 known.seq = known.seq.max(to.seq);
                 rows::shift(self.connection, seq, *to, *clock).map(Answer::Changed)
             }
@@ -79,7 +81,8 @@ impl Desk<'_> {
             let mut rest = self.connection.prepare_cached(concat!(
                 "SELECT ",
                 columns!(),
-                " FROM job WHERE due = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
+                " FROM job WHERE due = ?1 AND seq > ?2 AND typeof(due) = 'integer' \
+                 ORDER BY seq LIMIT ?3"
             ))?;
             found += self.fill(&mut page, limit, rest.query(params![due, seq, wanted])?)?;
         }
@@ -89,13 +92,15 @@ impl Desk<'_> {
                 concat!(
                     "SELECT ",
                     columns!(),
-                    " FROM job WHERE due > ?1 AND due < ?2 ORDER BY due, seq LIMIT ?3"
+                    " FROM job WHERE due > ?1 AND due < ?2 AND typeof(due) = 'integer' \
+                     ORDER BY due, seq LIMIT ?3"
                 )
             } else {
                 concat!(
                     "SELECT ",
                     columns!(),
-                    " FROM job WHERE due >= ?1 AND due < ?2 ORDER BY due, seq LIMIT ?3"
+                    " FROM job WHERE due >= ?1 AND due < ?2 AND typeof(due) = 'integer' \
+                     ORDER BY due, seq LIMIT ?3"
                 )
             })?;
             self.fill(&mut page, limit, next.query(params![due, until, wanted])?)?;
@@ -113,11 +118,13 @@ impl Desk<'_> {
                 break;
             }
             let (seq, due): (i64, i64) = (row.get(0)?, row.get(1)?);
-            let seq = seq as u64;
-            page.last = Some(Place { due, seq });
+            // One below zero is no job's, and the next page is to go on after it.
+            let seq = seq.max(0) as u64;
+            let place = Place { due, seq };
+            page.last = Some(place);
             match rows::job(row, 0, self.keys) {
                 Ok(job) => page.jobs.push(job),
-                Err(error) => page.unreadable.push((Place { due, seq }, error)),
+                Err(why) => page.unreadable.push(rows::unreadable(row, 0, place, why)),
             }
         }
         Ok(found)
@@ -164,11 +171,26 @@ impl Desk<'_> {
         ))?;
         let before = before.map_or(i64::MAX, |before| before.min(i64::MAX as u64) as i64);
         let mut rows = statement.query(params![before, limit as i64])?;
-        let mut dead = Vec::new();
+        let mut page = DeadPage::default();
+        let mut last = None;
         while let Some(row) = rows.next()? {
-            dead.push(rows::dead(row, self.keys)?);
+            let number = row.get::<_, i64>(0)?.max(0) as u64;
+            last = Some(number);
+            match rows::dead(row, self.keys) {
+                Ok(dead) => page.jobs.push(dead),
+                Err(why) => {
+                    let place = Place {
+                        due: 0,
+                        seq: number,
+                    };
+                    page.unreadable.push(rows::unreadable(row, 1, place, why));
+                }
+            }
         }
-        Ok(Answer::Dead(dead))
+        if page.jobs.len() + page.unreadable.len() == limit {
+            page.last = last;
+        }
+        Ok(Answer::Dead(page))
     }
 
     fn revive(
@@ -190,12 +212,21 @@ impl Desk<'_> {
         if rows::find(self.connection, id)?.is_some() {
             return Err(Error::Duplicate(id.into()));
         }
+        // What cannot be read is not revived, though what is wrong with it might be renewed.
+        self.connection
+            .prepare_cached(concat!(
+                "SELECT number, ",
+                columns!(),
+                ", reason, error, died FROM dead WHERE number = ?1"
+            ))?
+            .query_and_then([number], |row| rows::dead(row, self.keys))?
+            .try_for_each(|dead| dead.map(drop))?;
         self.connection
             .prepare_cached(concat!(
                 "INSERT INTO job (",
                 columns!(),
-                ") SELECT ?2, ?3, ?4, id, target, data, key, job_due, created, 1, run + 1, 0, \
-                 NULL, retry_limit, age_limit, min_backoff, max_backoff, once \
+                ") SELECT ?2, ?3, ?4, id, target, data, key, job_due, created, 1, \
+                 min(run + 1, 4294967295), 0, NULL, retry_limit, age_limit, min_backoff, max_backoff, once \
                  FROM dead WHERE number = ?1"
             ))?
             .execute(params![number, to.seq as i64, to.due, clock as i64])?;

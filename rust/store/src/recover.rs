@@ -3,14 +3,14 @@
 
 use crate::Error;
 use crate::apply::{Known, Run};
-use crate::boundary::{Found, Reason};
+use crate::boundary::Found;
 use crate::disk::LogFile;
+use crate::interrupt::{interrupt, started};
 use crate::journal::{self, Head, Journal};
 use crate::keyring::Keyring;
 use crate::life::{self, Life, Log, LogPlace};
-use crate::rows;
 use crate::schema;
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 /// Refuse a keyring that lacks a key or has another one under its number.
 pub(crate) fn check_keys(connection: &Connection, keys: Option<&Keyring>) -> Result<(), Error> {
@@ -40,24 +40,25 @@ fn note_keys(connection: &Connection, keys: &Keyring) -> Result<(), Error> {
     Ok(())
 }
 
-/// Bring the tables up to date with a journal of this salt.
+/// Bring the tables up to date with a journal of this salt; what of it could not be applied.
 fn replay(
     connection: &Connection,
     journal: &[u8],
     salt: u32,
     also: impl FnOnce() -> Result<(), Error>,
-) -> Result<(), Error> {
-    let (records, last) = journal::replay(journal, salt, applied(connection)?)?;
+) -> Result<Vec<(u64, Error)>, Error> {
+    let applied = applied(connection)?;
+    let (records, last) = journal::replay(journal, salt, applied)?;
     let transaction = connection.unchecked_transaction()?;
-    let mut run = Run::new(connection, known(connection)?);
+    let mut run = Run::new(connection, known(connection)?, applied);
     for batch in journal::batches(records) {
         run.batch(batch)?;
     }
-    let known = run.end_at(last)?;
+    let (known, unapplied) = run.end_at(last)?;
     schema::set(connection, "jobs", known.jobs)?;
     also()?;
     transaction.commit()?;
-    Ok(())
+    Ok(unapplied)
 }
 
 /// The number of the last batch in the tables.
@@ -69,10 +70,7 @@ fn known(connection: &Connection) -> Result<Known, Error> {
     Ok(Known {
         jobs: schema::get(connection, "jobs")?,
         seq: schema::get(connection, "seq")? as u64,
-        started: started(connection)?
-            .into_iter()
-            .map(|(seq, _)| seq)
-            .collect(),
+        started: started(connection)?.into_keys().collect(),
     })
 }
 
@@ -130,11 +128,12 @@ impl Recovery<'_> {
     pub(crate) fn run(self, file: &dyn LogFile, journal: &[u8]) -> Result<Recovered, Error> {
         let connection = self.connection;
         let place = self.log;
+        let mut unapplied = Vec::new();
         // Where it was closed, all that a journal may hold is in the tables.
         if self.life.open
             && matches!(Head::of(journal), Head::Told { salt, .. } if salt == self.life.salt)
         {
-            replay(connection, journal, self.life.salt, || Ok(()))?;
+            unapplied = replay(connection, journal, self.life.salt, || Ok(()))?;
         }
         let last = applied(connection)?;
         let journal = Journal::begin(file, self.salt, self.life.salt, last)?;
@@ -160,6 +159,7 @@ impl Recovery<'_> {
             jobs: known.jobs.max(0) as u64,
             interrupted,
             died,
+            unapplied,
             epoch: 0,
         };
         Ok(Recovered {
@@ -169,52 +169,4 @@ impl Recovery<'_> {
             life,
         })
     }
-}
-
-fn started(connection: &Connection) -> Result<Vec<(u64, i64)>, Error> {
-    let mut statement = connection.prepare("SELECT seq, at FROM started ORDER BY seq")?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// Every job that is marked as started was running, or was about to: its process has died.
-fn interrupt(
-    connection: &Connection,
-    known: &mut Known,
-    max_interruptions: u32,
-    now: i64,
-) -> Result<(u64, u64), Error> {
-    let (mut interrupted, mut died) = (0, 0);
-    let mut pending_again = connection.prepare(
-        "UPDATE job SET run = run + 1, interruptions = interruptions + 1,
-         first_start = coalesce(first_start, ?2)
-         WHERE seq = ?1 AND once = 0 AND interruptions + 1 < ?3",
-    )?;
-    let mut count = connection.prepare(
-        "UPDATE job SET interruptions = interruptions + 1 WHERE seq = ?1 RETURNING once",
-    )?;
-    for (seq, at) in started(connection)? {
-        if pending_again.execute(params![seq as i64, at, max_interruptions])? > 0 {
-            interrupted += 1;
-            continue;
-        }
-        let mut rows = count.query([seq as i64])?;
-        let Some(row) = rows.next()? else {
-            continue; // it is gone: a mark without a job is nothing
-        };
-        let error = if row.get(0)? {
-            "its process died after the job was marked as started; it is started at most once"
-        } else {
-            "its process died while it ran, as often as is allowed"
-        };
-        drop(rows);
-        if rows::bury(connection, seq, Reason::Interrupted, error, now)? {
-            known.jobs -= 1;
-            interrupted += 1;
-            died += 1;
-        }
-    }
-    connection.execute("DELETE FROM started", [])?;
-    known.started.clear();
-    Ok((interrupted, died))
 }

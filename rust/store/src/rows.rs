@@ -1,7 +1,7 @@
 //! Jobs as rows of the database.
 
 use crate::Error;
-use crate::boundary::{Clock, DeadJob, Job, Options, Outcome, Place};
+use crate::boundary::{Clock, DeadJob, Job, Options, Outcome, Place, Unreadable};
 use crate::codec;
 use crate::keyring::Keyring;
 use crate::schema::columns;
@@ -46,61 +46,161 @@ pub(crate) fn insert(
     Ok(())
 }
 
+/// The longest id or target, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The columns of a row, each read as what it must be.
+///
+/// A file may have been changed by hand or by a failing disk: a row that says what no job can is
+/// an [`Error::Unreadable`] that names the column, never a panic or another job.
+struct Columns<'a> {
+    row: &'a Row<'a>,
+    from: usize,
+}
+
+impl<'a> Columns<'a> {
+    fn wrong(&self, name: &str, must: &str, found: ValueRef<'_>) -> Error {
+        let found = match found {
+            ValueRef::Null => "NULL".to_owned(),
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Real(number) => number.to_string(),
+            ValueRef::Text(bytes) => format!("a text of {} bytes", bytes.len()),
+            ValueRef::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
+        };
+        Error::Unreadable(format!("{name} must be {must}, not {found}"))
+    }
+
+    fn optional(&self, at: usize, name: &str, least: i64, most: i64) -> Result<Option<i64>, Error> {
+        match self.row.get_ref(self.from + at)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Integer(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            found => Err(self.wrong(name, &format!("an integer from {least} to {most}"), found)),
+        }
+    }
+
+    fn integer(&self, at: usize, name: &str, least: i64, most: i64) -> Result<i64, Error> {
+        let found = self.optional(at, name, least, most)?;
+        found.ok_or_else(|| self.wrong(name, "an integer", ValueRef::Null))
+    }
+
+    fn time(&self, at: usize, name: &str) -> Result<i64, Error> {
+        self.integer(at, name, i64::MIN, i64::MAX)
+    }
+
+    fn small(&self, at: usize, name: &str, least: u32) -> Result<u32, Error> {
+        let number = self.integer(at, name, least.into(), u32::MAX.into())?;
+        Ok(number as u32)
+    }
+
+    fn flag(&self, at: usize, name: &str) -> Result<bool, Error> {
+        Ok(self.integer(at, name, 0, 1)? == 1)
+    }
+
+    fn text(&self, at: usize, name: &str) -> Result<&'a str, Error> {
+        let found = self.row.get_ref(self.from + at)?;
+        let text = match found {
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        };
+        text.ok_or_else(|| self.wrong(name, "a text in UTF-8", found))
+    }
+
+    fn name(&self, at: usize, name: &str) -> Result<&'a str, Error> {
+        let text = self.text(at, name)?;
+        if text.is_empty() || text.len() > LONGEST_NAME {
+            let must = format!("a text of 1 to {LONGEST_NAME} bytes");
+            return Err(self.wrong(name, &must, ValueRef::Text(text.as_bytes())));
+        }
+        Ok(text)
+    }
+
+    fn options(&self) -> Result<Options, Error> {
+        let small = |number: Option<i64>| number.map(|number| number as u32);
+        let options = Options {
+            retry_limit: small(self.optional(13, "retry_limit", 0, u32::MAX.into())?),
+            age_limit: self.optional(14, "age_limit", 0, i64::MAX)?,
+            min_backoff: self.integer(15, "min_backoff", 0, i64::MAX)?,
+            max_backoff: self.integer(16, "max_backoff", 0, i64::MAX)?,
+            at_most_once: self.flag(17, "once")?,
+        };
+        if options.min_backoff > options.max_backoff {
+            return Err(Error::Unreadable(format!(
+                "min_backoff must not be above max_backoff: {} > {}",
+                options.min_backoff, options.max_backoff
+            )));
+        }
+        let limited = options.retry_limit.is_some() || options.at_most_once;
+        if options.age_limit.is_some() && options.min_backoff == 0 && !limited {
+            let why = "age_limit alone needs a min_backoff above 0";
+            return Err(Error::Unreadable(why.to_owned()));
+        }
+        Ok(options)
+    }
+
+    fn data(&self, keys: Option<&Keyring>, id: &str, target: &str) -> Result<Vec<u8>, Error> {
+        let data = match self.row.get_ref(self.from + 5)? {
+            ValueRef::Blob(data) => data,
+            found => return Err(self.wrong("data", "a blob", found)),
+        };
+        match (self.optional(6, "key", 0, u32::MAX.into())?, keys) {
+            (None, _) => Ok(data.to_vec()),
+            (Some(key), Some(keys)) => keys.open(key as u32, id, target, data),
+            (Some(key), None) => Err(Error::WrongKey(format!("the store needs the key {key}"))),
+        }
+    }
+}
+
 /// Read a job from the columns that begin at `from`, and open its data.
 pub(crate) fn job(
     row: &Row<'_>,
     from: usize,
     keys: Option<&Keyring>,
 ) -> Result<Job<'static>, Error> {
-    let id: String = row.get(from + 3)?;
-    let target: String = row.get(from + 4)?;
-    let data = match row.get_ref(from + 5)? {
-        ValueRef::Blob(data) => data,
-        _ => return Err(Error::Corrupt(format!("the data of {id:?} are no blob"))),
-    };
-    let key: Option<u32> = row.get(from + 6)?;
-    let data = match (key, keys) {
-        (None, _) => data.to_vec(),
-        (Some(key), Some(keys)) => keys.open(key, &id, &target, data)?,
-        (Some(key), None) => return Err(Error::WrongKey(format!("the store needs the key {key}"))),
-    };
+    let columns = Columns { row, from };
+    let (id, target) = (columns.name(3, "id")?, columns.name(4, "target")?);
     Ok(Job {
         place: Place {
-            seq: row.get::<_, i64>(from)? as u64,
-            due: row.get(from + 1)?,
+            seq: columns.integer(0, "seq", 1, i64::MAX)? as u64,
+            due: columns.time(1, "due")?,
         },
-        clock: match row.get::<_, i64>(from + 2)? {
-            0 => Clock::Wall,
-            _ => Clock::Boot,
+        clock: if columns.flag(2, "clock")? {
+            Clock::Boot
+        } else {
+            Clock::Wall
         },
-        id: Cow::Owned(id),
-        target: Cow::Owned(target),
-        data: Cow::Owned(data),
-        job_due: row.get(from + 7)?,
-        created: row.get(from + 8)?,
-        attempt: row.get(from + 9)?,
-        run: row.get(from + 10)?,
-        interruptions: row.get(from + 11)?,
-        first_start: row.get(from + 12)?,
-        options: Options {
-            retry_limit: row.get(from + 13)?,
-            age_limit: row.get(from + 14)?,
-            min_backoff: row.get(from + 15)?,
-            max_backoff: row.get(from + 16)?,
-            at_most_once: row.get(from + 17)?,
-        },
+        id: Cow::Owned(id.to_owned()),
+        target: Cow::Owned(target.to_owned()),
+        data: Cow::Owned(columns.data(keys, id, target)?),
+        job_due: columns.time(7, "job_due")?,
+        created: columns.time(8, "created")?,
+        attempt: columns.small(9, "attempt", 1)?,
+        run: columns.small(10, "run", 1)?,
+        interruptions: columns.small(11, "interruptions", 0)?,
+        first_start: columns.optional(12, "first_start", i64::MIN, i64::MAX)?,
+        options: columns.options()?,
     })
+}
+
+/// What is told of a row whose columns begin at `from` and that cannot be read.
+pub(crate) fn unreadable(row: &Row<'_>, from: usize, place: Place, why: Error) -> Unreadable {
+    let id = Columns { row, from }.text(3, "id").ok();
+    Unreadable {
+        place,
+        id: id.map(str::to_owned),
+        why,
+    }
 }
 
 /// Read a dead job: its number, the columns of the job, reason, error, time of death.
 pub(crate) fn dead(row: &Row<'_>, keys: Option<&Keyring>) -> Result<DeadJob, Error> {
+    let columns = Columns { row, from: 0 };
     Ok(DeadJob {
-        number: row.get::<_, i64>(0)? as u64,
+        number: columns.integer(0, "number", 0, i64::MAX)? as u64,
         job: job(row, 1, keys)?,
-        reason: codec::reason(row.get(19)?)
-            .ok_or_else(|| Error::Corrupt("a death has no known reason".into()))?,
-        error: row.get(20)?,
-        died: row.get(21)?,
+        reason: codec::reason(columns.integer(19, "reason", 0, 2)?)
+            .ok_or_else(|| Error::Unreadable("a death has no known reason".into()))?,
+        error: columns.text(20, "error")?.to_owned(),
+        died: columns.time(21, "died")?,
     })
 }
 

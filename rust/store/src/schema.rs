@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 pub(crate) const APPLICATION: i32 = 0x6475_6577;
 
 /// What leads from each version to the next, the first from an empty file.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 /// The newest schema that is known.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -97,6 +97,11 @@ CREATE TABLE life (
 ) STRICT;
 INSERT INTO life VALUES (zeroblob(16));
 DELETE FROM meta WHERE name IN ('open', 'salt');
+";
+
+/// Whether the last process ended in order.
+const VERSION_3: &str = "
+INSERT INTO meta VALUES ('left', 0);
 ";
 
 /// Prepare a connection that was just opened: lock the file for this process, for as long as it

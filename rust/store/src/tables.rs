@@ -10,6 +10,7 @@ use crate::keyring::Keyring;
 use crate::life::{self, Life, LogPlace, Wal};
 use crate::log::{Log, Woken};
 use crate::questions::{Desk, changes};
+use crate::savepoint;
 use crate::schema;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -118,6 +119,8 @@ pub(crate) struct Tables {
     /// Batches on their way to the tables, and the number of the last of them.
     batch: Vec<u8>,
     upto: u64,
+    /// The number of the last record that is in the tables.
+    applied: u64,
     /// What takes many turns.
     pub(crate) errands: VecDeque<Errand>,
     retry: bool,
@@ -145,6 +148,7 @@ impl Tables {
             limits,
             batch: Vec::new(),
             upto,
+            applied: upto,
             errands: VecDeque::new(),
             retry: false,
         }
@@ -243,7 +247,7 @@ impl Tables {
         if writes {
             connection.execute_batch("BEGIN IMMEDIATE")?;
         }
-        let mut run = Run::new(connection, std::mem::take(&mut self.known));
+        let mut run = Run::new(connection, std::mem::take(&mut self.known), self.applied);
         let answered = (|| {
             for batch in journal::batches(&self.batch) {
                 run.batch(batch)?;
@@ -256,24 +260,34 @@ impl Tables {
             };
             let mut answers = Vec::with_capacity(asked.len());
             for (question, _) in asked {
-                let answer = desk.answer(&mut run.known, question);
-                match &answer {
-                    Err(Error::Duplicate(_)) | Ok(_) => {}
-                    // A part of it may have been done: no part of the transaction is kept.
-                    Err(error) if changes(question) => return Err(error.clone()),
-                    Err(error @ (Error::Full | Error::Io(_))) => return Err(error.clone()),
-                    // What only reads, and found a row that cannot be read, harms no other.
-                    Err(_) => {}
+                if !changes(question) {
+                    match desk.answer(&mut run.known, question) {
+                        Err(Error::Full) => return Err(Error::Full),
+                        // What only reads harms no other, whatever it has found.
+                        answer => answers.push(answer),
+                    }
+                    continue;
+                }
+                let (jobs, seq) = (run.known.jobs, run.known.seq);
+                let step = || desk.answer(&mut run.known, question);
+                let answer = savepoint::within(connection, step)?;
+                if answer.is_err() {
+                    (run.known.jobs, run.known.seq) = (jobs, seq);
                 }
                 answers.push(answer);
             }
             Ok(answers)
         })();
         if writes && answered.is_ok() {
-            self.known = run.end_at(self.upto)?;
+            let unapplied;
+            (self.known, unapplied) = run.end_at(self.upto)?;
             self.checkpoints.note(connection)?;
             connection.execute_batch("COMMIT")?;
             self.checkpoints.noted();
+            self.applied = self.upto;
+            for (record, why) in unapplied {
+                (self.events)(Event::Unapplied(record, why));
+            }
         } else {
             self.known = run.known;
         }

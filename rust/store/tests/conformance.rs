@@ -180,9 +180,11 @@ fn the_dead_come_newest_first_and_are_purged_by_time() {
         }
         let (mut seen, mut before) = (Vec::new(), None);
         while let Ok(Answer::Dead(dead)) = ask(&*store, Question::Dead { before, limit: 2 }) {
-            let Some(last) = dead.last() else { break };
-            before = Some(last.number);
-            seen.extend(dead.iter().map(|dead| dead.job.place.seq));
+            seen.extend(dead.jobs.iter().map(|dead| dead.job.place.seq));
+            before = dead.last;
+            if before.is_none() {
+                break;
+            }
         }
         assert_eq!(seen, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
         let purged = ask(&*store, Question::Purge(Some(4)));
@@ -282,7 +284,7 @@ fn run_node(jobs: &SharedJobs, weather: Weather, starts: &Mutex<Vec<(String, boo
                 held.lost = epoch;
             }
             Event::Revoked(seqs) => held.jobs.retain(|seq, _| !seqs.contains(seq)),
-            Event::Poisoned(_) | Event::Rotated(..) => {}
+            Event::Poisoned(_) | Event::Unapplied(..) | Event::Rotated(..) => {}
         }
     });
     let store = SharedStore::join(jobs, weather, events);

@@ -81,7 +81,10 @@ fn a_flipped_bit_is_an_error_or_harmless() {
                     errors += page.unreadable.len();
                     page.jobs
                 }
-                Ok(Answer::Dead(dead)) => dead.into_iter().map(|dead| dead.job).collect(),
+                Ok(Answer::Dead(dead)) => {
+                    errors += dead.unreadable.len();
+                    dead.jobs.into_iter().map(|dead| dead.job).collect()
+                }
                 Ok(other) => panic!("{what}: {other:?}"),
                 Err(_) => {
                     errors += 1;

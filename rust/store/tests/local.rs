@@ -101,7 +101,7 @@ fn a_job_that_cannot_be_read_keeps_no_other_waiting() {
     loop {
         let page = page(&store, after, 100, 1);
         read.extend(page.jobs.iter().map(|job| job.place.seq));
-        spoilt.extend(page.unreadable.iter().map(|(place, _)| place.seq));
+        spoilt.extend(page.unreadable.iter().map(|job| job.place.seq));
         after = page.last;
         if !page.more {
             break;
@@ -258,7 +258,7 @@ fn what_is_no_store_is_refused() {
     drop(connection);
     assert_eq!(
         refused(&newer, Settings::default()),
-        Error::Newer { found: 9, known: 2 }
+        Error::Newer { found: 9, known: 3 }
     );
 }
 

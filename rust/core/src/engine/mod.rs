@@ -339,6 +339,12 @@ impl<P: Payload> Engine<P> {
         state.settle(self, released);
         state.phase = Phase::Closed;
         let kept = state.kept.is_some();
+        if kept && self.under_way() > 0 {
+            // What still runs when the process ends has not killed it. Said before anybody hears
+            // of the closing, who may end the process; a store that does not take it counts what
+            // runs as interrupted.
+            let _ = state.leave();
+        }
         let mut handed: Vec<Key> = Vec::new();
         for lane in &self.lanes {
             let mut ready = lane.lock();
@@ -499,11 +505,13 @@ impl<P: Payload> Engine<P> {
         self.wait_until(timeout, |_, running| running == 0)
     }
 
-    /// Wait until nothing is pending but parked jobs, or closed, and nothing runs.
+    /// Wait until nothing is pending but what is parked or cannot be read, or closed, and nothing
+    /// runs.
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, |state, running| {
             // What has ended and is not settled yet still counts: its retry may be pending.
-            let pending = state.queue.len() as u64 + state.away() - state.all_parked();
+            let pending = state.queue.len() as u64 + state.away();
+            let pending = pending.saturating_sub(state.all_parked() + state.unreadable());
             running == 0 && (state.phase == Phase::Closed || pending == 0)
         })
     }

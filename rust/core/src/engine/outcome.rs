@@ -51,7 +51,7 @@ impl<P: Payload> Engine<P> {
             job_due: dead.job_due,
             first_start: None,
             attempt: 1,
-            run: dead.run + 1,
+            run: dead.run.saturating_add(1),
         };
         state.insert_side(ClockKind::Boot, boot, side, dead.payload)?;
         released.failures.push(dead.failure);

@@ -3,10 +3,10 @@
 
 use crate::Error;
 use crate::boundary::{
-    Answer, Answered, DeadJob, Event, Events, Found, Job, Op, Outcome, Page, Place, Question,
-    Reason, Settled, Store, Ticket,
+    Answer, Answered, DeadJob, DeadPage, Event, Events, Found, Job, Op, Outcome, Page, Place,
+    Question, Reason, Settled, Store, Ticket,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -41,6 +41,8 @@ struct Table {
     /// The ids of what was done, deleted or cancelled.
     over: Vec<String>,
     epochs: u64,
+    /// Those whose nodes end in order.
+    left: BTreeSet<u64>,
     max_interruptions: u32,
 }
 
@@ -111,6 +113,7 @@ impl Table {
             .filter(|row| row.owner == Some(epoch) && which())
             .map(|row| row.job.place)
             .collect();
+        let interruptions = u32::from(!self.left.contains(&epoch));
         for &place in &places {
             let limit = self.max_interruptions;
             let Some(row) = self.rows.get_mut(&place) else {
@@ -118,11 +121,11 @@ impl Table {
             };
             row.owner = None;
             if std::mem::take(&mut row.begun) {
-                row.job.interruptions += 1;
+                row.job.interruptions += interruptions;
                 if row.job.options.at_most_once || row.job.interruptions >= limit {
                     self.bury(place, Reason::Interrupted, "its node was lost", 0);
                 } else {
-                    row.job.run += 1;
+                    row.job.run = row.job.run.saturating_add(1);
                 }
             }
         }
@@ -133,6 +136,10 @@ impl Table {
         // What is no longer this node's is not changed: its new owner decides.
         let seq = match &op {
             Op::Insert(job) => return self.put(job.clone(), Some(epoch)),
+            Op::Leave => {
+                self.left.insert(epoch);
+                return;
+            }
             Op::Delete(seq) | Op::Release(seq) | Op::Yield(seq) => *seq,
             Op::Move { seq, .. } | Op::Begin { seq, .. } | Op::Finish { seq, .. } => *seq,
         };
@@ -140,7 +147,7 @@ impl Table {
             return;
         };
         match op {
-            Op::Insert(_) => {}
+            Op::Insert(_) | Op::Leave => {}
             Op::Delete(_) => {
                 self.end(at);
             }
@@ -244,7 +251,13 @@ impl Table {
             Question::Dead { before, limit } => {
                 let older = |dead: &&DeadJob| before.is_none_or(|before| dead.number < before);
                 let dead = self.dead.iter().rev().filter(older);
-                Answer::Dead(dead.take(limit).cloned().collect())
+                let jobs: Vec<DeadJob> = dead.take(limit).cloned().collect();
+                let full = jobs.last().filter(|_| jobs.len() == limit);
+                Answer::Dead(DeadPage {
+                    last: full.map(|dead| dead.number),
+                    unreadable: Vec::new(),
+                    jobs,
+                })
             }
             Question::Revive { id, to, clock } => {
                 let Some(at) = self.dead.iter().rposition(|dead| dead.job.id == id) else {
@@ -255,7 +268,7 @@ impl Table {
                 }
                 let mut job = self.dead.remove(at).job;
                 (job.place, job.clock, job.first_start) = (to, clock, None);
-                (job.attempt, job.run, job.interruptions) = (1, job.run + 1, 0);
+                (job.attempt, job.run, job.interruptions) = (1, job.run.saturating_add(1), 0);
                 self.put(job.clone(), Some(epoch));
                 Answer::Job(Some(job))
             }
@@ -500,6 +513,7 @@ fn owned(op: &Op<'_>) -> Op<'static> {
         Op::Begin { seq, at } => Op::Begin { seq, at },
         Op::Release(seq) => Op::Release(seq),
         Op::Yield(seq) => Op::Yield(seq),
+        Op::Leave => Op::Leave,
         Op::Finish { seq, outcome } => Op::Finish {
             seq,
             outcome: match outcome {

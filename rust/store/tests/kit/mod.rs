@@ -169,7 +169,7 @@ pub fn dead(store: &dyn Store) -> Vec<DeadJob> {
         limit: usize::MAX >> 1,
     };
     match ask(store, question) {
-        Ok(Answer::Dead(dead)) => dead,
+        Ok(Answer::Dead(dead)) => dead.jobs,
         other => panic!("{other:?}"),
     }
 }

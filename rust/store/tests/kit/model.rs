@@ -38,6 +38,8 @@ pub struct Model {
     pub begun: BTreeSet<u64>,
     pub dead: Vec<(String, Reason)>,
     pub seq: u64,
+    /// Whether its process ends in order.
+    pub leaves: bool,
 }
 
 impl Model {
@@ -59,6 +61,7 @@ impl Model {
                 self.begun.remove(&seq);
             }
             Op::Yield(_) => {}
+            Op::Leave => self.leaves = true,
             Op::Finish { seq, outcome } => {
                 self.begun.remove(&seq);
                 match outcome {
@@ -96,12 +99,14 @@ impl Model {
 
     /// The process dies, and the store is opened again.
     pub fn die(&mut self, max_interruptions: u32) {
+        let counts = !std::mem::take(&mut self.leaves);
         for seq in std::mem::take(&mut self.begun) {
             let Some(job) = self.jobs.get_mut(&seq) else {
                 continue;
             };
-            job.interruptions += 1;
-            if job.options.at_most_once || job.interruptions >= max_interruptions {
+            job.interruptions += u32::from(counts);
+            let often = counts && job.interruptions >= max_interruptions;
+            if job.options.at_most_once || often {
                 self.bury(seq, Reason::Interrupted);
             } else {
                 job.run += 1;
@@ -131,6 +136,7 @@ impl Model {
             let begun = random.pick(self.begun.iter().copied());
             let due = random.below(50) as i64;
             let op = match (random.below(12), waiting, begun) {
+                _ if random.below(100) == 0 => Op::Leave,
                 (0, Some(seq), _) => Op::Delete(seq),
                 (1, Some(seq), _) => Op::Move {
                     seq,

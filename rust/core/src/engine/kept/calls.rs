@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 /// How many jobs of a bulk call go to the store in one batch.
 const BATCH: usize = 4_096;
+/// How many bytes of data at least make a batch full: a record has room for 4 GiB.
+const BATCH_BYTES: usize = 1 << 30;
 /// How many parked jobs one call puts aside: it holds the lock.
 const FEW: usize = 256;
 
@@ -79,15 +81,21 @@ impl<P: Payload> Engine<P> {
         let mut ticket = Ticket(0);
         let mut taken: Vec<(u64, Option<Key>)> = Vec::with_capacity(times.len());
         let mut wake = false;
-        for chunk in times.chunks(BATCH) {
+        let mut left = times.iter();
+        while !left.as_slice().is_empty() {
             let before = taken.len();
-            let mut ops = Vec::with_capacity(chunk.len());
-            for &time in chunk {
+            let mut ops = Vec::with_capacity(left.len().min(BATCH));
+            let mut bytes = 0;
+            while taken.len() - before < BATCH
+                && bytes < BATCH_BYTES
+                && let Some(&time) = left.next()
+            {
                 let (clock, due) = state.resolve(due(time), boot)?;
                 let stays = state.stays(clock, due);
                 let id = state.new_id(boot, stays);
                 let place = state.next_place(clock, due);
                 let payload = payload();
+                bytes += payload.parts(|parts| parts.data.len());
                 ops.push(Op::Insert(payload.parts(|parts| {
                     let text = Id::Generated(id).with_str(str::to_owned);
                     let text = Cow::Owned(text);
@@ -167,6 +175,7 @@ impl<P: Payload> Engine<P> {
         state.settle(self, released);
         state.refresh(self, boot);
         let (clock, due) = state.resolve(due, boot)?;
+        state.catch_up()?;
         let text: Arc<str> = id.into();
         let reserved = |state: &State<P>| {
             let kept = state.kept.as_ref();
@@ -390,6 +399,7 @@ impl<P: Payload> Engine<P> {
     ) -> Result<Option<Job<'static>>, Refused> {
         let mut state = self.open_kept()?;
         state.settle(self, released);
+        state.catch_up()?;
         let boot = self.clock.boot();
         state.refresh(self, boot);
         let to = state.next_place(ClockKind::Boot, boot);
@@ -538,6 +548,8 @@ impl<P: Payload> State<P> {
     pub(super) fn left_away(&mut self, id: &str) {
         self.note_changed(id);
         if let Some(kept) = &mut self.kept {
+            kept.unreadable
+                .retain(|_, known| known.as_deref() != Some(id));
             kept.came();
         }
     }

@@ -188,6 +188,7 @@ impl<P: Payload> Engine<P> {
         then: impl FnOnce(&mut State<P>) -> R,
     ) -> Result<Asked<R>, Refused> {
         let mut state = self.open_kept()?;
+        state.catch_up()?;
         let mut taken = None;
         if let Some(key) = state.find(id) {
             if !state.is_shared() {
@@ -282,7 +283,7 @@ impl<P: Payload> State<P> {
                     lease.lost = lease.lost.max(epoch);
                 }
                 Event::Revoked(revoked) => seqs.extend(revoked),
-                Event::Poisoned(_) | Event::Rotated(..) => {}
+                Event::Poisoned(_) | Event::Unapplied(..) | Event::Rotated(..) => {}
             }
         }
         if lease.taken {

@@ -27,7 +27,7 @@ use crate::time::SECOND;
 use aside::Aside;
 use elsewhere::Elsewhere;
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ use std::time::{Duration, Instant};
 const PAGE: usize = 10_000;
 /// How many a page brings at least, room or not.
 const OVER: usize = 16;
+/// How many outcomes go to the store in one batch: their texts are long.
+const SENT: usize = 1_024;
 /// A place before all.
 const START: Place = Place {
     due: i64::MIN,
@@ -54,6 +56,8 @@ pub struct Mail {
     failed: Mutex<Option<Error>>,
     /// What the store has taken back and the engine still has.
     taken_back: Mutex<Vec<Event>>,
+    /// Records of the store that it could not apply, by number, and why.
+    unapplied: Mutex<Vec<(u64, Error)>>,
     /// How far a rotation of keys has come: rows done, rows in all.
     rotated: Mutex<(u64, u64)>,
 }
@@ -70,6 +74,7 @@ impl Mail {
             pages: Mutex::default(),
             failed: Mutex::default(),
             taken_back: Mutex::default(),
+            unapplied: Mutex::default(),
             rotated: Mutex::default(),
         }))
     }
@@ -83,6 +88,10 @@ impl Mail {
         let mail = self.clone();
         Box::new(move |event| match event {
             Event::Poisoned(error) => mail.fail(error),
+            Event::Unapplied(record, why) => {
+                mail.unapplied.lock().push((record, why));
+                mail.sleeper.wake();
+            }
             Event::Rotated(done, all) => *mail.rotated.lock() = (done, all),
             Event::Revoked(_) | Event::LeaseLost(_) => mail.take_back(event),
         })
@@ -141,6 +150,8 @@ pub(super) struct Kept {
     paging: Option<i64>,
     /// Calls that wait for an answer about a job that is away: no page is taken in meanwhile.
     asking: usize,
+    /// Stored jobs that cannot be read, by sequence, and their ids: nobody waits for them.
+    unreadable: HashMap<u64, Option<String>>,
     /// Ids that were given to a job which the store is being asked to take in.
     reserved: HashSet<Arc<str>>,
     /// Jobs that changed while a page was under way, which may hold them as they were.
@@ -282,6 +293,7 @@ impl<P: Payload> Engine<P> {
     /// Put a store behind an engine that is new.
     pub fn keep_in(&mut self, store: Arc<dyn Store>, mail: Arc<Mail>, window: Window) {
         let found = store.found().clone();
+        mail.unapplied.lock().extend(found.unapplied);
         let lease = (found.epoch > 0).then(|| lease::Lease::new(found.seq + 1));
         // What others keep in a shared store was not taken in here.
         let away = if lease.is_some() { 0 } else { found.jobs };
@@ -312,6 +324,7 @@ impl<P: Payload> Engine<P> {
             lease,
             paging: None,
             asking: 0,
+            unreadable: HashMap::new(),
             reserved: HashSet::new(),
             changed: HashSet::new(),
             elsewhere: Elsewhere::default(),
@@ -326,6 +339,24 @@ impl<P: Payload> Engine<P> {
             Some(error) => Err(error.into()),
             None => Ok(state),
         }
+    }
+
+    /// What the store could not apply and nobody has been told of yet: record numbers, and why.
+    pub fn unapplied(&self) -> Vec<(u64, Error)> {
+        let state = self.state.lock();
+        let kept = state.kept.as_ref();
+        kept.map_or_else(Vec::new, |kept| {
+            std::mem::take(&mut *kept.mail.unapplied.lock())
+        })
+    }
+
+    /// Count a stored job that cannot be read as one that nobody waits for; whether that is news.
+    pub fn note_unreadable(&self, seq: u64, id: Option<String>) -> bool {
+        let mut state = self.state.lock();
+        let kept = state.kept.as_mut();
+        let is_new = kept.is_some_and(|kept| kept.unreadable.insert(seq, id).is_none());
+        self.notify(&state);
+        is_new
     }
 
     /// How far a rotation of keys has come: rows done, rows in all.
@@ -482,6 +513,12 @@ impl<P: Payload> State<P> {
         self.kept.as_ref().map_or(0, |kept| kept.away as u64)
     }
 
+    /// How many stored jobs are known not to be readable.
+    pub(super) fn unreadable(&self) -> u64 {
+        let kept = self.kept.as_ref();
+        kept.map_or(0, |kept| kept.unreadable.len() as u64)
+    }
+
     /// Whether there may be jobs that are away.
     pub(super) fn has_away(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.has_away())
@@ -495,11 +532,37 @@ impl<P: Payload> State<P> {
         }
     }
 
+    /// Hand over a batch, after all that has changed before it.
     pub(super) fn submit(&mut self, ops: &[Op<'_>]) -> Result<Ticket, Error> {
+        self.catch_up()?;
         let Some(kept) = &mut self.kept else {
             return Err(Error::Closed);
         };
         kept.store.submit(ops)
+    }
+
+    /// Say that this process ends in order, whatever still waits to be told.
+    pub(super) fn leave(&self) -> Result<Ticket, Error> {
+        let kept = self.kept.as_ref().ok_or(Error::Closed)?;
+        kept.store.submit(&[Op::Leave])
+    }
+
+    /// Give the store the outcomes that wait.
+    ///
+    /// # Errors
+    ///
+    /// It does not take all of them. What speaks of the same jobs must not overtake them: a new job
+    /// would meet the id of one that is over, and a cancelled one come again with its retry.
+    pub(super) fn catch_up(&mut self) -> Result<(), Error> {
+        let Some(kept) = &mut self.kept else {
+            return Ok(());
+        };
+        while !kept.outbox.is_empty() {
+            let count = kept.outbox.len().min(SENT);
+            kept.store.submit(&kept.outbox[..count])?;
+            kept.outbox.drain(..count);
+        }
+        Ok(())
     }
 
     /// A job ends with the engine: forgotten, unless it is pending where it is kept.
@@ -560,11 +623,7 @@ impl<P: Payload> State<P> {
 
     /// Give the store the outcomes that wait. A full disk takes them later.
     pub(super) fn send(&mut self) {
-        if let Some(kept) = &mut self.kept
-            && !kept.outbox.is_empty()
-            && kept.store.submit(&kept.outbox).is_ok()
-        {
-            kept.outbox.clear();
-        }
+        // Who needs them to be there asks again.
+        let _ = self.catch_up();
     }
 }

@@ -302,6 +302,9 @@ impl<P: Payload> State<P> {
     /// Whether pages have come that nobody has taken in yet.
     pub(in crate::engine) fn has_pages(&self) -> bool {
         let kept = self.kept.as_ref();
-        kept.is_some_and(|kept| kept.asking == 0 && !kept.mail.pages.lock().is_empty())
+        kept.is_some_and(|kept| {
+            let pages = kept.asking == 0 && !kept.mail.pages.lock().is_empty();
+            pages || !kept.mail.unapplied.lock().is_empty()
+        })
     }
 }
