@@ -11,6 +11,7 @@ import functools
 import inspect
 import threading
 import traceback
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 _LAST_WORDS_S = 1.0
 """How long what handlers have spawned may go on once the loop has no handlers left: it may swallow its cancellation."""
+
+_FIRST_STEPS = (
+    "on the thread of the running event loop the clock advances without waiting for async handlers, whose first steps "
+    "alone have run: await asyncio.to_thread(clock.advance, ...)"
+)
 
 _LOST = "the event loop was closed while this ran: a scheduler closes its own loop"
 
@@ -100,6 +106,8 @@ def run_due(core: Core) -> None:
         here = asyncio._get_running_loop()
         if here is loop:
             events.drain()
+            if not core._holds("finished"):
+                warnings.warn(_FIRST_STEPS, RuntimeWarning, stacklevel=5)  # who advances the clock
         elif loop.is_running():
             asyncio.run_coroutine_threadsafe(_finish(events), loop).result()
         elif not loop.is_closed():

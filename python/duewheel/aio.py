@@ -24,10 +24,12 @@ import contextvars
 import threading
 import warnings
 from collections.abc import Sized
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from duewheel import _current, _loop
+from duewheel import context as _context
 from duewheel._core import check_bounds, timeout_s
 from duewheel._given import lists_keywords
 from duewheel.errors import StateError
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
-__all__ = ["Scheduler", "Storage"]
+__all__ = ["Scheduler", "Storage", "at", "in_"]
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
@@ -556,6 +558,50 @@ class Scheduler:
 
 
 Scheduler.__new__.__wrapped__ = Scheduler.__init__  # type: ignore[attr-defined]  # its signature is that of the class
+
+
+async def at(
+    when: datetime | float,
+    target: str,
+    data: Buffer = b"",
+    *,
+    id: str | None = None,
+    options: JobOptions | None = None,
+    **job_options: Unpack[_JobOptions],
+) -> str:
+    """Schedule a job due at `when` on the current scheduler; return its id. As `duewheel.at`, for coroutines.
+
+    The current scheduler may be a plain one: where it has a file, a thread waits for the disk, not the loop.
+    """
+    scheduler: object = _context.current_scheduler()
+    if isinstance(scheduler, Scheduler):
+        return await scheduler.at(when, target, data, id=id, options=options, **job_options)
+    return await _apart(partial(_context.at, when, target, data, id=id, options=options, **job_options))
+
+
+async def in_(
+    delay: timedelta | float,
+    target: str,
+    data: Buffer = b"",
+    *,
+    id: str | None = None,
+    options: JobOptions | None = None,
+    **job_options: Unpack[_JobOptions],
+) -> str:
+    """Schedule a job due `delay` from now on the current scheduler; return its id. As `duewheel.in_`, for coroutines.
+
+    The current scheduler may be a plain one: where it has a file, a thread waits for the disk, not the loop.
+    """
+    scheduler: object = _context.current_scheduler()
+    if isinstance(scheduler, Scheduler):
+        return await scheduler.in_(delay, target, data, id=id, options=options, **job_options)
+    return await _apart(partial(_context.in_, delay, target, data, id=id, options=options, **job_options))
+
+
+async def _apart(call: Callable[[], _R]) -> _R:
+    """Make a call of the current scheduler, a plain one; where it waits for a disk, in a thread."""
+    kept = getattr(_context.current_scheduler(), "_kept", False)
+    return await asyncio.to_thread(call) if kept else call()
 
 
 class Storage:

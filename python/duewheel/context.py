@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from duewheel import aio
     from duewheel._core import _JobOptions
     from duewheel.options import JobOptions
 
 __all__ = ["at", "current_scheduler", "in_", "use"]
 
-_S = TypeVar("_S", bound=Scheduler)
+_S = TypeVar("_S", bound="Scheduler | aio.Scheduler")
 
 
 def use(scheduler: _S) -> AbstractContextManager[_S]:
@@ -71,7 +72,7 @@ def at(
 ) -> str:
     """Schedule a job due at `when` on the current scheduler; return its id.
 
-    See `Scheduler.at`. On an event loop whose current scheduler is a `duewheel.aio.Scheduler` it is awaited.
+    See `Scheduler.at`. In a coroutine await `duewheel.aio.at` instead.
     """
     scheduler = _callable_here()
     return scheduler.at(when, target, data, id=id, options=options, **job_options)
@@ -88,7 +89,7 @@ def in_(
 ) -> str:
     """Schedule a job due `delay` from now on the current scheduler; return its id.
 
-    See `Scheduler.in_`. On an event loop whose current scheduler is a `duewheel.aio.Scheduler` it is awaited.
+    See `Scheduler.in_`. In a coroutine await `duewheel.aio.in_` instead.
     """
     scheduler = _callable_here()
     return scheduler.in_(delay, target, data, id=id, options=options, **job_options)
@@ -103,7 +104,7 @@ def _callable_here() -> Scheduler:
 
 @contextmanager
 def _using(scheduler: _S) -> Iterator[_S]:
-    token = current.set(scheduler)
+    token = current.set(scheduler)  # type: ignore[arg-type]  # the same calls, awaited
     try:
         yield scheduler
     finally:
