@@ -608,7 +608,7 @@ async def at(
 
     The current scheduler may be a plain one: where it has a file, a thread waits for the disk, not the loop.
     """
-    scheduler: object = _context.current_scheduler()
+    scheduler = _current_one()
     if isinstance(scheduler, Scheduler):
         return await scheduler.at(when, target, data, id=id, options=options, **job_options)
     return await _apart(partial(_context.at, when, target, data, id=id, options=options, **job_options))
@@ -627,15 +627,20 @@ async def in_(
 
     The current scheduler may be a plain one: where it has a file, a thread waits for the disk, not the loop.
     """
-    scheduler: object = _context.current_scheduler()
+    scheduler = _current_one()
     if isinstance(scheduler, Scheduler):
         return await scheduler.in_(delay, target, data, id=id, options=options, **job_options)
     return await _apart(partial(_context.in_, delay, target, data, id=id, options=options, **job_options))
 
 
+def _current_one() -> object:
+    """Return the current scheduler, which may be one of this module."""
+    return _context.current_scheduler()
+
+
 async def _apart(call: Callable[[], _R]) -> _R:
     """Make a call of the current scheduler, a plain one; where it waits for a disk, in a thread."""
-    kept = getattr(_context.current_scheduler(), "_kept", False)
+    kept = getattr(_current_one(), "_kept", False)
     return await asyncio.to_thread(call) if kept else call()
 
 

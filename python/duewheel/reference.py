@@ -90,11 +90,15 @@ def backoff_ns(options: JobOptions, seed: int, id: str, attempt: int) -> int:
     return low + (int.from_bytes(digest, "little") * (ceiling_ns(options, attempt) - low + 1) >> 64)
 
 
-def _refuse_unrun(fn: Handler, returned: object) -> None:
-    """Fail a handler that has returned, instead of doing its work, an object that would do it."""
+def _run_returned(fn: Handler, returned: object, context: contextvars.Context) -> None:
+    """Do the work that a handler has returned undone: a coroutine, as long as it waits for nothing."""
     if isinstance(returned, CoroutineType):
+        try:
+            context.run(returned.send, None)
+        except StopIteration:
+            return
         returned.close()
-        raise TypeError(f"the handler {fn!r} returned {returned!r}: the reference runs no async handlers")
+        raise TypeError(f"the handler {fn!r} returned {returned!r}, which waits: the reference has no event loop")
     if isinstance(returned, GeneratorType | AsyncGeneratorType):
         raise TypeError(f"the handler {fn!r} returned {returned!r}, which nothing runs: a handler must not yield")
 
@@ -522,7 +526,8 @@ class ReferenceScheduler:
         self._counts["started"] += 1
         self._inside += 1
         try:
-            _refuse_unrun(fn, self._context.copy().run(fn, event))
+            context = self._context.copy()
+            _run_returned(fn, context.run(fn, event), context)
         except BaseException as error:
             self._failed(entry, event, error)
         else:

@@ -36,13 +36,13 @@ NO_COPY = "a scheduler cannot be copied or pickled: its jobs, threads and file a
 
 
 def is_async(fn: object) -> bool:
-    """Tell whether a handler is to run on an event loop."""
+    """Tell whether calling a handler makes a coroutine, so that it is called on an event loop."""
     if not callable(fn):
         raise TypeError(f"a handler must be callable, not {fn!r}")
     while isinstance(fn, functools.partial):
         fn = fn.func
-    call = getattr(fn, "__call__", None)  # noqa: B004 - an object may be callable by a coroutine
-    return inspect.iscoroutinefunction(inspect.unwrap(fn)) or inspect.iscoroutinefunction(call)
+    # What it wraps is not asked: a sync function around a coroutine is called as one, and what it returns decides.
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
 
 
 Handler: TypeAlias = Callable[[Event], object]

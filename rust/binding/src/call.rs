@@ -71,47 +71,59 @@ fn guarded<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Call `handler(event)` in a fresh copy of `context`.
+/// Call `handler(event)` in a fresh copy of `context`; what it returns is dropped, unless it is to be awaited.
 #[inline]
 pub(crate) fn handler(
     py: Python<'_>,
     handler: &Py<PyAny>,
     event: &Py<PyAny>,
     context: &Py<PyAny>,
-) -> PyResult<()> {
+) -> PyResult<Option<Unawaited>> {
     let copy = fresh(py, context)?;
-    within(py, &copy, || {
+    let returned = within(py, &copy, || {
         let returned = call(py, handler, event)?;
         if returned.is_none(py) {
-            return Ok(());
+            return Ok(None);
         }
-        refuse_unrun(py, handler, returned)
-    })
+        to_await(py, handler, returned)
+    })?;
+    Ok(returned.map(|returned| Unawaited {
+        returned,
+        context: copy.unbind(),
+    }))
 }
 
-/// Fail a handler that has returned, instead of doing its work, an object that would do it.
+/// What a handler has returned that is to be awaited, and the context that it was called in.
+pub(crate) struct Unawaited {
+    pub(crate) returned: Py<PyAny>,
+    pub(crate) context: Py<PyAny>,
+}
+
+/// Find out whether what a handler has returned is work that is still to be done: a coroutine, or what else
+/// is awaited, is; a generator, which nothing runs, fails it.
 #[cold]
-fn refuse_unrun(py: Python<'_>, handler: &Py<PyAny>, returned: Py<PyAny>) -> PyResult<()> {
+fn to_await(
+    py: Python<'_>,
+    handler: &Py<PyAny>,
+    returned: Py<PyAny>,
+) -> PyResult<Option<Py<PyAny>>> {
     let object = returned.as_ptr();
-    // SAFETY: the pointer is a live reference.
-    let (coroutine, generator) = unsafe {
+    // SAFETY: the pointer is a live reference, and its type has the slots that it points to.
+    let (awaited, generator) = unsafe {
+        let slots = (*ffi::Py_TYPE(object)).tp_as_async;
+        let awaited = !slots.is_null() && (*slots).am_await.is_some();
         let generator = ffi::PyGen_CheckExact(object) + ffi::PyAsyncGen_CheckExact(object);
-        (ffi::PyCoro_CheckExact(object) != 0, generator != 0)
+        (awaited, generator != 0)
     };
-    if !coroutine && !generator {
-        return Ok(());
+    if generator {
+        let (handler, returned) = (handler.bind(py).repr()?, returned.bind(py).repr()?);
+        return Err(PyTypeError::new_err(format!(
+            "the handler {handler} returned {returned}, which nothing runs: a handler must not yield"
+        )));
     }
-    let remedy = if coroutine {
-        // Said here, not by the interpreter when it is freed.
-        returned.call_method0(py, "close")?;
-        "register an async def function"
-    } else {
-        "a handler must not yield"
-    };
-    let (handler, returned) = (handler.bind(py).repr()?, returned.bind(py).repr()?);
-    Err(PyTypeError::new_err(format!(
-        "the handler {handler} returned {returned}, which nothing runs: {remedy}"
-    )))
+    // A future is under way already, on a loop of its own.
+    let waits = awaited && !returned.bind(py).hasattr("_asyncio_future_blocking")?;
+    Ok(waits.then_some(returned))
 }
 
 /// A fresh copy of a context.

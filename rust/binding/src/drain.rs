@@ -9,6 +9,7 @@ use crate::driver::{Driver, Running};
 use crate::event::Event;
 use crate::event_loop::EventLoop;
 use crate::failure::Failure;
+use crate::handover::Coming;
 use crate::inside;
 use crate::payload::{Handle, release};
 use crate::registry::{self, Handlers};
@@ -114,6 +115,7 @@ impl Drain<'_, '_> {
 
     /// Start what has been marked, then what is due.
     fn go_on(&mut self) -> Next {
+        let come = self.take_coming();
         match self.events.mail.marked.lock().take() {
             Some(Ok(())) => {
                 while let Some(started) = self.events.next_marked() {
@@ -137,11 +139,48 @@ impl Drain<'_, '_> {
                 }
             }
         }
-        match (self.trouble, more) {
+        match (self.trouble, more || come) {
             (true, _) => Next::Later,
             (false, true) => Next::Again,
             (false, false) => Next::Rest,
         }
+    }
+
+    /// Go on with what workers have left to the loop; whether there is more at once.
+    fn take_coming(&mut self) -> bool {
+        let handed = &self.events.shared().handed;
+        if handed.is_empty() {
+            return false;
+        }
+        let clock = self.events.shared().engine.clock();
+        let began = clock.boot();
+        for _ in 0..AT_ONCE {
+            if !self.events.has_room() || clock.boot() - began > AT_LENGTH {
+                break;
+            }
+            let Some(coming) = handed.take() else { break };
+            if let Some(done) = self.go_on_with(coming) {
+                self.events.end(self.py(), done);
+            }
+        }
+        !handed.is_empty() && self.events.has_room()
+    }
+
+    fn go_on_with(&mut self, coming: Coming) -> Option<Done<Failure>> {
+        let py = self.slf.py();
+        if let Err(error) = self.provide_spare() {
+            let event = coming.event.clone_ref(py);
+            let started = coming.abandon(py);
+            let outcome = self.events.failed(py, &started, &event, &error);
+            return Some(started.ended(outcome));
+        }
+        let Coming {
+            awaited,
+            context,
+            started,
+            event,
+        } = coming;
+        self.take_step(started, event, context.into_bound(py), |_| Ok(awaited))
     }
 
     /// Take what is due from the lane; whether there is more at once.
@@ -292,10 +331,24 @@ impl Drain<'_, '_> {
             Ok(ready) => ready,
             Err(error) => return Err((started, error)),
         };
+        Ok(self.take_step(started, event, context, |event| {
+            call::call(py, handler, event)
+        }))
+    }
+
+    /// Have a task as the current one and take a handler's first step; `begin` gives its coroutine.
+    fn take_step(
+        &mut self,
+        started: Started<Handle>,
+        event: Py<PyAny>,
+        context: Bound<'_, PyAny>,
+        begin: impl FnOnce(&Py<PyAny>) -> PyResult<Py<PyAny>>,
+    ) -> Option<Done<Failure>> {
+        let py = self.slf.py();
         TOUCHED.set(false);
         let stepped = inside::within(self.events.shared(), || {
             call::within(py, &context, || {
-                let coroutine = as_coroutine(py, call::call(py, handler, &event)?)?;
+                let coroutine = as_coroutine(py, begin(&event)?)?;
                 let waits_for = call::resume(py, &coroutine)?;
                 Ok(waits_for.map(|waits_for| (coroutine, waits_for)))
             })
@@ -313,7 +366,7 @@ impl Drain<'_, '_> {
                 self.events.unspare(&taken.task);
             }
         }
-        Ok(match (stepped, taken) {
+        match (stepped, taken) {
             (Ok(Some((coroutine, waits_for))), Some(spare)) => {
                 let running = Running {
                     coroutine,
@@ -331,7 +384,7 @@ impl Drain<'_, '_> {
                 let outcome = self.events.failed(py, &started, &event, &error);
                 Some(started.ended(outcome))
             }
-        })
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::call::{self, Arguments};
 use crate::drain;
 use crate::driver::{Driver, Running};
 use crate::failure::Failure;
+use crate::handover;
 use crate::inside;
 use crate::kept::raised;
 use crate::payload::{Handle, release};
@@ -16,7 +17,7 @@ use duewheel_core::backoff::Jitter;
 use duewheel_core::bell::Bell;
 use duewheel_core::engine::Refused;
 use duewheel_core::ready::Lane;
-use duewheel_core::record::{Done, Outcome, Reason, Released, Started};
+use duewheel_core::record::{Done, Outcome, Released, Started};
 use duewheel_core::store::{Error, Ticket};
 use duewheel_core::sync::Mutex;
 use pyo3::PyTraverseError;
@@ -150,6 +151,7 @@ impl EventLoop {
         )?;
         let lane = shared.engine.lane(Lane::Loop);
         lane.attach(Some(bell), shared.tasks);
+        shared.handed.open();
         // From now on the bell has an alarm to set.
         shared.engine.wake_timer();
         Ok(attached)
@@ -281,12 +283,7 @@ impl EventLoop {
             let mut jitter = Jitter::new(self.shared.seed);
             return worker::failed(py, &self.shared, &mut jitter, started, event, error);
         }
-        if started.execution.payload.spec(py).get().limits.at_most_once {
-            let why = "the scheduler was closed while it ran";
-            return Outcome::Dead(Reason::Interrupted, Failure::text(py, why));
-        }
-        // Closing is not the handler's failure: where the job is kept, it is pending again.
-        Outcome::Snooze(self.shared.engine.clock().boot())
+        handover::cut_short(py, &self.shared, started)
     }
 
     /// A handler that had waited for something has ended.
@@ -301,6 +298,10 @@ impl EventLoop {
         };
         self.end(py, running.started.ended(outcome));
         drop(task);
+        if !self.shared.handed.is_empty() {
+            // There is room for it.
+            self.bell.ring();
+        }
         self.leave_if_over(py);
     }
 
@@ -349,6 +350,7 @@ impl EventLoop {
             let tasks: Vec<_> = doomed.map(|task| task.0.clone_ref(py)).collect();
             drop(inner);
             self.hand_back(py);
+            self.shut(py);
             for task in tasks {
                 cancel(py, &task);
             }
@@ -374,6 +376,20 @@ impl EventLoop {
         {
             error.write_unraisable(py, None);
         }
+    }
+
+    /// Take nothing from workers any more; what they left is cut short.
+    fn shut(&self, py: Python<'_>) {
+        for coming in self.shared.handed.shut() {
+            let started = coming.abandon(py);
+            let outcome = handover::cut_short(py, &self.shared, &started);
+            self.end(py, started.ended(outcome));
+        }
+    }
+
+    /// Whether another task may run.
+    pub(crate) fn has_room(&self) -> bool {
+        self.inner.lock().tasks.len() < self.shared.tasks
     }
 
     fn let_go(&self, py: Python<'_>) {
@@ -559,6 +575,7 @@ impl EventLoop {
         }
         self.let_go(py);
         self.hand_back(py);
+        self.shut(py);
         for (_, driver) in tasks.values() {
             if let Some(running) = driver.get().give_up() {
                 let gone = || CancelledError::new_err("its event loop is gone");

@@ -15,6 +15,7 @@ mod driver;
 mod event;
 mod event_loop;
 mod failure;
+mod handover;
 mod ids;
 mod inside;
 mod kept;

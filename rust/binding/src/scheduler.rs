@@ -7,6 +7,7 @@ use crate::dead::{DeadEvent, DeadParts};
 use crate::deferred::{AwaitedCalls, Manner};
 use crate::event::Event;
 use crate::event_loop::{Awaited, EventLoop};
+use crate::handover::HandOver;
 use crate::ids::{self, Ids};
 use crate::kept;
 use crate::life;
@@ -292,6 +293,7 @@ impl SchedulerCore {
             relaxed: opened.relaxed,
             seed,
             context: Mutex::new(None),
+            handed: HandOver::default(),
             threads: Threads::default(),
             workers,
             tasks,
@@ -313,12 +315,14 @@ impl SchedulerCore {
     /// Begin to run what is due, each handler in a copy of `context`.
     ///
     /// It has not begun when there is a thread that the system does not give.
-    fn _start(&self, py: Python<'_>, context: Py<PyAny>) -> PyResult<()> {
-        let shared = self.shared(py)?;
+    fn _start(slf: &Bound<'_, Self>, context: Py<PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let shared = slf.get().shared(py)?;
         let engine = &*shared.engine;
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
+        shared.handed.set_owner(slf.as_any())?;
         thread::spawn_missing(py, shared)?;
         let old = if engine.is_started() {
             None
@@ -908,7 +912,8 @@ impl SchedulerCore {
         let engine = &*shared.engine;
         let lane = engine.lane(Lane::Loop);
         // A loop that runs in another thread may have taken it before anybody looks.
-        let before = lane.handed_over();
+        let taken = || (lane.handed_over(), shared.handed.total());
+        let before = taken();
         let expired = engine.manual_expire();
         if expired {
             let (notices, _) = engine.ready().arrived();
@@ -920,7 +925,7 @@ impl SchedulerCore {
                 worker::log_parked(py, shared, target);
             }
         }
-        Ok((expired, lane.has_due() || lane.handed_over() != before))
+        Ok((expired, lane.has_due() || taken() != before))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -928,6 +933,7 @@ impl SchedulerCore {
             return Ok(());
         };
         shared.registry.traverse(&visit)?;
+        shared.handed.traverse(&visit)?;
         if let Some(context) = shared.context.try_lock()
             && let Some(context) = &*context
         {

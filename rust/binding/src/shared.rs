@@ -3,6 +3,7 @@
 use crate::call;
 use crate::clock::Raised;
 use crate::deferred::Manner;
+use crate::handover::HandOver;
 use crate::inside::inside;
 use crate::kept::raised;
 use crate::life;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: Threads,
+    /// What workers leave to the event loop.
+    pub(crate) handed: HandOver,
     pub(crate) workers: usize,
     /// How many async handlers run at once.
     pub(crate) tasks: usize,

@@ -3,6 +3,7 @@
 use crate::call::{self, Arguments};
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::handover::{self, Coming};
 use crate::inside::within;
 use crate::nudge::Way;
 use crate::payload::{Handle, release};
@@ -100,7 +101,7 @@ pub(crate) fn run_ready(
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
         }
-        done = run(
+        let ran = run(
             py,
             shared,
             &handlers,
@@ -108,9 +109,11 @@ pub(crate) fn run_ready(
             &started,
             &mut jitter,
         )?;
-        if done.is_none() {
-            return Ok(());
-        }
+        done = match ran {
+            Ran::Ended(done) => Some(done),
+            Ran::GoesOn(unawaited, event) => go_on(py, shared, started, unawaited, event),
+            Ran::Forked => return Ok(()),
+        };
         offered += 1;
         if offered == OFFER_EVERY {
             offered = 0;
@@ -119,7 +122,45 @@ pub(crate) fn run_ready(
     }
 }
 
-/// Run one execution; `None` in a child that its handler has forked, where the job is the parent's.
+/// What has become of an execution that a worker ran.
+enum Ran {
+    Ended(Done<Failure>),
+    /// Its handler has returned something that the event loop is to await.
+    GoesOn(call::Unawaited, Py<PyAny>),
+    /// This is a child that its handler has forked: the job is the parent's.
+    Forked,
+}
+
+/// Leave an execution to the event loop; how it ended, where there is none.
+#[cold]
+fn go_on(
+    py: Python<'_>,
+    shared: &Shared,
+    started: Started<Handle>,
+    unawaited: call::Unawaited,
+    event: Py<PyAny>,
+) -> Option<Done<Failure>> {
+    let coming = Coming {
+        awaited: unawaited.returned,
+        context: unawaited.context,
+        started,
+        event: event.clone_ref(py),
+    };
+    let Err((coming, error)) = handover::hand_over(py, shared, coming) else {
+        return None;
+    };
+    let started = coming.abandon(py);
+    let outcome = match error {
+        None => handover::cut_short(py, shared, &started),
+        Some(error) => {
+            let mut jitter = Jitter::new(shared.seed);
+            failed(py, shared, &mut jitter, &started, &event, &error)
+        }
+    };
+    Some(started.ended(outcome))
+}
+
+/// Run one execution.
 fn run(
     py: Python<'_>,
     shared: &Shared,
@@ -127,30 +168,31 @@ fn run(
     context: Option<&Py<PyAny>>,
     started: &Started<Handle>,
     jitter: &mut Jitter,
-) -> PyResult<Option<Done<Failure>>> {
+) -> PyResult<Ran> {
     let target = started.execution.payload.target();
     let handler = registry::find(handlers, target, Lane::Workers);
     let (Some(handler), Some(context)) = (handler, context) else {
-        return Ok(Some(started.ended(Outcome::Unhandled)));
+        return Ok(Ran::Ended(started.ended(Outcome::Unhandled)));
     };
     if shared.engine.is_kept() && !begin(py, shared, started) {
-        return Ok(Some(started.ended(Outcome::Unhandled)));
+        return Ok(Ran::Ended(started.ended(Outcome::Unhandled)));
     }
     let outcome = match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
             let event = event.into_any();
             let result = within(shared, || call::handler(py, &handler.call, &event, context));
             if shared.is_forked() {
-                return result.map(|()| None);
+                return result.map(|_| Ran::Forked);
             }
             match result {
-                Ok(()) => Outcome::Succeeded,
+                Ok(None) => Outcome::Succeeded,
+                Ok(Some(unawaited)) => return Ok(Ran::GoesOn(unawaited, event)),
                 Err(error) => failed(py, shared, jitter, started, &event, &error),
             }
         }
         Err(error) => failed(py, shared, jitter, started, &py.None(), &error),
     };
-    Ok(Some(started.ended(outcome)))
+    Ok(Ran::Ended(started.ended(outcome)))
 }
 
 /// Note the start where the job is kept; `false`: it must not start.

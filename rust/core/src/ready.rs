@@ -305,6 +305,22 @@ impl<P: Payload> Ready<P> {
         self.call(&mut inner);
     }
 
+    /// Count an execution that the other lane has started, and that ends here: before it is [counted out
+    /// there](Self::hand_off).
+    pub fn take_over(&self) {
+        self.inner.lock().running += 1;
+    }
+
+    /// Count out an execution that goes on in the other lane.
+    pub fn hand_off(&self) {
+        self.inner.lock().running -= 1;
+    }
+
+    /// Call the event loop, whatever there is to do.
+    pub fn ring(&self) {
+        self.inner.lock().ring();
+    }
+
     /// Wait until there is work for this worker; `false`: there never will be again.
     pub fn wait_for_work(&self) -> bool {
         let mut inner = self.inner.lock();
