@@ -20,7 +20,6 @@ ORDER = [
     "options",
     "storage",
     "_threads",
-    "_signals",
     "_loop",
     "scheduler",
     "nop",

@@ -33,7 +33,21 @@ mod thread;
 mod worker;
 
 use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
+
+/// Threads of Rust's that attach to Python enter the main interpreter, whose modules are others than those of the code
+/// that they would run; and objects that this library keeps belong to one interpreter.
+fn refuse_subinterpreter(_py: Python<'_>) -> PyResult<()> {
+    // SAFETY: this thread is attached, and the main interpreter outlives all others.
+    if unsafe { ffi::PyInterpreterState_Get() == ffi::PyInterpreterState_Main() } {
+        return Ok(());
+    }
+    Err(PyImportError::new_err(
+        "duewheel runs in the main interpreter of a process alone, and this is a subinterpreter: \
+         import it in the main one (mod_wsgi: WSGIApplicationGroup %{GLOBAL})",
+    ))
+}
 
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -44,6 +58,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
             "duewheel needs SQLite {least} or later, and was built with {text}"
         )));
     }
+    refuse_subinterpreter(module.py())?;
     nudge::prepare(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
