@@ -396,7 +396,7 @@ def whole(name, least, most):
     *[row({"durability": value}, ValueError, "durability", repr(value), "'commit'", "'relaxed'")
       for value in ["", "Commit", "full"]],
     *[row({"keys": value}, TypeError, "keys", repr(value), "Keyring") for value in [5, {1: 5}, True, Keyring]],
-    *whole("max_data", 0, 2**30),
+    *whole("max_data", 0, 999_000_000),
     *whole("resident", 1, 2**32 - 1),
     *whole("max_interruptions", 1, 2**32 - 1),
     *[row({"horizon": value}, error, "horizon", *said) for value, error, said in (param.values for param in HORIZONS)],

@@ -20,6 +20,7 @@ ORDER = [
     "options",
     "storage",
     "_threads",
+    "_signals",
     "_loop",
     "scheduler",
     "nop",

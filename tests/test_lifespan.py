@@ -20,6 +20,7 @@ class Service:
 
     def __init__(self, storage=None):
         self.storage = storage
+        self.patience_s = 30.0
         self.began, self.ended, self.threads = [], [], []
         self.schedulers = []
 
@@ -34,15 +35,26 @@ class Service:
             await asyncio.sleep(0.1)
             self.ended.append(event.data)
 
+        @scheduler.handler("hangs")
+        async def hangs(event):
+            self.began.append(event.data)
+            await asyncio.Event().wait()
+
         @scheduler.handler("sync")
         def sync(event):
             with contextlib.suppress(RuntimeError):
                 self.threads.append(asyncio.get_running_loop())
             self.ended.append(event.data)
 
-        async with scheduler:
-            self.schedulers.append(scheduler)
+        await scheduler.start()
+        self.schedulers.append(scheduler)
+        try:
             yield {"scheduler": scheduler}
+        finally:
+            try:
+                self.drained = await scheduler.drain(self.patience_s)
+            finally:
+                await scheduler.close()
 
     def starlette(self):
         async def register(request):
@@ -96,6 +108,18 @@ def test_shutdown_waits_for_what_has_started(service, make):
     assert service.ended == [b"a"]
     stats = service.schedulers[0].stats()
     assert (stats.succeeded, stats.running, stats.dropped) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("make", [Service.starlette, Service.fastapi], ids=["starlette", "fastapi"])
+def test_shutdown_does_not_wait_for_ever(service, make):
+    service.patience_s = 0.01
+    with TestClient(make(service)) as client:
+        client.post("/hangs/a")
+        while not service.began:
+            asyncio.run(asyncio.sleep(0.001))
+    assert not service.drained
+    assert repr(service.schedulers[0]) == "<duewheel.aio.Scheduler closed>"
+    assert service.ended == []
 
 
 def test_an_application_that_starts_again_goes_on_with_its_file(tmp_path):

@@ -20,7 +20,9 @@ hello Ada
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import signal
 import threading
 import warnings
 from collections.abc import Sized
@@ -28,7 +30,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from duewheel import _current, _loop
+from duewheel import _current, _loop, _signals
 from duewheel import context as _context
 from duewheel._core import check_bounds, timeout_s
 from duewheel._given import lists_keywords
@@ -36,7 +38,7 @@ from duewheel.errors import StateError
 from duewheel.scheduler import _H, NO_COPY, Core, is_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
     from os import PathLike
     from types import TracebackType
@@ -101,6 +103,7 @@ class Scheduler:
         self = super().__new__(cls)
         self._core = self._awaited = self._starting = _NOT_OPENED
         self._kept = False
+        self._unfinished = False  # `run` was told not to wait for what still runs
         return self
 
     @lists_keywords
@@ -182,7 +185,7 @@ class Scheduler:
         if events is not None:
             events.spare_caller()  # here, where it is known: a thread may close it
         if self._kept or (not core._closed and len(core) > _MANY):
-            await asyncio.to_thread(self._awaited.close_gently)
+            await _in_thread(self._awaited.close_gently)
         else:
             core.close()
         if events is not None:
@@ -194,7 +197,7 @@ class Scheduler:
                 if events.over:
                     break
         if self._kept:
-            await asyncio.to_thread(core._give_up_file)
+            await _in_thread(core._give_up_file)
 
     async def wait(self, timeout: float | timedelta | None = None) -> bool:
         """Wait until nothing is pending or running, parked jobs aside; `False` at the timeout.
@@ -211,21 +214,52 @@ class Scheduler:
         self._leave_closed_loop()
         return await self._until("idle", seconds)
 
-    async def run(self) -> None:
-        """Start, then wait until `drain` or `close` from elsewhere.
+    async def run(
+        self, *, drain_timeout: float | timedelta | None = None, signals: Iterable[int] = _signals.ENDS
+    ) -> None:
+        """Start, then wait until `drain` or `close` from elsewhere, or one of `signals`.
 
-        Cancelled, as by Ctrl-C under `asyncio.run`, it drains and closes first.
+        As `duewheel.Scheduler.run`: a signal drains and closes, a second one or the end of `drain_timeout` closes at
+        once. So does a cancellation, and goes on then: the first one drains before, a second one does not.
 
-        **Raises** `ClosedError` after `close`, `StateError` in a handler of this scheduler.
+        **Time**: `drain_timeout` is seconds or a `timedelta`; `None` has no end.
+        **Concurrency**: on a loop that runs in another thread than the main one no signal is handled.
+        **Raises** `ClosedError` after `close`, `StateError` in a handler of this scheduler, `TypeError` and
+        `ValueError` for signals that are none or cannot be handled.
         """
+        patience_s = timeout_s(drain_timeout)
+        numbers = _signals.checked(signals)
         self._core._refuse_inside("run")
-        await self.start()
+        loop = asyncio.get_running_loop()
+        again: asyncio.Future[None] = loop.create_future()
+
+        def told() -> None:
+            self._core._stop()
+            if len(received) > 1 and not again.done():
+                again.set_result(None)
+
+        with (
+            _signals.waking(loop) if numbers else contextlib.nullcontext(),
+            _signals.noted(numbers, lambda: loop.call_soon_threadsafe(told)) as received,
+        ):
+            await self.start()
+            try:
+                if not received:
+                    await self._until("stopped", None)
+            except asyncio.CancelledError:
+                await self._end_run(patience_s, again)
+                raise
+            if received:
+                await self._end_run(patience_s, again)
+        if signal.SIGINT in received[1:]:
+            raise KeyboardInterrupt
+
+    async def _end_run(self, patience_s: float | None, again: asyncio.Future[None]) -> None:
         try:
-            await self._until("stopped", None)
-        except asyncio.CancelledError:
-            await self.drain()
+            self._core._stop()
+            self._unfinished = not await self._until("finished", patience_s, again)
+        finally:
             await self.close()
-            raise
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -238,9 +272,9 @@ class Scheduler:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Drain and close; on an exception, close alone."""
+        """Drain and close; on an exception, one that ends the drain included, close alone."""
         try:
-            if error is None:
+            if error is None and not self._unfinished:
                 await self.drain()
         finally:
             await self.close()
@@ -486,28 +520,29 @@ class Scheduler:
         await asyncio.to_thread(self._core._wait_settled, ticket)
         return result
 
-    async def _until(self, awaited: str, seconds: float | None) -> bool:
-        """Wait until something holds; `False`: the time is over."""
+    async def _until(self, awaited: str, seconds: float | None, unless: asyncio.Future[None] | None = None) -> bool:
+        """Wait until something holds; `False`: the time is over, or there is no need to wait any more."""
         events = self._core._events
         if events is None or events.events is not asyncio.get_running_loop() or events.over:
-            return await self._until_elsewhere(awaited, seconds)
+            return await self._until_elsewhere(awaited, seconds, unless)
         future = events.watch(awaited)
         if future is None:
             return True
         try:
-            done, _ = await asyncio.wait((future,), timeout=seconds)
-            if done:
+            ends = (future,) if unless is None else (future, unless)
+            done, _ = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if future in done:
                 future.result()
-            return bool(done)
+            return future in done
         finally:
             events.unwatch(future)
 
-    async def _until_elsewhere(self, awaited: str, seconds: float | None) -> bool:
+    async def _until_elsewhere(self, awaited: str, seconds: float | None, unless: asyncio.Future[None] | None) -> bool:
         # Not started, or on another loop: nobody tells this one.
         loop = asyncio.get_running_loop()
         end = None if seconds is None else loop.time() + seconds
         while not self._core._holds(awaited):
-            if end is not None and loop.time() >= end:
+            if (end is not None and loop.time() >= end) or (unless is not None and unless.done()):
                 return False
             await asyncio.sleep(0.02 if end is None else min(0.02, max(0.0, end - loop.time())))
         return True
@@ -640,3 +675,9 @@ class Storage:
 
 def _take(items: Iterator[_R]) -> list[_R]:
     return list(islice(items, _CHUNK))
+
+
+async def _in_thread(call: Callable[[], object]) -> None:
+    """Make a call in a thread, to its end, also when the coroutine that waits for it is cancelled."""
+    made = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, call)
+    await asyncio.shield(made)

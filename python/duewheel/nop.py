@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from duewheel import _signals
 from duewheel._core import Stats
 from duewheel.scheduler import NO_COPY, Scheduler
 from duewheel.storage import Storage
@@ -25,7 +26,7 @@ class NopScheduler(Scheduler):
 
     It checks nothing: no argument, no state. Nothing is ever pending, so `wait` and `drain` return
     `True` at once. Only `run` takes its time, as a service's main thread needs: until `drain`,
-    `close` or Ctrl-C.
+    `close`, Ctrl-C or SIGTERM.
 
     >>> scheduler = NopScheduler()
     >>> scheduler.in_(30, "email.welcome")
@@ -56,14 +57,23 @@ class NopScheduler(Scheduler):
         """Return `True`: nothing is pending."""
         return True
 
-    def run(self) -> None:
-        """Keep the calling thread until `drain`, `close` or Ctrl-C."""
+    def run(self, *, drain_timeout: object = None, signals: Any = _signals.ENDS) -> None:
+        """Keep the calling thread until `drain`, `close` or one of the signals."""
+        try:
+            numbers = _signals.checked(signals)
+        except (TypeError, ValueError):
+            numbers = _signals.ENDS
         self._stopped.clear()
         try:
-            while not self._ended and not self._stopped.wait(0.1):  # not for ever: Windows would not see Ctrl-C
-                pass
-        except KeyboardInterrupt:
-            pass
+            with _signals.noted(numbers, self._stopped.set) as received:
+                # Not for ever: Windows would not see Ctrl-C.
+                while not self._ended and not received and not self._stopped.wait(_signals.LOOKS_EVERY_S):
+                    pass
+        except BaseException:
+            self.close()
+            raise
+        if received:
+            self.close()
 
     def handle(self, target: object, fn: object) -> Callable[[], None]:
         """Forget the handler; return a `deregister` that does nothing."""

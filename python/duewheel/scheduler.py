@@ -5,26 +5,29 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import math
+import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
-from duewheel import _current
-from duewheel._core import DeadEvent, Event, Ids
+from duewheel import _current, _signals
+from duewheel._core import DeadEvent, Event, Ids, timeout_s
 from duewheel._core import Scheduler as SchedulerCore
 from duewheel._given import lists_keywords
-from duewheel.errors import StateError
+from duewheel.errors import StateError, StorageError
 from duewheel.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from datetime import timedelta
     from os import PathLike
     from types import TracebackType
     from typing import Self
 
     from duewheel._core import EventLoop, JobOptions
-    from duewheel.errors import StorageError
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
@@ -121,6 +124,9 @@ class Scheduler(Core):
 
     _has_async = False
 
+    # `run` was told not to wait for what still runs.
+    _unfinished = False
+
     @lists_keywords
     def __init__(
         self,
@@ -209,20 +215,50 @@ class Scheduler(Core):
 
         return register
 
-    def run(self) -> None:
+    def run(self, *, drain_timeout: float | timedelta | None = None, signals: Iterable[int] = _signals.ENDS) -> None:
         """Start, then give the calling thread to the scheduler.
 
-        Returns after `drain` or `close` from elsewhere, or after Ctrl-C, which drains and closes.
+        Returns after `drain` or `close` from elsewhere, or after one of `signals` (Ctrl-C and SIGTERM unless given),
+        which drains and closes. A second one closes at once, as does the end of `drain_timeout`; handlers that are
+        running then go on in their threads. A second one that is Ctrl-C goes on as `KeyboardInterrupt`. When this
+        returns the former handlers of the signals are back. An exception that another handler of a signal raises
+        closes at once, and goes on.
 
-        **Raises** `ClosedError` after `close`, `StateError` in a handler of this scheduler.
+        **Time**: `drain_timeout` is seconds or a `timedelta`; `None` has no end.
+        **Concurrency**: in another thread than the main one no signal is handled.
+        **Raises** `ClosedError` after `close`, `StateError` in a handler of this scheduler, `TypeError` and
+        `ValueError` for signals that are none or cannot be handled.
         """
+        patience_s = timeout_s(drain_timeout)
+        numbers = _signals.checked(signals)
         self._refuse_inside("run")
+        began = False
         try:
-            self.start()
-            self._wait_stopped()
-        except KeyboardInterrupt:
-            self.drain()
-            self.close()
+            with _signals.noted(numbers, self._stop) as received:
+                self.start()
+                began = True
+                if not received:
+                    self._wait_stopped()
+                if received:
+                    self._unfinished = not self._drain_unless_again(patience_s, received)
+                    self.close()
+        except BaseException as error:
+            # Not after a start that failed: another one may do. A store that failed says so until it is closed.
+            if (began and not isinstance(error, StorageError)) or not isinstance(error, Exception):
+                self.close()
+            raise
+        if signal.SIGINT in received[1:]:
+            raise KeyboardInterrupt
+
+    def _drain_unless_again(self, patience_s: float | None, received: list[int]) -> bool:
+        end = None if patience_s is None else time.monotonic() + patience_s
+        while len(received) < 2:
+            left_s = math.inf if end is None else end - time.monotonic()
+            if self.drain(max(0.0, min(left_s, _signals.LOOKS_EVERY_S))):
+                return True
+            if left_s <= _signals.LOOKS_EVERY_S:
+                return False
+        return False
 
     def dead(self) -> Iterator[DeadEvent]:
         """Iterate over the jobs that ended as dead, newest first.
@@ -288,10 +324,12 @@ class Scheduler(Core):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Drain and close; on an exception, close alone."""
-        if error is None:
-            self.drain()
-        self.close()
+        """Drain and close; on an exception, one that ends the drain included, close alone."""
+        try:
+            if error is None and not self._unfinished:
+                self.drain()
+        finally:
+            self.close()
 
     def __reduce__(self) -> NoReturn:
         """Refuse: what it holds is of this process."""

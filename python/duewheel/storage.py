@@ -67,12 +67,16 @@ def _number(value: object, what: str, least: int = 0, most: int = 2**32 - 1) -> 
     return number
 
 
+_LARGEST_DATA = 999_000_000
+"""A row of SQLite has room for 10**9 bytes: the rest is for all else in it, and much of it stays free."""
+
+
 class LocalStorage:
     """Keep jobs in one file, which one process at a time has open.
 
     `durability`: with `"commit"` a call that returns has its change on disk, where it survives loss
     of power; with `"relaxed"` the change survives the death of the process. `keys` is a `Keyring`
-    that encrypts the data of jobs. `max_data` is the largest data of a job, in bytes. `horizon`
+    that encrypts the data of jobs. `max_data` is the largest data of a job, in bytes, up to 999,000,000. `horizon`
     (seconds or a `timedelta`) and `resident` bound what is held in memory: what is due within the
     one, and at most so many jobs, beside a few that are parked; the rest waits on disk. A job that
     was running at `max_interruptions` deaths of its process is dead; `close()` and an ordered exit with
@@ -119,7 +123,7 @@ class LocalStorage:
         self._path = found
         self._durability = durability
         self._keys = keys
-        self._max_data = _number(max_data, "max_data", most=2**30)
+        self._max_data = _number(max_data, "max_data", most=_LARGEST_DATA)
         self._horizon_ns = delay_ns(horizon, "horizon")
         self._resident = _number(resident, "resident", least=1)
         self._max_interruptions = _number(max_interruptions, "max_interruptions", least=1)

@@ -260,3 +260,155 @@ fn keep_unapplied(
     };
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boundary::{Clock, Options, Place};
+    use crate::codec::encode;
+    use rusqlite::limits::Limit;
+
+    fn job(seq: u64, id: &str, data: usize) -> Job<'static> {
+        Job {
+            id: id.to_owned().into(),
+            target: "t".repeat(255).into(),
+            data: vec![1; data].into(),
+            place: Place {
+                due: i64::MAX - 1,
+                seq,
+            },
+            clock: Clock::Boot,
+            job_due: i64::MIN,
+            created: i64::MIN,
+            attempt: u32::MAX,
+            run: u32::MAX,
+            interruptions: u32::MAX,
+            first_start: Some(i64::MIN),
+            options: Options {
+                retry_limit: Some(u32::MAX),
+                age_limit: Some(i64::MAX),
+                min_backoff: i64::MAX,
+                max_backoff: i64::MAX,
+                at_most_once: true,
+            },
+        }
+    }
+
+    fn batch(ops: &[Op<'_>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for op in ops {
+            let data = if let Op::Insert(job) = op {
+                &job.data[..]
+            } else {
+                &[]
+            };
+            encode(op, data, None, &mut out);
+        }
+        out
+    }
+
+    /// Apply these records after the third; what was refused, and which ids are there.
+    fn applied(connection: &Connection, records: &[Vec<u8>]) -> (Vec<(u64, Error)>, Vec<String>) {
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut run = Run::new(connection, Known::default(), 3);
+        for record in records {
+            run.batch(record).unwrap();
+        }
+        let (known, refused) = run.end_at(3 + records.len() as u64).unwrap();
+        connection.execute_batch("COMMIT").unwrap();
+        let mut ids = connection
+            .prepare("SELECT id FROM job ORDER BY id")
+            .unwrap();
+        let ids: Vec<String> = ids
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(known.jobs, ids.len() as i64);
+        (refused, ids)
+    }
+
+    fn tables() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&connection, 0).unwrap();
+        connection
+    }
+
+    #[test]
+    fn what_cannot_be_applied_is_kept_with_its_number_and_the_rest_goes_on() {
+        let connection = tables();
+        let records = [
+            batch(&[Op::Insert(job(1, "a", 5)), Op::Insert(job(2, "b", 5))]),
+            batch(&[Op::Insert(job(3, "a", 5)), Op::Insert(job(4, "c", 5))]),
+            [batch(&[Op::Insert(job(5, "d", 5))]), vec![99; 20]].concat(),
+            batch(&[Op::Insert(job(2, "e", 5)), Op::Delete(77)]),
+            batch(&[Op::Insert(job(6, "f", 5))]),
+        ];
+        let (refused, ids) = applied(&connection, &records);
+        assert_eq!(ids, ["a", "b", "c", "d", "f"]);
+        let numbers: Vec<u64> = refused.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [5, 6, 7]);
+        assert!(
+            refused
+                .iter()
+                .all(|(_, why)| matches!(why, Error::Unreadable(_)))
+        );
+        let kept: Vec<u8> = connection
+            .query_row("SELECT batch FROM unapplied WHERE record = 6", [], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        assert_eq!(kept, records[2]);
+    }
+
+    /// A row has room for the largest data, sealed, and all else: the same with a thousandth of it.
+    #[test]
+    fn a_row_holds_the_largest_data_beside_the_longest_of_all_else() {
+        const ROW: i32 = 2_000_000;
+        let data = ROW as usize - 1_000_000 + 28;
+        let connection = tables();
+        connection
+            .set_limit(Limit::SQLITE_LIMIT_LENGTH, ROW)
+            .unwrap();
+        let id = "i".repeat(255);
+        let dead = Op::Finish {
+            seq: 1,
+            outcome: Outcome::Dead {
+                reason: crate::Reason::Failed,
+                error: "e".repeat(64 * 1024).into(),
+                died: i64::MIN,
+            },
+        };
+        let records = [
+            batch(&[Op::Insert(job(1, &id, data))]),
+            batch(&[dead]),
+            batch(&[Op::Insert(job(2, &id, data))]),
+            batch(&[Op::Insert(job(3, "large", ROW as usize))]),
+            batch(&[Op::Insert(job(4, "last", 0))]),
+        ];
+        let (refused, ids) = applied(&connection, &records);
+        assert_eq!(ids, [id.as_str(), "last"]);
+        assert!(
+            matches!(refused[..], [(7, Error::TooLarge(_))]),
+            "{refused:?}"
+        );
+        let kept = connection.query_row("SELECT batch FROM unapplied", [], |row| {
+            row.get::<_, Option<Vec<u8>>>(0)
+        });
+        assert_eq!(kept, Ok(None), "it is larger than a row");
+        let mut statement = connection
+            .prepare(concat!(
+                "SELECT number, ",
+                schema::columns!(),
+                ", reason, error, died FROM dead"
+            ))
+            .unwrap();
+        let dead = statement
+            .query_and_then([], |row| rows::dead(row, None))
+            .unwrap();
+        assert_eq!(
+            dead.map(|dead| dead.unwrap().job.data.len()).sum::<usize>(),
+            data
+        );
+    }
+}

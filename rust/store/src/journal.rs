@@ -136,7 +136,7 @@ impl Journal {
         encode(&mut self.pending);
         let record = &mut self.pending[from..];
         let length = u32::try_from(record.len() - HEAD)
-            .map_err(|_| Error::Io("a batch is over 4 GiB".into()))?;
+            .map_err(|_| Error::TooLarge("a batch is over 4 GiB: schedule fewer at once".into()))?;
         let number = self.number + 1;
         record[0..4].copy_from_slice(&length.to_le_bytes());
         record[8..16].copy_from_slice(&number.to_le_bytes());

@@ -163,6 +163,8 @@ impl Log {
         let number = match state.journal.append(self.file(), !inserts, synced, encode) {
             Ok(number) => number,
             Err(Error::Full) => return Err(Error::Full),
+            // Nothing was written.
+            Err(error @ Error::TooLarge(_)) => return Err(error),
             Err(error) => {
                 self.poison(&mut state, &error);
                 return Err(error);
@@ -504,5 +506,23 @@ impl Log {
                 .unwrap_or_else(PoisonError::into_inner);
             state.syncer_sleeps = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::{Disk, RealDisk};
+
+    #[test]
+    fn a_number_that_nobody_was_given_is_settled_with_the_last() {
+        let path = std::env::temp_dir().join(format!("duewheel-{}-number", std::process::id()));
+        let file = RealDisk.open(&path, true).unwrap().unwrap();
+        let journal = Journal::begin(&*file, 7, 3, 0).unwrap();
+        let log = Log::new(journal, file, Durability::Commit);
+        let number = log.append(true, |out| out.push(1)).unwrap();
+        assert_eq!(log.wait(number + 5, None), Ok(true));
+        assert_eq!(log.lock().settled, number);
+        std::fs::remove_file(path).unwrap();
     }
 }
