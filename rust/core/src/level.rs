@@ -6,6 +6,8 @@
 //! past it differs from it in some digit, and the highest such digit chooses the level. Hence one
 //! due always lies in one slot, and every level lies wholly before the next.
 
+use crate::free::{FreeSet, Spare};
+
 /// How many levels there are; the last one holds four bits only.
 pub const LEVELS: usize = 7;
 /// The lowest bit of level 0: a slot of 4.1 µs.
@@ -19,7 +21,10 @@ pub const COARSE_MASK: u64 = (1 << (FIRST_BIT + 8)) - 1;
 /// How many items a chunk holds (1 KiB).
 pub const CHUNK: usize = 64;
 
-const CHUNKS_A_BLOCK: usize = 64;
+// A block is as large as what an allocator asks the system for by itself, and gives back so.
+const CHUNKS_A_BLOCK: usize = 256;
+/// How many freed chunks are used again before others: they are still in the cache.
+const WARM: usize = 16;
 const NONE: u32 = u32::MAX;
 
 /// The `u64` that orders as this due does.
@@ -164,25 +169,17 @@ impl Chain {
     }
 }
 
-/// Chunks of items, in blocks that never move; freed chunks are used again, last freed first,
-/// while they are still in the cache.
-#[derive(Debug)]
+/// Chunks of items, in blocks that never move. The chunks freed last are used again first, while
+/// they are still in the cache; of the others the lowest. A block of free ones is given back, but for a few.
+#[derive(Debug, Default)]
 pub struct Pool {
+    /// A block without chunks was given back.
     blocks: Vec<Vec<[Item; CHUNK]>>,
     next: Vec<u32>,
-    free: u32,
+    warm: Vec<u32>,
+    free: FreeSet,
     free_count: usize,
-}
-
-impl Default for Pool {
-    fn default() -> Self {
-        Self {
-            blocks: Vec::new(),
-            next: Vec::new(),
-            free: NONE,
-            free_count: 0,
-        }
-    }
+    spare: Spare,
 }
 
 impl Pool {
@@ -191,11 +188,18 @@ impl Pool {
     }
 
     fn take(&mut self) -> u32 {
-        if self.free != NONE {
-            let chunk = self.free;
-            self.free = self.next[chunk as usize];
+        if self.free_count > 0 {
             self.free_count -= 1;
-            return chunk;
+            if let Some(chunk) = self.warm.pop() {
+                return chunk;
+            }
+            if let Some(chunk) = self.free.take_first() {
+                let block = &mut self.blocks[chunk / CHUNKS_A_BLOCK];
+                if block.is_empty() {
+                    block.resize(CHUNKS_A_BLOCK, [Item::default(); CHUNK]);
+                }
+                return chunk as u32;
+            }
         }
         let chunk = self.next.len();
         if chunk.is_multiple_of(CHUNKS_A_BLOCK) {
@@ -204,6 +208,41 @@ impl Pool {
         self.blocks[chunk / CHUNKS_A_BLOCK].push([Item::default(); CHUNK]);
         self.next.push(NONE);
         chunk as u32
+    }
+
+    fn free(&mut self, chunk: u32) {
+        self.free_count += 1;
+        if self.warm.len() < WARM {
+            self.warm.push(chunk);
+            return;
+        }
+        // One of those that are warm makes room for it.
+        let cold = std::mem::replace(&mut self.warm[chunk as usize % WARM], chunk);
+        if self.free.insert(cold as usize) {
+            self.give_back(cold as usize / CHUNKS_A_BLOCK);
+        }
+    }
+
+    /// Some chunks of a block became free: give it back if all are, or another one that is spare.
+    #[cold]
+    fn give_back(&mut self, block: usize) {
+        if !self.is_empty_block(block) {
+            return;
+        }
+        self.spare.emptied(block);
+        let in_use = (self.next.len() - self.free_count) / CHUNKS_A_BLOCK;
+        for _ in 0..2 {
+            match self.spare.take(in_use) {
+                Some(block) if self.is_empty_block(block) => self.blocks[block] = Vec::new(),
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
+    fn is_empty_block(&self, block: usize) -> bool {
+        let chunks = block * CHUNKS_A_BLOCK..(block + 1) * CHUNKS_A_BLOCK;
+        self.free.holds_all(chunks) && !self.blocks[block].is_empty()
     }
 
     #[cold]
@@ -244,9 +283,7 @@ impl Pool {
         to.extend_from_slice(&self.chunk(chunk)[..count]);
         chain.head = self.next[chunk as usize];
         chain.len -= count as u32;
-        self.next[chunk as usize] = self.free;
-        self.free = chunk;
-        self.free_count += 1;
+        self.free(chunk);
         if chain.len == 0 {
             *chain = Chain::EMPTY;
         }
@@ -272,6 +309,35 @@ impl Pool {
     #[must_use]
     pub fn chunks(&self) -> (usize, usize) {
         (self.next.len(), self.free_count)
+    }
+
+    /// How many blocks of chunks there are, and how many of them were given back.
+    #[must_use]
+    pub fn blocks(&self) -> (usize, usize) {
+        let gone = self.blocks.iter().filter(|block| block.is_empty()).count();
+        (self.blocks.len(), gone)
+    }
+
+    /// Compare what is free with what is counted and what was given back.
+    ///
+    /// # Errors
+    ///
+    /// The first difference, in words.
+    pub fn check(&self) -> Result<(), String> {
+        self.free.check()?;
+        let listed = (0..self.next.len()).filter(|&chunk| self.free.contains(chunk));
+        let free = listed.count() + self.warm.len();
+        if free != self.free_count {
+            let counted = self.free_count;
+            return Err(format!("{free} chunks are free, {counted} are counted"));
+        }
+        for (block, chunks) in self.blocks.iter().enumerate() {
+            let all = block * CHUNKS_A_BLOCK..(block + 1) * CHUNKS_A_BLOCK;
+            if chunks.is_empty() && !self.free.holds_all(all) {
+                return Err(format!("chunks {block} were given back and are not free"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -421,6 +487,39 @@ mod tests {
             while pool.take_chunk(&mut chain, &mut to) > 0 {}
             assert!(to.iter().map(|item| item.low).eq(0..200));
             assert_eq!(pool.chunks(), (4, 4));
+        }
+    }
+
+    #[test]
+    fn blocks_of_free_chunks_are_given_back_and_made_again() {
+        let (mut pool, mut to) = (Pool::default(), Vec::new());
+        let count = 40 * CHUNKS_A_BLOCK * CHUNK;
+        for _ in 0..3 {
+            let mut chain = Chain::EMPTY;
+            for low in 0..count as u32 {
+                pool.push(
+                    &mut chain,
+                    Item {
+                        order: 7,
+                        low,
+                        index: 0,
+                    },
+                );
+            }
+            assert_eq!(pool.blocks(), (40, 0));
+            let mut low = 0;
+            while !chain.is_empty() {
+                to.clear();
+                pool.take_chunk(&mut chain, &mut to);
+                assert!(to.iter().all(|item| {
+                    low += 1;
+                    item.low == low - 1
+                }));
+            }
+            pool.check().unwrap();
+            let (all, gone) = pool.blocks();
+            // Some hold chunks that are to be used next.
+            assert!(all - gone <= Spare::LEAST + WARM, "{gone} of {all}");
         }
     }
 

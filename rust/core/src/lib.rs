@@ -39,6 +39,7 @@ pub mod ahead;
 pub mod backoff;
 pub mod bell;
 pub mod engine;
+mod free;
 pub mod ids;
 pub mod lateness;
 pub mod level;

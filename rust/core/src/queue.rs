@@ -460,6 +460,14 @@ impl<T> DueQueue<T> {
         self.wall.items() + self.boot.items()
     }
 
+    /// How many blocks of memory there are for entries and items, and how many of them were given back.
+    #[must_use]
+    pub fn blocks(&self) -> (usize, usize) {
+        let all = [self.slab.blocks(), self.wall.blocks(), self.boot.blocks()];
+        all.iter()
+            .fold((0, 0), |(blocks, gone), of| (blocks + of.0, gone + of.1))
+    }
+
     /// All entries, by index.
     pub fn iter(&self) -> impl Iterator<Item = (Key, Entry<'_, T>)> {
         self.slab.iter().map(|(key, stored)| (key, view(stored)))

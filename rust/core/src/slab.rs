@@ -4,7 +4,10 @@
 //! has nothing to do with memory, and a list of free slots in that order would scatter every later
 //! insert. They are a bitset with summaries above it, so that the lowest is a few words away.
 //!
-//! Slots lie in blocks of a fixed size that never move: growing copies nothing.
+//! Slots lie in blocks of a fixed size that never move: growing copies nothing. A block that holds
+//! nothing is given back, but for a few; its slots stay free, and so do the keys that were stale.
+
+use crate::free::{FreeSet, Spare};
 
 /// Names an entry until it is removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -56,8 +59,12 @@ const BLOCK: usize = 1 << BLOCK_BITS;
 /// Entries by index; see the module.
 #[derive(Debug)]
 pub struct Slab<T> {
+    /// A block without slots was given back.
     blocks: Vec<Vec<Slot<T>>>,
+    /// What the generations of a block that is made again begin at: no key of it ever had them.
+    bases: Vec<u32>,
     free: FreeSet,
+    spare: Spare,
     slots: usize,
     len: usize,
     retired: usize,
@@ -67,7 +74,9 @@ impl<T> Default for Slab<T> {
     fn default() -> Self {
         Self {
             blocks: Vec::new(),
+            bases: Vec::new(),
             free: FreeSet::default(),
+            spare: Spare::default(),
             slots: 0,
             len: 0,
             retired: 0,
@@ -97,6 +106,9 @@ impl<T> Slab<T> {
     pub fn insert(&mut self, due: i64, sequence: u64, state: State, value: T) -> Key {
         self.len += 1;
         if let Some(index) = self.free.take_first() {
+            if self.blocks[index >> BLOCK_BITS].is_empty() {
+                self.make_again(index >> BLOCK_BITS);
+            }
             let slot = &mut self.blocks[index >> BLOCK_BITS][index & (BLOCK - 1)];
             let Slot::Vacant(generation) = *slot else {
                 unreachable!("a free slot is vacant")
@@ -116,6 +128,7 @@ impl<T> Slab<T> {
         let index = u32::try_from(self.slots).expect("fewer than 2^32 entries");
         if self.slots & (BLOCK - 1) == 0 {
             self.blocks.push(Vec::with_capacity(BLOCK));
+            self.bases.push(0);
         }
         let entry = Stored {
             due,
@@ -152,16 +165,58 @@ impl<T> Slab<T> {
         // A generation that wrapped would make an old key valid again: such a slot is used no more.
         let next = key.generation.checked_add(1);
         let old = std::mem::replace(slot, Slot::Vacant(next.unwrap_or(u32::MAX)));
-        if next.is_some() {
-            self.free.insert(index);
-        } else {
-            self.retired += 1;
-        }
         self.len -= 1;
+        if next.is_none() {
+            self.retired += 1;
+        } else if self.free.insert(index) {
+            self.give_back(index >> BLOCK_BITS);
+        }
         match old {
             Slot::Live(entry) => Some(entry),
             Slot::Vacant(_) => None,
         }
+    }
+
+    /// Some slots of a block became free: give it back if all are, or another one that is spare.
+    #[cold]
+    fn give_back(&mut self, block: usize) {
+        if !self.is_empty_block(block) {
+            return;
+        }
+        self.spare.emptied(block);
+        // Each time one at most is made, so that two are enough to come down to what is to stay.
+        for _ in 0..2 {
+            let Some(block) = self.spare.take(self.len >> BLOCK_BITS) else {
+                return;
+            };
+            if self.is_empty_block(block) {
+                let slots = std::mem::take(&mut self.blocks[block]);
+                let generations = slots.iter().map(|slot| match slot {
+                    Slot::Vacant(generation) => *generation,
+                    Slot::Live(entry) => entry.generation,
+                });
+                self.bases[block] = generations.max().unwrap_or_default();
+            }
+        }
+    }
+
+    fn is_empty_block(&self, block: usize) -> bool {
+        self.free.holds_all(block * BLOCK..(block + 1) * BLOCK) && !self.blocks[block].is_empty()
+    }
+
+    #[cold]
+    fn make_again(&mut self, block: usize) {
+        let base = self.bases[block];
+        self.blocks[block].resize_with(BLOCK, || Slot::Vacant(base));
+    }
+
+    /// The slots that there are, by index.
+    fn indexed(&self) -> impl Iterator<Item = (usize, &Slot<T>)> {
+        let blocks = self.blocks.iter().enumerate();
+        blocks.flat_map(|(block, slots)| {
+            let slots = slots.iter().enumerate();
+            slots.map(move |(at, slot)| (block * BLOCK + at, slot))
+        })
     }
 
     /// The entry at an index, if there is one.
@@ -225,26 +280,29 @@ impl<T> Slab<T> {
 
     /// All entries, by index.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &Stored<T>)> {
-        self.blocks
-            .iter()
-            .flatten()
-            .enumerate()
-            .filter_map(|(index, slot)| match slot {
-                Slot::Live(entry) => Some((
-                    Key {
-                        index: index as u32,
-                        generation: entry.generation,
-                    },
-                    entry,
-                )),
-                Slot::Vacant(_) => None,
-            })
+        self.indexed().filter_map(|(index, slot)| match slot {
+            Slot::Live(entry) => Some((
+                Key {
+                    index: index as u32,
+                    generation: entry.generation,
+                },
+                entry,
+            )),
+            Slot::Vacant(_) => None,
+        })
     }
 
     /// One past the highest index ever used.
     #[must_use]
     pub fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// How many blocks there are, and how many of them were given back.
+    #[must_use]
+    pub fn blocks(&self) -> (usize, usize) {
+        let gone = self.blocks.iter().filter(|slots| slots.is_empty()).count();
+        (self.blocks.len(), gone)
     }
 
     /// Compare the counts and the set of free slots with the slots themselves.
@@ -255,7 +313,13 @@ impl<T> Slab<T> {
     pub fn check(&self) -> Result<(), String> {
         self.free.check()?;
         let (mut live, mut unused) = (0, 0);
-        for (index, slot) in self.blocks.iter().flatten().enumerate() {
+        for (block, slots) in self.blocks.iter().enumerate() {
+            let indices = block * BLOCK..(block + 1) * BLOCK;
+            if slots.is_empty() && !self.free.holds_all(indices) {
+                return Err(format!("block {block} was given back and is not free"));
+            }
+        }
+        for (index, slot) in self.indexed() {
             match slot {
                 Slot::Live(_) if self.free.contains(index) => {
                     return Err(format!("slot {index} is live and free"));
@@ -272,102 +336,6 @@ impl<T> Slab<T> {
                 "(live, retired) is {:?}, counted {counted:?}",
                 (live, unused)
             ));
-        }
-        Ok(())
-    }
-}
-
-/// A set of indices whose lowest is found in one word a level.
-#[derive(Debug, Default)]
-struct FreeSet {
-    // A bit of level n + 1 says whether that word of level n is not zero. The last level is one word.
-    levels: Vec<Vec<u64>>,
-}
-
-impl FreeSet {
-    fn insert(&mut self, index: usize) {
-        let mut at = index;
-        for level in &mut self.levels {
-            let (word, bit) = (at / 64, 1 << (at % 64));
-            let Some(bits) = level.get_mut(word) else {
-                return self.grow(index);
-            };
-            let was = *bits;
-            *bits |= bit;
-            if was != 0 {
-                return;
-            }
-            at = word;
-        }
-        if at > 0 || self.levels.is_empty() {
-            self.grow(index);
-        }
-    }
-
-    // Makes room for an index, and sets it: every summary is made anew, which is rare (the words
-    // double each time).
-    #[cold]
-    fn grow(&mut self, index: usize) {
-        let mut bits = if self.levels.is_empty() {
-            Vec::new()
-        } else {
-            self.levels.swap_remove(0)
-        };
-        bits.resize((index / 64 + 1).next_power_of_two(), 0);
-        bits[index / 64] |= 1 << (index % 64);
-        self.levels = vec![bits];
-        while let Some(below) = self.levels.last()
-            && below.len() > 1
-        {
-            let summary = below.chunks(64).map(|words| {
-                words
-                    .iter()
-                    .enumerate()
-                    .fold(0, |all, (n, &word)| all | u64::from(word != 0) << n)
-            });
-            let summary = summary.collect();
-            self.levels.push(summary);
-        }
-    }
-
-    #[inline]
-    fn first(&self) -> Option<usize> {
-        if *self.levels.last()?.first()? == 0 {
-            return None;
-        }
-        let below = |at: usize, level: &Vec<u64>| at * 64 + level[at].trailing_zeros() as usize;
-        Some(self.levels.iter().rev().fold(0, below))
-    }
-
-    #[inline]
-    fn take_first(&mut self) -> Option<usize> {
-        let at = self.first()?;
-        let mut bit = at;
-        for level in &mut self.levels {
-            let word = bit / 64;
-            level[word] &= level[word] - 1;
-            if level[word] != 0 {
-                break;
-            }
-            bit = word;
-        }
-        Some(at)
-    }
-
-    fn contains(&self, index: usize) -> bool {
-        let word = self.levels.first().and_then(|bits| bits.get(index / 64));
-        word.is_some_and(|word| word >> (index % 64) & 1 == 1)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        for (n, pair) in self.levels.windows(2).enumerate() {
-            for (word, &bits) in pair[0].iter().enumerate() {
-                if (bits != 0) != (pair[1][word / 64] >> (word % 64) & 1 == 1) {
-                    return Err(format!(
-                        "the summary of word {word} of free level {n} is wrong"
-                    ));
-                }
-            }
         }
         Ok(())
     }
@@ -410,6 +378,47 @@ mod tests {
         assert!(slab.get(old).is_none() && slab.remove(old).is_none());
         assert_eq!(slab.get(new).map(|entry| entry.value), Some(2));
         assert_eq!(slab.key_at(0), Some(new));
+    }
+
+    #[test]
+    fn blocks_that_hold_nothing_are_given_back_and_their_keys_stay_stale() {
+        let mut slab = Slab::default();
+        let count = 40 * BLOCK as u32;
+        let mut stale = Vec::new();
+        for round in 0..3 {
+            let keys: Vec<Key> = (0..count).map(|n| put(&mut slab, n)).collect();
+            assert_eq!(slab.blocks(), (40, 0));
+            assert!(stale.iter().all(|&key| slab.get(key).is_none()));
+            for (n, &key) in keys.iter().enumerate() {
+                assert!(slab.remove(key).is_some());
+                let in_use = (slab.len() >> BLOCK_BITS) + 1;
+                let (all, gone) = slab.blocks();
+                // Where they empty one after another there is never much more than is in use.
+                assert!(
+                    all - gone <= in_use + in_use / Spare::PART + Spare::LEAST + 1,
+                    "{n}"
+                );
+            }
+            slab.check().unwrap();
+            let (all, gone) = slab.blocks();
+            assert!(all - gone <= Spare::LEAST, "{round}: {gone} of {all}");
+            stale.extend(keys);
+        }
+        assert!(stale.iter().all(|&key| slab.get(key).is_none()));
+        assert_eq!(put(&mut slab, 0).index, 0);
+        slab.check().unwrap();
+    }
+
+    #[test]
+    fn a_few_blocks_stay_so_that_they_are_not_made_again_and_again() {
+        let mut slab = Slab::default();
+        for _ in 0..10 {
+            let keys: Vec<Key> = (0..2 * BLOCK as u32).map(|n| put(&mut slab, n)).collect();
+            for key in keys {
+                slab.remove(key);
+            }
+            assert_eq!(slab.blocks(), (2, 0));
+        }
     }
 
     #[test]

@@ -76,6 +76,17 @@ impl Near {
         self.window.len() - self.at + self.rest.len() + self.heap.len()
     }
 
+    /// Give back the room that a moment with much to do has taken.
+    fn forget_peak(&mut self) {
+        if self.at == self.window.len() && self.window.capacity() > 2 * SMALL {
+            self.window = Vec::new();
+            self.at = 0;
+        }
+        if self.heap.is_empty() && self.heap.capacity() > 2 * SMALL {
+            self.heap = BinaryHeap::new();
+        }
+    }
+
     #[inline]
     fn refill(&mut self, pool: &mut Pool) {
         if self.at == self.window.len() && !self.rest.is_empty() {
@@ -372,6 +383,7 @@ impl Wheel {
         if now <= self.cursor {
             return;
         }
+        self.near.forget_peak();
         // All lower levels are empty, else something were due. A slot that now begins is left to
         // be split when its first item is due.
         let level = level_of(now, self.cursor);

@@ -10,6 +10,7 @@ mod kept;
 mod lanes;
 mod outcome;
 mod query;
+mod sides;
 mod state;
 #[cfg(all(test, target_os = "linux"))]
 mod two_lanes;
@@ -19,11 +20,11 @@ mod wakes;
 use crate::ids::IdSource;
 use crate::queue::{DueQueue, Key, Now};
 use crate::ready::{Lane, Ready, SETTLE_AT};
-use crate::record::{Dead, Done, Execution, Payload, Record, Released, Side, Stage};
+use crate::record::{Dead, Done, Execution, Payload, Record, Released, Stage};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
 use crate::time::Clock;
-use slab::Slab;
+use sides::Sides;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
@@ -122,7 +123,7 @@ impl Offsets {
 
 pub(crate) struct State<P: Payload> {
     pub(crate) queue: DueQueue<Record<P>>,
-    pub(crate) sides: Slab<Side>,
+    pub(crate) sides: Sides,
     given: HashMap<Arc<str>, Key>,
     ids: IdSource,
     offsets: Offsets,
@@ -192,7 +193,7 @@ impl<P: Payload> Engine<P> {
         offsets.step(offset);
         let state = State {
             queue: DueQueue::new(now),
-            sides: Slab::new(),
+            sides: Sides::default(),
             given: HashMap::new(),
             ids: IdSource::new()?,
             offsets,
@@ -375,7 +376,10 @@ impl<P: Payload> Engine<P> {
             released.failures.push(dead.failure);
         }
         self.notify(&state);
+        let emptied = state.give_up_memory();
         drop(state);
+        // Not under the lock: it may be much.
+        drop(emptied);
         self.sleeper.wake();
         if kept {
             self.close_store();
@@ -447,11 +451,16 @@ impl<P: Payload> Engine<P> {
     pub fn tend(&self, lane: Lane, released: &mut Released<P>) {
         let mut state = self.state.lock();
         state.settle(self, released);
-        if self.kept && state.phase == Phase::Closed {
+        if state.phase == Phase::Closed {
             // Nothing is handed over any more: who is asked to make room would tend for ever.
             self.lane(lane).lock().room_wanted = false;
+            let emptied = state.give_up_memory();
             drop(state);
-            return self.close_store();
+            drop(emptied);
+            if self.kept {
+                self.close_store();
+            }
+            return;
         }
         while self.lane(lane).lock().wants_more() {
             let now = self.now();

@@ -1,10 +1,19 @@
 //! The state behind the engine's lock, and the steps that are taken under it.
 
 use super::kept::generated;
+use super::sides::Sides;
 use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State, Target};
 use crate::ids::{self, Halves, NOWHERE};
-use crate::queue::{ClockKind, Key, Now};
+use crate::queue::{ClockKind, DueQueue, Key, Now};
 use crate::record::{Execution, Id, Payload, Record, Released, Side, Stage};
+
+use std::collections::{HashMap, VecDeque};
+
+/// An index of ids that had room for no more is kept for others.
+const FEW_IDS: usize = 4_096;
+
+/// What has held the jobs of an engine.
+pub(super) type Emptied<P> = (DueQueue<Record<P>>, Vec<Vec<Key>>);
 
 impl<P: Payload> State<P> {
     /// Measure the offset between the clocks again, if it may have moved.
@@ -252,7 +261,29 @@ impl<P: Payload> State<P> {
     fn forget_side(&mut self, side: usize) {
         if let Id::Given(id) = self.sides.remove(side).id {
             self.given.remove(&id);
+            if self.given.is_empty() && self.given.capacity() > FEW_IDS {
+                self.given = HashMap::new();
+            }
         }
+    }
+
+    /// What held the jobs of a closed engine, once the last of them is gone: for the caller to drop.
+    pub(super) fn give_up_memory(&mut self) -> Option<Emptied<P>> {
+        if self.phase != Phase::Closed || !self.queue.is_empty() {
+            return None;
+        }
+        let now = Now {
+            wall: self.offset_read.saturating_add(self.offset),
+            boot: self.offset_read,
+        };
+        let empty = DueQueue::with_sequence(now, self.queue.next_sequence());
+        let parked = self.targets.iter_mut();
+        let parked = parked.map(|target| std::mem::take(&mut target.parked));
+        let parked = parked.collect();
+        self.sides = Sides::default();
+        self.given = HashMap::new();
+        self.dead = VecDeque::new();
+        Some((std::mem::replace(&mut self.queue, empty), parked))
     }
 
     /// The number of a job's side, made now if it has none.

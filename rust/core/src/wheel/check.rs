@@ -10,6 +10,12 @@ impl Wheel {
         self.all().count()
     }
 
+    /// How many blocks of its chunks there are, and how many of them were given back.
+    #[must_use]
+    pub fn blocks(&self) -> (usize, usize) {
+        self.pool.blocks()
+    }
+
     fn all(&self) -> impl Iterator<Item = Item> {
         let near = &self.near;
         let slots = self
@@ -107,6 +113,7 @@ impl Wheel {
             // What is being read off begins with a full chunk, or is the last one.
             chunks += chain.len().div_ceil(CHUNK);
         }
+        self.pool.check()?;
         let (all, free) = self.pool.chunks();
         if chunks + free != all {
             return Err(format!("{chunks} chunks used and {free} free, of {all}"));

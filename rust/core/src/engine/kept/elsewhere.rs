@@ -5,12 +5,15 @@
 //! alone, and whoever asks says which id is at an index.
 
 use crate::engine::State;
+use crate::engine::sides::Sides;
 use crate::ids::Halves;
 use crate::queue::{DueQueue, Key};
-use crate::record::{Id, Payload, Record, Side};
+use crate::record::{Id, Payload, Record};
 use hashbrown::HashTable;
-use slab::Slab;
 use std::hash::{BuildHasher, RandomState};
+
+/// A table that had room for no more is kept for others.
+const FEW: usize = 4_096;
 
 /// Indices of jobs, by generated ids that hint elsewhere.
 #[derive(Debug, Default)]
@@ -42,6 +45,9 @@ impl Elsewhere {
         let hash = self.hasher.hash_one(id);
         if let Ok(entry) = self.indices.find_entry(hash, |&at| at == index) {
             entry.remove();
+            if self.indices.is_empty() && self.indices.capacity() > FEW {
+                self.indices = HashTable::new();
+            }
         }
     }
 }
@@ -50,7 +56,7 @@ impl Elsewhere {
 #[inline]
 pub(in crate::engine) fn generated<P: Payload>(
     record: &Record<P>,
-    sides: &Slab<Side>,
+    sides: &Sides,
 ) -> Option<Halves> {
     match record.side() {
         None => Some(record.id()),
@@ -63,7 +69,7 @@ pub(in crate::engine) fn generated<P: Payload>(
 
 fn generated_at<P: Payload>(
     queue: &DueQueue<Record<P>>,
-    sides: &Slab<Side>,
+    sides: &Sides,
     index: u32,
 ) -> Option<Halves> {
     let entry = queue.get(queue.key_at(index)?)?;
