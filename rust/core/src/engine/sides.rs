@@ -5,7 +5,8 @@ use crate::record::Side;
 use slab::Slab;
 use std::ops::{Index, IndexMut};
 
-const BLOCK: usize = 1024;
+/// A block is as large as what an allocator asks the system for by itself, and gives back so.
+const BLOCK: usize = 4096;
 
 /// Sides by number: the lowest block that has room is used first.
 #[derive(Debug, Default)]
@@ -29,6 +30,9 @@ impl Sides {
             self.room.insert(self.blocks.len() - 1);
             self.blocks.len() - 1
         });
+        if self.blocks[block].capacity() == 0 {
+            self.blocks[block].reserve(BLOCK);
+        }
         let at = self.blocks[block].insert(side);
         if self.blocks[block].len() == BLOCK {
             self.room.take_first();
@@ -62,6 +66,7 @@ impl Sides {
                 return;
             };
             if self.blocks[block].is_empty() {
+                // Made again, at its full size, when it is used.
                 self.blocks[block] = Slab::new();
             }
         }
@@ -98,7 +103,9 @@ mod tests {
         };
         let mut sides = Sides::default();
         for _ in 0..3 {
-            let numbers: Vec<usize> = (0..20_000).map(|run| sides.insert(side(run))).collect();
+            let numbers: Vec<usize> = (0..20 * BLOCK as u32)
+                .map(|run| sides.insert(side(run)))
+                .collect();
             assert_eq!(sides.blocks.len(), 20);
             for (run, &number) in numbers.iter().enumerate().rev() {
                 assert_eq!(sides[number].run, run as u32);
