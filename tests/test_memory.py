@@ -1,9 +1,21 @@
 """Memory that a peak has taken goes back, and what is refused leaves nothing behind."""
 
+import datetime
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from duewheel import (
+    DuewheelError,
+    Event,
+    Job,
+    JobOptions,
+    LocalStorage,
+    PayloadTooLargeError,
+    Scheduler,
+)
 
 RSS = """
 import gc
@@ -90,3 +102,131 @@ print(peak, rss() - before)
     peak, after = figures(code)
     assert peak > 36_000_000
     assert after < peak / 3  # the allocator keeps some for itself
+
+
+def refusals(scheduler, data):
+    """Calls that take data and are refused: one for each way that the data takes."""
+    huge = datetime.timedelta(days=106_000)
+    event = Event(Job("taken", "x", 2_000_000_000, data, JobOptions()))
+    return {
+        "id": lambda: scheduler.in_(3_600, "x", data, id="taken"),
+        "overflow": lambda: scheduler.in_(huge, "x", data),
+        "overflow, with an id": lambda: scheduler.in_(huge, "x", data, id="other"),
+        "no id": lambda: scheduler.in_(3_600, "x", data, id=5),
+        "no option": lambda: scheduler.in_(3_600, "x", data, retry_limit=-1),
+        "bulk": lambda: scheduler.in_many([1, huge], "x", [data, data]),
+        "bulk, too few": lambda: scheduler.in_many([1, 2, 3], "x", [data, data]),
+        "restore": lambda: scheduler.storage.create(event),
+    }
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("state", ["open", "away", "closed"])
+def test_what_is_refused_keeps_no_reference(kept, state, tmp_path):
+    if state == "away" and not kept:
+        pytest.skip("nothing is away from memory")
+    storage = LocalStorage(tmp_path / "jobs.db", horizon=1, durability="relaxed") if kept else None
+    scheduler, data = Scheduler(storage, workers=1), b"x" * 1_000
+    scheduler.in_(0.5 if state == "open" else 7_200, "x", id="taken")
+    calls = refusals(scheduler, data)
+    if state == "closed":
+        scheduler.close()
+    for name, call in calls.items():
+        before = sys.getrefcount(data)
+        for _ in range(1_000 if name == "restore" else 20):
+            with pytest.raises((DuewheelError, ValueError, OverflowError, TypeError)):
+                call()
+        assert sys.getrefcount(data) == before, name
+    del calls
+    scheduler.close()
+
+
+def test_data_that_is_too_large_keeps_no_reference(tmp_path):
+    with Scheduler(LocalStorage(tmp_path / "jobs.db", max_data=10)) as scheduler:
+        data = b"x" * 11
+        event = Event(Job("a", "x", 2_000_000_000, data, JobOptions()))
+        before = sys.getrefcount(data)
+        for call in (
+            lambda: scheduler.storage.create(event),
+            lambda: scheduler.in_(1, "x", data),
+            lambda: scheduler.in_(1, "x", data, id="a"),
+            lambda: scheduler.in_many([1, 2], "x", [data, data]),
+        ):
+            for _ in range(1_000):
+                with pytest.raises(PayloadTooLargeError):
+                    call()
+        del call
+        assert sys.getrefcount(data) == before
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_was_taken_is_freed_once_it_is_over(kept, tmp_path):
+    data = b"x" * 1_000
+    before = sys.getrefcount(data)
+    storage = LocalStorage(tmp_path / "jobs.db", durability="relaxed") if kept else None
+    with Scheduler(storage, workers=1) as scheduler:
+        scheduler.handle("x", lambda event: None)
+        for n in range(50):
+            scheduler.in_(0, "x", data)
+            scheduler.in_(0, "x", data, id=f"{n}")
+            assert scheduler.cancel(scheduler.in_(3_600, "x", data))
+        scheduler.in_many([0] * 50, "x", [data] * 50)
+        scheduler.in_many([3_600] * 50, "never", [data] * 50)
+        scheduler.handle("never", lambda event: None)
+        while scheduler.stats().succeeded < 150:
+            pass
+    assert scheduler.drain()
+    gc.collect()
+    assert sys.getrefcount(data) == before
+
+
+REENTRANT = """
+import gc, sys
+from duewheel import Discard, DuplicateJobError, LocalStorage, Scheduler
+
+scheduler = Scheduler(LocalStorage(sys.argv[1], durability="relaxed"), workers=1)
+
+@scheduler.handler("x")
+def dies(event):
+    raise Discard("enough")
+
+seen = []
+
+class Late:
+    def __del__(self):
+        seen.append(scheduler.revive("b"))
+
+def late():
+    late = Late()
+    late.itself = late
+
+with scheduler:
+    for id in "ab":
+        scheduler.in_(0, "x", id=id)
+    scheduler.wait()
+    scheduler.in_(3_600, "x", id="a")
+    for _ in range(20):
+        gc.collect()
+        gc.disable()
+        late()
+        gc.set_threshold(1)
+        gc.enable()
+        try:
+            scheduler.revive("a")
+        except DuplicateJobError:
+            pass
+        gc.set_threshold(700)
+        scheduler.wait(0.01)
+print(len(seen))
+"""
+
+
+def test_a_call_within_a_call_that_has_its_turn_ends(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", REENTRANT, tmp_path / "jobs.db"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "20\n"), done.stderr

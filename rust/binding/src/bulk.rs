@@ -4,7 +4,7 @@ use crate::convert::{self, Array};
 use crate::deferred::Manner;
 use crate::ids::Ids;
 use crate::options::{Fields, Spec};
-use crate::payload::Handle;
+use crate::payload::{Batch, Fresh};
 use crate::scheduler::SchedulerCore;
 use crate::shared::{Shared, refused, releasing};
 use duewheel_core::engine::Due;
@@ -166,24 +166,16 @@ fn hold(
 ) -> PyResult<Ids> {
     let engine = &*shared.engine;
     let mut datas = datas.into_iter().flatten();
-    let mut payload = || Handle::new(datas.next().flatten(), spec.clone_ref(py));
+    let mut fresh = || Fresh::new(py, datas.next().flatten(), spec.clone_ref(py));
     let ids = if manner.is_gentle() {
-        let mut handles = times
-            .iter()
-            .map(|_| payload())
-            .collect::<Vec<_>>()
-            .into_iter();
-        let ids = py.detach(|| {
-            // There is one for each time, and none is asked for but for a job that is taken.
-            let payload = || handles.next().expect("a handle for each time");
-            match kind {
-                Times::Whens => engine.schedule_many(Due::At, times, payload),
-                Times::Delays => engine.schedule_many(Due::In, times, payload),
-            }
-        });
-        handles.for_each(|handle| handle.free(py));
-        ids
+        let mut batch = Batch::new(py, times.iter().map(|_| fresh()));
+        let payload = batch.giving();
+        py.detach(|| match kind {
+            Times::Whens => engine.schedule_many(Due::At, times, payload),
+            Times::Delays => engine.schedule_many(Due::In, times, payload),
+        })
     } else {
+        let payload = || fresh().given();
         match kind {
             Times::Whens => engine.schedule_many(Due::At, times, payload),
             Times::Delays => engine.schedule_many(Due::In, times, payload),
@@ -207,21 +199,17 @@ fn keep(
         shared.check_data(py, data.as_ref())?;
     }
     let mut datas = datas.into_iter().flatten();
-    let handle = |_| Handle::new(datas.next().flatten(), spec.clone_ref(py));
-    let handles: Vec<Handle> = times.iter().map(handle).collect();
+    let fresh = |_| Fresh::new(py, datas.next().flatten(), spec.clone_ref(py));
+    let mut batch = Batch::new(py, times.iter().map(fresh));
     let engine = &shared.engine;
-    let mut taken = 0;
     let kept = releasing(py, |released| {
-        let payload = || {
-            taken += 1;
-            handles[taken - 1]
-        };
+        let payload = batch.giving();
         py.detach(|| match kind {
             Times::Whens => engine.keep_many(Due::At, times, payload, released),
             Times::Delays => engine.keep_many(Due::In, times, payload, released),
         })
     });
-    handles[taken..].iter().for_each(|handle| handle.free(py));
+    drop(batch);
     let (ids, ticket) = kept.map_err(|error| refused(py, error, ""))?;
     shared.settled(py, ticket, manner)?;
     Ok(Ids::new(ids))

@@ -8,7 +8,7 @@ use crate::convert;
 use crate::event::Event;
 use crate::ids::Ids;
 use crate::options::Fields;
-use crate::payload::Handle;
+use crate::payload::Fresh;
 use crate::scheduler::SchedulerCore;
 use crate::shared::Shared;
 use duewheel_core::engine::Due;
@@ -126,7 +126,7 @@ impl AwaitedCalls {
         let data = more.data.as_ref().map_or(Ok(None), convert::data)?;
         shared.check_data(py, data.as_ref())?;
         let id = more.id.map(|id| convert::name(id, "id")).transpose()?;
-        let id = shared.keep(py, due, Handle::new(data, spec), id, manner)?;
+        let id = shared.keep(due, Fresh::new(py, data, spec), id, manner)?;
         SchedulerCore::warn_if_ancient(shared, py, due);
         Ok(id)
     }

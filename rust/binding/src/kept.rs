@@ -7,7 +7,7 @@ use crate::deferred::Manner;
 use crate::event::{Event, Job};
 use crate::ids;
 use crate::options::{Fields, Spec};
-use crate::payload::Handle;
+use crate::payload::{Fresh, Handle, release};
 use crate::shared::{Shared, error, refused, releasing};
 use crate::worker;
 use duewheel_core::engine::{Asked, Changed, Due, Engine, Mail, Refused, Window};
@@ -154,8 +154,20 @@ impl Shared {
         manner: Manner<'_>,
     ) -> PyResult<Answer> {
         manner.may_wait()?;
-        let answer = py.detach(|| self.engine.ask_away(question));
-        answer.map_err(|error| refused(py, error, ""))
+        let mut signal = None;
+        let answer = py.detach(|| {
+            let gives_up = || {
+                signal = Python::attach(|py| py.check_signals().err());
+                signal.is_some()
+            };
+            self.engine.ask_away(question, gives_up)
+        });
+        match (answer, signal) {
+            (Ok(Some(answer)), _) => Ok(answer),
+            (Ok(None), Some(signal)) => Err(signal),
+            (Ok(None), None) => Err(refused(py, Refused::Closed, "")),
+            (Err(error), _) => Err(refused(py, error, "")),
+        }
     }
 
     /// Ask for what may take long: signals are seen, and `look` is called now and then.
@@ -210,70 +222,65 @@ impl Shared {
     #[inline(never)] // out of the way of the calls that keep nothing
     pub(crate) fn keep<'py>(
         &self,
-        py: Python<'py>,
         due: Due,
-        handle: Handle,
+        handle: Fresh<'py>,
         id: Option<&str>,
         manner: Manner<'_>,
     ) -> PyResult<Bound<'py, PyString>> {
-        let engine = &self.engine;
-        if id.is_some() && engine.away() > 0 {
+        let (py, engine) = (handle.py(), &self.engine);
+        let Some(text) = id else {
+            let kept = releasing(py, |released| {
+                handle.give(|handle| engine.keep(due, handle, released))
+            });
+            let (id, ticket) = kept.map_err(|error| refused(py, error, ""))?;
+            let id = ids::text(py, id);
+            self.settled(py, ticket, manner)?;
+            return Ok(id);
+        };
+        if engine.away() > 0 {
             // Only the store knows whether the id is taken.
-            manner.may_wait().inspect_err(|_| handle.free(py))?;
+            manner.may_wait()?;
         }
-        let turn = id.map(|_| self.turn(py, manner)).transpose();
-        let turn = turn.inspect_err(|_| handle.free(py))?;
-        let kept = releasing(py, |released| match id {
-            None => engine
-                .keep(due, handle, released)
-                .map(|(id, ticket)| (ids::text(py, id), ticket)),
-            Some(text) => {
-                let kept = py.detach(|| engine.keep_as(text, due, handle, released));
-                kept.map(|ticket| (PyString::new(py, text), ticket))
-            }
-        });
+        let mut released = Released::default();
+        let turn = self.turn(py, manner)?;
+        let kept =
+            handle.give(|handle| py.detach(|| engine.keep_as(text, due, handle, &mut released)));
         drop(turn);
-        match kept {
-            Ok((id, ticket)) => {
-                self.settled(py, ticket, manner)?;
-                Ok(id)
-            }
-            Err(error) => {
-                handle.free(py);
-                Err(refused(py, error, id.unwrap_or_default()))
-            }
-        }
+        release(py, &mut released);
+        let ticket = kept.map_err(|error| refused(py, error, text))?;
+        self.settled(py, ticket, manner)?;
+        Ok(PyString::new(py, text))
     }
 
     pub(crate) fn restore_kept(
         &self,
-        py: Python<'_>,
         id: &str,
         (job_due, due): (i64, i64),
         counters: (u32, u32),
-        handle: Handle,
+        handle: Fresh<'_>,
         manner: Manner<'_>,
     ) -> PyResult<()> {
-        let engine = &self.engine;
+        let (py, engine) = (handle.py(), &self.engine);
         if engine.away() > 0 {
-            manner.may_wait().inspect_err(|_| handle.free(py))?;
+            manner.may_wait()?;
         }
-        let turn = self.turn(py, manner).inspect_err(|_| handle.free(py))?;
-        let kept = releasing(py, |released| {
+        let mut released = Released::default();
+        let turn = self.turn(py, manner)?;
+        let kept = handle.give(|handle| {
+            let released = &mut released;
             py.detach(|| engine.restore_kept(id, job_due, due, counters, handle, released))
         });
         drop(turn);
-        match kept {
-            Ok(ticket) => self.settled(py, ticket, manner),
-            Err(error) => {
-                handle.free(py);
-                Err(refused(py, error, id))
-            }
-        }
+        release(py, &mut released);
+        let ticket = kept.map_err(|error| refused(py, error, id))?;
+        self.settled(py, ticket, manner)
     }
 
-    /// One at a time ask the store about a single id: between its answer and what is done here,
+    /// One at a time ask the store about a single id: between its answer and what the engine does then,
     /// nobody else finds the job in neither place.
+    ///
+    /// Nothing is made or freed in a turn that Python could run for, a collection included: what it
+    /// runs may want a turn, too, on this thread.
     fn turn(&self, py: Python<'_>, manner: Manner<'_>) -> PyResult<MutexGuard<'_, ()>> {
         loop {
             if let Some(turn) = self.turns.try_lock() {
@@ -283,6 +290,7 @@ impl Shared {
             manner.may_wait()?;
             // Not waited for in the lock: who has it may want the interpreter.
             py.detach(|| std::thread::sleep(Duration::from_micros(50)));
+            py.check_signals()?;
         }
     }
 
@@ -297,7 +305,7 @@ impl Shared {
             id,
             manner,
             || self.engine.cancel_kept(id),
-            |handle: Handle| handle.free(py),
+            |handle| drop(Fresh::back(py, handle)),
             |released| self.engine.cancel_away(id, released),
             |()| Ok(()),
         )
@@ -336,20 +344,27 @@ impl Shared {
         let told = |error| refused(py, error, id);
         let mut turn = None;
         loop {
-            match here().map_err(told)? {
-                Changed::Yes(what, ticket) => {
+            match here() {
+                Err(error) => {
+                    drop(turn);
+                    return Err(told(error));
+                }
+                Ok(Changed::Yes(what, ticket)) => {
                     drop(turn);
                     changed_here(what);
                     self.settled(py, ticket, manner)?;
                     return Ok(true);
                 }
-                Changed::No => return Ok(false),
-                Changed::Away if turn.is_none() => {
+                Ok(Changed::No) => return Ok(false),
+                Ok(Changed::Away) if turn.is_none() => {
                     manner.may_wait()?;
                     turn = Some(self.turn(py, manner)?);
                 }
-                Changed::Away => {
-                    let asked = releasing(py, |released| py.detach(|| away(released)));
+                Ok(Changed::Away) => {
+                    let mut released = Released::default();
+                    let asked = py.detach(|| away(&mut released));
+                    turn = None;
+                    release(py, &mut released);
                     match asked.map_err(told)? {
                         Asked::Yes(what) => return changed_away(what).map(|()| true),
                         Asked::No => return Ok(false),
@@ -361,10 +376,11 @@ impl Shared {
     }
 
     pub(crate) fn revive_kept(&self, py: Python<'_>, id: &str) -> PyResult<bool> {
-        let _turn = self.turn(py, Manner::Waits)?;
-        let revived = releasing(py, |released| {
-            py.detach(|| self.engine.revive_kept(id, released))
-        });
+        let mut released = Released::default();
+        let turn = self.turn(py, Manner::Waits)?;
+        let revived = py.detach(|| self.engine.revive_kept(id, &mut released));
+        drop(turn);
+        release(py, &mut released);
         let Some(job) = revived.map_err(|error| refused(py, error, id))? else {
             return Ok(false);
         };
@@ -382,7 +398,8 @@ impl Shared {
     }
 
     pub(crate) fn take_in_answer(&self, py: Python<'_>, question: Question) -> PyResult<()> {
-        match self.ask(py, question, Manner::Waits)? {
+        let answer = self.ask(py, question, Manner::Waits);
+        match answer.inspect_err(|_| self.engine.load_no_page())? {
             Answer::Page(page) => self.take_in(py, page),
             _ => Ok(()),
         }
@@ -484,6 +501,8 @@ impl Shared {
                 Err(error) => self.report_unmade(py, &job, &error),
             }
         }
+        let given = |(job, handle): (_, Fresh<'_>)| (job, handle.given());
+        let jobs = jobs.into_iter().map(given).collect();
         releasing(py, |released| {
             py.detach(|| self.engine.load(page.epoch, last, jobs, released));
         });
@@ -493,7 +512,8 @@ impl Shared {
     fn take_in_one(&self, py: Python<'_>, job: &store::Job<'static>) -> PyResult<()> {
         let handle = self
             .handle(py, job)
-            .inspect_err(|_| self.engine.load_none())?;
+            .inspect_err(|_| self.engine.load_none(job.place))?;
+        let handle = handle.given();
         releasing(py, |released| self.engine.load_one(job, handle, released));
         Ok(())
     }
@@ -505,9 +525,9 @@ impl Shared {
             .resolved(&self.registry, target.as_any(), &fields)
     }
 
-    fn handle(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Handle> {
+    fn handle<'py>(&self, py: Python<'py>, job: &store::Job<'_>) -> PyResult<Fresh<'py>> {
         let spec = self.spec_of(py, job)?;
-        Ok(Handle::new(Data::copied(py, &job.data), spec))
+        Ok(Fresh::new(py, Data::copied(py, &job.data), spec))
     }
 
     /// A stored execution, as Python sees it.

@@ -12,8 +12,8 @@ use std::ptr::NonNull;
 
 /// A job's data and specification, as plain pointers that the engine may copy.
 ///
-/// The engine keeps a job or gives its handle back in a [`Released`]; each handle that is made by
-/// [`Handle::new`] is freed once, by [`release`]. In between both are alive.
+/// It is made as a [`Fresh`] one, which frees it unless the engine takes it. What the engine keeps it
+/// gives back, in a [`Released`] or as a [`Fresh`] one again. In between both are alive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handle {
     data: Data,
@@ -58,7 +58,7 @@ impl Payload for Handle {
 
 impl Handle {
     #[inline]
-    pub(crate) fn new(data: impl Into<Data>, spec: Py<Spec>) -> Self {
+    fn new(data: impl Into<Data>, spec: Py<Spec>) -> Self {
         let data = data.into();
         // A `Py` is never null.
         let spec = NonNull::new(spec.into_ptr()).expect("a reference to an object");
@@ -90,10 +90,89 @@ impl Handle {
     }
 
     #[inline]
-    pub(crate) fn free(self, py: Python<'_>) {
+    fn free(self, py: Python<'_>) {
         self.data.free(py);
         // SAFETY: called once a handle, attached.
         unsafe { ffi::Py_DECREF(self.spec.as_ptr()) };
+    }
+}
+
+/// A handle that is not the engine's: freed when it is dropped.
+pub(crate) struct Fresh<'py> {
+    py: Python<'py>,
+    handle: Handle,
+}
+
+impl<'py> Fresh<'py> {
+    #[inline]
+    pub(crate) fn new(py: Python<'py>, data: impl Into<Data>, spec: Py<Spec>) -> Self {
+        let handle = Handle::new(data, spec);
+        Fresh { py, handle }
+    }
+
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.py
+    }
+
+    /// What the engine has given back.
+    #[inline]
+    pub(crate) fn back(py: Python<'py>, handle: Handle) -> Self {
+        Fresh { py, handle }
+    }
+
+    /// Give it to a call that keeps it if it succeeds, and only then.
+    #[inline]
+    pub(crate) fn give<R, E>(self, call: impl FnOnce(Handle) -> Result<R, E>) -> Result<R, E> {
+        let result = call(self.handle);
+        if result.is_ok() {
+            std::mem::forget(self);
+        }
+        result
+    }
+
+    /// Give it to a call that keeps it or releases it.
+    #[inline]
+    pub(crate) fn given(self) -> Handle {
+        ManuallyDrop::new(self).handle
+    }
+}
+
+impl Drop for Fresh<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.handle.free(self.py);
+    }
+}
+
+/// The handles of a bulk call, some of which the engine takes: the others are freed when it is dropped.
+pub(crate) struct Batch<'py> {
+    py: Python<'py>,
+    handles: Vec<Handle>,
+    taken: usize,
+}
+
+impl<'py> Batch<'py> {
+    pub(crate) fn new(py: Python<'py>, handles: impl Iterator<Item = Fresh<'py>>) -> Self {
+        let handles = handles.map(Fresh::given).collect();
+        let taken = 0;
+        Batch { py, handles, taken }
+    }
+
+    /// What gives the engine one after the other: never more than there are.
+    pub(crate) fn giving(&mut self) -> impl FnMut() -> Handle {
+        let Batch { handles, taken, .. } = self;
+        move || {
+            *taken += 1;
+            handles[*taken - 1]
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for handle in &self.handles[self.taken..] {
+            handle.free(self.py);
+        }
     }
 }
 

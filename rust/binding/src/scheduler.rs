@@ -12,7 +12,7 @@ use crate::ids::{self, Ids};
 use crate::kept;
 use crate::life;
 use crate::options::Fields;
-use crate::payload::Handle;
+use crate::payload::{Fresh, Handle};
 use crate::queries::Events;
 use crate::registry::{self, Handler, Registry};
 use crate::shared::{Shared, error, quoted, refused, releasing};
@@ -104,29 +104,22 @@ impl SchedulerCore {
         if engine.is_kept() {
             shared.check_data(py, data.as_ref())?;
             let id = id.map(|id| convert::name(id, "id")).transpose()?;
-            return shared.keep(py, due, Handle::new(data, spec), id, Manner::Waits);
+            return shared.keep(due, Fresh::new(py, data, spec), id, Manner::Waits);
         }
+        let handle = Fresh::new(py, data, spec);
         let Some(id) = id else {
-            let handle = Handle::new(data, spec);
-            return match engine.schedule(due, handle) {
+            return match handle.give(|handle| engine.schedule(due, handle)) {
                 Ok(id) => Ok(ids::text(py, id)),
-                Err(error) => {
-                    handle.free(py);
-                    Err(refused(py, error, ""))
-                }
+                Err(error) => Err(refused(py, error, "")),
             };
         };
         let text = convert::name(id, "id")?;
-        let handle = Handle::new(data, spec);
         let scheduled = releasing(py, |released| {
-            engine.schedule_as(text, due, handle, released)
+            handle.give(|handle| engine.schedule_as(text, due, handle, released))
         });
         match scheduled {
             Ok(()) => Ok(PyString::new(py, text)),
-            Err(error) => {
-                handle.free(py);
-                Err(refused(py, error, text))
-            }
+            Err(error) => Err(refused(py, error, text)),
         }
     }
 
@@ -207,23 +200,21 @@ impl SchedulerCore {
             &Fields::default(),
         )?;
         let data = job.data.as_ref().map(|data| data.clone_ref(py));
-        let handle = Handle::new(data, spec);
+        let handle = Fresh::new(py, data, spec);
         let counters = (event.run, event.attempt);
         if engine.is_kept() {
             shared.check_data(py, job.data.as_ref())?;
             let id = job.id.with_str(str::to_owned);
-            return shared.restore_kept(py, &id, (job.due, event.due), counters, handle, manner);
+            return shared.restore_kept(&id, (job.due, event.due), counters, handle, manner);
         }
-        let restored = job.id.with_str(|id| {
+        job.id.with_str(|id| {
             let restored = releasing(py, |released| {
-                engine.restore(id, job.due, event.due, counters, handle, released)
+                handle.give(|handle| {
+                    engine.restore(id, job.due, event.due, counters, handle, released)
+                })
             });
             restored.map_err(|error| refused(py, error, id))
-        });
-        if restored.is_err() {
-            handle.free(py);
-        }
-        restored
+        })
     }
 
     /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
@@ -638,10 +629,7 @@ impl SchedulerCore {
         }
         let cancelled = engine.cancel(text);
         let cancelled = cancelled.map_err(|error| refused(py, error, text))?;
-        if let Some(handle) = cancelled {
-            handle.free(py);
-        }
-        Ok(cancelled.is_some())
+        Ok(cancelled.map(|handle| Fresh::back(py, handle)).is_some())
     }
 
     /// Move a pending job to another time of the wall clock, at a new place in the order.

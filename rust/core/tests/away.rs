@@ -448,3 +448,65 @@ fn a_page_before_the_next_in_memory_is_seen_by_both_clocks() {
     assert_eq!(look(&engine, &away).unwrap().0, wall - YEAR + 100 * SECOND);
     std::fs::remove_file(path).unwrap();
 }
+
+#[test]
+fn a_job_that_changes_while_it_is_on_its_way_is_not_taken_in_as_it_was() {
+    let path = file("on-its-way");
+    let clock = Arc::new(ManualClock::new(1_000 * SECOND, 0));
+    let engine = open(&path, &clock, 10);
+    let released = &mut Released::default();
+    let soon = |seconds: i64| (1_000 + seconds) * SECOND;
+    let id = keep(&engine, Due::In(100 * SECOND), released);
+    released.payloads.clear();
+    let moved = |due, released: &mut _| match engine.reschedule_away(&id, due, released) {
+        Ok(Asked::Yes(Some(job))) => job,
+        other => panic!("{other:?}"),
+    };
+    let first = moved(soon(5), released);
+    let second = moved(soon(6), released);
+    engine.load_one(&first, Nothing, released);
+    assert_eq!((released.payloads.len(), engine.away()), (1, 1));
+    engine.load_one(&second, Nothing, released);
+    assert_eq!((released.payloads.len(), engine.away()), (1, 0));
+    assert_eq!(look(&engine, &id).unwrap().0, soon(6));
+    engine.check().unwrap();
+
+    let id = keep(&engine, Due::In(100 * SECOND), released);
+    released.payloads.clear();
+    let Ok(Asked::Yes(Some(job))) = engine.reschedule_away(&id, soon(5), released) else {
+        panic!("it was away")
+    };
+    assert_eq!(engine.cancel_away(&id, released), Ok(Asked::Yes(())));
+    engine.load_one(&job, Nothing, released);
+    assert_eq!((released.payloads.len(), look(&engine, &id)), (1, None));
+    engine.check().unwrap();
+
+    // Without an object for it, it comes with a page.
+    let id = keep(&engine, Due::In(100 * SECOND), released);
+    let Ok(Asked::Yes(Some(job))) = engine.reschedule_away(&id, soon(5), released) else {
+        panic!("it was away")
+    };
+    engine.load_none(job.place);
+    assert_eq!(look(&engine, &id), None);
+    load(&engine, released);
+    assert_eq!(look(&engine, &id).unwrap().0, soon(5));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn who_asks_may_give_up_and_ask_again() {
+    let path = file("given-up");
+    let clock = Arc::new(ManualClock::new(1_000 * SECOND, 0));
+    let engine = open(&path, &clock, 10);
+    let released = &mut Released::default();
+    let id = keep(&engine, Due::In(100 * SECOND), released);
+    clock.set(1_095 * SECOND, 95 * SECOND);
+    assert!(engine.page_wanted().is_some());
+    assert!(engine.page_wanted().is_none(), "one is under way");
+    engine.load_no_page();
+    load(&engine, released);
+    assert!(look(&engine, &id).is_some());
+    let asked = engine.ask_away(Question::Get(id), || panic!("it was answered"));
+    assert!(matches!(asked, Ok(Some(Answer::Job(Some(_))))));
+    std::fs::remove_file(path).unwrap();
+}

@@ -363,9 +363,13 @@ impl<P: Payload> Engine<P> {
             }
             state.note_changed(id);
             let near = state.is_near(to);
-            if near {
-                // Until it is taken in.
-                state.hold_pages();
+            if let Some(kept) = &mut state.kept {
+                kept.comes_no_more(id);
+                if near {
+                    // Until it is taken in.
+                    kept.asking += 1;
+                    kept.comes(id, to.seq);
+                }
             }
             Ok(near)
         })?;
@@ -380,7 +384,7 @@ impl<P: Payload> Engine<P> {
         match self.ask_held(Question::Get(id.to_owned())) {
             Ok(Answer::Job(Some(job))) => Ok(Asked::Yes(Some(job))),
             answer => {
-                self.load_none();
+                self.load_none(to);
                 answer.map(|_| Asked::Yes(None))
             }
         }
@@ -407,19 +411,23 @@ impl<P: Payload> Engine<P> {
         // Until it is taken in.
         state.hold_pages();
         drop(state);
-        let id = id.to_owned();
-        let clock = StoreClock::Boot;
-        match self.ask_held(Question::Revive { id, to, clock }) {
+        let question = Question::Revive {
+            id: id.to_owned(),
+            to,
+            clock: StoreClock::Boot,
+        };
+        match self.ask_held(question) {
             Ok(Answer::Job(Some(job))) => {
                 let mut state = self.state.lock();
                 state.counts.revived += 1;
                 if let Some(kept) = &mut state.kept {
                     kept.away += 1;
+                    kept.comes(id, job.place.seq);
                 }
                 Ok(Some(job))
             }
             answer => {
-                self.load_none();
+                self.load_none(to);
                 answer.map(|_| None)
             }
         }
@@ -551,6 +559,7 @@ impl<P: Payload> State<P> {
             kept.unreadable
                 .retain(|_, known| known.as_deref() != Some(id));
             kept.came();
+            kept.comes_no_more(id);
         }
     }
 

@@ -28,11 +28,13 @@ use aside::Aside;
 use elsewhere::Elsewhere;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
 /// How many jobs one page brings at most.
 const PAGE: usize = 10_000;
+/// How long an answer is waited for before the asker looks whether it is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
 /// How many a page brings at least, room or not.
 const OVER: usize = 16;
 /// How many outcomes go to the store in one batch: their texts are long.
@@ -134,6 +136,8 @@ pub(super) struct Kept {
     boot_away: Option<BootAway>,
     /// The frontier goes back to the start when the page that is under way has come.
     starts_over: bool,
+    /// Jobs that are about to be taken in one by one, by id and sequence, unless they change before.
+    coming: Vec<(String, u64)>,
     /// What is away for want of a handler.
     aside: Aside,
     /// What had ended when the page under way was asked for, and the store did not know.
@@ -191,6 +195,22 @@ impl Kept {
     fn boot_offset(&self) -> Option<i64> {
         let away = self.boot_away?;
         (self.frontier.due <= away.last).then_some(away.offset)
+    }
+
+    /// A job of this id and sequence is about to be taken in.
+    fn comes(&mut self, id: &str, seq: u64) {
+        self.coming.push((id.to_owned(), seq));
+    }
+
+    /// Whether a job was about to be taken in, and has not changed since; it is so no longer.
+    fn came_by(&mut self, seq: u64) -> bool {
+        let at = self.coming.iter().position(|(_, coming)| *coming == seq);
+        at.map(|at| self.coming.swap_remove(at)).is_some()
+    }
+
+    /// A job that is away has changed: who was about to take it in has it as it was.
+    fn comes_no_more(&mut self, id: &str) {
+        self.coming.retain(|(coming, _)| coming != id);
     }
 
     /// From this sequence on, dues of the boot clock are given under another offset.
@@ -318,6 +338,7 @@ impl<P: Payload> Engine<P> {
             frontier: if away > 0 { START } else { END },
             boot_away: None,
             starts_over: false,
+            coming: Vec::new(),
             aside: Aside::default(),
             unsent: HashSet::new(),
             away: away as i64,
@@ -397,12 +418,17 @@ impl<P: Payload> Engine<P> {
         state.kept.as_ref().map(|kept| kept.store.clone())
     }
 
-    /// Ask the store about what is not in memory, once it has all that has ended.
+    /// Ask the store about what is not in memory, once it has all that has ended. Now and then
+    /// `gives_up` is asked whether the answer is still wanted; `None`: it was not.
     ///
     /// # Errors
     ///
     /// Those of the store.
-    pub fn ask_away(&self, question: Question) -> Result<Answer, Refused> {
+    pub fn ask_away(
+        &self,
+        question: Question,
+        mut gives_up: impl FnMut() -> bool,
+    ) -> Result<Option<Answer>, Refused> {
         let mut state = self.open_kept()?;
         let Some(kept) = &mut state.kept else {
             return Err(Refused::Closed);
@@ -410,7 +436,20 @@ impl<P: Payload> Engine<P> {
         let store = kept.store.clone();
         state.hold_pages();
         drop(state);
-        let answer = ask(&*store, question);
+        let (send, receive) = mpsc::sync_channel(1);
+        let then = move |answer| {
+            // Who has given up listens no more.
+            let _ = send.send(answer);
+        };
+        store.ask(question, Box::new(then));
+        let answer = loop {
+            match receive.recv_timeout(LOOK) {
+                Ok(answer) => break answer.map(Some),
+                Err(mpsc::RecvTimeoutError::Timeout) if !gives_up() => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => break Ok(None),
+                Err(mpsc::RecvTimeoutError::Disconnected) => break Err(Error::Closed),
+            }
+        };
         self.state.lock().free_pages(self);
         answer.map_err(Refused::from)
     }

@@ -139,15 +139,42 @@ impl<P: Payload> Engine<P> {
             let _ = state.yield_one(&job.id, job.place.seq);
             return;
         }
+        let seq = job.place.seq;
+        if !state.kept.as_mut().is_some_and(|kept| kept.came_by(seq)) {
+            released.payloads.push(payload);
+            return;
+        }
         state.load(job, payload, true, released);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
     }
 
-    /// Do without the one job that was to be taken in.
-    pub fn load_none(&self) {
-        self.state.lock().free_pages(self);
+    /// Do without the one job that was to be taken in: a page brings it.
+    pub fn load_none(&self, place: Place) {
+        let mut state = self.state.lock();
+        state.free_pages(self);
+        if let Some(kept) = &mut state.kept
+            && kept.came_by(place.seq)
+        {
+            kept.frontier = kept.frontier.min(place);
+            self.sleeper.wake();
+        }
+    }
+
+    /// Do without the page that was asked for: it may be asked for again.
+    pub fn load_no_page(&self) {
+        let mut state = self.state.lock();
+        if let Some(kept) = &mut state.kept {
+            kept.paging = None;
+            kept.changed.clear();
+            kept.unsent.clear();
+            if std::mem::take(&mut kept.starts_over) {
+                kept.frontier = START;
+            }
+        }
+        drop(state);
+        self.sleeper.wake();
     }
 }
 
@@ -189,6 +216,7 @@ impl<P: Payload> State<P> {
         self.put_kept(kind, due, job.place.seq, side, payload);
         if let Some(kept) = &mut self.kept {
             kept.came();
+            kept.came_by(job.place.seq);
         }
     }
 
