@@ -1,6 +1,6 @@
 """Memory that a peak has taken goes back, and what is refused leaves nothing behind."""
 
-import datetime
+import datetime as dt
 import gc
 import subprocess
 import sys
@@ -106,7 +106,7 @@ print(peak, rss() - before)
 
 def refusals(scheduler, data):
     """Calls that take data and are refused: one for each way that the data takes."""
-    huge = datetime.timedelta(days=106_000)
+    huge = dt.timedelta(days=106_000)
     event = Event(Job("taken", "x", 2_000_000_000, data, JobOptions()))
     return {
         "id": lambda: scheduler.in_(3_600, "x", data, id="taken"),
