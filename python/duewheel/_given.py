@@ -210,11 +210,11 @@ def no_data(value: object) -> TypeError:
 
 def unknown_keyword(name: str, call: str) -> TypeError:
     """Make the error for a keyword that a call does not have: it lists those that there are."""
-    return TypeError(f"{call}() got an unexpected keyword argument {name!r}: it takes {', '.join(_KEYWORDS[call])}")
+    return TypeError(f"{call}() got an unexpected keyword argument {name!r}: it takes {', '.join(KEYWORDS[call])}")
 
 
 _JOB_OPTIONS = ("retry_limit", "min_backoff", "max_backoff", "age_limit", "consistency")
-_KEYWORDS = {
+KEYWORDS = {
     "JobOptions": _JOB_OPTIONS,
     "JobOptions.replace": _JOB_OPTIONS,
     "Scheduler.at": ("when", "target", "data", "id", "options", *_JOB_OPTIONS),
@@ -230,7 +230,7 @@ def lists_keywords(init: Callable[_P, None]) -> Callable[_P, None]:
     code = function.__code__
     known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
     call = function.__qualname__.removesuffix(".__init__")
-    _KEYWORDS[call] = known
+    KEYWORDS[call] = known
 
     @functools.wraps(init)
     def checked(*args: _P.args, **keywords: _P.kwargs) -> None:

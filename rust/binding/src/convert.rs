@@ -42,6 +42,13 @@ pub(crate) fn unknown_keyword(name: &Bound<'_, PyAny>, call: &str) -> PyErr {
     refusal("unknown_keyword", name, Some(call))
 }
 
+/// The keywords that a call has.
+pub(crate) fn keywords<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'py, PyAny>> {
+    call::import(py, "duewheel._given")?
+        .getattr("KEYWORDS")?
+        .get_item(call)
+}
+
 /// The exact nanoseconds of a `timedelta`, no subclass: its fields may say less than it counts.
 #[inline]
 fn from_delta(delta: &Bound<'_, PyDelta>) -> Option<i64> {

@@ -19,6 +19,7 @@ mod handover;
 mod ids;
 mod inside;
 mod kept;
+mod keywords;
 mod life;
 mod nudge;
 mod options;
@@ -74,6 +75,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<queries::Events>()?;
     module.add_class::<clock::ManualTime>()?;
     module.add_class::<scheduler::SchedulerCore>()?;
+    keywords::explain(&module.py().get_type::<scheduler::SchedulerCore>())?;
     module.add_class::<stats::Lateness>()?;
     module.add_class::<stats::Stats>()?;
     module.add_function(wrap_pyfunction!(deferred::check_bounds, module)?)?;

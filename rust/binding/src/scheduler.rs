@@ -54,15 +54,6 @@ fn not_opened(py: Python<'_>) -> PyErr {
     error(py, "StateError", message.to_owned())
 }
 
-/// Refuse keywords that a call does not have.
-#[inline]
-fn refuse_unknown(call: &str, unknown: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
-    match unknown.and_then(|unknown| unknown.keys().get_item(0).ok()) {
-        Some(name) => Err(convert::unknown_keyword(&name, call)),
-        None => Ok(()),
-    }
-}
-
 impl SchedulerCore {
     /// What it was opened with, in the process that did so.
     #[inline]
@@ -478,7 +469,7 @@ impl SchedulerCore {
     /// **Cost**: O(1).
     #[pyo3(
         signature = (
-            when, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None, **unknown
+            when, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
         ),
         text_signature = "($self, when, target, data=b'', *, id=None, options=None, **job_options)"
     )]
@@ -496,9 +487,7 @@ impl SchedulerCore {
         #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
-        unknown: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        refuse_unknown("Scheduler.at", unknown)?;
         let fields = [
             retry_limit,
             min_backoff,
@@ -523,7 +512,7 @@ impl SchedulerCore {
     /// **Cost**: O(1).
     #[pyo3(
         signature = (
-            delay, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None, **unknown
+            delay, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
         ),
         text_signature = "($self, delay, target, data=b'', *, id=None, options=None, **job_options)"
     )]
@@ -541,9 +530,7 @@ impl SchedulerCore {
         #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
-        unknown: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyString>> {
-        refuse_unknown("Scheduler.in_", unknown)?;
         let fields = [
             retry_limit,
             min_backoff,
