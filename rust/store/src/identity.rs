@@ -10,6 +10,7 @@ use crate::journal::Head;
 use crate::life::{Alone, Life, Log};
 use crate::schema::{self, VERSION};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::path::Path;
 
 /// What each of the three files says of itself.
@@ -87,6 +88,15 @@ impl<'a> Identity<'a> {
     /// Whether the database file alone does not yet say of which life it is.
     pub(crate) fn lags(&self, life: Life) -> bool {
         !matches!(self.alone, Alone::Known(alone) if alone.salt == life.salt)
+    }
+
+    /// Let SQLite remove its log when it closes the connection, if there was none: one that was not
+    /// written to is of no use to anybody.
+    pub(crate) fn leave_no_log(&self, connection: &Connection) -> Result<(), Error> {
+        if self.found == Log::Missing {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        }
+        Ok(())
     }
 
     fn nothing_beside(&self) -> Result<(), Error> {

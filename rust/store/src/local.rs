@@ -119,6 +119,9 @@ impl LocalStore {
             }
             Ok(())
         });
+        if version.is_err() {
+            identity.leave_no_log(&connection)?;
+        }
         let version = version.map_err(here)?;
         if version == 1 {
             close_version_1(&connection, bytes.as_deref().unwrap_or_default())?;

@@ -338,6 +338,39 @@ fn what_is_too_short_to_be_a_database_is_refused() {
 }
 
 #[test]
+fn a_file_that_is_refused_stays_as_it_was() {
+    let keyed = |disk: &SimDisk| Settings {
+        keys: Some(kit::ring(1)),
+        ..settings(disk)
+    };
+    let disk = SimDisk::new(Image::new());
+    let store = LocalStore::open(&disk.path(DB), keyed(&disk), no_events()).unwrap();
+    kit::insert(&store, (1..=20).map(|seq| job(seq, 1)));
+    let crashed = disk.files();
+    store.close().unwrap();
+    drop(store);
+    let closed = disk.files();
+    let mut newer = closed.clone();
+    newer.get_mut(DB).unwrap()[60..64].copy_from_slice(&9u32.to_be_bytes());
+    for (files, what) in [
+        (&crashed, "crashed"),
+        (&closed, "closed"),
+        (&newer, "newer"),
+    ] {
+        let disk = SimDisk::new(files.clone());
+        match (open(&disk), what) {
+            (Err(Error::Newer { found: 9, .. }), "newer") => {}
+            (Err(Error::WrongKey(_)), "crashed" | "closed") => {}
+            (other, _) => panic!("{what}: {:?}", other.err()),
+        }
+        assert!(&disk.files() == files, "{what}: it was changed");
+    }
+    let disk = SimDisk::new(crashed);
+    let store = LocalStore::open(&disk.path(DB), keyed(&disk), no_events()).unwrap();
+    assert_eq!(seqs(&store).len(), 20);
+}
+
+#[test]
 fn a_backup_is_no_part_of_the_life_it_was_made_in() {
     let dir = Dir::new();
     let path = dir.file(DB);
