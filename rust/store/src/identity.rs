@@ -7,8 +7,8 @@
 use crate::Error;
 use crate::disk::Disk;
 use crate::journal::Head;
-use crate::life::{Alone, Life, Log};
-use crate::schema::{self, VERSION};
+use crate::life::{Alone, FIRST, Life, Log};
+use crate::schema;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use std::path::Path;
@@ -67,19 +67,23 @@ impl<'a> Identity<'a> {
         }
     }
 
-    /// Check what SQLite reads, the log applied, when its schema is of this version.
+    /// Check what SQLite reads, the log applied, in a schema of this version.
     pub(crate) fn check_applied(&self, version: u32, connection: &Connection) -> Result<(), Error> {
-        match (version, self.alone) {
+        if (1..FIRST).contains(&version) {
             // All that it says is whether there must be a journal.
-            (1, _) if self.head.is_none() && schema::get(connection, "open")? != 0 => {
-                Err(missing_error(&[self.journal], self.database))
+            if self.head.is_none() && schema::get(connection, "open")? != 0 {
+                return Err(missing_error(&[self.journal], self.database));
             }
-            (1, _) => Ok(()),
-            (VERSION, Alone::Known(_)) => self.journal_of(Life::get(connection)?),
+            return Ok(());
+        }
+        let life = match version {
+            0 => Life::default(),
+            _ => Life::get(connection)?,
+        };
+        match self.alone {
+            Alone::Known(_) => self.journal_of(life),
             // Made just now, or by a process that died before the file could be read alone.
-            _ if version == VERSION && Life::get(connection)?.salt != 0 => {
-                Err(self.foreign(self.log))
-            }
+            _ if life.salt != 0 => Err(self.foreign(self.log)),
             _ if self.head.is_some() => Err(self.foreign(self.journal)),
             _ => Ok(()),
         }

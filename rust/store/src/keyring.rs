@@ -125,6 +125,14 @@ impl Keyring {
             })
     }
 
+    /// Whether these bytes are a payload that one of the keys has sealed.
+    pub(crate) fn has_sealed(&self, id: &str, target: &str, bytes: &[u8]) -> bool {
+        let bound = bound(id, target);
+        self.keys
+            .keys()
+            .any(|&key| matches!(self.open_under(key, bytes, &bound), Ok(Some(_))))
+    }
+
     /// What shows later that a key is the same.
     pub(crate) fn proof(&self, key: u32) -> Result<Vec<u8>, Error> {
         self.seal_under(key, PROOF, FORMAT)

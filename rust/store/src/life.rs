@@ -11,6 +11,9 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The first version of the schema that has it.
+pub(crate) const FIRST: u32 = 2;
+
 /// The row in `life`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Life {
@@ -80,7 +83,8 @@ impl Alone {
             return Ok(Alone::Absent);
         };
         let field = |at: usize| Some(u32::from_be_bytes(*head.get(at..)?.first_chunk()?));
-        let known = (Some(VERSION), Some(APPLICATION as u32)) == (field(60), field(68));
+        let known = field(60).is_some_and(|version| (FIRST..=VERSION).contains(&version))
+            && field(68) == Some(APPLICATION as u32);
         Ok(match length {
             0 => Alone::Empty,
             // The smallest page that SQLite knows.

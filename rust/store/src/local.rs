@@ -133,7 +133,7 @@ impl LocalStore {
             schema::migrate(&connection, version)?;
         }
         let life = Life::get(&connection)?;
-        if identity.lags(life) {
+        if version < schema::VERSION || identity.lags(life) {
             // Before there is a journal that follows this life.
             catch_up(&connection, &wal)?;
         }

@@ -143,6 +143,10 @@ impl<'a> Columns<'a> {
             found => return Err(self.wrong("data", "a blob", found)),
         };
         match (self.optional(6, "key", 0, u32::MAX.into())?, keys) {
+            // The number of its key was damaged: what is sealed is nobody's payload.
+            (None, Some(keys)) if keys.has_sealed(id, target, data) => Err(Error::Unreadable(
+                format!("its payload is sealed for {id:?}, and no key is named"),
+            )),
             (None, _) => Ok(data.to_vec()),
             (Some(key), Some(keys)) => keys.open(key as u32, id, target, data),
             (Some(key), None) => Err(Error::WrongKey(format!("the store needs the key {key}"))),

@@ -166,8 +166,10 @@ fn identify(connection: &Connection) -> Result<u32, Error> {
     }
 }
 
-/// One transaction from any version to the newest, and into the file itself: from then on it can be
-/// read alone.
+/// One transaction from any version to the newest, in SQLite's log.
+///
+/// A step that changes the schema itself, and so the file's first page beyond its first sector, must
+/// not be taken while a journal is there: see [`crate::life`].
 pub(crate) fn migrate(connection: &Connection, from: u32) -> Result<(), Error> {
     let transaction = connection.unchecked_transaction()?;
     for step in &MIGRATIONS[from as usize..] {
@@ -176,7 +178,7 @@ pub(crate) fn migrate(connection: &Connection, from: u32) -> Result<(), Error> {
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
-    checkpoint(connection)
+    Ok(())
 }
 
 /// Take SQLite's log to the database file, and sync it.

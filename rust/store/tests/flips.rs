@@ -137,3 +137,36 @@ fn a_flipped_bit_in_the_journal_takes_no_more_than_the_last_batch() {
     println!("300 flips in the journal: {errors} errors, {read} harmless");
     assert!(errors > 0 && read > 0);
 }
+
+#[test]
+fn a_payload_whose_key_is_forgotten_is_not_given_out_sealed() {
+    let dir = kit::Dir::new();
+    let path = dir.file("jobs.db");
+    let keyed = || Settings {
+        keys: Some(ring(1)),
+        ..Settings::default()
+    };
+    let store = LocalStore::open(&path, keyed(), no_events()).unwrap();
+    kit::insert(&store, [job(1, 1), job(2, 2)]);
+    store.close().unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    // As the flip of one bit in the row's head would.
+    let forget = "UPDATE job SET key = NULL WHERE seq = 1";
+    assert_eq!(connection.execute(forget, ()), Ok(1));
+    drop(connection);
+    let store = LocalStore::open(&path, keyed(), no_events()).unwrap();
+    let (after, until, limit) = (None, i64::MAX, 10);
+    let page = Question::Page {
+        after,
+        until,
+        limit,
+    };
+    match ask(&store, page) {
+        Ok(Answer::Page(page)) => {
+            assert_eq!(page.unreadable.len(), 1);
+            assert_eq!(page.jobs.len(), 1);
+            assert_eq!(page.jobs[0].place.seq, 2);
+        }
+        other => panic!("{other:?}"),
+    }
+}

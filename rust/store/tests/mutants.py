@@ -57,7 +57,7 @@ MUTANTS = {
     "take damage for a torn end": ("journal.rs", "(later && record(", "(false && later && record("),
     "replay what is applied": ("journal.rs", "if number == applied + 1 {", "if number == applied.max(1) {"),
     "skip a record at replay": ("journal.rs", "if number == applied + 1 {", "if number == applied + 2 {"),
-    "accept a missing journal": ("identity.rs", "None if life.open => Err", "None if false => Err"),
+    "accept a missing journal": ("identity.rs", "matches!(self.head, None | Some(Head::Blank))", "false"),
     "accept a missing log": ("identity.rs", "life.open && self.found == Log::Missing", "false"),
     "accept a journal of another life": (
         "identity.rs",
@@ -68,7 +68,7 @@ MUTANTS = {
     "accept any log": ("identity.rs", "if new || life.log.goes_on_in(found) {", "if true {"),
     "accept the log of another database": ("life.rs", "found.id == self.id && later <= 1", "later <= 1"),
     "accept a log of another generation": ("life.rs", "found.id == self.id && later <= 1", "found.id == self.id"),
-    "begin a journal ahead of the database": ("local.rs", "if identity.lags(life) {", "if false {"),
+    "begin a journal ahead of the database": ("local.rs", "|| identity.lags(life) {", "{"),
     "call before the database says so": (
         "recover.rs",
         "life::confirm(connection, place, &mut life)?;\n        schema::checkpoint(connection)?;",
@@ -101,6 +101,7 @@ MUTANTS = {
     ),
     "cancel what runs": ("questions.rs", "Some(seq) if !rows::is_started(self.connection, seq)? =>", "Some(seq) =>"),
     "bind a payload to nothing": ("keyring.rs", "    bound.extend_from_slice(id.as_bytes());\n", ""),
+    "give out what is sealed": ("rows.rs", "if keys.has_sealed(id, target, data) =>", "if false =>"),
     "check no key": ("keyring.rs", "Some(bytes) if bytes == PROOF => Ok(()),", "_ if true => Ok(()),"),
     "rotate half": ("errands.rs", "            *table += 1;", "            *table += 2;"),
     "call a full disk a success": (

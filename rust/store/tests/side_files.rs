@@ -201,6 +201,7 @@ fn draws() -> Option<u64> {
 fn at_every_step(disk: &SimDisk, start: &Image, from: usize, check: impl Fn(&Image, &str)) {
     let draws = draws().unwrap_or(2);
     let changes = disk.changes();
+    println!("{} images", (changes.len() + 1 - from) as u64 * (2 + draws));
     let mut random = Random::new(5);
     for at in from..=changes.len() {
         let what = |how: &str| format!("after {at} of {} changes, {how}", changes.len());
@@ -321,6 +322,34 @@ fn a_kill_at_any_step_of_a_migration_leaves_what_opens() {
             refused(&files, &[OPS], "its journal is missing");
         }
     }
+}
+
+/// Files of the second version, which has no note of an ordered end, as a kill left them.
+fn version_2() -> Image {
+    let mut files = killed(closed(Image::new(), 1..=20), 21..=60);
+    files.get_mut(DB).unwrap()[60..64].copy_from_slice(&2u32.to_be_bytes());
+    let disk = SimDisk::new(files);
+    let connection = rusqlite::Connection::open_with_flags_and_vfs(
+        disk.path(DB),
+        rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE,
+        "duewheel-sim",
+    )
+    .unwrap();
+    let kept = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(kept, true).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA wal_autocheckpoint = 0;
+             BEGIN; DELETE FROM meta WHERE name = 'left'; PRAGMA user_version = 2; COMMIT;",
+        )
+        .unwrap();
+    drop(connection);
+    disk.files()
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_migration_that_leaves_the_schema_leaves_what_opens() {
+    opening_at_every_step(&version_2(), 60, 1);
 }
 
 #[test]
