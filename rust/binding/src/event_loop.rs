@@ -371,6 +371,7 @@ impl EventLoop {
         inner.over = true;
         drop(inner);
         self.let_go(py);
+        self.shared.give_back_if_over(py);
         if let Some(then) = &self.then
             && let Err(error) = then.call0(py)
         {
@@ -396,11 +397,11 @@ impl EventLoop {
         self.shared.engine.lane(Lane::Loop).attach(None, 0);
         // It may have left what is due to the alarm.
         self.shared.engine.wake_timer();
-        self.bell.remove();
         if let Some(descriptor) = self.bell.descriptor() {
             // A loop that is closed watches nothing any more.
             let _ = self.call(py, "remove_reader", (descriptor,));
         }
+        self.bell.remove();
     }
 
     fn drained(slf: &Bound<'_, Self>) -> PyResult<()> {

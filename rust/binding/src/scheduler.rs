@@ -899,6 +899,8 @@ impl SchedulerCore {
             for target in notices {
                 worker::log_parked(py, shared, target);
             }
+            // The handler may have closed it.
+            shared.give_back_if_over(py);
         }
         Ok((expired, lane.has_due() || taken() != before))
     }

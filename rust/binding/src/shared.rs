@@ -128,6 +128,21 @@ impl Shared {
         if dropped > 0 {
             worker::log_dropped(py, dropped);
         }
+        self.give_back_if_over(py);
+    }
+
+    /// Forget handlers and context when it is closed and nothing runs: they may refer to the
+    /// scheduler, which would then be held until the garbage collector comes.
+    pub(crate) fn give_back_if_over(&self, py: Python<'_>) {
+        let engine = &self.engine;
+        if self.is_forked() || !engine.is_closed() || !engine.wait_finished(Duration::ZERO) {
+            return;
+        }
+        let _attached = py; // freeing a handler may run Python: under no lock
+        let handlers = self.registry.clear();
+        let context = self.context.lock().take();
+        drop(handlers);
+        drop(context);
     }
 
     /// Wait in slices, so that Ctrl-C is seen.

@@ -103,6 +103,7 @@ impl Worker {
             return Ok(());
         }
         let worked = worker::work(py, &self.shared);
+        self.shared.give_back_if_over(py);
         self.end(RUNS);
         worked
     }

@@ -14,14 +14,16 @@ pub use imp::Sleeper;
 #[cfg(target_os = "linux")]
 mod imp {
     use super::Until;
+    use crate::sync::Mutex;
     use crate::time::SECOND;
     use rustix::event::{EventfdFlags, epoll, eventfd};
-    use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+    use rustix::fd::{AsRawFd, OwnedFd, RawFd};
     use rustix::io;
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
     };
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     /// An epoll over two timerfds and an eventfd.
@@ -29,12 +31,18 @@ mod imp {
     /// Unlike a futex it sees the wall clock stepping and the machine having been suspended.
     #[derive(Debug)]
     pub struct Sleeper {
+        /// Whoever uses them keeps them open meanwhile: their numbers are given to others at once.
+        open: Mutex<Option<Arc<Descriptors>>>,
+        /// Whether the timers of the wall and the boot clock are armed; one thread at a time arms them.
+        armed: [AtomicBool; 2],
+    }
+
+    #[derive(Debug)]
+    struct Descriptors {
         poll: OwnedFd,
         wall: OwnedFd,
         boot: OwnedFd,
         woken: OwnedFd,
-        /// Whether the timers of the wall and the boot clock are armed; one thread at a time arms them.
-        armed: [AtomicBool; 2],
     }
 
     const DISARMED: Timespec = Timespec {
@@ -69,19 +77,32 @@ mod imp {
         /// When the process has no descriptors left.
         pub fn new() -> std::io::Result<Self> {
             let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-            let sleeper = Sleeper {
+            let open = Descriptors {
                 poll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
                 wall: timerfd_create(TimerfdClockId::Realtime, flags)?,
                 boot: timerfd_create(TimerfdClockId::Boottime, flags)?,
                 woken: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
-                armed: Default::default(),
             };
-            for fd in [&sleeper.wall, &sleeper.boot, &sleeper.woken] {
+            for fd in [&open.wall, &open.boot, &open.woken] {
                 // Edge-triggered: arming a timer again resets it, so nothing needs to be read.
                 let events = epoll::EventFlags::IN | epoll::EventFlags::ET;
-                epoll::add(&sleeper.poll, fd, epoll::EventData::new_u64(0), events)?;
+                epoll::add(&open.poll, fd, epoll::EventData::new_u64(0), events)?;
             }
-            Ok(sleeper)
+            Ok(Sleeper {
+                open: Mutex::new(Some(Arc::new(open))),
+                armed: Default::default(),
+            })
+        }
+
+        fn open(&self) -> Option<Arc<Descriptors>> {
+            self.open.lock().clone()
+        }
+
+        /// Close the descriptors; from then on a sleep ends at once. One that is under way keeps
+        /// them until it is woken.
+        pub fn close(&self) {
+            let closed = self.open.lock().take();
+            drop(closed);
         }
 
         /// Sleep until a due, a step of the wall clock, or [`wake`](Self::wake).
@@ -91,44 +112,58 @@ mod imp {
         }
 
         /// The descriptor that is readable when a sleep would end, until that is [taken](Self::take).
-        pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-            self.poll.as_fd()
+        pub(crate) fn descriptor(&self) -> Option<RawFd> {
+            self.open().map(|open| open.poll.as_raw_fd())
         }
 
         /// Set what the next sleep, or the descriptor, waits for.
         pub(crate) fn arm(&self, until: Until) {
+            let Some(open) = self.open() else { return };
             let wall = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
             // Arming can fail for times past the kernel's range alone; those are never reached.
             // A timer that was off and stays off is left alone: a system call a sleep is saved.
             if until.wall.is_some() || self.armed[0].swap(false, Relaxed) {
                 self.armed[0].store(until.wall.is_some(), Relaxed);
-                let _ = timerfd_settime(&self.wall, wall, &at(until.wall));
+                let _ = timerfd_settime(&open.wall, wall, &at(until.wall));
             }
             if until.boot.is_some() || self.armed[1].swap(false, Relaxed) {
                 self.armed[1].store(until.boot.is_some(), Relaxed);
-                let _ = timerfd_settime(&self.boot, TimerfdTimerFlags::ABSTIME, &at(until.boot));
+                let _ = timerfd_settime(&open.boot, TimerfdTimerFlags::ABSTIME, &at(until.boot));
             }
         }
 
         /// Take what has ended a sleep; wait for it, unless there is a limit of time.
         pub(crate) fn take(&self, limit: Option<&Timespec>) {
+            let Some(open) = self.open() else { return };
             let mut events = [epoll::Event {
                 flags: epoll::EventFlags::empty(),
                 data: epoll::EventData::new_u64(0),
             }; 3];
-            while epoll::wait(&self.poll, &mut events, limit) == Err(io::Errno::INTR) {}
+            while epoll::wait(&open.poll, &mut events, limit) == Err(io::Errno::INTR) {}
+        }
+
+        /// Whether the descriptor is readable.
+        #[cfg(test)]
+        pub(crate) fn would_end(&self) -> bool {
+            use rustix::event::{PollFd, PollFlags, poll};
+            let open = self.open().unwrap();
+            let mut fds = [PollFd::new(&open.poll, PollFlags::IN)];
+            poll(&mut fds, Some(&Timespec::default())) == Ok(1)
         }
 
         /// Whether the next sleep would end at once; it would not after this.
         #[cfg(test)]
         pub(crate) fn take_woken(&self) -> bool {
-            io::read(&self.woken, &mut [0; 8]).is_ok()
+            self.open()
+                .is_some_and(|open| io::read(&open.woken, &mut [0; 8]).is_ok())
         }
 
         /// End the present or the next sleep.
         pub fn wake(&self) {
-            // It fails only when the counter is full: then it is readable all the same.
-            let _ = io::write(&self.woken, &1u64.to_ne_bytes());
+            if let Some(open) = self.open() {
+                // It fails only when the counter is full: then it is readable all the same.
+                let _ = io::write(&open.woken, &1u64.to_ne_bytes());
+            }
         }
     }
 }
@@ -173,6 +208,9 @@ mod imp {
             *woken = false;
         }
 
+        /// There are no descriptors here.
+        pub fn close(&self) {}
+
         /// End the present or the next sleep.
         pub fn wake(&self) {
             *self.woken.lock() = true;
@@ -202,6 +240,22 @@ mod tests {
             boot: Some(clock.boot() + 60_000_000_000),
         });
         assert!(clock.wall() >= wall);
+    }
+
+    #[test]
+    fn one_that_is_closed_while_it_sleeps_ends_when_it_is_woken() {
+        let sleeper = Sleeper::new().unwrap();
+        std::thread::scope(|scope| {
+            let sleeps = scope.spawn(|| {
+                sleeper.sleep(Until::default());
+                sleeper.sleep(Until::default());
+            });
+            sleeper.wake();
+            sleeper.close();
+            sleeps.join().unwrap();
+        });
+        sleeper.wake();
+        sleeper.close();
     }
 
     #[test]

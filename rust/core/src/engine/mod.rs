@@ -380,7 +380,9 @@ impl<P: Payload> Engine<P> {
         drop(state);
         // Not under the lock: it may be much.
         drop(emptied);
+        // The timer ends, and nothing is to be waited for any more.
         self.sleeper.wake();
+        self.sleeper.close();
         if kept {
             self.close_store();
         }
