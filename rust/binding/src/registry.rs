@@ -17,12 +17,38 @@ pub(crate) struct Handler {
     pub(crate) lane: Lane,
 }
 
+/// How many targets a chunk of the table has.
+const CHUNK: usize = 64;
+
 /// The handlers by target number, as one moment had them.
 ///
-/// A worker keeps one while it runs jobs and looks only whether the version has moved. The
-/// handlers in it are referred to once, however many workers share it: the garbage collector's
-/// count of references adds up.
-pub(crate) type Handlers = Arc<Vec<Option<Handler>>>;
+/// A worker keeps one while it runs jobs and looks only whether the version has moved. It is changed
+/// in place unless somebody keeps it: then one chunk is copied, and the list of chunks, not all
+/// handlers. Each handler is referred to once, however many share it: the garbage collector's count of
+/// references adds up.
+#[derive(Clone, Default)]
+pub(crate) struct Handlers(Arc<Vec<Arc<Vec<Option<Arc<Handler>>>>>>);
+
+impl Handlers {
+    /// Put a handler in the place of a target; what was there is to be dropped under no lock.
+    fn set(&mut self, target: u32, handler: Option<Handler>) -> Option<Arc<Handler>> {
+        let (chunk, at) = (target as usize / CHUNK, target as usize % CHUNK);
+        let chunks = Arc::make_mut(&mut self.0);
+        if chunks.len() <= chunk {
+            chunks.resize_with(chunk + 1, Arc::default);
+        }
+        let handlers = Arc::make_mut(&mut chunks[chunk]);
+        if handlers.len() <= at {
+            handlers.resize(at + 1, None);
+        }
+        std::mem::replace(&mut handlers[at], handler.map(Arc::new))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Handler> {
+        let chunks = self.0.iter().flat_map(|chunk| chunk.iter());
+        chunks.flatten().map(|handler| &**handler)
+    }
+}
 
 /// The handler of a target, if it runs on this lane.
 #[inline]
@@ -33,7 +59,8 @@ pub(crate) fn find(handlers: &Handlers, target: u32, lane: Lane) -> Option<&Hand
 /// The handler of a target, if it has one.
 #[inline]
 pub(crate) fn get(handlers: &Handlers, target: u32) -> Option<&Handler> {
-    handlers.get(target as usize)?.as_ref()
+    let chunk = handlers.0.get(target as usize / CHUNK)?;
+    chunk.get(target as usize % CHUNK)?.as_deref()
 }
 
 #[derive(Default)]
@@ -87,29 +114,31 @@ impl Registry {
     }
 
     /// Register a handler; `None` when the target has one. Returns its registration.
-    pub(crate) fn add(&self, py: Python<'_>, number: u32, handler: Handler) -> Option<u64> {
+    pub(crate) fn add(&self, number: u32, handler: Handler) -> Option<u64> {
         let mut targets = self.targets.lock();
-        let at = number as usize;
-        if targets.handlers.get(at).is_some_and(Option::is_some) {
+        if get(&targets.handlers, number).is_some() {
+            drop(targets);
+            // Freeing a handler may run Python: not under the lock.
+            drop(handler);
             return None;
         }
-        targets.registrations[at] += 1;
-        let registration = targets.registrations[at];
-        let old = self.change(py, &mut targets, at, Some(handler));
-        drop(targets);
-        drop(old);
+        let registration = &mut targets.registrations[number as usize];
+        *registration += 1;
+        let registration = *registration;
+        targets.handlers.set(number, Some(handler));
+        self.version.fetch_add(1, Ordering::Release);
         Some(registration)
     }
 
     /// Take a handler out, if this registration is still the present one.
-    pub(crate) fn remove(&self, py: Python<'_>, number: u32, registration: u64) -> bool {
+    pub(crate) fn remove(&self, number: u32, registration: u64) -> bool {
         let mut targets = self.targets.lock();
-        let at = number as usize;
-        let present = targets.handlers.get(at).is_some_and(Option::is_some);
-        if !present || targets.registrations[at] != registration {
+        let present = get(&targets.handlers, number).is_some();
+        if !present || targets.registrations[number as usize] != registration {
             return false;
         }
-        let old = self.change(py, &mut targets, at, None);
+        let old = targets.handlers.set(number, None);
+        self.version.fetch_add(1, Ordering::Release);
         drop(targets);
         // Freeing a handler may run Python: not under the lock.
         drop(old);
@@ -122,35 +151,10 @@ impl Registry {
         std::mem::take(&mut targets.handlers)
     }
 
-    fn change(
-        &self,
-        py: Python<'_>,
-        targets: &mut Targets,
-        at: usize,
-        handler: Option<Handler>,
-    ) -> Handlers {
-        let copy = |handler: &Handler| Handler {
-            call: handler.call.clone_ref(py),
-            lane: handler.lane,
-        };
-        let mut handlers: Vec<Option<Handler>> = targets
-            .handlers
-            .iter()
-            .map(|handler| handler.as_ref().map(copy))
-            .collect();
-        if handlers.len() <= at {
-            handlers.resize_with(at + 1, || None);
-        }
-        handlers[at] = handler;
-        let old = std::mem::replace(&mut targets.handlers, Arc::new(handlers));
-        self.version.fetch_add(1, Ordering::Release);
-        old
-    }
-
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // The collector must not wait: when another thread changes the table, it is in use.
         if let Some(targets) = self.targets.try_lock() {
-            for handler in targets.handlers.iter().flatten() {
+            for handler in targets.handlers.iter() {
                 visit.call(&handler.call)?;
             }
         }

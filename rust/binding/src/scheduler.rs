@@ -432,7 +432,7 @@ impl SchedulerCore {
             call: handler,
             lane,
         };
-        let Some(registration) = shared.registry.add(py, number, handler) else {
+        let Some(registration) = shared.registry.add(number, handler) else {
             return Err(error(
                 py,
                 "DuplicateTargetError",
@@ -448,7 +448,7 @@ impl SchedulerCore {
 
     fn _deregister(&self, py: Python<'_>, number: u32, registration: u64) -> PyResult<()> {
         let shared = self.shared(py)?;
-        if shared.registry.remove(py, number, registration) {
+        if shared.registry.remove(number, registration) {
             Self::tell_registered(shared, py, number);
         }
         Ok(())
