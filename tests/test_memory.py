@@ -79,6 +79,17 @@ scheduler.close()
 
 
 @linux
+def test_what_was_made_for_targets_is_forgotten():
+    code = """
+for n in range(200_000):
+    assert scheduler.cancel(scheduler.in_(3_600, f"a target {n}"))
+print(rss() - before)
+"""
+    (after,) = figures(code)
+    assert after < 60_000_000  # names alone; not what its jobs are made of
+
+
+@linux
 @pytest.mark.parametrize("running", [False, True])
 def test_after_closing_and_the_last_handler_nothing_stays(running):
     code = f"""

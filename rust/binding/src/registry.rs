@@ -20,6 +20,9 @@ pub(crate) struct Handler {
 /// How many targets a chunk of the table has.
 const CHUNK: usize = 64;
 
+/// The handlers of so many targets.
+type Chunk = Arc<Vec<Option<Arc<Handler>>>>;
+
 /// The handlers by target number, as one moment had them.
 ///
 /// A worker keeps one while it runs jobs and looks only whether the version has moved. It is changed
@@ -27,7 +30,7 @@ const CHUNK: usize = 64;
 /// handlers. Each handler is referred to once, however many share it: the garbage collector's count of
 /// references adds up.
 #[derive(Clone, Default)]
-pub(crate) struct Handlers(Arc<Vec<Arc<Vec<Option<Arc<Handler>>>>>>);
+pub(crate) struct Handlers(Arc<Vec<Chunk>>);
 
 impl Handlers {
     /// Put a handler in the place of a target; what was there is to be dropped under no lock.
@@ -35,7 +38,7 @@ impl Handlers {
         let (chunk, at) = (target as usize / CHUNK, target as usize % CHUNK);
         let chunks = Arc::make_mut(&mut self.0);
         if chunks.len() <= chunk {
-            chunks.resize_with(chunk + 1, Arc::default);
+            chunks.resize_with(chunk + 1, Chunk::default);
         }
         let handlers = Arc::make_mut(&mut chunks[chunk]);
         if handlers.len() <= at {

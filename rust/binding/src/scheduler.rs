@@ -506,7 +506,7 @@ impl SchedulerCore {
     /// `data`, `id` and options are as for `at`.
     ///
     /// **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves;
-    /// with a file, on the wall clock while the job is on disk alone.
+    /// with a file, on the wall clock once the file was opened again.
     /// **Raises** as `at`; `ValueError` for a negative delay.
     /// **Durability**: as `at`.
     /// **Cost**: O(1).

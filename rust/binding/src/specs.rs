@@ -7,6 +7,10 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+/// How many specifications without options are remembered; past that all are forgotten at once, for
+/// most of their targets may be spoken of no more.
+const PLAIN_KEPT: usize = 16_384;
+
 /// How many specifications with options are remembered; past that all are forgotten at once.
 const SPECS_KEPT: usize = 1024;
 
@@ -46,9 +50,11 @@ impl Specs {
             return Ok(unsafe { spec.cast_into_unchecked::<Spec>() }.unbind());
         }
         let spec = make(registry, target, &self.base)?;
-        self.plain
-            .bind(py)
-            .set_item(spec.get().name.clone_ref(py), &spec)?;
+        let plain = self.plain.bind(py);
+        if plain.len() >= PLAIN_KEPT {
+            plain.clear();
+        }
+        plain.set_item(spec.get().name.clone_ref(py), &spec)?;
         Ok(spec)
     }
 
