@@ -70,7 +70,7 @@ def test_local_db_is_kept(tmp_path, workers):
     db = str(tmp_path / "jobs.db")
     with new(db=db, workers=workers) as scheduler:
         scheduler.in_(60, "x", id="mine")
-        with pytest.raises(StorageLockedError, match="in use by the process"):
+        with pytest.raises(StorageLockedError, match="open in this process"):
             new(db=db)
     with new(db=db) as scheduler:
         assert "mine" in scheduler

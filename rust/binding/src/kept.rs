@@ -90,7 +90,7 @@ pub(crate) fn open(
 /// The error that Python sees for one of the store's.
 pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> PyErr {
     let class = match &failure {
-        Error::Locked { .. } => "StorageLockedError",
+        Error::Locked { .. } | Error::OpenHere => "StorageLockedError",
         Error::Corrupt(_) | Error::Unreadable(_) => "StorageCorruptError",
         Error::TooLarge(_) => "PayloadTooLargeError",
         Error::Newer { .. } => "StorageVersionError",

@@ -1,82 +1,190 @@
-//! Who has a database open: this process, or which other.
+//! What a store is called, what may be opened as one, and the claim of this process on it.
 
 use crate::Error;
-use crate::disk::Claim;
-use std::collections::BTreeSet;
+use crate::locks::Locks;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-/// What is open in this process.
+/// What SQLite and we add to the name of a database, at most: `-journal`.
+const LONGEST_SUFFIX: usize = 8;
+
+/// The longest name that most file systems take.
+const LONGEST_NAME: usize = 255;
+
+/// The longest path that SQLite takes, with what it adds.
+#[cfg(unix)]
+const LONGEST_PATH: usize = 512;
+
+/// The mode of a file beside a database, until it has the database's.
+pub(crate) const PRIVATE: u32 = 0o600;
+
+/// The mode that SQLite gives a new database.
+const OF_SQLITE: u32 = 0o644;
+
+/// A store that belongs to this process until this is dropped.
 ///
-/// Locks of a process hold for its files, not for its descriptors: closing any descriptor of a
-/// file gives up all locks on it. So an own store must be recognised without opening its file.
-static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// All of its files are named from one path, absolute and without links: it means the same
+/// wherever the process goes, and under whatever name the store was given.
+#[derive(Debug)]
+pub struct Claim {
+    path: PathBuf,
+    locks: Option<Locks>,
+}
 
-pub(crate) fn claim(path: &Path) -> Result<Claim, Error> {
-    let in_place = |error: std::io::Error| match Error::from(error) {
-        Error::ReadOnly(_) => Error::ReadOnly(path.to_owned()),
-        other => other,
-    };
-    match std::fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() => return Err(Error::NotAFile(path.to_owned())),
-        Ok(metadata) if metadata.permissions().readonly() => {
-            return Err(Error::ReadOnly(path.to_owned()));
+impl Claim {
+    /// One that keeps nobody out, of a disk that has one user.
+    pub fn unlocked(path: &Path) -> Self {
+        let path = path.to_owned();
+        Claim { path, locks: None }
+    }
+
+    /// The database.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file beside the database.
+    pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
+        beside(&self.path, suffix)
+    }
+
+    /// The owner and the mode of the database, which every file beside it gets as well.
+    pub(crate) fn of_database(&self) -> Option<Metadata> {
+        self.locks.as_ref()?.of_database()
+    }
+}
+
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Claim the store of this name; its database is made if it is not there.
+pub(crate) fn claim(given: &Path) -> Result<Claim, Error> {
+    let path = resolve(given).map_err(|error| Error::from(error).denied(given))?;
+    check_length(&path)?;
+    match std::fs::metadata(&path) {
+        Ok(metadata) if !metadata.is_file() => return Err(Error::NotAFile(path)),
+        Ok(metadata) if metadata.permissions().readonly() => return Err(Error::ReadOnly(path)),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(Error::from(error).denied(&path));
         }
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(in_place(error)),
         _ => {}
     }
-    let name = path
-        .file_name()
-        .ok_or_else(|| Error::NotAFile(path.to_owned()))?;
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    // A link is followed where there is something to follow it to.
-    let canonical = std::fs::canonicalize(path)
-        .or_else(|_| std::fs::canonicalize(parent).map(|parent| parent.join(name)))
-        .map_err(in_place)?;
-    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if !open.insert(canonical.clone()) {
-        let pid = Some(std::process::id());
-        return Err(Error::Locked { pid });
-    }
-    drop(open);
-    let claim = Claim(Some(canonical));
-    // It is not open here, so there is no lock to be lost by opening it for a moment.
-    let mut options = std::fs::OpenOptions::new();
-    match options.read(true).write(true).open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(in_place(error)),
-        _ => Ok(claim),
-    }
+    let lock = beside(&path, "-lock");
+    let locks = Locks::take(
+        &path,
+        || make(&lock, PRIVATE).map_err(|error| Error::from(error).of(&lock)),
+        || make(&path, OF_SQLITE).map_err(|error| Error::from(error).denied(&path)),
+    )?;
+    let locks = Some(locks);
+    Ok(Claim { path, locks })
 }
 
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if let Some(path) = self.0.take() {
-            let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-            open.remove(&path);
-        }
-    }
+/// Open a file of ours, made with a mode if it is not there. Where a link has its name, that is
+/// no file of ours.
+pub(crate) fn make(file: &Path, mode: u32) -> io::Result<File> {
+    let mut options = ours();
+    options.create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options.open(file)
 }
 
-/// The process that holds SQLite's lock on this file; not called on a file of this process.
+/// Open a file of ours that is there.
+pub(crate) fn find(file: &Path) -> io::Result<File> {
+    ours().open(file)
+}
+
+fn ours() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+    options
+}
+
+/// Give a file the owner and the mode of the database, as far as the system lets us: nobody who
+/// cannot read the one is to read the other, and who can open the one opens the other.
 #[cfg(unix)]
-pub(crate) fn holder(path: &Path) -> Option<u32> {
-    let file = std::fs::File::open(path).ok()?;
-    // The bytes that SQLite locks: pending, reserved and 510 shared ones, from 2³⁰ on.
-    let lock = rustix::process::Flock {
-        start: 1 << 30,
-        length: 512,
-        ..rustix::process::Flock::from(rustix::process::FlockType::WriteLock)
-    };
-    let found = rustix::process::fcntl_getlk(&file, &lock).ok()??;
-    found
-        .pid
-        .and_then(|pid| u32::try_from(pid.as_raw_pid()).ok())
+pub(crate) fn resemble(file: &File, database: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let (is, like) = (file.metadata()?, database);
+    if is.nlink() > 1 {
+        return Ok(()); // it has another name, which somebody else may have given it
+    }
+    if (is.uid(), is.gid()) != (like.uid(), like.gid())
+        && fchown(file, Some(like.uid()), Some(like.gid())).is_err()
+    {
+        // To its group at least, of which this user may be a member.
+        let _ = fchown(file, None, Some(like.gid()));
+    }
+    let of_group = file.metadata()?.gid() == like.gid();
+    let mode = like.mode() & if of_group { 0o777 } else { 0o707 };
+    if is.mode() & 0o777 != mode {
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
-pub(crate) fn holder(_path: &Path) -> Option<u32> {
-    None
+pub(crate) fn resemble(_: &File, _: &Metadata) -> io::Result<()> {
+    Ok(()) // there it is the directory that tells
+}
+
+/// What a file is, whatever it is called.
+#[cfg(unix)]
+pub(crate) fn identity(file: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (file.dev(), file.ino())
+}
+
+/// The absolute path of a file that need not be there, all links followed: a link that leads
+/// nowhere yet, too.
+pub(crate) fn resolve(given: &Path) -> io::Result<PathBuf> {
+    let mut path = std::path::absolute(given)?;
+    for _ in 0..40 {
+        #[cfg(unix)]
+        match std::fs::canonicalize(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            break;
+        };
+        path = match std::fs::read_link(&path) {
+            Ok(target) => parent.join(target),
+            #[cfg(unix)]
+            Err(_) => return Ok(std::fs::canonicalize(parent)?.join(name)),
+            #[cfg(not(unix))] // where a canonical path is of a kind that SQLite does not take
+            Err(_) => return Ok(parent.join(name)),
+        };
+    }
+    Err(ErrorKind::NotFound.into())
+}
+
+fn check_length(path: &Path) -> Result<(), Error> {
+    let too_long = |what: &str, length: usize, most: usize| {
+        let shown = path.display();
+        Err(Error::Io(format!(
+            "{shown} has {what} of {length} bytes: give one of {most} at most, to which suffixes \
+             are added"
+        )))
+    };
+    let name = path
+        .file_name()
+        .map_or(0, |name| name.as_encoded_bytes().len());
+    if name > LONGEST_NAME - LONGEST_SUFFIX {
+        return too_long("a name", name, LONGEST_NAME - LONGEST_SUFFIX);
+    }
+    #[cfg(unix)]
+    if path.as_os_str().len() > LONGEST_PATH - LONGEST_SUFFIX {
+        let most = LONGEST_PATH - LONGEST_SUFFIX;
+        return too_long("a path", path.as_os_str().len(), most);
+    }
+    Ok(())
 }

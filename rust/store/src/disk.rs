@@ -1,8 +1,9 @@
 //! The files under a store, behind a trait so that tests can put a failing disk in their place.
 
-use std::fs::{File, OpenOptions};
+use crate::claim::{self, Claim};
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file of a journal.
 ///
@@ -32,13 +33,23 @@ pub trait LogFile: Send + Sync {
     ///
     /// As the system says.
     fn read_all(&self) -> io::Result<Vec<u8>>;
+    /// How long it is, and its first bytes.
+    ///
+    /// # Errors
+    ///
+    /// As the system says.
+    fn head(&self, most: u64) -> io::Result<(u64, Vec<u8>)>;
+    /// Whether this path is still its name, and not that of another file.
+    fn is_at(&self, path: &Path) -> bool;
+    /// Give it the owner and the mode of the database, as far as the system lets us.
+    fn resemble(&self, database: &Claim);
 }
 
 /// Where the files of a store are.
 pub trait Disk: Send + Sync {
     /// The SQLite VFS for the same files, if not the default.
     fn vfs(&self) -> Option<&str>;
-    /// Open a journal; `None`: there is none, and none was to be made.
+    /// Open a file beside a database; `None`: there is none, and none was to be made.
     ///
     /// # Errors
     ///
@@ -50,32 +61,26 @@ pub trait Disk: Send + Sync {
     ///
     /// As the system says.
     fn head(&self, path: &Path, most: u64) -> io::Result<Option<(u64, Vec<u8>)>>;
-    /// Remove a file, and be sure that it is gone.
+    /// Remove those of these names that are still the files', in order, and be sure that they
+    /// are gone.
     ///
     /// # Errors
     ///
     /// As the system says.
-    fn remove(&self, path: &Path) -> io::Result<()>;
+    fn remove(&self, files: &[(&Path, &dyn LogFile)]) -> io::Result<()>;
     /// The creation of this file is on disk.
     ///
     /// # Errors
     ///
     /// As the system says.
     fn sync_directory(&self, of: &Path) -> io::Result<()>;
-    /// Refuse what is no file, cannot be written, or is open in this process already; SQLite
-    /// itself would say so later and less clearly.
+    /// Claim the store of this name for this process, before anything of it is opened.
     ///
     /// # Errors
     ///
-    /// A typed one.
+    /// A typed one: it is no file, cannot be written, or has been claimed.
     fn claim(&self, path: &Path) -> Result<Claim, crate::Error>;
-    /// Which other process holds the lock on a database.
-    fn holder(&self, path: &Path) -> Option<u32>;
 }
-
-/// A path that is open in this process; another opening is refused until it is dropped.
-#[derive(Debug)]
-pub struct Claim(pub(crate) Option<PathBuf>);
 
 /// The machine's.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,16 +122,55 @@ impl LogFile for File {
         file.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
+
+    fn head(&self, most: u64) -> io::Result<(u64, Vec<u8>)> {
+        use std::io::{Read, Seek};
+        let (mut bytes, mut file) = (Vec::new(), self);
+        file.rewind()?;
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok((self.metadata()?.len(), bytes))
+    }
+
+    #[cfg(unix)]
+    fn is_at(&self, path: &Path) -> bool {
+        let (Ok(ours), Ok(there)) = (self.metadata(), std::fs::symlink_metadata(path)) else {
+            return false;
+        };
+        claim::identity(&ours) == claim::identity(&there)
+    }
+
+    #[cfg(not(unix))]
+    fn is_at(&self, _path: &Path) -> bool {
+        true // while it is open there, no other file gets its name
+    }
+
+    fn resemble(&self, database: &Claim) {
+        if let Some(like) = database.of_database() {
+            let _ = claim::resemble(self, &like);
+        }
+    }
 }
 
 impl Disk for RealDisk {
+    #[cfg(unix)]
+    fn vfs(&self) -> Option<&str> {
+        // Without locks of its own: they fall when this process closes any descriptor of the
+        // file, and a forked child takes the parent's for its own. The claim has them.
+        Some("unix-none")
+    }
+
+    #[cfg(not(unix))]
     fn vfs(&self) -> Option<&str> {
         None
     }
 
     fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn LogFile>>> {
-        let mut options = OpenOptions::new();
-        match options.read(true).write(true).create(create).open(path) {
+        let opened = if create {
+            claim::make(path, claim::PRIVATE)
+        } else {
+            claim::find(path)
+        };
+        match opened {
             Ok(file) => Ok(Some(Box::new(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !create => Ok(None),
             Err(error) => Err(error),
@@ -134,31 +178,30 @@ impl Disk for RealDisk {
     }
 
     fn head(&self, path: &Path, most: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
-        use std::io::Read;
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let (length, mut bytes) = (file.metadata()?.len(), Vec::new());
-        file.take(most).read_to_end(&mut bytes)?;
-        Ok(Some((length, bytes)))
+        match File::open(path) {
+            Ok(file) => LogFile::head(&file, most).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.sync_directory(path),
+    fn remove(&self, files: &[(&Path, &dyn LogFile)]) -> io::Result<()> {
+        let mut gone = None;
+        for &(path, file) in files {
+            if !file.is_at(path) {
+                continue;
+            }
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => gone = Some(path),
+            }
         }
+        gone.map_or(Ok(()), |path| self.sync_directory(path))
     }
 
     #[cfg(unix)]
     fn sync_directory(&self, of: &Path) -> io::Result<()> {
-        let parent = match of.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        File::open(parent)?.sync_all()
+        File::open(of.parent().unwrap_or(of))?.sync_all()
     }
 
     #[cfg(not(unix))]
@@ -167,10 +210,6 @@ impl Disk for RealDisk {
     }
 
     fn claim(&self, path: &Path) -> Result<Claim, crate::Error> {
-        crate::claim::claim(path)
-    }
-
-    fn holder(&self, path: &Path) -> Option<u32> {
-        crate::claim::holder(path)
+        claim::claim(path)
     }
 }

@@ -1,12 +1,16 @@
 //! What can go wrong, as types that the binding maps to Python's.
 
 use std::fmt;
+#[cfg(feature = "sqlite")]
+use std::path::Path;
 use std::path::PathBuf;
 
 /// Why a store could not be opened, or refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// Another process has it open, or this one has.
+    /// This process has it open already.
+    OpenHere,
+    /// Another process has it open.
     Locked {
         /// Which process, where that is known.
         pid: Option<u32>,
@@ -55,6 +59,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Error::OpenHere => write!(
+                f,
+                "it is open in this process {} already: close the scheduler that has it, or use that one",
+                std::process::id()
+            ),
             Error::Locked { pid: Some(pid) } => {
                 write!(f, "the store is in use by the process {pid}")
             }
@@ -66,8 +75,8 @@ impl fmt::Display for Error {
             ),
             Error::ReadOnly(path) => write!(
                 f,
-                "{} cannot be written: change its permissions, or make its disk writable if that is \
-                 read-only, or give another path",
+                "{} cannot be written by this user: change the owner or the permissions of it or of \
+                 its directory, or make its disk writable if that is read-only, or give another path",
                 path.display()
             ),
             Error::Corrupt(what) => write!(f, "the store is corrupt: {what}"),
@@ -91,6 +100,27 @@ impl fmt::Display for Error {
             Error::Duplicate(id) => write!(f, "a job with the id {id:?} is pending or running"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Io(what) => f.write_str(what),
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Error {
+    /// The same, with the file that may not be written where it does not say so.
+    pub(crate) fn denied(self, file: &Path) -> Self {
+        match self {
+            Error::ReadOnly(path) if path.as_os_str().is_empty() => {
+                Error::ReadOnly(file.to_owned())
+            }
+            other => other,
+        }
+    }
+
+    /// The same, with the file beside the database that it is about.
+    pub(crate) fn of(self, file: &Path) -> Self {
+        match self.denied(file) {
+            Error::Io(why) => Error::Io(format!("{}: {why}", file.display())),
+            other => other,
         }
     }
 }

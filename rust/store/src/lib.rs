@@ -38,6 +38,8 @@ mod life;
 #[cfg(feature = "sqlite")]
 mod local;
 #[cfg(feature = "sqlite")]
+mod locks;
+#[cfg(feature = "sqlite")]
 mod log;
 #[cfg(feature = "sqlite")]
 mod questions;
@@ -61,7 +63,9 @@ pub use boundary::{
     Page, Place, Question, Reason, Settled, Store, Ticket, Unreadable, ask,
 };
 #[cfg(feature = "sqlite")]
-pub use disk::{Claim, Disk, LogFile, RealDisk};
+pub use claim::Claim;
+#[cfg(feature = "sqlite")]
+pub use disk::{Disk, LogFile, RealDisk};
 pub use error::Error;
 #[cfg(feature = "sqlite")]
 pub use keyring::Keyring;

@@ -5,11 +5,10 @@
 //! latter, also where a checkpoint was cut off.
 
 use crate::Error;
-use crate::disk::Disk;
+use crate::disk::{Disk, LogFile};
 use crate::schema::{APPLICATION, VERSION};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The first version of the schema that has it.
 pub(crate) const FIRST: u32 = 2;
@@ -152,14 +151,19 @@ pub(crate) enum Log {
     There(Wal),
 }
 
+/// The bytes of its head.
+const HEAD: u64 = 32;
+
 impl Log {
     pub(crate) fn look(path: &Path, disk: &dyn Disk) -> Result<Self, Error> {
-        let Some((length, head)) = disk.head(path, 32)? else {
-            return Ok(Log::Missing);
-        };
+        let head = disk.head(path, HEAD)?;
+        Ok(head.map_or(Log::Missing, |head| Log::of(&head)))
+    }
+
+    fn of((length, head): &(u64, Vec<u8>)) -> Self {
         let field = |at: usize| Some(u32::from_be_bytes(*head.get(at..)?.first_chunk()?));
-        Ok(match (field(0), field(12), field(16), field(28)) {
-            _ if length == 0 => Log::Missing,
+        match (field(0), field(12), field(16), field(28)) {
+            _ if *length == 0 => Log::Missing,
             // The salt grows by one with each generation, which is counted from zero.
             (Some(0x377f_0682 | 0x377f_0683), Some(generation), Some(salt), Some(_)) => {
                 Log::There(Wal {
@@ -168,7 +172,7 @@ impl Log {
                 })
             }
             _ => Log::Foreign,
-        })
+        }
     }
 
     /// Its head; where there is none, SQLite will write one.
@@ -195,19 +199,23 @@ impl Wal {
     }
 }
 
-/// Where SQLite's log of a database is.
-pub(crate) struct LogPlace {
-    pub(crate) disk: Arc<dyn Disk>,
+/// SQLite's log of a database in use: open, so that no other file of its name is taken for it.
+pub(crate) struct OpenLog {
     pub(crate) path: PathBuf,
+    pub(crate) file: Box<dyn LogFile>,
 }
 
-impl LogPlace {
+impl OpenLog {
+    pub(crate) fn look(&self) -> Result<Log, Error> {
+        Ok(Log::of(&self.file.head(HEAD)?))
+    }
+
     /// The head of the log that the last transaction was written to.
     pub(crate) fn head(&self) -> Result<Wal, Error> {
-        match Log::look(&self.path, &*self.disk)? {
+        match self.look()? {
             Log::There(wal) => Ok(wal),
             Log::Missing | Log::Foreign => {
-                Err(Error::Io(format!("{} is gone", self.path.display())))
+                Err(Error::Io(format!("{} has no head", self.path.display())))
             }
         }
     }
@@ -217,7 +225,7 @@ impl LogPlace {
 /// transaction may have begun it anew.
 pub(crate) fn confirm(
     connection: &Connection,
-    place: &LogPlace,
+    place: &OpenLog,
     life: &mut Life,
 ) -> Result<(), Error> {
     loop {

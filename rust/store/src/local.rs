@@ -2,17 +2,18 @@
 
 use crate::Error;
 use crate::boundary::{Answered, Event, Events, Found, Op, Question, Settled, Store, Ticket};
+use crate::claim::Claim;
 use crate::codec;
-use crate::disk::{Claim, Disk, RealDisk};
+use crate::disk::{Disk, LogFile, RealDisk};
 use crate::identity::Identity;
 use crate::keyring::Keyring;
-use crate::life::{Life, LogPlace};
+use crate::life::{Life, OpenLog};
 use crate::log::{Durability, Log};
 use crate::recover::{Recovered, Recovery, catch_up, check_keys, close_version_1};
 use crate::schema;
 use crate::tables::{Checkpoints, Limits, Tables};
 use rusqlite::{Connection, OpenFlags};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -58,21 +59,39 @@ struct Threads {
     syncer: Option<JoinHandle<()>>,
 }
 
-/// What belongs to an open file beside its connection; let go of in this order.
+/// What belongs to an open file beside its connection.
 struct Files {
     disk: Arc<dyn Disk>,
-    journal: PathBuf,
-    _claim: Claim,
+    claim: Arc<Claim>,
+    wal: Arc<OpenLog>,
 }
 
 impl Files {
-    /// Let go of them; after a clean end, the journal is no longer needed.
-    fn release(self, clean: bool) -> Result<(), Error> {
+    /// Let go of them; after a clean end, the logs are no longer needed.
+    fn release(self, clean: bool, log: &Log) -> Result<(), Error> {
         if clean {
-            self.disk.remove(&self.journal)?;
+            let wal = (&*self.wal.path, &*self.wal.file);
+            let journal = self.claim.beside("-ops");
+            self.disk.remove(&[wal, (&journal, log.file())])?;
         }
         Ok(())
     }
+}
+
+/// Open a file beside the database, which gets its owner and mode.
+fn beside(
+    disk: &dyn Disk,
+    claim: &Claim,
+    suffix: &str,
+    create: bool,
+) -> Result<Option<Box<dyn LogFile>>, Error> {
+    let path = claim.beside(suffix);
+    let file = disk.open(&path, create);
+    let file = file.map_err(|error| Error::from(error).of(&path))?;
+    if let Some(file) = &file {
+        file.resemble(claim);
+    }
+    Ok(file)
 }
 
 impl LocalStore {
@@ -82,36 +101,21 @@ impl LocalStore {
     ///
     /// One of each kind, before any thread runs; [`Error::WrongKey`] before anything is written.
     pub fn open(path: &Path, settings: Settings, events: Events) -> Result<Self, Error> {
-        let claim = settings.disk.claim(path)?;
-        let here = |error| match error {
-            Error::ReadOnly(_) => Error::ReadOnly(path.to_owned()),
-            Error::Locked { .. } => Error::Locked {
-                pid: settings.disk.holder(path),
-            },
-            other => other,
-        };
-        let beside = |ending| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(ending);
-            PathBuf::from(name)
-        };
-        let files = Files {
-            disk: settings.disk.clone(),
-            journal: beside("-ops"),
-            _claim: claim,
-        };
-        let wal = LogPlace {
-            disk: settings.disk.clone(),
-            path: beside("-wal"),
-        };
+        let disk = settings.disk;
+        let claim = Arc::new(disk.claim(path)?);
+        let here = |error: Error| error.denied(claim.path());
+        let (journal, wal) = (claim.beside("-ops"), claim.beside("-wal"));
         let keys = settings.keys.as_ref();
-        let file = files.disk.open(&files.journal, false);
-        let mut file = file.map_err(|error| here(error.into()))?;
+        let mut file = beside(&*disk, &claim, "-ops", false)?;
+        // SQLite would not say which of its files it cannot open.
+        for suffix in ["-wal", "-journal"] {
+            beside(&*disk, &claim, suffix, false)?;
+        }
         let bytes = file.as_ref().map(|file| file.read_all()).transpose()?;
-        let old = (&*files.journal, bytes.as_deref());
-        let identity = Identity::look(path, old, &wal.path, &*files.disk).map_err(here)?;
+        let old = (&*journal, bytes.as_deref());
+        let identity = Identity::look(claim.path(), old, &wal, &*disk).map_err(here)?;
         identity.check()?;
-        let connection = connect(path, &*settings.disk).map_err(here)?;
+        let connection = connect(claim.path(), &*disk).map_err(here)?;
         let version = schema::prepare(&connection, |version| {
             identity.check_applied(version, &connection)?;
             if version > 0 {
@@ -125,14 +129,19 @@ impl LocalStore {
         let version = version.map_err(here)?;
         if version == 1 {
             close_version_1(&connection, bytes.as_deref().unwrap_or_default())?;
-            if file.take().is_some() {
-                files.disk.remove(&files.journal)?;
+            if let Some(file) = file.take() {
+                disk.remove(&[(&journal, &*file)])?;
             }
         }
         if version < schema::VERSION {
             schema::migrate(&connection, version)?;
         }
         let life = Life::get(&connection)?;
+        let log = beside(&*disk, &claim, "-wal", false)?;
+        let wal = Arc::new(OpenLog {
+            file: log.ok_or_else(|| Error::Io(format!("{} is gone", wal.display())))?,
+            path: wal.clone(),
+        });
         if version < schema::VERSION || identity.lags(life) {
             // Before there is a journal that follows this life.
             catch_up(&connection, &wal)?;
@@ -141,9 +150,8 @@ impl LocalStore {
             Some(file) => file,
             None => {
                 // It must be there before the tables say that it is.
-                let file = files.disk.open(&files.journal, true);
-                let file = file.map_err(|error| here(error.into()))?;
-                files.disk.sync_directory(&files.journal)?;
+                let file = beside(&*disk, &claim, "-ops", true)?;
+                disk.sync_directory(&journal)?;
                 file.ok_or_else(|| Error::Io("the journal was not made".into()))?
             }
         };
@@ -167,7 +175,7 @@ impl LocalStore {
         let keys = settings.keys.map(Arc::new);
         let tables = TablesParts {
             connection,
-            wal,
+            wal: wal.clone(),
             life,
             keys: keys.clone(),
             known,
@@ -176,6 +184,7 @@ impl LocalStore {
             events: Arc::new(events),
             limits: settings.limits,
         };
+        let files = Files { disk, claim, wal };
         let threads = start(tables, files, settings.durability)?;
         Ok(LocalStore {
             log,
@@ -189,7 +198,7 @@ impl LocalStore {
 
 struct TablesParts {
     connection: Connection,
-    wal: LogPlace,
+    wal: Arc<OpenLog>,
     life: Life,
     keys: Option<Arc<Keyring>>,
     known: crate::apply::Known,
@@ -213,7 +222,8 @@ fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Thr
     let thread = std::thread::Builder::new().name("duewheel-store".to_owned());
     let tables = thread.spawn(move || {
         // A panic here would leave everybody waiting.
-        let guard = PoisonOnPanic(parts.log.clone());
+        let log = parts.log.clone();
+        let guard = PoisonOnPanic(log.clone());
         let tables = Tables::new(
             parts.connection,
             Checkpoints::new(parts.wal, parts.life),
@@ -226,7 +236,7 @@ fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Thr
         );
         let ended = tables.run();
         drop(guard);
-        files.release(ended.is_ok())?;
+        files.release(ended.is_ok(), &log)?;
         ended
     });
     match tables {

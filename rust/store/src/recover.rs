@@ -8,7 +8,7 @@ use crate::disk::LogFile;
 use crate::interrupt::{interrupt, started};
 use crate::journal::{self, Head, Journal};
 use crate::keyring::Keyring;
-use crate::life::{self, Life, Log, LogPlace};
+use crate::life::{self, Life, OpenLog};
 use crate::schema;
 use rusqlite::Connection;
 
@@ -89,9 +89,9 @@ pub(crate) fn close_version_1(connection: &Connection, journal: &[u8]) -> Result
 }
 
 /// Make the database file say by itself of which life it is, as its log does.
-pub(crate) fn catch_up(connection: &Connection, place: &LogPlace) -> Result<(), Error> {
+pub(crate) fn catch_up(connection: &Connection, place: &OpenLog) -> Result<(), Error> {
     let mut life = Life::get(connection)?;
-    life.log = Log::look(&place.path, &*place.disk)?.or_none();
+    life.log = place.look()?.or_none();
     life.set(connection)?;
     life::confirm(connection, place, &mut life)?;
     schema::checkpoint(connection)
@@ -100,7 +100,7 @@ pub(crate) fn catch_up(connection: &Connection, place: &LogPlace) -> Result<(), 
 /// What recovery needs to know.
 pub(crate) struct Recovery<'a> {
     pub(crate) connection: &'a Connection,
-    pub(crate) log: &'a LogPlace,
+    pub(crate) log: &'a OpenLog,
     pub(crate) keys: Option<&'a Keyring>,
     /// The life that the tables are of.
     pub(crate) life: Life,
@@ -140,7 +140,7 @@ impl Recovery<'_> {
         let mut life = Life {
             open: true,
             salt: self.salt,
-            log: Log::look(&place.path, &*place.disk)?.or_none(),
+            log: place.look()?.or_none(),
         };
         let transaction = connection.unchecked_transaction()?;
         let mut known = known(connection)?;

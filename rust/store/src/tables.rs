@@ -7,13 +7,12 @@ use crate::boundary::{Answer, Answered, Event, Events, Question};
 use crate::errands::Errand;
 use crate::journal;
 use crate::keyring::Keyring;
-use crate::life::{self, Life, LogPlace, Wal};
+use crate::life::{self, Life, OpenLog, Wal};
 use crate::log::{Log, Woken};
 use crate::questions::{Desk, changes};
 use crate::savepoint;
 use crate::schema;
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,7 +48,7 @@ impl Default for Limits {
 /// as the next generation. That transaction notes which it is: so the file names the generation
 /// that it has, and only that one or the next make it whole.
 pub(crate) struct Checkpoints {
-    place: LogPlace,
+    place: Arc<OpenLog>,
     life: Life,
     /// The log to be noted by the next transaction.
     next: Option<Wal>,
@@ -57,7 +56,7 @@ pub(crate) struct Checkpoints {
 
 impl Checkpoints {
     /// After the checkpoint that opening ends with.
-    pub(crate) fn new(place: LogPlace, life: Life) -> Self {
+    pub(crate) fn new(place: Arc<OpenLog>, life: Life) -> Self {
         let next = Some(life.log.next());
         Checkpoints { place, life, next }
     }
@@ -101,8 +100,11 @@ impl Checkpoints {
         self.life.log = self.next.unwrap_or(self.life.log);
         self.life.set(connection)?;
         life::confirm(connection, &self.place, &mut self.life)?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        let left: i64 =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if left != 0 {
+            return Err(Error::Io("SQLite's log could not be emptied".into()));
+        }
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! A disk in memory that remembers every change and sync, and fails when it is told to.
 
 use crate::Error;
-use crate::disk::{Claim, Disk, LogFile};
+use crate::claim::Claim;
+use crate::disk::{Disk, LogFile};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -227,6 +228,18 @@ impl LogFile for SimLog {
             .cloned()
             .unwrap_or_default())
     }
+
+    fn head(&self, most: u64) -> io::Result<(u64, Vec<u8>)> {
+        let bytes = self.read_all()?;
+        let head = &bytes[..bytes.len().min(most as usize)];
+        Ok((bytes.len() as u64, head.to_vec()))
+    }
+
+    fn is_at(&self, _path: &Path) -> bool {
+        true
+    }
+
+    fn resemble(&self, _database: &Claim) {}
 }
 
 fn here(path: &Path) -> io::Result<(Arc<Inner>, String)> {
@@ -251,18 +264,15 @@ impl Disk for SimDisk {
     }
 
     fn head(&self, path: &Path, most: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
-        let (disk, name) = here(path)?;
-        let state = disk.lock();
-        let file = state.files.get(&name);
-        Ok(file.map(|bytes| {
-            let head = &bytes[..bytes.len().min(most as usize)];
-            (bytes.len() as u64, head.to_vec())
-        }))
+        let file = self.open(path, false)?;
+        file.map(|file| file.head(most)).transpose()
     }
 
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let (disk, name) = here(path)?;
-        disk.remove(&name, true);
+    fn remove(&self, files: &[(&Path, &dyn LogFile)]) -> io::Result<()> {
+        for (number, (path, _)) in files.iter().enumerate() {
+            let (disk, name) = here(path)?;
+            disk.remove(&name, number + 1 == files.len());
+        }
         Ok(())
     }
 
@@ -271,11 +281,7 @@ impl Disk for SimDisk {
         disk.sync(Change::SyncNames)
     }
 
-    fn claim(&self, _path: &Path) -> Result<Claim, Error> {
-        Ok(Claim(None))
-    }
-
-    fn holder(&self, _path: &Path) -> Option<u32> {
-        None
+    fn claim(&self, path: &Path) -> Result<Claim, Error> {
+        Ok(Claim::unlocked(path))
     }
 }
