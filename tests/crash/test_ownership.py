@@ -447,3 +447,19 @@ def test_what_is_left_after_a_close(place, path):
     Path(path + "-lock").unlink()  # nothing is lost with it
     with Scheduler(path) as scheduler:
         assert "kept" in scheduler
+
+
+def test_a_refusal_leaves_no_file_but_the_lock(children, place, path):
+    holder = children.start("hold", path=path)
+    lines(holder)
+    children.kill(holder)
+    Path(path).rename(path + ".aside")
+    with pytest.raises(duewheel.StorageCorruptError, match="the database is gone"):
+        Scheduler(path)
+    assert files(place) == ["jobs.db-lock", "jobs.db-ops", "jobs.db-wal", "jobs.db.aside"]
+    Path(path + ".aside").rename(path)
+    Scheduler(path).close()
+    Scheduler(LocalStorage(path, keys=duewheel.Keyring({1: bytes(32)}, default=1))).close()
+    with pytest.raises(duewheel.WrongKeyError):
+        Scheduler(path)
+    assert files(place) == ["jobs.db", "jobs.db-lock"]

@@ -1,6 +1,7 @@
 //! What a store is called, what may be opened as one, and the claim of this process on it.
 
 use crate::Error;
+use crate::disk::Disk;
 use crate::locks::Locks;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -29,19 +30,37 @@ const OF_SQLITE: u32 = 0o644;
 #[derive(Debug)]
 pub struct Claim {
     path: PathBuf,
+    /// The database was not there.
+    made: bool,
     locks: Option<Locks>,
 }
 
 impl Claim {
     /// One that keeps nobody out, of a disk that has one user.
     pub fn unlocked(path: &Path) -> Self {
-        let path = path.to_owned();
-        Claim { path, locks: None }
+        Claim {
+            path: path.to_owned(),
+            made: false,
+            locks: None,
+        }
     }
 
     /// The database.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// After an opening that came to nothing: remove what it has made, if it has no byte in it.
+    pub(crate) fn tidy(&self, disk: &dyn Disk, log_made: bool) {
+        let database = self.made.then(|| self.path.clone());
+        let log = log_made.then(|| self.beside("-wal"));
+        for path in database.into_iter().chain(log) {
+            if let Ok(Some(file)) = disk.open(&path, false)
+                && matches!(file.head(0), Ok((0, _)))
+            {
+                let _ = disk.remove(&[(&path, &*file)]);
+            }
+        }
     }
 
     /// A file beside the database.
@@ -65,7 +84,9 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 pub(crate) fn claim(given: &Path) -> Result<Claim, Error> {
     let path = resolve(given).map_err(|error| Error::from(error).denied(given))?;
     check_length(&path)?;
-    match std::fs::metadata(&path) {
+    let there = std::fs::metadata(&path);
+    let made = there.is_err();
+    match there {
         Ok(metadata) if !metadata.is_file() => return Err(Error::NotAFile(path)),
         Ok(metadata) if metadata.permissions().readonly() => return Err(Error::ReadOnly(path)),
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -80,7 +101,7 @@ pub(crate) fn claim(given: &Path) -> Result<Claim, Error> {
         || make(&path, OF_SQLITE).map_err(|error| Error::from(error).denied(&path)),
     )?;
     let locks = Some(locks);
-    Ok(Claim { path, locks })
+    Ok(Claim { path, made, locks })
 }
 
 /// Open a file of ours, made with a mode if it is not there. Where a link has its name, that is

@@ -101,8 +101,18 @@ impl LocalStore {
     ///
     /// One of each kind, before any thread runs; [`Error::WrongKey`] before anything is written.
     pub fn open(path: &Path, settings: Settings, events: Events) -> Result<Self, Error> {
-        let disk = settings.disk;
+        let disk = settings.disk.clone();
         let claim = Arc::new(disk.claim(path)?);
+        let log_made = matches!(disk.head(&claim.beside("-wal"), 0), Ok(None));
+        let opened = Self::open_claimed(claim.clone(), settings, events);
+        if opened.is_err() {
+            claim.tidy(&*disk, log_made);
+        }
+        opened
+    }
+
+    fn open_claimed(claim: Arc<Claim>, settings: Settings, events: Events) -> Result<Self, Error> {
+        let disk = settings.disk;
         let here = |error: Error| error.denied(claim.path());
         let (journal, wal) = (claim.beside("-ops"), claim.beside("-wal"));
         let keys = settings.keys.as_ref();
