@@ -50,16 +50,14 @@ impl Claim {
         &self.path
     }
 
-    /// After an opening that came to nothing: remove what it has made, if it has no byte in it.
-    pub(crate) fn tidy(&self, disk: &dyn Disk, log_made: bool) {
-        let database = self.made.then(|| self.path.clone());
-        let log = log_made.then(|| self.beside("-wal"));
-        for path in database.into_iter().chain(log) {
-            if let Ok(Some(file)) = disk.open(&path, false)
-                && matches!(file.head(0), Ok((0, _)))
-            {
-                let _ = disk.remove(&[(&path, &*file)]);
-            }
+    /// After an opening that came to nothing: remove the database if it was made for it and has no
+    /// byte.
+    pub(crate) fn tidy(&self, disk: &dyn Disk) {
+        if self.made
+            && let Ok(Some(file)) = disk.open(&self.path, false)
+            && matches!(file.head(0), Ok((0, _)))
+        {
+            let _ = disk.remove(&[(&self.path, &*file)]);
         }
     }
 

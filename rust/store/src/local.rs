@@ -103,10 +103,9 @@ impl LocalStore {
     pub fn open(path: &Path, settings: Settings, events: Events) -> Result<Self, Error> {
         let disk = settings.disk.clone();
         let claim = Arc::new(disk.claim(path)?);
-        let log_made = matches!(disk.head(&claim.beside("-wal"), 0), Ok(None));
         let opened = Self::open_claimed(claim.clone(), settings, events);
         if opened.is_err() {
-            claim.tidy(&*disk, log_made);
+            claim.tidy(&*disk);
         }
         opened
     }
