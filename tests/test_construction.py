@@ -205,7 +205,7 @@ def test_of_threads_that_open_it_at_once_one_does():
 @pytest.mark.parametrize("kind", KINDS)
 def test_wrong_arguments_are_the_constructors(kind):
     for wrong in (lambda: kind(worker=5), lambda: kind(None, 4)):
-        with pytest.raises(TypeError, match=r"^Scheduler\.__init__\(\)") as caught:
+        with pytest.raises(TypeError, match=r"^Scheduler(\.__init__)?\(\)") as caught:
             wrong()
         assert "__new__" not in str(caught.value)
 

@@ -198,7 +198,7 @@ def test_an_exit_in_what_is_cancelled_with_the_loop(ends, manual):
 MISUSES = {
     "runs another loop": lambda: asyncio.run(asyncio.sleep(0)),
     "runs its own": lambda: asyncio.get_running_loop().run_until_complete(asyncio.sleep(0)),
-    "runs it for ever": lambda: asyncio.get_running_loop().run_forever(),
+    "runs it twice": lambda: asyncio.get_running_loop().run_until_complete(asyncio.get_running_loop().create_future()),
     "closes it": lambda: asyncio.get_running_loop().close(),
 }
 

@@ -456,9 +456,11 @@ class Scheduler:
     def _leave_closed_loop(self) -> None:
         """Give up what a loop has left that was closed before the scheduler was: nobody else ends it."""
         core = self._core
+        events = core._events
+        if events is None or events.over or not events.events.is_closed():
+            return
         with self._starting:
-            events = core._events
-            if events is not None and events.events.is_closed() and not events.over:
+            if core._events is events:
                 events.abandon()
                 core._events = None
 
