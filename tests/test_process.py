@@ -60,6 +60,19 @@ EXITS = {
 }
 
 
+def test_threads_that_end_with_the_interpreter_say_nothing():
+    # Their last steps are Python's: it must not have cleared its modules before them.
+    for _ in range(5):
+        ended = run(
+            """
+            sys.setswitchinterval(1e-6)
+            schedulers = [duewheel.Scheduler(workers=20) for _ in range(5)]
+            for scheduler in schedulers: scheduler.start()
+            """
+        )
+        assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("code", EXITS.values(), ids=EXITS.keys())
 @pytest.mark.parametrize("status", [0, 3])
 def test_the_interpreter_ends(code, status):

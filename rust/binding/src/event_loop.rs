@@ -12,6 +12,7 @@ use crate::inside;
 use crate::kept::raised;
 use crate::payload::{Handle, release};
 use crate::shared::Shared;
+use crate::thread;
 use crate::worker;
 use duewheel_core::backoff::Jitter;
 use duewheel_core::bell::Bell;
@@ -470,6 +471,7 @@ impl EventLoop {
 
     /// Count it out again.
     fn leave_thread(&self) {
+        thread::leaves();
         self.shared.threads.loops.fetch_sub(1, Ordering::SeqCst);
         inside::leave(&self.shared);
     }

@@ -3,6 +3,7 @@
 use crate::deferred::Manner;
 use crate::nudge;
 use crate::shared::Shared;
+use crate::thread;
 use duewheel_core::sync::Mutex;
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -44,6 +45,7 @@ pub(crate) fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     ENDING.store(false, Ordering::SeqCst);
     nudge::after_fork_in_child();
+    thread::after_fork_in_child();
     // Another thread may have held the lock when the process was copied: it never lets go.
     if let Some(mut alive) = ALIVE.try_lock() {
         std::mem::take(&mut *alive)
@@ -101,5 +103,9 @@ pub(crate) fn at_exit(py: Python<'_>) {
         wait_while(FAREWELL, &|shared| {
             shared.threads.workers() > shared.engine.ready().running()
         });
+        let deadline = Instant::now() + LAST_WORDS;
+        while thread::leaving() > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_micros(200));
+        }
     });
 }

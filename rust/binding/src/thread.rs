@@ -10,6 +10,7 @@ use crate::worker;
 use duewheel_core::timer;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU8, AtomicUsize,
@@ -67,6 +68,38 @@ pub(crate) fn spawn_missing(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()
     Ok(())
 }
 
+/// Threads that have done their work, and have yet to come to the end of what Python does for them.
+static LEAVING: AtomicUsize = AtomicUsize::new(0);
+
+/// Dropped when its thread has ended, after the last step of Python.
+struct Leaving;
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let _ = LEAVING.fetch_update(SeqCst, SeqCst, |threads| threads.checked_sub(1));
+    }
+}
+
+thread_local! {
+    static LAST: Cell<Option<Leaving>> = const { Cell::new(None) };
+}
+
+/// The calling thread is about to end: the interpreter must not end under its last steps.
+pub(crate) fn leaves() {
+    LEAVING.fetch_add(1, SeqCst);
+    LAST.set(Some(Leaving));
+}
+
+/// How many threads are about to end.
+pub(crate) fn leaving() -> usize {
+    LEAVING.load(SeqCst)
+}
+
+/// The threads of the parent are not here.
+pub(crate) fn after_fork_in_child() {
+    LEAVING.store(0, SeqCst);
+}
+
 const MADE: u8 = 0;
 const RUNS: u8 = 1;
 const OVER: u8 = 2;
@@ -104,6 +137,7 @@ impl Worker {
         }
         let worked = worker::work(py, &self.shared);
         self.shared.give_back_if_over(py);
+        leaves();
         self.end(RUNS);
         worked
     }
