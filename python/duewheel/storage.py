@@ -71,6 +71,16 @@ _LARGEST_DATA = 999_000_000
 """A row of SQLite has room for 10**9 bytes: the rest is for all else in it, and much of it stays free."""
 
 
+def _check_no_uri(path: str) -> None:
+    if path == ":memory:":
+        raise ValueError("path must be the path of a file, not ':memory:': Scheduler() keeps its jobs in memory")
+    if path.startswith("file:") or "://" in path:
+        raise ValueError(
+            f"path must be the path of a file, not the URI {path!r}: give '/…/jobs.db' or a relative path alone; "
+            "a file of such a name is './file:…'"
+        )
+
+
 class LocalStorage:
     """Keep jobs in one file, which one process at a time has open.
 
@@ -114,6 +124,8 @@ class LocalStorage:
             raise TypeError(f"path must be a str or an os.PathLike of one, not {path!r}")
         if not found or "\0" in found:
             raise ValueError(f"path must be the path of a file, not {path!r}")
+        if found is path:  # a pathlib.Path of such a name is meant as one
+            _check_no_uri(found)
         if not isinstance(durability, str):
             raise TypeError(f"durability must be 'commit' or 'relaxed', not {durability!r}")
         if durability not in ("commit", "relaxed"):

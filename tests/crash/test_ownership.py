@@ -154,11 +154,12 @@ def test_a_relative_path_means_the_place_it_had(children, place, monkeypatch):
     monkeypatch.chdir(other)
     second = Scheduler("jobs.db")
     second.in_(7_200, "t", id="second")
+    first.backup("copy.db")
     first.close()
     assert files(one) == ["jobs.db", "jobs.db-lock"]
-    assert files(other) == ["jobs.db", "jobs.db-lock", "jobs.db-ops", "jobs.db-wal"]
+    assert files(other) == ["copy.db", "jobs.db", "jobs.db-lock", "jobs.db-ops", "jobs.db-wal"]
     second.close()
-    for name, job in (("one/jobs.db", "first"), ("other/jobs.db", "second")):
+    for name, job in (("one/jobs.db", "first"), ("other/jobs.db", "second"), ("other/copy.db", "first")):
         with Scheduler(place / name) as again:
             assert [event.job_id for event in again.between()] == [job]
 
@@ -354,8 +355,9 @@ def test_what_is_beside_a_database_has_its_mode(children, place, path, mode):
     try:
         with Scheduler(path) as scheduler:
             scheduler.in_(7_200, "t", b"secret", id="kept")
+            scheduler.backup(place / "copy.db")
             assert modes(place) == dict.fromkeys(files(place), mode)
-            assert len(files(place)) == 4
+            assert len(files(place)) == 5
         holder = children.start("hold", path=path)
         lines(holder)
         children.kill(holder)
@@ -463,3 +465,42 @@ def test_a_refusal_leaves_no_file_but_the_lock(children, place, path):
     with pytest.raises(duewheel.WrongKeyError):
         Scheduler(path)
     assert files(place) == ["jobs.db", "jobs.db-lock"]
+
+
+def test_a_backup_follows_no_link_and_is_not_laid_over_one(place, path):
+    (place / "copy.db").symlink_to(place / "victim")
+    with Scheduler(path) as scheduler, pytest.raises(duewheel.StorageError, match=r"copy\.db exists already"):
+        scheduler.backup(place / "copy.db")
+    assert not (place / "victim").exists()
+
+
+@pytest.mark.parametrize("given", [":memory:", "file:jobs.db", "file:jobs.db?mode=memory", "sqlite:///jobs.db"])
+def test_what_is_no_path_is_refused_in_words(place, given, monkeypatch):
+    monkeypatch.chdir(place)
+    remedy = r"Scheduler\(\) keeps its jobs in memory" if given == ":memory:" else "relative path"
+    for make in (LocalStorage, Scheduler):
+        with pytest.raises(ValueError, match=remedy):
+            make(given)
+    assert files(place) == []
+
+
+def test_a_path_object_of_such_a_name_is_a_path(place, monkeypatch):
+    monkeypatch.chdir(place)
+    for name in ("file:jobs.db", ":memory:"):
+        with Scheduler(Path(name)):
+            pass
+        assert (place / name).exists()
+
+
+def test_a_path_that_is_too_long_says_how_long_it_may_be(place):
+    deep = place
+    while len(str(deep)) < 600:
+        deep /= "d" * 50
+    deep.mkdir(parents=True)
+    path = deep / "jobs.db"
+    for given in (path, place / ("n" * 250)):
+        with pytest.raises(duewheel.StorageError, match=rf"{given.name}.* of \d+ bytes: give one of \d+ at most"):
+            Scheduler(given)
+    assert files(deep) == []
+    with Scheduler(place / ("n" * 247)):
+        pass

@@ -3,15 +3,16 @@
 
 use crate::Error;
 use crate::boundary::{Answer, Answered, Event};
+use crate::claim;
 use crate::disk::{Disk, RealDisk};
 use crate::life::Life;
 use crate::local::salt;
 use crate::rows;
 use crate::schema::columns;
 use crate::tables::Tables;
-use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 
 /// Pages copied at least, or rows encrypted, between two turns.
@@ -80,7 +81,7 @@ fn free_place(path: &Path) -> Result<(), Error> {
     let shown = path.display();
     // What lies beside it would be taken for its own.
     for taken in ["", "-ops", "-wal", "-journal"].map(|with| ending(path, with)) {
-        if taken.exists() {
+        if taken.symlink_metadata().is_ok() {
             let taken = taken.display();
             let why = format!("{taken} exists already: give the path of a new file");
             return Err(Error::Io(why));
@@ -164,7 +165,18 @@ impl Tables {
     }
 
     fn copy(&mut self, part: &Path) -> Result<(), Error> {
-        let mut target = Connection::open(part)?;
+        // As open as the database from its first byte on.
+        let file = claim::make(part, claim::PRIVATE)?;
+        if let Some(like) = self.claim.of_database() {
+            let _ = claim::resemble(&file, &like);
+        }
+        drop(file);
+        // Nobody else knows of it: no locks are needed, which a child forked now would keep.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut target = match RealDisk.vfs() {
+            Some(vfs) => Connection::open_with_flags_and_vfs(part, flags, vfs)?,
+            None => Connection::open_with_flags(part, flags)?,
+        };
         target.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL;")?;
         let source = self.connection.clone();
         let backup = Backup::new(&source, &mut target)?;

@@ -236,6 +236,7 @@ fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Thr
         let tables = Tables::new(
             parts.connection,
             Checkpoints::new(parts.wal, parts.life),
+            files.claim.clone(),
             parts.keys,
             parts.known,
             parts.upto,
@@ -333,7 +334,12 @@ impl Store for LocalStore {
         self.log.when(ticket.0, then);
     }
 
-    fn ask(&self, question: Question, then: Answered) {
+    fn ask(&self, mut question: Question, then: Answered) {
+        if let Question::Backup(path) = &mut question
+            && let Ok(absolute) = std::path::absolute(&*path)
+        {
+            *path = absolute; // as it is meant here: the process may go elsewhere
+        }
         self.log.ask(question, then);
     }
 

@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::apply::{Known, Run};
 use crate::boundary::{Answer, Answered, Event, Events, Question};
+use crate::claim::Claim;
 use crate::errands::Errand;
 use crate::journal;
 use crate::keyring::Keyring;
@@ -113,6 +114,7 @@ pub(crate) struct Tables {
     /// Shared with an errand that reads from it while batches are written.
     pub(crate) connection: Rc<Connection>,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) claim: Arc<Claim>,
     pub(crate) keys: Option<Arc<Keyring>>,
     pub(crate) known: Known,
     pub(crate) log: Arc<Log>,
@@ -133,6 +135,7 @@ impl Tables {
     pub(crate) fn new(
         connection: Connection,
         checkpoints: Checkpoints,
+        claim: Arc<Claim>,
         keys: Option<Arc<Keyring>>,
         known: Known,
         upto: u64,
@@ -143,6 +146,7 @@ impl Tables {
         Tables {
             connection: Rc::new(connection),
             checkpoints,
+            claim,
             keys,
             known,
             log,
