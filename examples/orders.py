@@ -2,8 +2,8 @@
 
     python examples/orders.py orders.db
 
-Then type `place 17`, `pay 17` or `list`, a line each. Ctrl-C or the end of the input ends it; what is pending is in the
-file, and goes on when it is started again.
+Then type `place 17`, `pay 17` or `list`, a line each. Ctrl-C ends it. What is pending is in the file, and goes on when it is
+started again.
 """
 
 import argparse
@@ -105,11 +105,10 @@ def read(orders: Orders) -> None:
                     print(f"{event.due_at:%H:%M:%S} {event.job_id}", flush=True)
             case _:
                 print("place NUMBER, pay NUMBER, or list", flush=True)
-    orders.scheduler.drain()  # run() returns
 
 
 def main() -> None:
-    """Run until there is no more to read, or Ctrl-C."""
+    """Run until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("file", help="where the jobs are kept")
     parser.add_argument("--remind", type=float, default=1200, metavar="SECONDS")

@@ -4,6 +4,7 @@ import importlib.util
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -93,24 +94,34 @@ def test_after_a_long_time_somebody_has_to_look(example, clock, tmp_path):
         assert [dead.reason for dead in scheduler.dead()] == ["discarded"]
 
 
+@contextmanager
+def program(path):
+    """The program, ended by Ctrl-C: what it is told is answered."""
+    command = [sys.executable, str(EXAMPLE), str(path), "--remind", "1000", "--expire", "0.1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+
+        def tell(line, until):
+            running.stdin.write(line + "\n")
+            running.stdin.flush()
+            said = [running.stdout.readline()]
+            while until not in said[-1]:
+                assert said[-1], "it has ended"
+                said.append(running.stdout.readline())
+            return "".join(said)
+
+        try:
+            yield tell
+            running.send_signal(signal.SIGINT)
+            assert running.wait(30) == 0
+        finally:
+            running.kill()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_the_program(tmp_path):
-    command = [sys.executable, str(EXAMPLE), str(tmp_path / "orders.db"), "--remind", "1000", "--expire", "0.1"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
-        try:
-            program.stdin.write("place 17\n")
-            program.stdin.flush()
-            assert program.stdout.readline() == "mail to ada@example.org: order 17 has expired\n"
-            program.stdin.write("list\npay 17\n")
-            program.stdin.flush()
-            listed = []
-            while not listed or "report-" not in listed[-1]:
-                listed.append(program.stdout.readline())
-            assert any(line.endswith(" remind-17\n") for line in listed)
-            assert program.stdout.readline() == "too late\n"
-            program.send_signal(signal.SIGINT)
-            assert program.wait(30) == 0
-        finally:
-            program.kill()
-    again = subprocess.run(command, input="list\n", capture_output=True, text=True, timeout=60, check=True)
-    assert "report-" in again.stdout and "remind-17" not in again.stdout
+    with program(tmp_path / "orders.db") as tell:
+        tell("place 17", "mail to ada@example.org: order 17 has expired\n")
+        assert " remind-17\n" in tell("list", "report-")
+        assert tell("pay 17", "\n") == "too late\n"
+    with program(tmp_path / "orders.db") as tell:
+        assert " remind-17\n" not in tell("list", "report-")
