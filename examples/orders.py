@@ -2,8 +2,8 @@
 
     python examples/orders.py orders.db
 
-Then type `place 17`, `pay 17` or `list`, a line each. Ctrl-C ends it. What is pending is in the file, and goes on when it is
-started again.
+Then type `place 17`, `pay 17` or `list`, a line each. Ctrl-C ends it. What is pending is in the file, and goes on when
+it is started again.
 """
 
 import argparse
