@@ -2,8 +2,8 @@
 
     python examples/orders.py orders.db
 
-Then type `place 17`, `pay 17` or `list`, a line each. Ctrl-C ends it. What is pending is in the file, and goes on when
-it is started again.
+Then type `place 17`, `pay 17` or `list`, a line each. Ctrl-C or SIGTERM ends it. What is pending is in the file, and
+goes on when it is started again.
 """
 
 import argparse
@@ -108,7 +108,7 @@ def read(orders: Orders) -> None:
 
 
 def main() -> None:
-    """Run until Ctrl-C."""
+    """Run until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("file", help="where the jobs are kept")
     parser.add_argument("--remind", type=float, default=1200, metavar="SECONDS")
@@ -120,8 +120,7 @@ def main() -> None:
     orders = Orders(scheduler, remind_after=remind, expire_after=expire)
     orders.schedule_report(datetime.now(UTC))
     threading.Thread(target=read, args=(orders,), daemon=True).start()
-    scheduler.run()
-    scheduler.close()
+    scheduler.run(drain_timeout=10)
 
 
 if __name__ == "__main__":

@@ -95,8 +95,8 @@ def test_after_a_long_time_somebody_has_to_look(example, clock, tmp_path):
 
 
 @contextmanager
-def program(path):
-    """The program, ended by Ctrl-C: what it is told is answered."""
+def program(path, end):
+    """The program, ended by a signal: what it is told is answered."""
     command = [sys.executable, str(EXAMPLE), str(path), "--remind", "1000", "--expire", "0.1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
 
@@ -111,7 +111,7 @@ def program(path):
 
         try:
             yield tell
-            running.send_signal(signal.SIGINT)
+            running.send_signal(end)
             assert running.wait(30) == 0
         finally:
             running.kill()
@@ -119,9 +119,9 @@ def program(path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_the_program(tmp_path):
-    with program(tmp_path / "orders.db") as tell:
+    with program(tmp_path / "orders.db", signal.SIGTERM) as tell:
         tell("place 17", "mail to ada@example.org: order 17 has expired\n")
         assert " remind-17\n" in tell("list", "report-")
         assert tell("pay 17", "\n") == "too late\n"
-    with program(tmp_path / "orders.db") as tell:
+    with program(tmp_path / "orders.db", signal.SIGINT) as tell:
         assert " remind-17\n" not in tell("list", "report-")

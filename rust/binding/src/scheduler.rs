@@ -142,7 +142,8 @@ impl SchedulerCore {
         let text = convert::name(id, "id")?;
         let event = engine.view(text, |view| Event::pending(py, &view));
         match event.map_err(|error| refused(py, error, text))? {
-            None if engine.away() > 0 => shared.get_away(py, text, manner),
+            // One that runs is here: asked for now, for it may have ended when the store answers.
+            None if engine.away() > 0 && !engine.holds(text) => shared.get_away(py, text, manner),
             event => Ok(event),
         }
     }

@@ -196,7 +196,8 @@ pub struct Ticket(pub u64);
 /// What only the store can know or decide.
 #[derive(Debug)]
 pub enum Question {
-    /// What is due next: jobs after `after` and due before `until`, at most `limit`, in order.
+    /// What is due next: jobs that have not begun, after `after` and due before `until`, at most
+    /// `limit`, in order.
     ///
     /// A shared store claims them for this node; what is held already is not among them there,
     /// and what others have let go of is, wherever the page before ended.

@@ -5,7 +5,7 @@ use crate::apply::Known;
 use crate::boundary::{Answer, Clock, DeadPage, Job, Page, Place, Question, Ticket};
 use crate::keyring::Keyring;
 use crate::rows;
-use crate::schema::columns;
+use crate::schema::{columns, unbegun};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -81,8 +81,9 @@ impl Desk<'_> {
             let mut rest = self.connection.prepare_cached(concat!(
                 "SELECT ",
                 columns!(),
-                " FROM job WHERE due = ?1 AND seq > ?2 AND typeof(due) = 'integer' \
-                 ORDER BY seq LIMIT ?3"
+                " FROM job WHERE due = ?1 AND seq > ?2 AND typeof(due) = 'integer'",
+                unbegun!(),
+                " ORDER BY seq LIMIT ?3"
             ))?;
             found += self.fill(&mut page, limit, rest.query(params![due, seq, wanted])?)?;
         }
@@ -92,15 +93,17 @@ impl Desk<'_> {
                 concat!(
                     "SELECT ",
                     columns!(),
-                    " FROM job WHERE due > ?1 AND due < ?2 AND typeof(due) = 'integer' \
-                     ORDER BY due, seq LIMIT ?3"
+                    " FROM job WHERE due > ?1 AND due < ?2 AND typeof(due) = 'integer'",
+                    unbegun!(),
+                    " ORDER BY due, seq LIMIT ?3"
                 )
             } else {
                 concat!(
                     "SELECT ",
                     columns!(),
-                    " FROM job WHERE due >= ?1 AND due < ?2 AND typeof(due) = 'integer' \
-                     ORDER BY due, seq LIMIT ?3"
+                    " FROM job WHERE due >= ?1 AND due < ?2 AND typeof(due) = 'integer'",
+                    unbegun!(),
+                    " ORDER BY due, seq LIMIT ?3"
                 )
             })?;
             self.fill(&mut page, limit, next.query(params![due, until, wanted])?)?;

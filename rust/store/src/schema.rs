@@ -22,6 +22,14 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
+/// That a row is of a job that has not begun, and so is pending.
+macro_rules! unbegun {
+    () => {
+        " AND NOT EXISTS (SELECT 1 FROM started WHERE started.seq = job.seq)"
+    };
+}
+pub(crate) use unbegun;
+
 const VERSION_1: &str = "
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,

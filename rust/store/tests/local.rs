@@ -329,8 +329,13 @@ fn what_is_not_in_memory_is_cancelled_and_moved_by_id() {
     let dir = Dir::new();
     let store = open(&dir.file("jobs.db"), Durability::Commit);
     insert(&store, [job(1, 10), job(2, 20), job(3, 30)]);
-    put(&store, &[begin(3)]);
     let ids: Vec<String> = all(&store).iter().map(|job| job.id.to_string()).collect();
+    put(&store, &[begin(3)]);
+    assert_eq!(
+        seqs(&store),
+        [1, 2],
+        "a page has what is pending, and 3 runs"
+    );
     let cancel = |id: &str| ask(&store, Question::Cancel(id.into()));
     assert_eq!(cancel(&ids[0]), Ok(Answer::Changed(true)));
     assert_eq!(cancel(&ids[0]), Ok(Answer::Changed(false)));
@@ -341,8 +346,10 @@ fn what_is_not_in_memory_is_cancelled_and_moved_by_id() {
         ask(&store, Question::Move { id, to, clock }),
         Ok(Answer::Changed(true))
     );
-    assert_eq!(seqs(&store), [3, 4]);
-    assert_eq!(all(&store)[1].job_due, 20);
+    assert_eq!(seqs(&store), [4]);
+    assert_eq!(all(&store)[0].job_due, 20);
+    put(&store, &[Op::Release(3)]);
+    assert_eq!(seqs(&store), [3, 4], "it was given back");
 }
 
 /// Questions of another thread keep the thread of the tables awake, between any two of its steps.
