@@ -193,3 +193,24 @@ def test_at_its_own_time_under_a_manual_clock():
         assert gone() is None and held() == before
         """
     )
+
+
+@pytest.mark.parametrize("durability", ["commit", "relaxed"])
+def test_the_files_of_a_store_are_given_back_too(tmp_path, durability):
+    child(
+        f"""
+        storage = duewheel.LocalStorage({str(tmp_path / "jobs.db")!r}, durability={durability!r})
+        scheduler = duewheel.Scheduler(storage)
+        handler = Handler(scheduler)
+        gone = weakref.ref(handler)
+        deregister = scheduler.handle("t", handler)
+        del handler
+        scheduler.start()
+        scheduler.in_(0, "t")
+        assert scheduler.wait(30)
+        scheduler.close()
+        until(lambda: held() == before)
+        until(lambda: gone() is None)
+        {textwrap.indent(STAYS_CLOSED, " " * 8).strip()}
+        """
+    )

@@ -69,10 +69,11 @@ struct Files {
 impl Files {
     /// Let go of them; after a clean end, the logs are no longer needed.
     fn release(self, clean: bool, log: &Log) -> Result<(), Error> {
-        if clean {
+        let file = log.take_file();
+        if clean && let Some(file) = file {
             let wal = (&*self.wal.path, &*self.wal.file);
             let journal = self.claim.beside("-ops");
-            self.disk.remove(&[wal, (&journal, log.file())])?;
+            self.disk.remove(&[wal, (&journal, &*file)])?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::disk::LogFile;
 use crate::journal::Journal;
 use crate::waiters::Waiters;
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -62,9 +62,31 @@ pub(crate) struct State {
     closing: bool,
     /// Why everything is refused.
     poison: Option<Error>,
+    /// The journal's; `None`: it was given back, when all was in the tables.
+    file: Option<Arc<dyn LogFile>>,
 }
 
 impl State {
+    /// Append to the journal.
+    fn append(
+        &mut self,
+        spare: bool,
+        synced: u64,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<u64, Error> {
+        let Some(file) = &self.file else {
+            return Err(Error::Closed);
+        };
+        self.journal.append(&**file, spare, synced, encode)
+    }
+
+    /// Begin a new lap of the journal.
+    pub(crate) fn lap(&mut self) -> Result<(), Error> {
+        self.file
+            .as_ref()
+            .map_or(Ok(()), |file| self.journal.lap(&**file))
+    }
+
     fn backlog(&self) -> usize {
         self.journal.pending.len() + self.draining
     }
@@ -85,7 +107,6 @@ impl State {
 
 pub(crate) struct Log {
     state: Mutex<State>,
-    file: Box<dyn LogFile>,
     durability: Durability,
     /// There is room.
     room: Condvar,
@@ -121,10 +142,10 @@ impl Log {
             syncer_waits: false,
             closing: false,
             poison: None,
+            file: Some(Arc::from(file)),
         };
         Log {
             state: Mutex::new(state),
-            file,
             durability,
             room: Condvar::new(),
             work: Condvar::new(),
@@ -136,8 +157,9 @@ impl Log {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn file(&self) -> &dyn LogFile {
-        &*self.file
+    /// Give back the journal's file: all that it has is in the tables.
+    pub(crate) fn take_file(&self) -> Option<Arc<dyn LogFile>> {
+        self.lock().file.take()
     }
 
     /// Append one batch; its number.
@@ -160,7 +182,7 @@ impl Log {
             // Settled, and not on disk.
             Durability::Relaxed => 0,
         };
-        let number = match state.journal.append(self.file(), !inserts, synced, encode) {
+        let number = match state.append(!inserts, synced, encode) {
             Ok(number) => number,
             Err(Error::Full) => return Err(Error::Full),
             // Nothing was written.
@@ -270,8 +292,10 @@ impl Log {
     fn sync<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.syncing = true;
         let upto = state.journal.number;
+        let file = state.file.clone();
         drop(state);
-        let synced = self.file.sync();
+        // Without it all is on disk in the tables.
+        let synced = file.map_or(Ok(()), |file| file.sync());
         let mut state = self.lock();
         state.syncing = false;
         match synced {

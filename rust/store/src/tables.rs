@@ -321,7 +321,7 @@ impl Tables {
         }
         if state.journal.pending.is_empty()
             && self.batch.is_empty()
-            && let Err(error) = state.journal.lap(log.file())
+            && let Err(error) = state.lap()
         {
             log.poison(&mut state, &error);
         }
