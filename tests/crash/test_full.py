@@ -8,7 +8,7 @@ import pytest
 
 THREADS = 4
 MIB = 1 << 20
-MOUNT = 'mount -t tmpfs -o size=96m none "$0" && head -c 72000000 /dev/zero >"$0/ballast" && exec "$@"'
+MOUNT = 'mount -t tmpfs -o size=256m none "$0" && head -c 240000000 /dev/zero >"$0/ballast" && exec "$@"'
 """A small disk in a namespace of its own, gone with its last process; on it a file that will go.
 
 What is on its way lies in the journal, in SQLite's log and in the database: so much more has to return.

@@ -406,6 +406,12 @@ impl Shared {
     }
 
     /// A pending job that is away.
+    /// The pending event of a job that is in memory.
+    pub(crate) fn pending_here(&self, py: Python<'_>, id: &str) -> PyResult<Option<Event>> {
+        let event = self.engine.view(id, |view| Event::pending(py, &view));
+        event.map_err(|error| refused(py, error, id))
+    }
+
     pub(crate) fn get_away(
         &self,
         py: Python<'_>,
@@ -413,8 +419,8 @@ impl Shared {
         manner: Manner<'_>,
     ) -> PyResult<Option<Event>> {
         match self.ask(py, Question::Get(id.to_owned()), manner)? {
-            // In memory, and not pending: it runs.
-            Answer::Job(Some(_)) if self.engine.holds(id) => Ok(None),
+            // It has come in meanwhile, and may run.
+            Answer::Job(Some(_)) if self.engine.holds(id) => self.pending_here(py, id),
             Answer::Job(Some(job)) => self.event(py, &job).map(Some),
             _ => Ok(None),
         }

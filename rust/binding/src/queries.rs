@@ -2,12 +2,13 @@
 
 use crate::deferred::Manner;
 use crate::event::Event;
+use crate::payload::Handle;
 use crate::shared::{Shared, refused};
-use duewheel_core::engine::Place;
+use duewheel_core::engine::{Engine, Place, Refused};
 use duewheel_core::store::{self, Answer, Job, Question};
 use duewheel_core::sync::Mutex;
 use pyo3::prelude::*;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 /// How many jobs that are away are read at once.
@@ -28,6 +29,10 @@ struct Left {
     away: VecDeque<Job<'static>>,
     after: Option<store::Place>,
     until: i64,
+    /// The sequences of what was in memory at the beginning: a page has those as well.
+    seen: HashSet<u64>,
+    /// What was scheduled, moved or retried since has this sequence or a later one.
+    since: u64,
     /// Whether more are away than were read.
     more: bool,
 }
@@ -54,13 +59,22 @@ impl Left {
 }
 
 impl Events {
+    /// `look` finds those in memory.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        places: Vec<Place>,
         start: Option<i64>,
         end: Option<i64>,
-    ) -> Self {
+        look: impl FnOnce(&Engine<Handle>) -> Result<Vec<Place>, Refused>,
+    ) -> Result<Self, Refused> {
+        // Asked first: what is away may come in while the others are looked for.
         let more = shared.engine.away() > 0;
+        let since = shared.engine.next_sequence();
+        let places = look(&shared.engine)?;
+        let seen = if more {
+            places.iter().map(|place| place.order().1).collect()
+        } else {
+            HashSet::new()
+        };
         let last = |due: i64| store::Place {
             due: due - 1,
             seq: i64::MAX as u64,
@@ -70,9 +84,11 @@ impl Events {
             away: VecDeque::new(),
             after: start.filter(|&due| due > i64::MIN).map(last),
             until: end.unwrap_or(i64::MAX),
+            seen,
+            since,
             more,
         });
-        Events { shared, left }
+        Ok(Events { shared, left })
     }
 
     /// Read what is away, once all that was read before is used up.
@@ -102,8 +118,13 @@ impl Events {
             }
             left.more = page.more;
             left.after = page.last.or(left.after);
-            let engine = &self.shared.engine;
-            let away = page.jobs.into_iter().filter(|job| !engine.holds(&job.id));
+            let (engine, Left { seen, since, .. }) = (&self.shared.engine, &*left);
+            // One that is in memory and was not seen there has come in since, if it is not new.
+            let unseen = |job: &Job<'_>| {
+                let seq = job.place.seq;
+                !seen.contains(&seq) && (seq < *since || !engine.holds(&job.id))
+            };
+            let away: Vec<_> = page.jobs.into_iter().filter(unseen).collect();
             left.away.extend(away);
         }
     }
@@ -126,13 +147,7 @@ impl Events {
         let next = self.left.lock().pop();
         match next {
             None => Ok(Some(None)),
-            Some(Next::Away(job)) => match self.shared.event(py, &job) {
-                Ok(event) => Ok(Some(Some(event))),
-                Err(error) => {
-                    self.shared.report_unmade(py, &job, &error);
-                    Ok(None)
-                }
-            },
+            Some(Next::Away(job)) => self.event_of_away(py, &job),
             Some(Next::Here(place)) => {
                 let engine = &self.shared.engine;
                 let event = engine.view_at(place, |view| Event::pending(py, &view));
@@ -140,6 +155,22 @@ impl Events {
                     None if engine.away() > 0 => self.put_aside(py, place, manner),
                     event => Ok(event.map(Some)),
                 }
+            }
+        }
+    }
+
+    /// The event of a job that was away, wherever it is by now.
+    fn event_of_away(&self, py: Python<'_>, job: &Job<'_>) -> PyResult<Option<Option<Event>>> {
+        let engine = &self.shared.engine;
+        let come_in = engine.view_come_in(&job.id, job.place.seq, |view| Event::pending(py, &view));
+        if let Some(event) = come_in.map_err(|error| refused(py, error, ""))? {
+            return Ok(event.map(Some));
+        }
+        match self.shared.event(py, job) {
+            Ok(event) => Ok(Some(Some(event))),
+            Err(error) => {
+                self.shared.report_unmade(py, job, &error);
+                Ok(None)
             }
         }
     }

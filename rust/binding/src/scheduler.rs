@@ -116,10 +116,10 @@ impl SchedulerCore {
 
     fn events(&self, py: Python<'_>, start: Option<i64>, end: Option<i64>) -> PyResult<Events> {
         let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let places = py.detach(|| engine.between(start, end));
-        let places = places.map_err(|error| refused(py, error, ""))?;
-        Ok(Events::new(shared.clone(), places, start, end))
+        let events = Events::new(shared.clone(), start, end, |engine| {
+            py.detach(|| engine.between(start, end))
+        });
+        events.map_err(|error| refused(py, error, ""))
     }
 
     pub(crate) fn warn_if_ancient(shared: &Shared, py: Python<'_>, due: Due) {
@@ -140,10 +140,13 @@ impl SchedulerCore {
         let py = id.py();
         let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
-        let event = engine.view(text, |view| Event::pending(py, &view));
-        match event.map_err(|error| refused(py, error, text))? {
-            // One that runs is here: asked for now, for it may have ended when the store answers.
-            None if engine.away() > 0 && !engine.holds(text) => shared.get_away(py, text, manner),
+        // Asked first: it may come in while it is looked for.
+        let away = engine.away() > 0;
+        match shared.pending_here(py, text)? {
+            None if !away => Ok(None),
+            // It runs, and may have ended when the store answers, or it has come in.
+            None if engine.holds(text) => shared.pending_here(py, text),
+            None => shared.get_away(py, text, manner),
             event => Ok(event),
         }
     }
@@ -156,14 +159,14 @@ impl SchedulerCore {
         end: Option<&Bound<'_, PyAny>>,
         manner: Manner<'_>,
     ) -> PyResult<Option<Event>> {
-        let engine = &*shared.engine;
         let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
         loop {
-            let place = py.detach(|| engine.next(start, end));
-            let place = place.map_err(|error| refused(py, error, ""))?;
             // Of the many in memory the first alone is wanted.
-            let places = place.into_iter().collect();
-            let events = Events::new(shared.clone(), places, start, end);
+            let events = Events::new(shared.clone(), start, end, |engine| {
+                let place = py.detach(|| engine.next(start, end))?;
+                Ok(place.into_iter().collect())
+            });
+            let events = events.map_err(|error| refused(py, error, ""))?;
             // Gone between the two looks: the next one is the first now.
             if let Some(event) = events.step(py, manner)? {
                 return Ok(event);

@@ -145,6 +145,35 @@ impl<P: Payload> Engine<P> {
         Ok(state.view(self, place.key(), look))
     }
 
+    /// The sequence that comes next: what was scheduled before has a lower one.
+    pub fn next_sequence(&self) -> u64 {
+        self.state.lock().next_given()
+    }
+
+    /// Look at a job that was away, if it has come into memory since.
+    ///
+    /// `None`: it has not. `Some(None)`: it has, and is no longer pending in the place of this sequence.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn view_come_in<R>(
+        &self,
+        id: &str,
+        sequence: u64,
+        look: impl FnOnce(View<'_, P>) -> R,
+    ) -> Result<Option<Option<R>>, Refused> {
+        let state = self.open()?;
+        let Some(key) = state.find(id) else {
+            return Ok(None);
+        };
+        let entry = state.queue.get(key);
+        if entry.is_none_or(|entry| entry.sequence != sequence) {
+            return Ok(Some(None));
+        }
+        Ok(Some(state.view(self, key, look)))
+    }
+
     /// The places of what is pending with `start <= due < end`, in order; all of it is read.
     ///
     /// # Errors

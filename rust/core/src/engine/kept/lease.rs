@@ -231,7 +231,7 @@ impl<P: Payload> State<P> {
     }
 
     /// The sequence that the next place has.
-    pub(super) fn next_given(&self) -> u64 {
+    pub(in crate::engine) fn next_given(&self) -> u64 {
         let lease = self.kept.as_ref().and_then(|kept| kept.lease.as_ref());
         lease.map_or_else(|| self.queue.next_sequence(), |lease| lease.next)
     }
