@@ -108,11 +108,11 @@ pub(crate) fn run_ready(
             context.as_ref(),
             &started,
             &mut jitter,
-        )?;
+        );
         done = match ran {
-            Ran::Ended(done) => Some(done),
+            Ran::Ended(outcome) => Some(started.ended(outcome)),
             Ran::GoesOn(unawaited, event) => go_on(py, shared, started, unawaited, event),
-            Ran::Forked => return Ok(()),
+            Ran::Forked(raised) => return raised,
         };
         offered += 1;
         if offered == OFFER_EVERY {
@@ -124,11 +124,11 @@ pub(crate) fn run_ready(
 
 /// What has become of an execution that a worker ran.
 enum Ran {
-    Ended(Done<Failure>),
+    Ended(Outcome<Failure>),
     /// Its handler has returned something that the event loop is to await.
     GoesOn(call::Unawaited, Py<PyAny>),
-    /// This is a child that its handler has forked: the job is the parent's.
-    Forked,
+    /// This is a child that its handler has forked, where it has raised or not: the job is the parent's.
+    Forked(PyResult<()>),
 }
 
 /// Leave an execution to the event loop; how it ended, where there is none.
@@ -168,31 +168,30 @@ fn run(
     context: Option<&Py<PyAny>>,
     started: &Started<Handle>,
     jitter: &mut Jitter,
-) -> PyResult<Ran> {
+) -> Ran {
     let target = started.execution.payload.target();
     let handler = registry::find(handlers, target, Lane::Workers);
     let (Some(handler), Some(context)) = (handler, context) else {
-        return Ok(Ran::Ended(started.ended(Outcome::Unhandled)));
+        return Ran::Ended(Outcome::Unhandled);
     };
     if shared.engine.is_kept() && !begin(py, shared, started) {
-        return Ok(Ran::Ended(started.ended(Outcome::Unhandled)));
+        return Ran::Ended(Outcome::Unhandled);
     }
-    let outcome = match Py::new(py, Event::started(py, started)) {
+    Ran::Ended(match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
             let event = event.into_any();
             let result = within(shared, || call::handler(py, &handler.call, &event, context));
             if shared.is_forked() {
-                return result.map(|_| Ran::Forked);
+                return Ran::Forked(result.map(drop));
             }
             match result {
                 Ok(None) => Outcome::Succeeded,
-                Ok(Some(unawaited)) => return Ok(Ran::GoesOn(unawaited, event)),
+                Ok(Some(unawaited)) => return Ran::GoesOn(unawaited, event),
                 Err(error) => failed(py, shared, jitter, started, &event, &error),
             }
         }
         Err(error) => failed(py, shared, jitter, started, &py.None(), &error),
-    };
-    Ok(Ran::Ended(started.ended(outcome)))
+    })
 }
 
 /// Note the start where the job is kept; `false`: it must not start.
