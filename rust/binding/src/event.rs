@@ -151,7 +151,8 @@ impl Job {
         // A job that was made by hand belongs to no scheduler: its target has no number yet.
         let spec = Spec {
             target: u32::MAX,
-            text: name.to_str(py)?.to_owned(),
+            text: name.to_str(py)?.into(),
+            _known: None,
             name,
             options,
             limits,

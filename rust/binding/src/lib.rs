@@ -30,6 +30,7 @@ mod scheduler;
 mod shared;
 mod specs;
 mod stats;
+mod target;
 mod thread;
 mod worker;
 

@@ -2,6 +2,7 @@
 
 use crate::call;
 use crate::convert;
+use crate::target::Target;
 use duewheel_core::backoff::Limits;
 use duewheel_core::store;
 use duewheel_core::time::{SECOND, ceil_ns};
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 const RETRY_LIMIT: u32 = 5;
 const MIN_BACKOFF: Span = Span {
@@ -50,7 +52,9 @@ pub(crate) struct Spec {
     pub(crate) target: u32,
     pub(crate) name: Py<PyString>,
     /// The name again, for threads that are not attached to the interpreter.
-    pub(crate) text: String,
+    pub(crate) text: Arc<str>,
+    /// What has the number, if a scheduler gave one.
+    pub(crate) _known: Option<Arc<Target>>,
     pub(crate) options: Py<JobOptions>,
     pub(crate) limits: Limits,
 }

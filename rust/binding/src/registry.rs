@@ -1,13 +1,14 @@
-//! Targets and their handlers.
+//! Handlers, and the targets that they are for.
 
 use crate::convert;
+use crate::payload::Handle;
+use crate::target::{Names, Target};
+use duewheel_core::engine::Engine;
 use duewheel_core::ready::Lane;
 use duewheel_core::sync::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Handler {
     pub(crate) call: Py<PyAny>,
     pub(crate) lane: Lane,
+    pub(crate) target: Arc<Target>,
+    /// Which of all registrations it is: an old `deregister` does nothing to a new handler.
+    registration: u64,
 }
 
 /// How many targets a chunk of the table has.
@@ -44,7 +48,12 @@ impl Handlers {
         if handlers.len() <= at {
             handlers.resize(at + 1, None);
         }
-        std::mem::replace(&mut handlers[at], handler.map(Arc::new))
+        let old = std::mem::replace(&mut handlers[at], handler.map(Arc::new));
+        if handlers.iter().all(Option::is_none) {
+            *handlers = Vec::new();
+            while chunks.pop_if(|last| last.is_empty()).is_some() {}
+        }
+        old
     }
 
     fn iter(&self) -> impl Iterator<Item = &Handler> {
@@ -67,97 +76,86 @@ pub(crate) fn get(handlers: &Handlers, target: u32) -> Option<&Handler> {
 }
 
 #[derive(Default)]
-struct Targets {
-    numbers: HashMap<String, u32>,
-    names: Vec<Py<PyString>>,
+struct Table {
     handlers: Handlers,
-    /// How often a handler was registered for each target, so that an old `deregister` does
-    /// nothing to a new handler.
-    registrations: Vec<u64>,
+    /// How many were registered so far.
+    registrations: u64,
 }
 
-#[derive(Default)]
+/// The targets and handlers of one scheduler.
 pub(crate) struct Registry {
-    targets: Mutex<Targets>,
+    engine: Arc<Engine<Handle>>,
+    pub(crate) names: Arc<Names>,
+    table: Mutex<Table>,
     version: AtomicU64,
 }
 
 impl Registry {
+    pub(crate) fn new(engine: Arc<Engine<Handle>>) -> Self {
+        Registry {
+            engine,
+            names: Arc::default(),
+            table: Mutex::default(),
+            version: AtomicU64::new(0),
+        }
+    }
+
     #[inline]
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
     pub(crate) fn handlers(&self) -> (u64, Handlers) {
-        let targets = self.targets.lock();
-        (self.version(), targets.handlers.clone())
+        let table = self.table.lock();
+        (self.version(), table.handlers.clone())
     }
 
-    /// The number of a target, new or known.
-    pub(crate) fn number(&self, name: &Bound<'_, PyAny>) -> PyResult<(u32, Py<PyString>)> {
+    /// The target of this name, new or known.
+    pub(crate) fn target(&self, name: &Bound<'_, PyAny>) -> PyResult<Arc<Target>> {
         let text = convert::name(name, "target")?;
-        let mut targets = self.targets.lock();
-        if let Some(&number) = targets.numbers.get(text) {
-            return Ok((number, targets.names[number as usize].clone_ref(name.py())));
-        }
-        let number = targets.names.len() as u32;
-        let string = PyString::new(name.py(), text).unbind();
-        targets.numbers.insert(text.to_owned(), number);
-        targets.names.push(string.clone_ref(name.py()));
-        targets.registrations.push(0);
-        Ok((number, string))
-    }
-
-    pub(crate) fn name(&self, py: Python<'_>, number: u32) -> Option<Py<PyString>> {
-        self.targets
-            .lock()
-            .names
-            .get(number as usize)
-            .map(|name| name.clone_ref(py))
+        Ok(self.names.target(name.py(), text, &self.engine))
     }
 
     /// Register a handler; `None` when the target has one. Returns its registration.
-    pub(crate) fn add(&self, number: u32, handler: Handler) -> Option<u64> {
-        let mut targets = self.targets.lock();
-        if get(&targets.handlers, number).is_some() {
-            drop(targets);
+    pub(crate) fn add(&self, target: &Arc<Target>, call: Py<PyAny>, lane: Lane) -> Option<u64> {
+        let mut table = self.table.lock();
+        if get(&table.handlers, target.number).is_some() {
+            drop(table);
             // Freeing a handler may run Python: not under the lock.
-            drop(handler);
+            drop(call);
             return None;
         }
-        let registration = &mut targets.registrations[number as usize];
-        *registration += 1;
-        let registration = *registration;
-        targets.handlers.set(number, Some(handler));
+        table.registrations += 1;
+        let handler = Handler {
+            call,
+            lane,
+            target: target.clone(),
+            registration: table.registrations,
+        };
+        table.handlers.set(target.number, Some(handler));
         self.version.fetch_add(1, Ordering::Release);
-        Some(registration)
+        Some(table.registrations)
     }
 
     /// Take a handler out, if this registration is still the present one.
-    pub(crate) fn remove(&self, number: u32, registration: u64) -> bool {
-        let mut targets = self.targets.lock();
-        let present = get(&targets.handlers, number).is_some();
-        if !present || targets.registrations[number as usize] != registration {
-            return false;
-        }
-        let old = targets.handlers.set(number, None);
+    pub(crate) fn remove(&self, number: u32, registration: u64) -> Option<Arc<Handler>> {
+        let mut table = self.table.lock();
+        get(&table.handlers, number).filter(|handler| handler.registration == registration)?;
+        let old = table.handlers.set(number, None);
         self.version.fetch_add(1, Ordering::Release);
-        drop(targets);
-        // Freeing a handler may run Python: not under the lock.
-        drop(old);
-        true
+        old
     }
 
     pub(crate) fn clear(&self) -> Handlers {
-        let mut targets = self.targets.lock();
+        let mut table = self.table.lock();
         self.version.fetch_add(1, Ordering::Release);
-        std::mem::take(&mut targets.handlers)
+        std::mem::take(&mut table.handlers)
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // The collector must not wait: when another thread changes the table, it is in use.
-        if let Some(targets) = self.targets.try_lock() {
-            for handler in targets.handlers.iter() {
+        if let Some(table) = self.table.try_lock() {
+            for handler in table.handlers.iter() {
                 visit.call(&handler.call)?;
             }
         }

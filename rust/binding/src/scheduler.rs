@@ -14,10 +14,11 @@ use crate::life;
 use crate::options::Fields;
 use crate::payload::{Fresh, Handle};
 use crate::queries::Events;
-use crate::registry::{self, Handler, Registry};
+use crate::registry::{self, Registry};
 use crate::shared::{Shared, error, quoted, refused, releasing};
 use crate::specs::Specs;
 use crate::stats::Stats;
+use crate::target::Target;
 use crate::thread::{self, Threads};
 use crate::worker;
 use duewheel_core::engine::{Due, Engine, Refused};
@@ -214,12 +215,13 @@ impl SchedulerCore {
 
     /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
     /// change handlers, whoever tells it last has seen the changes of all.
-    fn tell_registered(shared: &Shared, py: Python<'_>, number: u32) {
+    fn tell_registered(shared: &Shared, py: Python<'_>, target: &Target) {
         let engine = &*shared.engine;
+        let (number, name) = (target.number, &*target.text);
         loop {
             let (version, handlers) = shared.registry.handlers();
             let lane = registry::get(&handlers, number).map(|handler| handler.lane);
-            py.detach(|| engine.set_registered(number, lane));
+            py.detach(|| engine.set_registered(number, name, lane));
             if shared.registry.version() == version {
                 return;
             }
@@ -270,9 +272,10 @@ impl SchedulerCore {
         if let Some(storage) = storage {
             opened = kept::open(py, storage, &mut engine)?;
         }
+        let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
-            engine: Arc::new(engine),
-            registry: Registry::default(),
+            registry: Registry::new(engine.clone()),
+            engine,
             specs,
             max_data: opened.max_data,
             turns: Mutex::new(()),
@@ -430,30 +433,26 @@ impl SchedulerCore {
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        let (number, name) = shared.registry.number(target)?;
+        let target = shared.registry.target(target)?;
         let lane = if on_loop { Lane::Loop } else { Lane::Workers };
-        let handler = Handler {
-            call: handler,
-            lane,
-        };
-        let Some(registration) = shared.registry.add(number, handler) else {
+        let Some(registration) = shared.registry.add(&target, handler, lane) else {
             return Err(error(
                 py,
                 "DuplicateTargetError",
                 format!(
                     "the target {} has a handler: deregister it first",
-                    quoted(py, name.to_str(py)?)
+                    quoted(py, &target.text)
                 ),
             ));
         };
-        Self::tell_registered(shared, py, number);
-        Ok((number, registration))
+        Self::tell_registered(shared, py, &target);
+        Ok((target.number, registration))
     }
 
     fn _deregister(&self, py: Python<'_>, number: u32, registration: u64) -> PyResult<()> {
         let shared = self.shared(py)?;
-        if shared.registry.remove(number, registration) {
-            Self::tell_registered(shared, py, number);
+        if let Some(handler) = shared.registry.remove(number, registration) {
+            Self::tell_registered(shared, py, &handler.target);
         }
         Ok(())
     }
@@ -867,6 +866,11 @@ impl SchedulerCore {
             .map_err(pyo3::exceptions::PyAssertionError::new_err)
     }
 
+    /// How many targets are known, and how many numbers there are for them.
+    fn _targets(&self, py: Python<'_>) -> PyResult<(usize, u32)> {
+        Ok(self.shared(py)?.registry.names.counts())
+    }
+
     /// When the first due execution can start, and its due: for a manual clock.
     fn _manual_next(&self, py: Python<'_>) -> PyResult<Option<(i64, i64)>> {
         let shared = self.shared(py)?;
@@ -901,7 +905,7 @@ impl SchedulerCore {
                 return Ok((true, false));
             }
             for target in notices {
-                worker::log_parked(py, shared, target);
+                worker::log_parked(py, &target);
             }
             // The handler may have closed it.
             shared.give_back_if_over(py);

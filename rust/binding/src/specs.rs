@@ -2,16 +2,19 @@
 
 use crate::options::{Fields, JobOptions, Spec};
 use crate::registry::Registry;
+use crate::target::Target;
 use duewheel_core::sync::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
-/// How many specifications without options are remembered; past that all are forgotten at once, for
-/// most of their targets may be spoken of no more.
+/// How many specifications without options are remembered: past that the oldest is forgotten with each
+/// new one, for its target may be spoken of no more.
 const PLAIN_KEPT: usize = 16_384;
 
-/// How many specifications with options are remembered; past that all are forgotten at once.
+/// How many specifications with options are remembered, likewise.
 const SPECS_KEPT: usize = 1024;
 
 /// The specifications of one scheduler.
@@ -19,7 +22,9 @@ pub(crate) struct Specs {
     base: Fields,
     /// Target to [`Spec`], for jobs without options of their own.
     plain: Py<PyDict>,
-    special: Mutex<Vec<(u32, Fields, Py<Spec>)>>,
+    /// Its keys, the oldest first; one that was forgotten already may be among them.
+    order: Mutex<VecDeque<Py<PyString>>>,
+    special: Mutex<VecDeque<(u32, Fields, Py<Spec>)>>,
 }
 
 impl Specs {
@@ -30,7 +35,8 @@ impl Specs {
         Ok(Specs {
             base,
             plain: PyDict::new(py).unbind(),
-            special: Mutex::new(Vec::new()),
+            order: Mutex::default(),
+            special: Mutex::default(),
         })
     }
 
@@ -41,20 +47,41 @@ impl Specs {
         registry: &Registry,
         target: &Bound<'_, PyAny>,
     ) -> PyResult<Py<Spec>> {
-        let py = target.py();
         // Anything but an exact str may answer to the hash of one, and is no target.
-        if target.is_exact_instance_of::<PyString>()
-            && let Some(spec) = self.plain.bind(py).get_item(target)?
+        if let Ok(name) = target.cast_exact::<PyString>()
+            && let Some(spec) = self.known(name)?
         {
-            // SAFETY: only specifications are put into this dictionary, below.
-            return Ok(unsafe { spec.cast_into_unchecked::<Spec>() }.unbind());
+            return Ok(spec);
         }
-        let spec = make(registry, target, &self.base)?;
-        let plain = self.plain.bind(py);
-        if plain.len() >= PLAIN_KEPT {
-            plain.clear();
+        self.new_plain(registry, target)
+    }
+
+    #[inline]
+    fn known(&self, name: &Bound<'_, PyString>) -> PyResult<Option<Py<Spec>>> {
+        let spec = self.plain.bind(name.py()).get_item(name)?;
+        // SAFETY: only specifications are put into this dictionary, below.
+        Ok(spec.map(|spec| unsafe { spec.cast_into_unchecked::<Spec>() }.unbind()))
+    }
+
+    #[cold]
+    fn new_plain(&self, registry: &Registry, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
+        let py = target.py();
+        let target = registry.target(target)?;
+        let name = target.name.clone_ref(py);
+        if let Some(spec) = self.known(name.bind(py))? {
+            return Ok(spec);
         }
-        plain.set_item(spec.get().name.clone_ref(py), &spec)?;
+        let spec = make(py, target, &self.base)?;
+        self.plain.bind(py).set_item(&name, &spec)?;
+        let mut order = self.order.lock();
+        order.push_back(name);
+        let full = order.len() > PLAIN_KEPT;
+        let oldest = if full { order.pop_front() } else { None };
+        drop(order);
+        if let Some(oldest) = oldest {
+            // Another thread may have been faster.
+            let _ = self.plain.bind(py).del_item(oldest);
+        }
         Ok(spec)
     }
 
@@ -79,41 +106,39 @@ impl Specs {
         target: &Bound<'_, PyAny>,
         fields: &Fields,
     ) -> PyResult<Py<Spec>> {
-        let (number, _) = registry.number(target)?;
+        let py = target.py();
+        let target = registry.target(target)?;
+        let number = target.number;
         let specs = self.special.lock();
         let known = specs
             .iter()
             .find(|spec| spec.0 == number && spec.1 == *fields);
         if let Some((_, _, spec)) = known {
-            return Ok(spec.clone_ref(target.py()));
+            return Ok(spec.clone_ref(py));
         }
         drop(specs);
-        let spec = make(registry, target, fields)?;
+        let spec = make(py, target, fields)?;
         let mut specs = self.special.lock();
-        let forgotten = if specs.len() >= SPECS_KEPT {
-            std::mem::take(&mut *specs)
-        } else {
-            Vec::new()
-        };
-        specs.push((number, *fields, spec.clone_ref(target.py())));
+        let full = specs.len() >= SPECS_KEPT;
+        let oldest = if full { specs.pop_front() } else { None };
+        specs.push_back((number, *fields, spec.clone_ref(py)));
         drop(specs);
-        drop(forgotten);
+        // Freed under no lock.
+        drop(oldest);
         Ok(spec)
     }
 }
 
-fn make(registry: &Registry, target: &Bound<'_, PyAny>, fields: &Fields) -> PyResult<Py<Spec>> {
-    let py = target.py();
-    let (number, name) = registry.number(target)?;
+fn make(py: Python<'_>, target: Arc<Target>, fields: &Fields) -> PyResult<Py<Spec>> {
     let (fields, limits) = fields.resolve()?;
     let options = Py::new(py, JobOptions { fields })?;
-    let text = name.to_str(py)?.to_owned();
     Py::new(
         py,
         Spec {
-            target: number,
-            name,
-            text,
+            target: target.number,
+            name: target.name.clone_ref(py),
+            text: target.text.clone(),
+            _known: Some(target),
             options,
             limits,
         },

@@ -50,7 +50,7 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
             break;
         }
         for target in notices {
-            log_parked(py, shared, target);
+            log_parked(py, &target);
         }
     }
     Ok(())
@@ -322,8 +322,8 @@ pub(crate) fn log_ancient(py: Python<'_>, due: i64) {
     log(py, "ancient", (due,));
 }
 
-pub(crate) fn log_parked(py: Python<'_>, shared: &Shared, target: u32) {
-    log(py, "parked", (shared.registry.name(py, target),));
+pub(crate) fn log_parked(py: Python<'_>, target: &str) {
+    log(py, "parked", (target,));
 }
 
 pub(crate) fn log_unreadable(py: Python<'_>, row: u64, why: &str) {

@@ -54,7 +54,7 @@ pub(crate) struct Inner<P: Payload> {
     /// `wall − boot`, for the lateness of jobs on the wall clock.
     pub(crate) offset: i64,
     /// Targets whose jobs are being parked, to be logged by a worker.
-    pub(crate) notices: Vec<u32>,
+    pub(crate) notices: Vec<Box<str>>,
     /// Whether jobs that were away have come, for a worker to take in.
     pub(crate) pages: bool,
     /// Workers that wait to be called.
@@ -342,7 +342,7 @@ impl<P: Payload> Ready<P> {
 
     /// Say that the worker that was on its way is there: another may be called now. What it is
     /// to do besides running jobs: targets to report, and whether pages have come.
-    pub fn arrived(&self) -> (Vec<u32>, bool) {
+    pub fn arrived(&self) -> (Vec<Box<str>>, bool) {
         let mut inner = self.inner.lock();
         inner.coming = false;
         let pages = std::mem::take(&mut inner.pages);

@@ -14,7 +14,7 @@ pub trait Payload: Copy + Send + 'static {
     type Failure: Send + std::fmt::Debug + 'static;
     /// The number of the target that the job is for.
     fn target(self) -> u32;
-    /// Show what a store keeps of it; nothing, where there is none.
+    /// Show the name of its target, and what a store keeps of it; nothing, where there is none.
     fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
         look(Parts::NONE)
     }

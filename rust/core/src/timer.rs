@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn while_the_interpreter_is_busy_a_worker_is_called_before_the_due() {
         let engine = Arc::new(Engine::<Nothing>::new(Box::new(SystemClock)).unwrap());
-        engine.set_registered(0, Some(crate::ready::Lane::Workers));
+        engine.set_registered(0, "", Some(crate::ready::Lane::Workers));
         engine.start().unwrap();
         let timer = spawn(engine.clone()).unwrap();
         assert!(engine.ready().ahead.found_busy(7_200 * SECOND));

@@ -274,7 +274,7 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     // The page that is under way meanwhile goes on behind them.
     clock.set(2_000 * SECOND, 2_000 * SECOND);
     let page = engine.page_wanted().unwrap();
-    engine.set_registered(0, Some(Lane::Workers));
+    engine.set_registered(0, "t", Some(Lane::Workers));
     assert_eq!(parked(&engine), 0);
     take_in(&engine, page, released);
     load(&engine, released);
@@ -283,7 +283,7 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
         (320..=340).contains(&here),
         "{here} came, for which there is room"
     );
-    engine.set_registered(0, None);
+    engine.set_registered(0, "t", None);
     assert_eq!(parked(&engine) + here, JOBS - 1);
     turn_pages(&engine, released);
     assert_eq!(parked(&engine), JOBS - 1);
@@ -338,14 +338,14 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     let store = Arc::new(Filling { store, full });
     let engine = open_on(store.clone(), &mail, &clock, 3_600, 31);
     engine.start().unwrap();
-    engine.set_registered(0, Some(Lane::Workers));
+    engine.set_registered(0, "t", Some(Lane::Workers));
     let ended = &keep(&engine, Due::In(0), released);
     while engine.manual_expire() {}
     let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
         panic!("it is due");
     };
     engine.begin(&started).unwrap();
-    engine.set_registered(0, None);
+    engine.set_registered(0, "t", None);
     let parked = &keep(&engine, Due::In(0), released);
     while engine.manual_expire() {}
     keep(&engine, Due::In(SECOND), released);
@@ -355,7 +355,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     engine.ready().end(started.ended(Outcome::Succeeded));
     engine.tend(Lane::Workers, released);
     assert!(!engine.holds(ended));
-    engine.set_registered(0, Some(Lane::Workers));
+    engine.set_registered(0, "t", Some(Lane::Workers));
     load(&engine, released);
     assert!(engine.holds(parked));
     assert!(!engine.holds(ended));
@@ -390,7 +390,7 @@ fn a_due_of_the_boot_clock_that_is_away_comes_in_by_it_when_the_wall_clock_was_s
     let clock = Arc::new(ManualClock::new(wall, boot));
     let engine = open(&path, &clock, 10);
     let released = &mut Released::default();
-    engine.set_registered(0, Some(Lane::Workers));
+    engine.set_registered(0, "t", Some(Lane::Workers));
     engine.start().unwrap();
     let by_boot = keep(&engine, Due::In(100 * SECOND), released);
     let by_wall = keep(&engine, Due::At(wall + 200 * SECOND), released);
@@ -439,7 +439,7 @@ fn a_page_before_the_next_in_memory_is_seen_by_both_clocks() {
     assert!(engine.page_before_next().is_none());
     clock.set(wall - YEAR + 2 * SECOND, boot + 2 * SECOND);
     engine.start().unwrap();
-    engine.set_registered(0, Some(Lane::Workers));
+    engine.set_registered(0, "t", Some(Lane::Workers));
     assert!(engine.manual_expire());
     let question = engine
         .page_before_next()

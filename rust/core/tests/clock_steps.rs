@@ -77,7 +77,7 @@ impl Driven {
         clock.0.boot.store(77 * SECOND, SeqCst);
         clock.0.wall.store(1_760_000_000 * SECOND, SeqCst);
         let engine = Engine::new(Box::new(clock.clone())).unwrap();
-        engine.set_registered(0, Some(Lane::Workers));
+        engine.set_registered(0, "", Some(Lane::Workers));
         engine.start().unwrap();
         Self {
             engine,
@@ -337,7 +337,7 @@ impl Threaded {
     fn new() -> Self {
         let ahead = Arc::new(AtomicI64::new(0));
         let engine = Arc::new(Engine::new(Box::new(Set(ahead.clone()))).unwrap());
-        engine.set_registered(0, Some(Lane::Workers));
+        engine.set_registered(0, "", Some(Lane::Workers));
         let dues = Arc::default();
         let (started, starts) = mpsc::channel();
         let worker = {

@@ -94,7 +94,7 @@ impl Bench {
         };
         engine.keep_in(store.clone(), mail, window);
         engine.start().unwrap();
-        engine.set_registered(0, Some(Lane::Workers));
+        engine.set_registered(0, "t", Some(Lane::Workers));
         Bench {
             path,
             store,

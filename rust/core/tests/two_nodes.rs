@@ -92,7 +92,7 @@ impl Node {
             resident: 12,
         };
         engine.keep_in(store.clone(), mail, window);
-        engine.set_registered(0, Some(Lane::Workers));
+        engine.set_registered(0, "t", Some(Lane::Workers));
         engine.start().unwrap();
         let workers = Vec::new();
         Node {

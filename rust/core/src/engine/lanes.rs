@@ -89,15 +89,11 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
-    pub(super) fn lane_of(&self, target: u32) -> Option<Lane> {
-        self.targets.get(target as usize)?.lane
-    }
-
     /// The lanes that have handlers: the workers', if none has.
     pub(super) fn in_use(&self, lane: Lane) -> bool {
         let other = Lane::ALL[1 - lane as usize];
-        self.handlers[lane as usize] > 0
-            || (lane == Lane::Workers && self.handlers[other as usize] == 0)
+        let handlers = &self.targets.handlers;
+        handlers[lane as usize] > 0 || (lane == Lane::Workers && handlers[other as usize] == 0)
     }
 
     pub(super) fn both_in_use(&self) -> bool {

@@ -12,6 +12,7 @@ mod outcome;
 mod query;
 mod sides;
 mod state;
+mod targets;
 #[cfg(all(test, target_os = "linux"))]
 mod two_lanes;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
+use targets::Targets;
 
 pub use kept::{Asked, Changed, Mail, Window};
 pub use outcome::DEAD_KEPT;
@@ -83,15 +85,6 @@ pub(crate) enum Phase {
     Closed,
 }
 
-#[derive(Debug, Default)]
-struct Target {
-    /// Where its handler runs, if it has one.
-    lane: Option<Lane>,
-    /// Its parked jobs, in no order; those that have left are skipped when it is registered.
-    parked: Vec<Key>,
-    noticed: bool,
-}
-
 /// The differences of wall and boot clock under which waiting jobs were scheduled.
 ///
 /// The first due of an `in_` job never changes, though the wall clock may step. All that a job
@@ -131,9 +124,7 @@ pub(crate) struct State<P: Payload> {
     offset: i64,
     offset_read: i64,
     phase: Phase,
-    targets: Vec<Target>,
-    /// How many targets have a handler, by lane.
-    handlers: [usize; 2],
+    targets: Targets,
     held: [lanes::Held; 2],
     parked: usize,
     dead: VecDeque<Dead<P>>,
@@ -200,8 +191,7 @@ impl<P: Payload> Engine<P> {
             offset,
             offset_read: boot,
             phase: Phase::Stopped,
-            targets: Vec::new(),
-            handlers: [0; 2],
+            targets: Targets::default(),
             held: Default::default(),
             parked: 0,
             dead: VecDeque::new(),
@@ -266,29 +256,18 @@ impl<P: Payload> Engine<P> {
     }
 
     /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
-    pub fn set_registered(&self, target: u32, lane: Option<Lane>) {
+    pub fn set_registered(&self, target: u32, name: &str, lane: Option<Lane>) {
         let mut state = self.state.lock();
-        let target = target as usize;
-        if state.targets.len() <= target {
-            state.targets.resize_with(target + 1, Target::default);
-        }
-        let old = std::mem::replace(&mut state.targets[target].lane, lane);
-        if old != lane {
-            for (lane, more) in [(old, false), (lane, true)] {
-                if let Some(lane) = lane {
-                    let handlers = &mut state.handlers[lane as usize];
-                    *handlers = if more { *handlers + 1 } else { *handlers - 1 };
-                }
-            }
+        if state.targets.set_lane(target, lane) {
             state.let_go_of_held();
         }
+        state.heard_of(name, lane.is_some());
         if lane.is_none() {
             // What is aside is parked now: nobody waits for it any more.
             self.notify(&state);
             return;
         }
-        state.targets[target].noticed = false;
-        for key in std::mem::take(&mut state.targets[target].parked) {
+        for key in state.targets.parked.remove(&target).unwrap_or_default() {
             if state
                 .queue
                 .get(key)
@@ -298,7 +277,6 @@ impl<P: Payload> Engine<P> {
                 state.queue.put_back(key);
             }
         }
-        state.bring_in_aside(target as u32);
         let wake = state.asleep.take().is_some();
         drop(state);
         if wake {

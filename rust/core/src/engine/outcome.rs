@@ -91,7 +91,7 @@ impl<P: Payload> State<P> {
         }
         let mut ended = std::mem::take(&mut self.ended);
         std::mem::swap(&mut ended, &mut engine.ready().lock().done);
-        if self.handlers[Lane::Loop as usize] > 0 || engine.lane(Lane::Loop).is_attached() {
+        if self.targets.handlers[Lane::Loop as usize] > 0 || engine.lane(Lane::Loop).is_attached() {
             ended.append(&mut engine.lane(Lane::Loop).lock().done);
         }
         let mut wake = false;
@@ -173,7 +173,7 @@ impl<P: Payload> State<P> {
         else {
             return;
         };
-        if self.targets[target as usize].lane.is_some() {
+        if self.lane_of(target).is_some() {
             // A new handler came meanwhile.
             self.put_back(key);
             if self.asleep.take().is_some() {
@@ -223,7 +223,8 @@ impl<P: Payload> State<P> {
             return;
         };
         self.remove(key, released);
-        if self.phase == Phase::Closed {
+        if self.phase == Phase::Closed || self.kept.is_some() {
+            // A store keeps its dead itself.
             released.failures.push(failure);
             return;
         }
@@ -272,7 +273,7 @@ mod tests {
     fn a_retry_is_settled_before_another_handler_may_take_long() {
         let clock = Arc::new(ManualClock::new(0, 0));
         let engine = Engine::new(Box::new(clock.clone())).unwrap();
-        engine.set_registered(0, Some(Lane::Workers));
+        engine.set_registered(0, "", Some(Lane::Workers));
         engine.start().unwrap();
         for _ in 0..3 {
             engine.schedule(Due::In(0), Nothing).unwrap();

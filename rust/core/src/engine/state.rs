@@ -2,7 +2,8 @@
 
 use super::kept::generated;
 use super::sides::Sides;
-use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State, Target};
+use super::targets::Parked;
+use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::ids::{self, Halves, NOWHERE};
 use crate::queue::{ClockKind, DueQueue, Key, Now};
 use crate::record::{Execution, Id, Payload, Record, Released, Side, Stage};
@@ -13,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 const FEW_IDS: usize = 4_096;
 
 /// What has held the jobs of an engine.
-pub(super) type Emptied<P> = (DueQueue<Record<P>>, Vec<Vec<Key>>);
+pub(super) type Emptied<P> = (DueQueue<Record<P>>, Parked);
 
 impl<P: Payload> State<P> {
     /// Measure the offset between the clocks again, if it may have moved.
@@ -211,21 +212,27 @@ impl<P: Payload> State<P> {
             return;
         };
         record.set_stage(Stage::Parked);
-        let number = record.payload.target();
+        let payload = record.payload;
         self.parked += 1;
-        let (queue, target) = (&self.queue, &mut self.targets[number as usize]);
-        if target.parked.len() > 64 && target.parked.len() > 2 * self.parked {
-            target.parked.retain(|&key| {
+        let mut is_news = false;
+        let queue = &self.queue;
+        let parked = self.targets.parked.entry(payload.target());
+        let parked = parked.or_insert_with(|| {
+            is_news = true;
+            Vec::new()
+        });
+        if parked.len() > 64 && parked.len() > 2 * self.parked {
+            parked.retain(|&key| {
                 queue
                     .get(key)
                     .is_some_and(|entry| entry.value.stage() == Stage::Parked)
             });
         }
-        target.parked.push(key);
-        if !target.noticed {
-            target.noticed = true;
+        parked.push(key);
+        if is_news {
+            let name = payload.parts(|parts| parts.target.into());
             let mut ready = engine.ready().lock();
-            ready.notices.push(number);
+            ready.notices.push(name);
             engine.ready().call(&mut ready);
         }
     }
@@ -277,9 +284,7 @@ impl<P: Payload> State<P> {
             boot: self.offset_read,
         };
         let empty = DueQueue::with_sequence(now, self.queue.next_sequence());
-        let parked = self.targets.iter_mut();
-        let parked = parked.map(|target| std::mem::take(&mut target.parked));
-        let parked = parked.collect();
+        let parked = std::mem::take(&mut self.targets.parked);
         self.sides = Sides::default();
         self.given = HashMap::new();
         self.dead = VecDeque::new();
@@ -374,11 +379,7 @@ impl<P: Payload> State<P> {
             let Some(entry) = self.queue.get(key) else {
                 continue;
             };
-            let target = entry.value.payload.target() as usize;
-            if self.targets.len() <= target {
-                self.targets.resize_with(target + 1, Target::default);
-            }
-            if self.targets[target].lane.is_none() {
+            if self.lane_of(entry.value.payload.target()).is_none() {
                 self.park(engine, key);
             }
         }

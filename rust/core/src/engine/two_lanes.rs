@@ -162,7 +162,7 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
         let (mut scheduled, mut cancelled) = (0, 0);
         for target in 0..3 {
             let lane = Lane::ALL[target % 2];
-            bench.engine.set_registered(target as u32, Some(lane));
+            bench.engine.set_registered(target as u32, "", Some(lane));
         }
         for _ in 0..300 {
             match dice.below(12) {
@@ -187,7 +187,7 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
                 4 => {
                     let lane = [None, Some(Lane::Workers), Some(Lane::Loop)];
                     let lane = lane[dice.below(3) as usize];
-                    bench.engine.set_registered(dice.below(4) as u32, lane);
+                    bench.engine.set_registered(dice.below(4) as u32, "", lane);
                 }
                 5 if dice.below(4) == 0 => bench.engine.stop(),
                 6 => bench.engine.start().unwrap(),
@@ -204,7 +204,7 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
         }
         for target in 0..4 {
             let lane = Lane::ALL[target % 2];
-            bench.engine.set_registered(target as u32, Some(lane));
+            bench.engine.set_registered(target as u32, "", Some(lane));
         }
         bench.engine.start().unwrap();
         bench.finish();
@@ -226,7 +226,7 @@ fn each_lane_keeps_the_order_of_due_and_sequence() {
         let mut bench = Bench::new(2);
         for target in 0..4 {
             let lane = Lane::ALL[target % 2];
-            bench.engine.set_registered(target as u32, Some(lane));
+            bench.engine.set_registered(target as u32, "", Some(lane));
         }
         bench.engine.stop();
         let ids: Vec<_> = (0..1_500)
@@ -255,8 +255,8 @@ fn each_lane_keeps_the_order_of_due_and_sequence() {
                     bench.engine.start().unwrap();
                 }
                 // A target without jobs: what is held is let go of, and comes again.
-                1 => bench.engine.set_registered(9, Some(stubborn)),
-                2 => bench.engine.set_registered(9, None),
+                1 => bench.engine.set_registered(9, "", Some(stubborn)),
+                2 => bench.engine.set_registered(9, "", None),
                 _ => {}
             }
             bench.check();
@@ -271,7 +271,7 @@ fn each_lane_keeps_the_order_of_due_and_sequence() {
 fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
     let mut bench = Bench::new(1);
     for (target, lane) in [(0, Lane::Workers), (1, Lane::Loop)] {
-        bench.engine.set_registered(target, Some(lane));
+        bench.engine.set_registered(target, "", Some(lane));
     }
     bench.engine.stop();
     for (target, count) in [(1, CAPACITY + 40), (0, 20_000)] {
@@ -316,7 +316,7 @@ fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
         bench.engine.schedule(Due::At(0), To(0)).unwrap();
         bench.timer();
     };
-    bench.engine.set_registered(0, Some(Lane::Loop));
+    bench.engine.set_registered(0, "", Some(Lane::Loop));
     let attached = Some(bell.clone());
     bench.engine.lane(Lane::Loop).attach(attached, 1);
     due(&mut bench);
@@ -345,7 +345,7 @@ fn the_loop_alone_is_called_by_its_own_alarm_and_does_what_the_timer_would() {
     let engine = Engine::new(Box::new(SystemClock)).unwrap();
     let (bell, lane) = (Arc::new(Bell::new().unwrap()), engine.lane(Lane::Loop));
     lane.attach(Some(bell.clone()), 9);
-    engine.set_registered(0, Some(Lane::Loop));
+    engine.set_registered(0, "", Some(Lane::Loop));
     engine.start().unwrap();
     let woken = || engine.sleeper().take_woken();
     let sleeps = |for_longer: bool| {
@@ -372,7 +372,7 @@ fn the_loop_alone_is_called_by_its_own_alarm_and_does_what_the_timer_would() {
     schedule(9 * SECOND).unwrap();
     assert!(!woken());
     // Beside sync handlers the timer comes at the due itself.
-    engine.set_registered(1, Some(Lane::Workers));
+    engine.set_registered(1, "", Some(Lane::Workers));
     assert!(woken());
     sleeps(false);
 }

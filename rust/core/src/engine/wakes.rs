@@ -24,7 +24,7 @@ fn released() -> Released<Nothing> {
 /// An engine whose timer sleeps for a job an hour away on either clock.
 fn asleep(registered: bool) -> Engine<Nothing> {
     let engine = Engine::new(Box::new(ManualClock::new(SECOND, SECOND))).unwrap();
-    engine.set_registered(0, registered.then_some(Lane::Workers));
+    engine.set_registered(0, "", registered.then_some(Lane::Workers));
     engine.start().unwrap();
     assert!(woken(&engine), "by the start");
     for (id, due) in [("wall", Due::At(SECOND + HOUR)), ("boot", Due::In(HOUR))] {
@@ -136,7 +136,7 @@ fn a_handler_that_comes_wakes_the_timer_for_what_was_parked() {
     assert!(woken(&engine));
     pump(&engine);
     assert_eq!(engine.stats(&mut released()).parked, 1);
-    engine.set_registered(0, Some(Lane::Workers));
+    engine.set_registered(0, "", Some(Lane::Workers));
     assert!(woken(&engine));
     run(&engine, Outcome::Succeeded);
     engine.check().unwrap();

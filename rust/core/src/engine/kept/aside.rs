@@ -6,7 +6,7 @@
 use super::{END, START};
 use crate::engine::{Engine, State};
 use crate::queue::Key;
-use crate::record::{Payload, Released, Stage};
+use crate::record::{Parts, Payload, Released, Stage};
 use crate::store::{Answer, Question};
 use roaring::RoaringTreemap;
 use std::collections::HashMap;
@@ -14,24 +14,43 @@ use std::collections::HashMap;
 /// Which part of what may be resident is parked at most.
 pub(super) const PART: usize = 32;
 
-/// The sequences of jobs that are aside, by target.
+/// The jobs of one target that are aside.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Aside(HashMap<u32, RoaringTreemap>);
+struct Waiting {
+    seqs: RoaringTreemap,
+    /// It has a handler: what is here is about to come in.
+    handled: bool,
+}
+
+/// The jobs that are aside, by the name of their target: nothing else may speak of it.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Aside(HashMap<Box<str>, Waiting>);
 
 impl Aside {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn holds(&self, target: u32, seq: u64) -> bool {
-        self.0.get(&target).is_some_and(|seqs| seqs.contains(seq))
+    /// The jobs of a target, if this one is among them.
+    fn with(&self, target: &str, seq: u64) -> Option<&Waiting> {
+        let waiting = self.0.get(target);
+        waiting.filter(|waiting| waiting.seqs.contains(seq))
+    }
+
+    fn add(&mut self, target: &str, seq: u64) {
+        if let Some(waiting) = self.0.get_mut(target) {
+            waiting.seqs.insert(seq);
+        } else {
+            let waiting = self.0.entry(target.into()).or_default();
+            waiting.seqs.insert(seq);
+        }
     }
 
     /// A job is aside no longer.
     fn forget(&mut self, seq: u64) {
-        self.0.retain(|_, seqs| {
-            seqs.remove(seq);
-            !seqs.is_empty()
+        self.0.retain(|_, waiting| {
+            waiting.seqs.remove(seq);
+            !waiting.seqs.is_empty()
         });
     }
 }
@@ -56,16 +75,11 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
-    fn has_handler(&self, target: u32) -> bool {
-        let target = self.targets.get(target as usize);
-        target.is_some_and(|target| target.lane.is_some())
-    }
-
     /// How many jobs are parked, here and aside.
     pub(in crate::engine) fn all_parked(&self) -> u64 {
-        let aside = self.kept.iter().flat_map(|kept| &kept.aside.0);
-        let parked = aside.filter(|(target, _)| !self.has_handler(**target));
-        self.parked as u64 + parked.map(|(_, seqs)| seqs.len()).sum::<u64>()
+        let aside = self.kept.iter().flat_map(|kept| kept.aside.0.values());
+        let parked = aside.filter(|waiting| !waiting.handled);
+        self.parked as u64 + parked.map(|waiting| waiting.seqs.len()).sum::<u64>()
     }
 
     /// Put parked jobs aside, if they are too many: so many at once.
@@ -80,42 +94,50 @@ impl<P: Payload> State<P> {
         if !kept.outbox.is_empty() || kept.asking > 0 {
             return;
         }
-        for target in 0..self.targets.len() {
+        let mut parked = std::mem::take(&mut self.targets.parked);
+        for keys in parked.values_mut() {
             while self.parked > most / 2
                 && at_once > 0
-                && let Some(key) = self.targets[target].parked.pop()
+                && let Some(key) = keys.pop()
             {
                 at_once -= 1;
-                self.put_one_aside(target as u32, key, released);
+                self.put_one_aside(key, released);
             }
         }
+        self.targets.parked = parked;
     }
 
-    fn put_one_aside(&mut self, target: u32, key: Key, released: &mut Released<P>) {
+    fn put_one_aside(&mut self, key: Key, released: &mut Released<P>) {
         let parked = self.queue.get(key);
         let Some(entry) = parked.filter(|entry| entry.value.stage() == Stage::Parked) else {
             return; // it has left since
         };
         let seq = self.name(key, entry.sequence);
-        self.unpark(key);
-        self.remove(key, released);
+        let payload = entry.value.payload;
         if let Some(kept) = &mut self.kept {
             kept.away += 1;
-            kept.aside.0.entry(target).or_default().insert(seq);
+            payload.parts(|parts| kept.aside.add(parts.target, seq));
         }
+        self.unpark(key);
+        self.remove(key, released);
     }
 
     /// Whether a job that has come with a page stays aside; if not, it is so no longer.
-    pub(super) fn stays_aside(&mut self, target: u32, seq: u64) -> bool {
-        let waits = !self.has_handler(target);
+    pub(super) fn stays_aside(&mut self, payload: P, seq: u64) -> bool {
         let Some(kept) = &mut self.kept else {
             return false;
         };
-        let aside = kept.aside.holds(target, seq);
-        if aside && !waits {
+        if kept.aside.is_empty() {
+            return false;
+        }
+        let handled = payload.parts(|parts| {
+            let waiting = kept.aside.with(parts.target, seq);
+            waiting.map(|waiting| waiting.handled)
+        });
+        if handled == Some(true) {
             kept.aside.forget(seq);
         }
-        aside && waits
+        handled == Some(false)
     }
 
     /// A job that was away has been withdrawn or moved.
@@ -132,14 +154,17 @@ impl<P: Payload> State<P> {
         }
     }
 
-    /// Bring in what is aside: its target has a handler now.
-    pub(in crate::engine) fn bring_in_aside(&mut self, target: u32) {
+    /// A target has a handler or has lost it; what is aside for want of one is brought in.
+    pub(in crate::engine) fn heard_of(&mut self, target: &str, handled: bool) {
         if let Some(kept) = &mut self.kept
-            && kept.aside.0.contains_key(&target)
+            && let Some(waiting) = kept.aside.0.get_mut(target)
         {
-            kept.frontier = START;
-            // The page that is under way moves the frontier, too.
-            kept.starts_over = kept.paging.is_some();
+            waiting.handled = handled;
+            if handled {
+                kept.frontier = START;
+                // The page that is under way moves the frontier, too.
+                kept.starts_over = kept.paging.is_some();
+            }
         }
     }
 
@@ -148,13 +173,15 @@ impl<P: Payload> State<P> {
         let Some(kept) = &self.kept else {
             return Ok(());
         };
-        let aside: u64 = kept.aside.0.values().map(RoaringTreemap::len).sum();
+        let aside = kept.aside.0.values().map(|waiting| waiting.seqs.len());
+        let aside: u64 = aside.sum();
         if kept.lease.is_none() && aside as i64 > kept.away {
             return Err(format!("{aside} jobs are aside, {} away", kept.away));
         }
         for (key, entry) in self.queue.iter() {
             let seq = self.name(key, entry.sequence);
-            if kept.aside.holds(entry.value.payload.target(), seq) {
+            let target = |parts: Parts<'_>| kept.aside.with(parts.target, seq).is_some();
+            if entry.value.payload.parts(target) {
                 return Err(format!("{key:?} is in memory and aside"));
             }
         }

@@ -193,7 +193,7 @@ impl<P: Payload> State<P> {
         };
         let stale = !fresh && self.kept.as_deref().is_some_and(changed);
         let here = stale || self.find(&job.id).is_some();
-        if here || self.stays_aside(payload.target(), job.place.seq) {
+        if here || self.stays_aside(payload, job.place.seq) {
             released.payloads.push(payload);
             return;
         }
