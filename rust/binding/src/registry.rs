@@ -105,6 +105,7 @@ impl Registry {
         self.version.load(Ordering::Acquire)
     }
 
+    #[inline(never)] // out of the way of the jobs that run between two changes
     pub(crate) fn handlers(&self) -> (u64, Handlers) {
         let table = self.table.lock();
         (self.version(), table.handlers.clone())

@@ -161,6 +161,7 @@ fn go_on(
 }
 
 /// Run one execution.
+#[inline(never)] // with a frame of its own the loop around it copies less
 fn run(
     py: Python<'_>,
     shared: &Shared,
