@@ -11,7 +11,11 @@ import sys
 
 SRC = pathlib.Path(__file__).parent.parent / "src"
 MUTANTS = {
-    "skip the sync": ("log.rs", "let synced = self.file.sync();", "let synced: std::io::Result<()> = Ok(());"),
+    "skip the sync": (
+        "log.rs",
+        "let synced = file.map_or(Ok(()), |file| file.sync());",
+        "drop(file); let synced: std::io::Result<()> = Ok(());",
+    ),
     "acknowledge before the sync": (
         "log.rs",
         "Durability::Commit => std::mem::take(&mut state.syncer_sleeps),",
@@ -31,7 +35,7 @@ MUTANTS = {
         "tables.rs",
         "        match self.write(&asked) {",
         "        { let mut state = self.log.lock(); let pending = std::mem::take(&mut state.journal.pending); "
-        "let _ = state.journal.lap(self.log.file()); state.journal.pending = pending; }\n        match self.write(&asked) {",
+        "let _ = state.lap(); state.journal.pending = pending; }\n        match self.write(&asked) {",
     ),
     "begin a lap over what is pending": (
         "tables.rs",
