@@ -249,6 +249,7 @@ with scheduler:
             pass
         gc.set_threshold(700)
         scheduler.wait(0.01)
+    gc.collect()  # what no collection of the loop has come by
 print(len(seen))
 """
 

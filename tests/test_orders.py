@@ -124,4 +124,6 @@ def test_the_program(tmp_path):
         assert " remind-17\n" in tell("list", "report-")
         assert tell("pay 17", "\n") == "too late\n"
     with program(tmp_path / "orders.db", signal.SIGINT) as tell:
+        # It runs jobs, so that run() has the signals.
+        tell("place 18", "mail to ada@example.org: order 18 has expired\n")
         assert " remind-17\n" not in tell("list", "report-")

@@ -198,6 +198,7 @@ def test_killed_in_a_backup_no_part_is_taken_for_the_whole(children, path, place
         if Path(copy).exists():
             assert jobs(copy) in range(20_000, 20_001 + kills)
             Path(copy).unlink()
+            Path(copy + "-lock").unlink()  # of the look at it
         part = Path(copy + ".part")
         if part.exists():
             # Whatever it is, it is not taken for a store with jobs missing.
