@@ -295,7 +295,8 @@ def test_a_child_that_a_handler_forks_is_ended_by_its_signal():
             ready = context.Event()
             def sleeps():
                 ready.set()
-                time.sleep(60)
+                while True:  # a signal that comes just before a sleep does not end that
+                    time.sleep(0.01)
             process = context.Process(target=sleeps)
             process.start()
             ready.wait()
