@@ -68,7 +68,11 @@ impl Events {
     ) -> Result<Self, Refused> {
         // Asked first: what is away may come in while the others are looked for.
         let more = shared.engine.away() > 0;
-        let since = shared.engine.next_sequence();
+        let since = if more {
+            shared.engine.next_sequence()
+        } else {
+            0 // no page is read
+        };
         let places = look(&shared.engine)?;
         let seen = if more {
             places.iter().map(|place| place.order().1).collect()
