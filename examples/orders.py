@@ -101,8 +101,10 @@ def read(orders: Orders) -> None:
             case ["pay", number]:
                 print("paid" if orders.pay(int(number)) else "too late", flush=True)
             case ["list"]:
-                for event in orders.scheduler.between():
+                pending = list(orders.scheduler.between())
+                for event in pending:
                     print(f"{event.due_at:%H:%M:%S} {event.job_id}", flush=True)
+                print(f"{len(pending)} pending", flush=True)
             case _:
                 print("place NUMBER, pay NUMBER, or list", flush=True)
 
