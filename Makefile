@@ -109,9 +109,9 @@ endif
 .PHONY: wheel
 wheel: $(WHEELS_STAMP)  ## build a wheel for each CPython that is here into dist/
 
-$(WHEELS_STAMP): $(TOOLS_STAMP) $(RUST) $(PACKAGE) tests/test_wheel.py
+$(WHEELS_STAMP): $(TOOLS_STAMP) $(RUST) $(PACKAGE) tests/process/test_wheel.py
 	rm -f dist/*.whl
-	"$(BIN)/python" tests/test_wheel.py | tr '\n' '\0' | PATH="$(BIN):$$PATH" $(LINKED_FOR_OLD_LINUX) \
+	"$(BIN)/python" tests/process/test_wheel.py | tr '\n' '\0' | PATH="$(BIN):$$PATH" $(LINKED_FOR_OLD_LINUX) \
 		xargs -0 maturin build --release --out dist $(if $(LINKED_FOR_OLD_LINUX),--compatibility manylinux_2_28 --zig) --interpreter
 	@touch "$@"
 

@@ -7,14 +7,12 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from duewheel import DeadEvent, Event, Job, JobOptions, NopScheduler, Scheduler, aio
 from duewheel.testing import ManualClock
 
-HERE = Path(__file__).parent
 COUNTS = "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped".split()
 
 

@@ -23,7 +23,7 @@ def test_the_loop_turns_while_any_call_waits_for_the_disk(tmp_path, record_prope
     library = tmp_path / "held_sync.so"
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, HERE / "held_sync.c"], check=True)
     told = {"LD_PRELOAD": str(library), "HOLD": str(tmp_path / "hold"), "SYNCS": str(tmp_path / "syncs")}
-    command = [sys.executable, "-W", "error", str(HERE / "child.py"), str(tmp_path / "jobs.db")]
+    command = [sys.executable, "-W", "error", str(HERE / "stalled.py"), str(tmp_path / "jobs.db")]
     ended = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, timeout=50, check=False)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)

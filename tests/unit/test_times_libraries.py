@@ -1,6 +1,6 @@
 """The times of pandas, pendulum and freezegun, where they are installed; `test_times_given.py` has stand-ins for them.
 
-pip install pandas pendulum freezegun && pytest tests/test_times_libraries.py
+pip install pandas pendulum freezegun && pytest tests/unit/test_times_libraries.py
 """
 
 from datetime import UTC, datetime, timedelta

@@ -11,7 +11,7 @@ import duewheel
 import duewheel.aio
 import duewheel.scheduler
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def examples():

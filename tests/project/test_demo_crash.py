@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DEMO = Path(__file__).resolve().parent.parent / "examples" / "demo_crash.py"
+DEMO = Path(__file__).resolve().parents[2] / "examples" / "demo_crash.py"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the system has no SIGKILL")
 

@@ -13,7 +13,7 @@ import pytest
 from duewheel import DuplicateJobError, Scheduler
 from duewheel.testing import ManualClock
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "orders.py"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "orders.py"
 EVENING = datetime(2027, 1, 1, 20, tzinfo=UTC)
 
 

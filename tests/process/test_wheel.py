@@ -13,7 +13,7 @@ import pytest
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(3_600)]
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 VERSIONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 WHAT_IT_IS = "import sys; print(sys.implementation.name, sys.version_info[:2], sep='', end='')"
 
@@ -70,7 +70,7 @@ def test_wheel(version, tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     run(inside, "-m", "pip", "install", "--quiet", "--upgrade", "pip>=25.1", cwd=tmp_path)
     run(inside, "-m", "pip", "install", "--quiet", "--group", "test", cwd=tmp_path)
-    for what in ([], ["-m", "slow", "tests/test_process.py"]):
+    for what in ([], ["-m", "slow", "tests/process/test_process.py"]):
         out = run(inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *what, cwd=tmp_path)
         assert " passed" in out
 
