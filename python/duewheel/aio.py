@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from duewheel import _current, _loop, _signals
 from duewheel import context as _context
+from duewheel._checks import lists_keywords
 from duewheel._core import check_bounds, timeout_s
-from duewheel._given import lists_keywords
 from duewheel.errors import StateError
 from duewheel.scheduler import _H, NO_COPY, Core, is_async
 

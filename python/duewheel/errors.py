@@ -22,7 +22,7 @@ purpose, and `except DuewheelError` does not catch them.
 
 from datetime import timedelta
 
-from duewheel._given import delay_ns
+from duewheel._times import delay_ns
 
 __all__ = [
     "ClosedError",

@@ -6,7 +6,7 @@ import enum
 from typing import Any, Final
 
 from duewheel._core import JobOptions
-from duewheel._given import exactly
+from duewheel._times import exactly
 
 __all__ = [
     "DEFAULT_MAX_BACKOFF",

@@ -21,11 +21,12 @@ from hashlib import blake2b
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace, TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from duewheel import _current, _given
+from duewheel import _current, _times
+from duewheel._checks import check_name, data_bytes
 from duewheel._core import DeadEvent, Event, Job, JobOptions
 from duewheel._failure import bounded
-from duewheel._given import LAST_NS, SECOND, check_name, exactly
 from duewheel._log import ancient as _log_ancient
+from duewheel._times import LAST_NS, SECOND, exactly
 from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
 from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
 from duewheel.scheduler import Handler
@@ -270,7 +271,7 @@ class ReferenceScheduler:
 
     def at(self, when: When, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due at ``when`` on the wall clock; returns its id."""
-        due = _given.wall_ns(when)
+        due = _times.wall_ns(when)
         name = self._schedule([(due, False)], target, [data], id, **options)[0]
         self._warn_if_ancient(due)
         return name
@@ -281,7 +282,7 @@ class ReferenceScheduler:
 
     def at_many(self, whens: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job at each of ``whens``, in that order, all of them or none."""
-        dues = [(_given.wall_ns(when), False) for when in _items(whens, "whens")]
+        dues = [(_times.wall_ns(when), False) for when in _items(whens, "whens")]
         names = self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
         if dues:
             self._warn_if_ancient(min(dues)[0])
@@ -293,7 +294,7 @@ class ReferenceScheduler:
         return self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
 
     def _boot_due(self, delay: object) -> int:
-        due = self._clock._time.boot() + _given.delay_ns(delay)
+        due = self._clock._time.boot() + _times.delay_ns(delay)
         if max(due, due + self._offset()) > LAST_NS:
             raise OverflowError(f"delay is out of range: {delay!r}; 64 bits of unix nanoseconds end in 2262")
         return due
@@ -310,7 +311,7 @@ class ReferenceScheduler:
         # Everything is checked before anything is scheduled: all of them or none.
         self._open()
         check_name(target, "target")
-        payloads = [_given.data_bytes(data) for data in datas]
+        payloads = [data_bytes(data) for data in datas]
         _check_options(options)
         given = {name: value for name, value in keywords.items() if value is not UNSET}
         resolved = resolve((options or JobOptions()).replace(**given), self._base)
@@ -341,7 +342,7 @@ class ReferenceScheduler:
     def reschedule(self, id: str, when: When) -> bool:
         """Move a pending job to ``when`` on the wall clock, at a new place in the order."""
         self._open()
-        due = _given.wall_ns(when)
+        due = _times.wall_ns(when)
         if (entry := self._pending(id)) is None:
             return False
         self._again(entry, due, on_boot=False)
@@ -376,8 +377,8 @@ class ReferenceScheduler:
     def between(self, start: When | None = None, end: When | None = None) -> Iterator[Event]:
         """Iterate over the pending events with ``start <= due < end``, in the order of (due, sequence)."""
         self._open()
-        first = None if start is None else _given.wall_ns(start, "start")
-        last = None if end is None else _given.wall_ns(end, "end")
+        first = None if start is None else _times.wall_ns(start, "start")
+        last = None if end is None else _times.wall_ns(end, "end")
         waiting = [entry for entry in self._jobs.values() if entry.stage != "running"]
         places = sorted((self._wall_due(entry), entry.sequence, entry) for entry in waiting)
         chosen = [entry for due, _, entry in places if (first is None or first <= due) and (last is None or due < last)]
@@ -439,7 +440,7 @@ class ReferenceScheduler:
     def purge(self, before: When | None = None) -> int:
         """Forget the dead that died before a time of the wall clock, or all; returns how many."""
         self._open()
-        end = None if before is None else _given.wall_ns(before, "before")
+        end = None if before is None else _times.wall_ns(before, "before")
         kept = [dead for dead in self._dead if end is not None and dead.died >= end]
         count = len(self._dead) - len(kept)
         self._dead = deque(kept, _DEAD_KEPT)
@@ -543,7 +544,7 @@ class ReferenceScheduler:
         if isinstance(error, Discard):
             self._bury(entry, event, "discarded", error.reason)
         elif isinstance(error, Snooze) and not at_most_once:
-            self._follow(entry, now + _given.delay_ns(error.delay), "snoozed")
+            self._follow(entry, now + _times.delay_ns(error.delay), "snoozed")
         else:
             assert entry.first_start is not None
             dead = at_most_once or exhausted(entry.options, entry.attempt, now - entry.first_start)
@@ -577,6 +578,6 @@ class ReferenceScheduler:
 
     def _refuse_wait(self, call: str, timeout: object) -> None:
         if timeout is not None:
-            _given.delay_ns(timeout, "timeout")
+            _times.delay_ns(timeout, "timeout")
         if self._inside:
             raise StateError(f"{call}() in a handler of the same scheduler would wait for itself")

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 from duewheel import _current, _signals
+from duewheel._checks import lists_keywords
 from duewheel._core import DeadEvent, Event, Ids, timeout_s
 from duewheel._core import Scheduler as SchedulerCore
-from duewheel._given import lists_keywords
 from duewheel.errors import StateError, StorageError
 from duewheel.storage import Storage
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
-from duewheel._given import delay_ns, lists_keywords
+from duewheel._checks import lists_keywords, whole_number
+from duewheel._times import delay_ns
 from duewheel.errors import WrongKeyError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Keyring:
             raise TypeError(f"keys must be a mapping of numbers to keys, not of type {type(keys).__name__}")
         checked = {}
         for given, key in keys.items():
-            number = _number(given, "the number of a key")
+            number = whole_number(given, "the number of a key")
             if not isinstance(key, bytes | bytearray | memoryview):
                 # Never the key itself: messages end up in logs.
                 raise TypeError(f"the key {number} must be 32 bytes, not of type {type(key).__name__}")
@@ -49,22 +49,13 @@ class Keyring:
         if not checked:
             raise ValueError("a keyring needs a key at least")
         self._keys = checked
-        self._default = _number(default, "default")
+        self._default = whole_number(default, "default")
         if self._default not in checked:
             raise WrongKeyError(f"the default key {default!r} is not in the keyring: it has {sorted(checked)}")
 
     def __repr__(self) -> str:
         """Show the numbers, never a key."""
         return f"Keyring({sorted(self._keys)}, default={self._default})"
-
-
-def _number(value: object, what: str, least: int = 0, most: int = 2**32 - 1) -> int:
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        raise TypeError(f"{what} must be an int, not {value!r}")
-    number = operator.index(value)
-    if not least <= number <= most:
-        raise ValueError(f"{what} must be from {least} to {most}, not {value!r}")
-    return number
 
 
 _LARGEST_DATA = 999_000_000
@@ -135,10 +126,10 @@ class LocalStorage:
         self._path = found
         self._durability = durability
         self._keys = keys
-        self._max_data = _number(max_data, "max_data", most=_LARGEST_DATA)
+        self._max_data = whole_number(max_data, "max_data", most=_LARGEST_DATA)
         self._horizon_ns = delay_ns(horizon, "horizon")
-        self._resident = _number(resident, "resident", least=1)
-        self._max_interruptions = _number(max_interruptions, "max_interruptions", least=1)
+        self._resident = whole_number(resident, "resident", least=1)
+        self._max_interruptions = whole_number(max_interruptions, "max_interruptions", least=1)
 
     def __repr__(self) -> str:
         """Show the path and the durability."""

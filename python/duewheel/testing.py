@@ -15,9 +15,9 @@ import weakref
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from duewheel import _given
+from duewheel import _times
 from duewheel._core import ManualTime
-from duewheel._given import SECOND
+from duewheel._times import SECOND
 from duewheel.errors import StateError
 
 __all__ = ["ManualClock"]
@@ -69,7 +69,7 @@ class ManualClock:
     def __init__(self, start: float | datetime = 0.0, *, raise_errors: bool = False) -> None:
         if not isinstance(raise_errors, bool):
             raise TypeError(f"raise_errors must be a bool, not {raise_errors!r}")
-        self._time = ManualTime(_given.wall_ns(start, "start"), _BOOT_ORIGIN_NS, raise_errors)
+        self._time = ManualTime(_times.wall_ns(start, "start"), _BOOT_ORIGIN_NS, raise_errors)
         self._moving = threading.Lock()
         self._participants: list[weakref.ref[_Participant]] = []
 
@@ -97,7 +97,7 @@ class ManualClock:
         **Raises**: ``StateError`` from a handler; ``ValueError`` for a negative delay; ``OverflowError`` past
         what 64 bits of nanoseconds hold; with ``raise_errors`` what handlers have raised.
         """
-        delay_ns = _given.delay_ns(delay, "delay")
+        delay_ns = _times.delay_ns(delay, "delay")
         self._refuse_reentry("advance")
         with self._moving:
             self._advance_by(delay_ns, delay)
@@ -107,7 +107,7 @@ class ManualClock:
 
         **Raises**: ``ValueError`` when that would be backwards, and as ``advance``.
         """
-        target_ns = _given.wall_ns(when, "when")
+        target_ns = _times.wall_ns(when, "when")
         self._refuse_reentry("advance_to")
         with self._moving:
             delay_ns = target_ns - self.now_ns()
@@ -124,11 +124,11 @@ class ManualClock:
 
         **Raises**: ``StateError`` from a handler; ``OverflowError`` past what 64 bits of nanoseconds hold.
         """
-        delta_ns = _given.span_ns(delta, "delta")
+        delta_ns = _times.span_ns(delta, "delta")
         self._refuse_reentry("step")
         with self._moving:
             wall_ns = self._time.wall() + delta_ns
-            self._time.set(_given.held(wall_ns, delta, "delta"), self._time.boot())
+            self._time.set(_times.checked_ns(wall_ns, delta, "delta"), self._time.boot())
 
     def _attach(self, participant: _Participant) -> None:
         """Drive a scheduler from now on, for as long as it lives."""
@@ -139,8 +139,8 @@ class ManualClock:
             raise StateError(f"{call}() in a handler: its clock stands still until it returns")
 
     def _advance_by(self, delay_ns: int, given: object) -> None:
-        _given.held(self._time.wall() + delay_ns, given, "delay")
-        target_ns = _given.held(self._time.boot() + delay_ns, given, "delay")
+        _times.checked_ns(self._time.wall() + delay_ns, given, "delay")
+        target_ns = _times.checked_ns(self._time.boot() + delay_ns, given, "delay")
         _here.advancing = True
         try:
             while (first := self._first(target_ns)) is not None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ORDER = [
-    "_numpy",
-    "_given",
+    "_checks",
+    "_times",
     "errors",
     "_current",
     "_failure",
@@ -116,7 +116,7 @@ def test_nothing_imports_what_stands_aside(name):
 
 
 def test_errors_import_nothing_that_could_import_them():
-    assert imports(MODULES["errors"].read_text(encoding="utf-8")) == {"_given"}
+    assert imports(MODULES["errors"].read_text(encoding="utf-8")) == {"_times"}
 
 
 def test_every_module_is_found_by_static_imports():

@@ -134,7 +134,7 @@ def test_an_unknown_keyword_lists_the_real_ones(call, known):
 
 
 def test_the_keywords_listed_are_the_parameters():
-    for call, known in duewheel._given.KEYWORDS.items():
+    for call, known in duewheel._checks.KEYWORDS.items():
         found = duewheel
         for name in call.split("."):
             found = getattr(found, name)

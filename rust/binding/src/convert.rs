@@ -16,24 +16,31 @@ use std::time::Duration;
 /// The longest target or id, in bytes of UTF-8.
 const LONGEST_NAME: usize = 255;
 
-/// A function of `duewheel._given`, called: it reads what is rare, and says what is wrong.
+/// What a function of Python's makes of a value that is rare, or wrong.
 #[cold]
-fn given<'py>(
-    name: &str,
+fn in_python<'py>(
+    module: &str,
+    function: &str,
     value: &Bound<'py, PyAny>,
     what: Option<&str>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
-    let function = call::import(py, "duewheel._given")?.getattr(name)?;
+    let function = call::import(py, module)?.getattr(function)?;
     match what {
         Some(what) => call::python(py, function.as_unbound(), (value, what)),
         None => call::python(py, function.as_unbound(), (value,)),
     }
 }
 
-/// The error that a function of `duewheel._given` makes, or raises.
-fn refusal(name: &str, value: &Bound<'_, PyAny>, what: Option<&str>) -> PyErr {
-    given(name, value, what).map_or_else(|error| error, PyErr::from_value)
+/// Nanoseconds by a function of `duewheel._times`.
+fn ns_in_python(function: &str, value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
+    in_python("duewheel._times", function, value, Some(what))?.extract()
+}
+
+/// The error that a function of `duewheel._checks` makes, or raises.
+fn refusal(function: &str, value: &Bound<'_, PyAny>, what: Option<&str>) -> PyErr {
+    in_python("duewheel._checks", function, value, what)
+        .map_or_else(|error| error, PyErr::from_value)
 }
 
 /// The error for a keyword that a call does not have.
@@ -44,7 +51,7 @@ pub(crate) fn unknown_keyword(name: &Bound<'_, PyAny>, call: &str) -> PyErr {
 
 /// The keywords that a call has.
 pub(crate) fn keywords<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'py, PyAny>> {
-    call::import(py, "duewheel._given")?
+    call::import(py, "duewheel._checks")?
         .getattr("KEYWORDS")?
         .get_item(call)
 }
@@ -88,7 +95,7 @@ pub(crate) fn wall_time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
     };
     match ns {
         Some(ns) => Ok(ns),
-        None => given("wall_ns", value, Some(what))?.extract(),
+        None => ns_in_python("wall_ns", value, what),
     }
 }
 
@@ -121,7 +128,7 @@ pub(crate) fn delay(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
     };
     match ns {
         Some(ns) if !negative(ns) => Ok(ns),
-        _ => given("delay_ns", value, Some(what))?.extract(),
+        _ => ns_in_python("delay_ns", value, what),
     }
 }
 
@@ -238,8 +245,8 @@ pub(crate) fn array<'py>(
     }
     let found: String = values.getattr("dtype")?.getattr("kind")?.extract()?;
     if found == kind {
-        let module = call::import(values.py(), "duewheel._numpy")?;
-        let ns = module.call_method1("array_ns", (values, what, kind != "m"))?;
+        let module = call::import(values.py(), "duewheel._times")?;
+        let ns = module.call_method1("numpy_array_ns", (values, what, kind != "m"))?;
         let times = pyo3::buffer::PyBuffer::<i64>::get(&ns)?.to_vec(values.py())?;
         return Ok(Some(Array::Times(times)));
     }

@@ -1,29 +1,26 @@
-"""Read what callers give, in plain Python: times, names, data; and the words that refuse them.
+"""Convert the times that callers give to nanoseconds, exactly: wall times, delays, NumPy's dates and spans.
 
-The engine reads what is plain and right by itself: a `float`, an `int`, a `timedelta`, a `datetime`. All else it
-gives to these functions, which read everything for the reference and for clocks, by the same rules.
+The extension converts a `float`, an `int`, a `timedelta` and a `datetime` by itself, and calls these functions for all
+other values; the reference and manual clocks call them for every value. NumPy is imported when a value of it is given.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
-_P = ParamSpec("_P")
+from duewheel._checks import shown
+
+if TYPE_CHECKING:
+    from array import array
 
 SECOND = 1_000_000_000
 FIRST_NS, LAST_NS = -(2**63), 2**63 - 1
+"""The bounds of 64-bit nanoseconds; the first one is NumPy's NaT, too."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ZERO = timedelta(0)
-_SHOWN = 400
-"""How much of a value's text a message has: what is given by mistake may be long."""
-
-
-# Times
 
 
 def wall_ns(when: Any, what: str = "when") -> int:
@@ -42,21 +39,21 @@ def wall_ns(when: Any, what: str = "when") -> int:
             raise out_of_range(when, what) from None
     else:
         ns = _number_ns(when, "M", what, "an aware datetime or unix seconds")
-    return held(ns, when, what)
+    return checked_ns(ns, when, what)
 
 
 def span_ns(span: Any, what: str) -> int:
     """Return the nanoseconds of a `timedelta` or of seconds, of either sign, rounded up."""
-    return held(_span_ns(span, what), span, what)
+    return checked_ns(_span_ns(span, what), span, what)
 
 
 def delay_ns(delay: Any, what: str = "delay") -> int:
     """Return the nanoseconds of a span that must not be negative."""
     ns = _span_ns(delay, what)
-    # The ceiling of a tiny negative one is 0: ask it itself.
+    # The ceiling of a tiny negative number is 0: the number itself is compared.
     if ns < 0 or (ns == 0 and (delay < _ZERO if isinstance(delay, timedelta) else delay < abs(delay))):
         raise ValueError(f"{what} must not be negative: {shown(delay)}")
-    return held(ns, delay, what)
+    return checked_ns(ns, delay, what)
 
 
 def _span_ns(span: Any, what: str) -> int:
@@ -65,15 +62,15 @@ def _span_ns(span: Any, what: str) -> int:
             return _timedelta_ns(span)
         except OverflowError:
             raise out_of_range(span, what) from None
-    if isinstance(span, datetime) and span != span:  # it stands for a span as well
+    if isinstance(span, datetime) and span != span:  # pandas has one NaT for dates and spans
         raise ValueError(f"{what} must not be NaT")
     return _number_ns(span, "m", what, "seconds or a timedelta")
 
 
 def _timedelta_ns(span: timedelta) -> int:
-    """Return the nanoseconds of a `timedelta`; those of a subclass by its own arithmetic, rounded up.
+    """Return the nanoseconds of a `timedelta`; of a subclass by its own arithmetic, rounded up.
 
-    Its fields may not say all: pandas counts in other units, with nanoseconds.
+    The fields of a subclass may lack a part: pandas counts nanoseconds, too.
     """
     if type(span) is timedelta:
         return ((span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds) * 1_000
@@ -85,7 +82,7 @@ def _timedelta_ns(span: timedelta) -> int:
             raise OverflowError(*error.args) from None
     try:
         whole = int(span // _MICROSECOND)
-    except (TypeError, AttributeError):  # pendulum divides by its own kind alone
+    except (TypeError, AttributeError):  # pendulum divides by its own class alone
         whole = (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
     if timedelta(microseconds=whole) < span:
         rest = getattr(span, "nanoseconds", None)
@@ -94,7 +91,7 @@ def _timedelta_ns(span: timedelta) -> int:
 
 
 def _number_ns(value: Any, kind: str, what: str, allowed: str) -> int:
-    """Return the nanoseconds of a number of seconds, or of NumPy's dates (kind M) or spans (m)."""
+    """Return the nanoseconds of a number of seconds, or of a NumPy scalar of a kind: a date (M) or a span (m)."""
     if isinstance(value, float):
         return _float_ns(value, value, what)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -103,9 +100,7 @@ def _number_ns(value: Any, kind: str, what: str, allowed: str) -> int:
     if type(value).__module__ == "numpy" and hasattr(value, "dtype") and scalar.ndim == 0:
         found = scalar.dtype.kind
         if found == kind:
-            from duewheel._numpy import scalar_ns
-
-            return scalar_ns(value, what)
+            return _numpy_scalar_ns(value, what)
         if found in "iu":
             return int(scalar) * SECOND
         if found == "f":
@@ -114,7 +109,7 @@ def _number_ns(value: Any, kind: str, what: str, allowed: str) -> int:
 
 
 def _float_ns(seconds: Any, given: object, what: str) -> int:
-    """Return the exact ceiling of a float's binary value: a rounding down would be early."""
+    """Return the exact ceiling of a float's binary value: rounded down, a job would be early."""
     try:
         numerator, denominator = seconds.as_integer_ratio()
     except (OverflowError, ValueError):
@@ -122,15 +117,15 @@ def _float_ns(seconds: Any, given: object, what: str) -> int:
     return int(-(-numerator * SECOND // denominator))
 
 
-def held(ns: int, given: object, what: str) -> int:
-    """Refuse what 64 bits do not hold."""
+def checked_ns(ns: int, given: object, what: str) -> int:
+    """Return nanoseconds that fit into 64 bits; refuse others."""
     if not FIRST_NS <= ns <= LAST_NS:
         raise out_of_range(given, what)
     return ns
 
 
 def out_of_range(value: object, what: str) -> OverflowError:
-    """Make the error for a time that 64 bits do not hold; it says so if it looks like one in another unit."""
+    """Make the error for a time that does not fit into 64 bits; it names the unit that the time may be in."""
     message = f"{what} is out of range: {shown(value)}; 64 bits of nanoseconds end after 292 years"
     return OverflowError(message + _other_unit(value, what))
 
@@ -156,13 +151,13 @@ def _other_unit(value: Any, what: str) -> str:
 
 
 def exactly(ns: int, given: float | None = None) -> float | timedelta:
-    """Say nanoseconds so that they are read as the same number: by the float that was given, if it says them."""
+    """Return a span that is read as exactly `ns`: the float that was given, if it is."""
     seconds = ns / SECOND if given is None else given
     return seconds if _float_ns(seconds, seconds, "") == ns else Nanoseconds(ns)
 
 
 class Nanoseconds(timedelta):
-    """A span that no float and no plain `timedelta` may tell."""
+    """A span that is exact where no float and no plain `timedelta` may be."""
 
     value: int
 
@@ -176,76 +171,62 @@ class Nanoseconds(timedelta):
         return self
 
 
-# Names and data
-
-
-def check_name(value: object, what: str) -> None:
-    """Refuse what is not 1 to 255 bytes of UTF-8."""
-    if not isinstance(value, str):
-        remedy = ""
-        if what == "target" and callable(value):
-            remedy = ": register it with handle(name, function), and schedule for that name"
-        raise TypeError(f"{what} must be a str, not {shown(value)}{remedy}")
-    try:
-        length = len(value.encode())
-    except UnicodeEncodeError:
-        raise ValueError(f"{what} must be valid Unicode, without lone surrogates: {shown(value)}") from None
-    if not 1 <= length <= 255:
-        raise ValueError(f"{what} must have 1 to 255 bytes of UTF-8, not {length}: {shown(value)}")
-
-
-def data_bytes(data: Any) -> bytes:
-    """Return a copy of what is bytes-like."""
-    try:
-        return b"" if data is None else bytes(memoryview(data))
-    except TypeError:
-        raise no_data(data) from None
-
-
-def no_data(value: object) -> TypeError:
-    """Make the error for data that is no bytes."""
-    remedy = "text.encode() makes bytes of it" if isinstance(value, str) else "json.dumps(value).encode() is one way"
-    return TypeError(f"data must be bytes-like, not {shown(value)}: {remedy}")
-
-
-def unknown_keyword(name: str, call: str) -> TypeError:
-    """Make the error for a keyword that a call does not have: it lists those that there are."""
-    return TypeError(f"{call}() got an unexpected keyword argument {name!r}: it takes {', '.join(KEYWORDS[call])}")
-
-
-_JOB_OPTIONS = ("retry_limit", "min_backoff", "max_backoff", "age_limit", "consistency")
-KEYWORDS = {
-    "JobOptions": _JOB_OPTIONS,
-    "JobOptions.replace": _JOB_OPTIONS,
-    "Scheduler.at": ("when", "target", "data", "id", "options", *_JOB_OPTIONS),
-    "Scheduler.in_": ("delay", "target", "data", "id", "options", *_JOB_OPTIONS),
-    "Scheduler.at_many": ("whens", "target", "datas", "options", *_JOB_OPTIONS),
-    "Scheduler.in_many": ("delays", "target", "datas", "options", *_JOB_OPTIONS),
+_NUMPY_UNITS = {
+    "W": (604_800_000_000_000, 1),
+    "D": (86_400_000_000_000, 1),
+    "h": (3_600_000_000_000, 1),
+    "m": (60_000_000_000, 1),
+    "s": (1_000_000_000, 1),
+    "ms": (1_000_000, 1),
+    "us": (1_000, 1),
+    "ns": (1, 1),
+    "ps": (1, 1_000),
+    "fs": (1, 1_000_000),
+    "as": (1, 1_000_000_000),
 }
+"""The nanoseconds of a unit, as numerator and denominator."""
 
 
-def lists_keywords(init: Callable[_P, None]) -> Callable[_P, None]:
-    """Have a constructor list its keywords when it gets one that it does not have."""
-    function: Any = init
-    code = function.__code__
-    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
-    call = function.__qualname__.removesuffix(".__init__")
-    KEYWORDS[call] = known
+def numpy_array_ns(values: Any, what: str, may_be_negative: bool = True) -> array[int]:
+    """Return the nanoseconds of an array of `datetime64` or `timedelta64`, rounded up.
 
-    @functools.wraps(init)
-    def checked(*args: _P.args, **keywords: _P.kwargs) -> None:
-        for name in keywords:
-            if name not in known:
-                raise unknown_keyword(name, call)
-        init(*args, **keywords)
+    **Raises** `ValueError` for NaT and for spans without a length (months), `OverflowError` for
+    what does not fit into 64 bits.
+    """
+    from array import array
 
-    return checked
+    import numpy as np
+
+    if values.ndim != 1:
+        raise TypeError(f"{what} must have one dimension, not {values.ndim}: {values!r}")
+    unit, step = np.datetime_data(values.dtype)
+    if unit in ("Y", "M") and values.dtype.kind == "M":
+        per_year = 1 if unit == "Y" else 12
+        if any(abs(count) * step > 300 * per_year for count in values.astype("int64").tolist() if count != FIRST_NS):
+            raise OverflowError(f"{what} is beyond 64 bits of nanoseconds: {values!r}")  # days would wrap around
+        values = values.astype("datetime64[D]")
+        unit, step = "D", 1
+    if unit not in _NUMPY_UNITS:
+        if bool(np.isnat(values).any()):
+            raise ValueError(f"{what} must not be NaT: {values!r}")
+        raise ValueError(f"{what} must have a unit of a fixed length, not {unit!r}: {values!r}")
+    numerator, denominator = _NUMPY_UNITS[unit]
+    out = array("q")
+    for count in values.astype("int64").tolist():
+        if count == FIRST_NS:
+            raise ValueError(f"{what} must not be NaT: {values!r}")
+        if count < 0 and not may_be_negative:
+            raise ValueError(f"{what} must not be negative: {values!r}")
+        ns = -(-count * step * numerator // denominator)
+        if not FIRST_NS <= ns <= LAST_NS:
+            raise OverflowError(f"{what} is beyond 64 bits of nanoseconds: {values!r}")
+        out.append(ns)
+    return out
 
 
-def shown(value: object) -> str:
-    """Return the text of a value, cut short where it is long."""
+def _numpy_scalar_ns(value: Any, what: str) -> int:
+    """Return the nanoseconds of one `datetime64` or `timedelta64`, rounded up."""
     try:
-        text = repr(value)
-    except Exception:  # an int of thousands of digits has none, for one
-        return f"<{type(value).__name__}>"
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 40]} … {text[-40:]}"
+        return numpy_array_ns(value.reshape(1), what)[0]
+    except (ValueError, OverflowError) as error:
+        raise type(error)(f"{what} is no time: {value!r}: {error}") from None

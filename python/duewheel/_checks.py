@@ -1,0 +1,99 @@
+"""Check what callers give: names, data, numbers and keywords; a refusal names the value and the remedy.
+
+The extension reads valid values by itself, and calls these functions for all others.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any, ParamSpec, SupportsIndex
+
+_P = ParamSpec("_P")
+
+_SHOWN = 400
+"""How many characters of a value a message has: a value that was given by mistake may be long."""
+
+
+def check_name(value: object, what: str) -> None:
+    """Refuse a target or an id that is not 1 to 255 bytes of UTF-8."""
+    if not isinstance(value, str):
+        remedy = ""
+        if what == "target" and callable(value):
+            remedy = ": register it with handle(name, function), and schedule for that name"
+        raise TypeError(f"{what} must be a str, not {shown(value)}{remedy}")
+    try:
+        length = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} must be valid Unicode, without lone surrogates: {shown(value)}") from None
+    if not 1 <= length <= 255:
+        raise ValueError(f"{what} must have 1 to 255 bytes of UTF-8, not {length}: {shown(value)}")
+
+
+def data_bytes(data: Any) -> bytes:
+    """Return a copy of bytes-like data; `None` has none."""
+    try:
+        return b"" if data is None else bytes(memoryview(data))
+    except TypeError:
+        raise no_data(data) from None
+
+
+def no_data(value: object) -> TypeError:
+    """Make the error for data that is not bytes-like."""
+    remedy = "text.encode() makes bytes of it" if isinstance(value, str) else "json.dumps(value).encode() is one way"
+    return TypeError(f"data must be bytes-like, not {shown(value)}: {remedy}")
+
+
+def whole_number(value: object, what: str, least: int = 0, most: int = 2**32 - 1) -> int:
+    """Return an `int`, or what has an `__index__`, from `least` to `most`; a `bool` is none."""
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{what} must be an int, not {value!r}")
+    number = operator.index(value)
+    if not least <= number <= most:
+        raise ValueError(f"{what} must be from {least} to {most}, not {value!r}")
+    return number
+
+
+_JOB_OPTIONS = ("retry_limit", "min_backoff", "max_backoff", "age_limit", "consistency")
+KEYWORDS = {
+    "JobOptions": _JOB_OPTIONS,
+    "JobOptions.replace": _JOB_OPTIONS,
+    "Scheduler.at": ("when", "target", "data", "id", "options", *_JOB_OPTIONS),
+    "Scheduler.in_": ("delay", "target", "data", "id", "options", *_JOB_OPTIONS),
+    "Scheduler.at_many": ("whens", "target", "datas", "options", *_JOB_OPTIONS),
+    "Scheduler.in_many": ("delays", "target", "datas", "options", *_JOB_OPTIONS),
+}
+"""The keywords of each call whose error lists them."""
+
+
+def lists_keywords(init: Callable[_P, None]) -> Callable[_P, None]:
+    """Make the error of a constructor for an unknown keyword list the keywords that it has."""
+    function: Any = init
+    code = function.__code__
+    known = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    call = function.__qualname__.removesuffix(".__init__")
+    KEYWORDS[call] = known
+
+    @functools.wraps(init)
+    def checked(*args: _P.args, **keywords: _P.kwargs) -> None:
+        for name in keywords:
+            if name not in known:
+                raise unknown_keyword(name, call)
+        init(*args, **keywords)
+
+    return checked
+
+
+def unknown_keyword(name: str, call: str) -> TypeError:
+    """Make the error for a keyword that a call does not have: it lists the keywords of the call."""
+    return TypeError(f"{call}() got an unexpected keyword argument {name!r}: it takes {', '.join(KEYWORDS[call])}")
+
+
+def shown(value: object) -> str:
+    """Return the text of a value, cut short where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of thousands of digits has none, for one
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 40]} … {text[-40:]}"
