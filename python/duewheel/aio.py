@@ -35,7 +35,7 @@ from duewheel import context as _context
 from duewheel._checks import lists_keywords
 from duewheel._core import check_bounds, timeout_s
 from duewheel.errors import StateError
-from duewheel.scheduler import _H, NO_COPY, Core, is_async
+from duewheel.scheduler import NO_COPY, Core, is_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from duewheel._core import AwaitedCalls, DeadEvent, Event, Stats, _Array, _JobOptions
     from duewheel.errors import StorageError
     from duewheel.options import JobOptions
+    from duewheel.scheduler import _H
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 

@@ -56,7 +56,7 @@ PROMISED = [
 ]
 
 MODULES = ["duewheel"] + [
-    f"duewheel.{module.name}" for module in pkgutil.iter_modules(duewheel.__path__) if module.name != "_core"
+    module.name for module in pkgutil.walk_packages(duewheel.__path__, "duewheel.") if module.name != "duewheel._core"
 ]
 PUBLIC_MODULES = [name for name in MODULES if "._" not in name]
 
