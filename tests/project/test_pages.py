@@ -75,7 +75,7 @@ def test_the_words_of_the_glossary():
 
 def test_the_messages_of_the_log_are_those_of_operating():
     page = (ROOT / "docs" / "operating.md").read_text("utf-8")
-    log = (ROOT / "python" / "duewheel" / "_log.py").read_text("utf-8")
+    log = Path(duewheel.__file__).with_name("_log.py").read_text("utf-8")
     for words in (
         "will be retried",
         "is dead",
