@@ -1,6 +1,6 @@
 """Many stored jobs, a million of them of one due: the scheduler opens in seconds, in little memory.
 
-`DUEWHEEL_STORED_FILE` is a file that `rust/store/tests/large.rs` has filled, with 100,000,000 in the full form; without
+`DUEWHEEL_STORED_FILE` is a file that `rust/sqlite/tests/large.rs` has filled, with 100,000,000 in the full form; without
 it, two million are stored here.
 """
 

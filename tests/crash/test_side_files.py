@@ -17,7 +17,7 @@ import pytest
 from duewheel import Keyring, LocalStorage, Scheduler, StorageCorruptError, StorageError
 
 ENDINGS = ("", "-ops", "-wal")
-VERSION_1 = Path(__file__).resolve().parents[2] / "rust/store/tests/version_1.sql"
+VERSION_1 = Path(__file__).resolve().parents[2] / "rust/sqlite/tests/version_1.sql"
 QUICK, SLOW = 6, int(os.environ.get("DUEWHEEL_KILLS", "200"))
 KILLS = [QUICK, pytest.param(SLOW, marks=[pytest.mark.slow, pytest.mark.timeout(1_200)])]
 

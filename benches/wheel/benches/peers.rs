@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use duewheel_core::queue::{ClockKind, DueQueue, Key, Now};
+use duewheel_engine::due::queue::{ClockKind, DueQueue, Key, Now};
 use hierarchical_hash_wheel_timer::wheels::cancellable::{
     CancellableTimerEntry, QuadWheelWithOverflow,
 };

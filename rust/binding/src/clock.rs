@@ -1,7 +1,8 @@
 //! The clock that a scheduler is given.
 
-use duewheel_core::sync::Mutex;
-use duewheel_core::time::{Clock, ManualClock, SystemClock};
+use duewheel_engine::clock::{Clock, ManualClock, SystemClock};
+use duewheel_engine::sync::Mutex;
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::sync::Arc;

@@ -1,42 +1,24 @@
 //! The extension module `duewheel._core`: conversions, the interpreter's lock, dispatch.
 //!
-//! Everything that decides when a job runs is in `duewheel-core`. Here a call from Python becomes
+//! Everything that decides when a job runs is in `duewheel-engine`. Here a call from Python becomes
 //! integers and plain handles on the way in, and handlers are called on the way out.
 
-mod bulk;
-mod call;
+mod calls;
 mod clock;
-mod convert;
-mod data;
-mod dead;
-mod deferred;
-mod drain;
-mod driver;
-mod event;
-mod event_loop;
-mod failure;
-mod handover;
-mod ids;
-mod inside;
-mod kept;
-mod keywords;
-mod life;
-mod nudge;
-mod options;
-mod payload;
-mod queries;
+mod interpreter;
 mod registry;
-mod scheduler;
+mod run;
 mod shared;
-mod specs;
-mod stats;
-mod target;
-mod thread;
-mod worker;
+mod stores;
+mod values;
 
+use calls::{awaited, events, ids, keywords, scheduler};
+use interpreter::{gil, process};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use run::{event_loop, first_step, inside, task};
+use values::{dead, event, options, stats};
 
 /// Threads of Rust's that attach to Python enter the main interpreter, whose modules are others than those of the code
 /// that they would run; and objects that this library keeps belong to one interpreter.
@@ -53,38 +35,38 @@ fn refuse_subinterpreter(_py: Python<'_>) -> PyResult<()> {
 
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    let (version, text) = duewheel_store::sqlite_version();
-    if version < duewheel_store::SQLITE_AT_LEAST {
-        let least = duewheel_store::SQLITE_AT_LEAST;
+    let (version, text) = duewheel_sqlite::sqlite_version();
+    if version < duewheel_sqlite::SQLITE_AT_LEAST {
+        let least = duewheel_sqlite::SQLITE_AT_LEAST;
         return Err(PyImportError::new_err(format!(
             "duewheel needs SQLite {least} or later, and was built with {text}"
         )));
     }
     refuse_subinterpreter(module.py())?;
-    nudge::prepare(module.py())?;
+    gil::prepare(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
     module.add_class::<dead::DeadEvent>()?;
-    module.add_class::<deferred::AwaitedCalls>()?;
-    module.add_class::<driver::Driver>()?;
+    module.add_class::<awaited::AwaitedCalls>()?;
+    module.add_class::<task::Driver>()?;
     module.add_class::<event::Event>()?;
     module.add_class::<event_loop::EventLoop>()?;
     module.add_class::<event::Job>()?;
     module.add_class::<ids::Ids>()?;
     pyo3::types::PySequence::register::<ids::Ids>(module.py())?;
     module.add_class::<options::JobOptions>()?;
-    module.add_class::<queries::Events>()?;
+    module.add_class::<events::Events>()?;
     module.add_class::<clock::ManualTime>()?;
     module.add_class::<scheduler::SchedulerCore>()?;
     keywords::explain(&module.py().get_type::<scheduler::SchedulerCore>())?;
     module.add_class::<stats::Lateness>()?;
     module.add_class::<stats::Stats>()?;
-    module.add_function(wrap_pyfunction!(deferred::check_bounds, module)?)?;
-    module.add_function(wrap_pyfunction!(deferred::timeout_s, module)?)?;
-    module.add_function(wrap_pyfunction!(drain::touch, module)?)?;
+    module.add_function(wrap_pyfunction!(awaited::check_bounds, module)?)?;
+    module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
+    module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;
     module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(inside::run_inside, module)?)?;
-    module.add_function(wrap_pyfunction!(life::after_fork_in_child, module)?)?;
-    module.add_function(wrap_pyfunction!(life::at_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(process::after_fork_in_child, module)?)?;
+    module.add_function(wrap_pyfunction!(process::at_exit, module)?)?;
     Ok(())
 }

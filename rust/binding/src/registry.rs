@@ -1,11 +1,11 @@
 //! Handlers, and the targets that they are for.
 
-use crate::convert;
-use crate::payload::Handle;
-use crate::target::{Names, Target};
-use duewheel_core::engine::Engine;
-use duewheel_core::ready::Lane;
-use duewheel_core::sync::Mutex;
+use crate::calls::convert;
+use crate::values::payload::Handle;
+use crate::values::target::{Names, Target};
+use duewheel_engine::engine::Engine;
+use duewheel_engine::handover::queue::Lane;
+use duewheel_engine::sync::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;

@@ -1,21 +1,21 @@
 //! What a scheduler's Python object and its threads share, and the errors that they raise.
 
-use crate::call;
+use crate::calls::awaited::Manner;
 use crate::clock::Raised;
-use crate::deferred::Manner;
-use crate::handover::HandOver;
-use crate::inside::inside;
-use crate::kept::raised;
-use crate::life;
-use crate::payload::{Handle, release, release_gently};
+use crate::interpreter::call;
+use crate::interpreter::process;
+use crate::interpreter::thread::Threads;
 use crate::registry::Registry;
-use crate::specs::Specs;
-use crate::thread::Threads;
-use crate::worker;
-use duewheel_core::engine::{Engine, Refused};
-use duewheel_core::record::Released;
-use duewheel_core::sync::Mutex;
-use duewheel_core::time::SECOND;
+use crate::run::handover::HandOver;
+use crate::run::inside::inside;
+use crate::run::worker;
+use crate::stores::local::raised;
+use crate::values::payload::{Handle, release, release_gently};
+use crate::values::specs::Specs;
+use duewheel_engine::engine::{Engine, Refused};
+use duewheel_engine::jobs::record::Released;
+use duewheel_engine::sync::Mutex;
+use duewheel_model::time::SECOND;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -94,7 +94,7 @@ pub(crate) fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
 
 impl Shared {
     pub(crate) fn is_forked(&self) -> bool {
-        self.forks != life::forks()
+        self.forks != process::forks()
     }
 
     #[inline]

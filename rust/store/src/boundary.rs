@@ -15,109 +15,15 @@
 //! is no longer the node's changes nothing. A store of one process sends neither event.
 
 use crate::Error;
+use duewheel_model::job::{ClockKind, Job, Place};
+use duewheel_model::outcome::Reason;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// The clock that a due is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Clock {
-    /// The time of day, steps included.
-    Wall,
-    /// Time since boot. Its dues are stored as the wall time that they mapped to.
-    Boot,
-}
-
-/// A place in the order of jobs: by due, then by sequence.
-///
-/// The sequence names the job as well: no two places in a store have the same, and a job that
-/// takes a new place takes a new sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
-    /// When it is due, on the wall clock, in nanoseconds.
-    pub due: i64,
-    /// Which came first among equal dues; at most `i64::MAX`.
-    pub seq: u64,
-}
-
-/// How a job is retried, as it was resolved when the job was scheduled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Failures after which it is given up; `None`: no such limit.
-    pub retry_limit: Option<u32>,
-    /// Nanoseconds since the first start after which it is given up.
-    pub age_limit: Option<i64>,
-    /// The shortest backoff, in nanoseconds.
-    pub min_backoff: i64,
-    /// The longest backoff, in nanoseconds.
-    pub max_backoff: i64,
-    /// Whether it is started once or never.
-    pub at_most_once: bool,
-}
-
-/// A pending job.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job<'a> {
-    /// Its id.
-    pub id: Cow<'a, str>,
-    /// The target that it is for.
-    pub target: Cow<'a, str>,
-    /// Its payload.
-    pub data: Cow<'a, [u8]>,
-    /// When this execution is due, and its name in the store.
-    pub place: Place,
-    /// The clock of its due, in the process that scheduled it.
-    pub clock: Clock,
-    /// When it was first due, on the wall clock.
-    pub job_due: i64,
-    /// When it was scheduled, on the wall clock.
-    pub created: i64,
-    /// Failures so far, plus one.
-    pub attempt: u32,
-    /// Starts so far, plus one.
-    pub run: u32,
-    /// How often its process died while it ran.
-    pub interruptions: u32,
-    /// When it was first started in this age, on the wall clock.
-    pub first_start: Option<i64>,
-    /// How it is retried.
-    pub options: Options,
-}
-
-impl Job<'_> {
-    /// The same, borrowing nothing.
-    pub fn into_owned(self) -> Job<'static> {
-        Job {
-            id: Cow::Owned(self.id.into_owned()),
-            target: Cow::Owned(self.target.into_owned()),
-            data: Cow::Owned(self.data.into_owned()),
-            place: self.place,
-            clock: self.clock,
-            job_due: self.job_due,
-            created: self.created,
-            attempt: self.attempt,
-            run: self.run,
-            interruptions: self.interruptions,
-            first_start: self.first_start,
-            options: self.options,
-        }
-    }
-}
-
-/// Why a job is dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It failed and its limits are reached.
-    Failed,
-    /// Its handler discarded it.
-    Discarded,
-    /// Its process died too often, or once if at most once.
-    Interrupted,
-}
-
 /// How a started job ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome<'a> {
+pub enum Ending<'a> {
     /// Its handler returned: it is over.
     Done,
     /// It is due again, after a failure or a snooze.
@@ -125,7 +31,7 @@ pub enum Outcome<'a> {
         /// Its new place.
         to: Place,
         /// The clock of the new due.
-        clock: Clock,
+        clock: ClockKind,
         /// The attempt that comes.
         attempt: u32,
         /// The run that comes.
@@ -158,7 +64,7 @@ pub enum Op<'a> {
         /// Where to.
         to: Place,
         /// The clock of the new due.
-        clock: Clock,
+        clock: ClockKind,
     },
     /// It starts, or (at most once) will not be started again if the process dies now.
     ///
@@ -182,7 +88,7 @@ pub enum Op<'a> {
         /// Which.
         seq: u64,
         /// How.
-        outcome: Outcome<'a>,
+        outcome: Ending<'a>,
     },
     /// This process ends in order. What it has begun, now or later, and leaves unfinished is no
     /// interruption: at least once, it comes again with the next run.
@@ -222,7 +128,7 @@ pub enum Question {
         /// Where to.
         to: Place,
         /// The clock of the new due.
-        clock: Clock,
+        clock: ClockKind,
     },
     /// The dead, newest first.
     Dead {
@@ -238,7 +144,7 @@ pub enum Question {
         /// Its new place.
         to: Place,
         /// The clock of the new due.
-        clock: Clock,
+        clock: ClockKind,
     },
     /// Forget the dead that died before a time of the wall clock, or all.
     Purge(Option<i64>),

@@ -1,7 +1,6 @@
 //! What can go wrong, as types that the binding maps to Python's.
 
 use std::fmt;
-#[cfg(feature = "sqlite")]
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -48,7 +47,7 @@ pub enum Error {
 
 impl Error {
     /// Whether it concerns one row, operation or question, and says nothing of the store.
-    pub(crate) fn is_of_one(&self) -> bool {
+    pub fn is_of_one(&self) -> bool {
         matches!(
             self,
             Error::Unreadable(_) | Error::TooLarge(_) | Error::WrongKey(_) | Error::Duplicate(_)
@@ -104,10 +103,9 @@ impl fmt::Display for Error {
     }
 }
 
-#[cfg(feature = "sqlite")]
 impl Error {
     /// The same, with the file that may not be written where it does not say so.
-    pub(crate) fn denied(self, file: &Path) -> Self {
+    pub fn denied(self, file: &Path) -> Self {
         match self {
             Error::ReadOnly(path) if path.as_os_str().is_empty() => {
                 Error::ReadOnly(file.to_owned())
@@ -117,7 +115,7 @@ impl Error {
     }
 
     /// The same, with the file beside the database that it is about.
-    pub(crate) fn of(self, file: &Path) -> Self {
+    pub fn of(self, file: &Path) -> Self {
         match self.denied(file) {
             Error::Io(why) => Error::Io(format!("{}: {why}", file.display())),
             other => other,

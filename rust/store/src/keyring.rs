@@ -107,18 +107,12 @@ impl Keyring {
     }
 
     /// Seal a payload under the default key.
-    pub(crate) fn seal(&self, id: &str, target: &str, data: &[u8]) -> Result<Vec<u8>, Error> {
+    pub fn seal(&self, id: &str, target: &str, data: &[u8]) -> Result<Vec<u8>, Error> {
         self.seal_under(self.default, data, &bound(id, target))
     }
 
     /// Open a payload.
-    pub(crate) fn open(
-        &self,
-        key: u32,
-        id: &str,
-        target: &str,
-        sealed: &[u8],
-    ) -> Result<Vec<u8>, Error> {
+    pub fn open(&self, key: u32, id: &str, target: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
         self.open_under(key, sealed, &bound(id, target))?
             .ok_or_else(|| {
                 Error::Unreadable(format!("its payload is not what was sealed for {id:?}"))
@@ -126,7 +120,7 @@ impl Keyring {
     }
 
     /// Whether these bytes are a payload that one of the keys has sealed.
-    pub(crate) fn has_sealed(&self, id: &str, target: &str, bytes: &[u8]) -> bool {
+    pub fn has_sealed(&self, id: &str, target: &str, bytes: &[u8]) -> bool {
         let bound = bound(id, target);
         self.keys
             .keys()
@@ -134,12 +128,12 @@ impl Keyring {
     }
 
     /// What shows later that a key is the same.
-    pub(crate) fn proof(&self, key: u32) -> Result<Vec<u8>, Error> {
+    pub fn proof(&self, key: u32) -> Result<Vec<u8>, Error> {
         self.seal_under(key, PROOF, FORMAT)
     }
 
     /// Refuse a key that is not the one of a proof.
-    pub(crate) fn check(&self, key: u32, proof: &[u8]) -> Result<(), Error> {
+    pub fn check(&self, key: u32, proof: &[u8]) -> Result<(), Error> {
         match self.open_under(key, proof, FORMAT)? {
             Some(bytes) if bytes == PROOF => Ok(()),
             _ => Err(Error::WrongKey(format!(

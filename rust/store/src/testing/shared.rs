@@ -2,8 +2,8 @@
 //! the boundary leaves room for. Claims are kept under the epoch of a node's lease.
 
 use crate::Error;
-use crate::boundary::{
-    Answer, Answered, DeadJob, DeadPage, Event, Events, Found, Job, Op, Outcome, Page, Place,
+use crate::{
+    Answer, Answered, DeadJob, DeadPage, Ending, Event, Events, Found, Job, Op, Page, Place,
     Question, Reason, Settled, Store, Ticket,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -156,10 +156,10 @@ impl Table {
             Op::Release(_) => self.row(at, |row| row.begun = false),
             Op::Yield(_) => self.row(at, |row| row.owner = None),
             Op::Finish { outcome, .. } => match outcome {
-                Outcome::Done => {
+                Ending::Done => {
                     self.end(at);
                 }
-                Outcome::Again {
+                Ending::Again {
                     to,
                     clock,
                     attempt,
@@ -169,7 +169,7 @@ impl Table {
                     (job.clock, job.attempt, job.run) = (clock, attempt, run);
                     job.first_start = first_start;
                 }),
-                Outcome::Dead {
+                Ending::Dead {
                     reason,
                     error,
                     died,
@@ -517,25 +517,25 @@ fn owned(op: &Op<'_>) -> Op<'static> {
         Op::Finish { seq, outcome } => Op::Finish {
             seq,
             outcome: match outcome {
-                Outcome::Done => Outcome::Done,
-                Outcome::Again {
+                Ending::Done => Ending::Done,
+                Ending::Again {
                     to,
                     clock,
                     attempt,
                     run,
                     first_start,
-                } => Outcome::Again {
+                } => Ending::Again {
                     to,
                     clock,
                     attempt,
                     run,
                     first_start,
                 },
-                Outcome::Dead {
+                Ending::Dead {
                     reason,
                     error,
                     died,
-                } => Outcome::Dead {
+                } => Ending::Dead {
                     reason,
                     error: error.into_owned().into(),
                     died,

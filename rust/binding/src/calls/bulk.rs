@@ -1,0 +1,236 @@
+//! The bulk calls: many times read at once, scheduled all or none.
+
+use crate::calls::awaited::Manner;
+use crate::calls::convert::{self, Array};
+use crate::calls::ids::Ids;
+use crate::calls::scheduler::SchedulerCore;
+use crate::shared::{Shared, refused, releasing};
+use crate::values::options::{Fields, Spec};
+use crate::values::payload::{Batch, Fresh};
+use duewheel_engine::engine::Due;
+use duewheel_model::time::ceil_ns;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyFloat, PyString};
+
+/// After so many times a call that is gentle gives up the interpreter.
+const GIVE_UP_EVERY: usize = 2_048;
+
+/// Whether a buffer of this format has its bytes the other way round.
+fn is_foreign(order: u8) -> bool {
+    match order {
+        b'>' | b'!' => cfg!(target_endian = "little"),
+        b'<' => cfg!(target_endian = "big"),
+        _ => false,
+    }
+}
+
+/// What the times of a bulk call are.
+#[derive(Clone, Copy)]
+pub(crate) enum Times {
+    Whens,
+    Delays,
+}
+
+impl Times {
+    pub(crate) fn new(are_delays: bool) -> Self {
+        if are_delays {
+            Times::Delays
+        } else {
+            Times::Whens
+        }
+    }
+
+    /// What the argument is called.
+    fn name(self) -> &'static str {
+        match self {
+            Times::Whens => "whens",
+            Times::Delays => "delays",
+        }
+    }
+
+    /// The call that they are of.
+    fn call(self) -> &'static str {
+        match self {
+            Times::Whens => "Scheduler.at_many",
+            Times::Delays => "Scheduler.in_many",
+        }
+    }
+
+    fn one(self, value: &Bound<'_, PyAny>) -> PyResult<i64> {
+        match self {
+            Times::Whens => convert::wall_time(value, "when"),
+            Times::Delays => convert::delay(value, "delay"),
+        }
+    }
+
+    #[inline]
+    fn float(self, py: Python<'_>, seconds: f64) -> PyResult<i64> {
+        match ceil_ns(seconds) {
+            Ok(ns) if seconds >= 0.0 || matches!(self, Times::Whens) => Ok(ns),
+            // The slow way says what is wrong with it.
+            _ => self.one(PyFloat::new(py, seconds).as_any()),
+        }
+    }
+
+    /// The nanoseconds of many times; a buffer of float64 or of NumPy's dates is read without
+    /// making Python objects.
+    pub(crate) fn read(self, values: &Bound<'_, PyAny>, manner: Manner<'_>) -> PyResult<Vec<i64>> {
+        let py = values.py();
+        if let Ok(buffer) = PyBuffer::<f64>::get(values)
+            && buffer.dimensions() == 1
+        {
+            // Collected in place: a float and its nanoseconds take the same room.
+            let floats = buffer.to_vec(py)?.into_iter();
+            let order = buffer.format().to_bytes().first().copied();
+            if order.is_some_and(is_foreign) {
+                let swapped = floats.map(|float| f64::from_bits(float.to_bits().swap_bytes()));
+                return swapped.map(|seconds| self.float(py, seconds)).collect();
+            }
+            return floats.map(|seconds| self.float(py, seconds)).collect();
+        }
+        let refuse = || {
+            PyTypeError::new_err(format!(
+                "{} must be a sequence of times, not {values:?}",
+                self.name()
+            ))
+        };
+        if values.is_instance_of::<PyString>() || values.is_instance_of::<PyBytes>() {
+            return Err(refuse());
+        }
+        let kind = match self {
+            Times::Whens => "M",
+            Times::Delays => "m",
+        };
+        let items = match convert::array(values, kind, self.name())? {
+            Some(Array::Times(times)) => return Ok(times),
+            Some(Array::Numbers(list)) => list.try_iter()?,
+            None => values.try_iter().map_err(|_| refuse())?,
+        };
+        let read = |(at, item): (usize, PyResult<Bound<'_, PyAny>>)| {
+            if manner.is_gentle() && at % GIVE_UP_EVERY == 0 {
+                py.detach(|| ());
+            }
+            self.one(&item?)
+        };
+        items.enumerate().map(read).collect()
+    }
+}
+
+/// Schedule jobs of one target at many times: all of them or none.
+pub(crate) fn schedule(
+    shared: &Shared,
+    (kind, times): (Times, &Bound<'_, PyAny>),
+    target: &Bound<'_, PyAny>,
+    datas: Option<&Bound<'_, PyAny>>,
+    options: Option<&Bound<'_, PyAny>>,
+    keywords: Option<&Bound<'_, PyDict>>,
+    manner: Manner<'_>,
+) -> PyResult<Ids> {
+    let times = &kind.read(times, manner)?;
+    let py = target.py();
+    let spec = if options.is_none() && keywords.is_none() {
+        shared.specs.plain(&shared.registry, target)?
+    } else {
+        let given = keywords
+            .map(|keywords| Fields::read(keywords, kind.call()))
+            .transpose()?
+            .unwrap_or_default();
+        let (specs, registry) = (&shared.specs, &shared.registry);
+        specs.special(registry, target, options, &given)?
+    };
+    let datas = datas
+        .map(|datas| read_datas(datas, times.len()))
+        .transpose()?;
+    let ids = if shared.engine.is_kept() {
+        keep(shared, py, kind, times, datas, &spec, manner)?
+    } else {
+        hold(shared, py, kind, times, datas, &spec, manner)?
+    };
+    if let (Times::Whens, Some(&earliest)) = (kind, times.iter().min()) {
+        SchedulerCore::warn_if_ancient(shared, py, Due::At(earliest));
+    }
+    Ok(ids)
+}
+
+/// In memory.
+fn hold(
+    shared: &Shared,
+    py: Python<'_>,
+    kind: Times,
+    times: &[i64],
+    datas: Option<Vec<Option<Py<PyBytes>>>>,
+    spec: &Py<Spec>,
+    manner: Manner<'_>,
+) -> PyResult<Ids> {
+    let engine = &*shared.engine;
+    let mut datas = datas.into_iter().flatten();
+    let mut fresh = || Fresh::new(py, datas.next().flatten(), spec.clone_ref(py));
+    let ids = if manner.is_gentle() {
+        let mut batch = Batch::new(py, times.iter().map(|_| fresh()));
+        let payload = batch.giving();
+        py.detach(|| match kind {
+            Times::Whens => engine.schedule_many(Due::At, times, payload),
+            Times::Delays => engine.schedule_many(Due::In, times, payload),
+        })
+    } else {
+        let payload = || fresh().given();
+        match kind {
+            Times::Whens => engine.schedule_many(Due::At, times, payload),
+            Times::Delays => engine.schedule_many(Due::In, times, payload),
+        }
+    };
+    // Closed on the way: what was taken in was freed by closing.
+    ids.map(Ids::new).map_err(|error| refused(py, error, ""))
+}
+
+/// In a store.
+fn keep(
+    shared: &Shared,
+    py: Python<'_>,
+    kind: Times,
+    times: &[i64],
+    datas: Option<Vec<Option<Py<PyBytes>>>>,
+    spec: &Py<Spec>,
+    manner: Manner<'_>,
+) -> PyResult<Ids> {
+    for data in datas.iter().flatten() {
+        shared.check_data(py, data.as_ref())?;
+    }
+    let mut datas = datas.into_iter().flatten();
+    let fresh = |_| Fresh::new(py, datas.next().flatten(), spec.clone_ref(py));
+    let mut batch = Batch::new(py, times.iter().map(fresh));
+    let engine = &shared.engine;
+    let kept = releasing(py, |released| {
+        let payload = batch.giving();
+        py.detach(|| match kind {
+            Times::Whens => engine.keep_many(Due::At, times, payload, released),
+            Times::Delays => engine.keep_many(Due::In, times, payload, released),
+        })
+    });
+    drop(batch);
+    let (ids, ticket) = kept.map_err(|error| refused(py, error, ""))?;
+    shared.settled(py, ticket, manner)?;
+    Ok(Ids::new(ids))
+}
+
+fn read_datas(datas: &Bound<'_, PyAny>, length: usize) -> PyResult<Vec<Option<Py<PyBytes>>>> {
+    let bytes_like = datas.is_instance_of::<PyBytes>() || datas.is_instance_of::<PyString>();
+    if bytes_like || datas.try_iter().is_err() {
+        return Err(PyTypeError::new_err(format!(
+            "datas must be a sequence of bytes-like objects, one a job, not {datas:?}"
+        )));
+    }
+    let datas = datas
+        .try_iter()?
+        .map(|item| convert::data(&item?))
+        .collect::<PyResult<Vec<_>>>()?;
+    if datas.len() != length {
+        return Err(PyValueError::new_err(format!(
+            "datas must be as many as the dues: {} for {length}",
+            datas.len()
+        )));
+    }
+    Ok(datas)
+}

@@ -1,0 +1,219 @@
+//! `between`: pending events in order, each looked at when it is asked for.
+
+use crate::calls::awaited::Manner;
+use crate::shared::{Shared, refused};
+use crate::values::event::Event;
+use crate::values::payload::Handle;
+use duewheel_engine::engine::{Engine, Place, Refused};
+use duewheel_engine::sync::Mutex;
+use duewheel_store::{self as store, Answer, Job, Question};
+use pyo3::prelude::*;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+/// How many jobs that are away are read at once.
+const PAGE: usize = 1_000;
+
+/// An iterator over pending events, in the order of (due, sequence).
+///
+/// Each is looked at when it is asked for: jobs that stop being pending meanwhile are left out.
+#[pyclass(frozen, module = "duewheel._core")]
+pub(crate) struct Events {
+    shared: Arc<Shared>,
+    left: Mutex<Left>,
+}
+
+/// What is still to come: of memory, and of what is away.
+struct Left {
+    places: VecDeque<Place>,
+    away: VecDeque<Job<'static>>,
+    after: Option<store::Place>,
+    until: i64,
+    /// The sequences of what was in memory at the beginning: a page has those as well.
+    seen: HashSet<u64>,
+    /// What was scheduled, moved or retried since has this sequence or a later one.
+    since: u64,
+    /// Whether more are away than were read.
+    more: bool,
+}
+
+enum Next {
+    Here(Place),
+    Away(Box<Job<'static>>),
+}
+
+impl Left {
+    fn pop(&mut self) -> Option<Next> {
+        let away = self.away.front().map(|job| (job.place.due, job.place.seq));
+        let here = self.places.front().map(Place::order);
+        match (here, away) {
+            (Some(here), Some(away)) if away < here => self.pop_away(),
+            (None, Some(_)) => self.pop_away(),
+            _ => self.places.pop_front().map(Next::Here),
+        }
+    }
+
+    fn pop_away(&mut self) -> Option<Next> {
+        self.away.pop_front().map(|job| Next::Away(Box::new(job)))
+    }
+}
+
+impl Events {
+    /// `look` finds those in memory.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        start: Option<i64>,
+        end: Option<i64>,
+        look: impl FnOnce(&Engine<Handle>) -> Result<Vec<Place>, Refused>,
+    ) -> Result<Self, Refused> {
+        // Asked first: what is away may come in while the others are looked for.
+        let more = shared.engine.away() > 0;
+        let since = if more {
+            shared.engine.next_sequence()
+        } else {
+            0 // no page is read
+        };
+        let places = look(&shared.engine)?;
+        let seen = if more {
+            places.iter().map(|place| place.order().1).collect()
+        } else {
+            HashSet::new()
+        };
+        let last = |due: i64| store::Place {
+            due: due - 1,
+            seq: i64::MAX as u64,
+        };
+        let left = Mutex::new(Left {
+            places: places.into(),
+            away: VecDeque::new(),
+            after: start.filter(|&due| due > i64::MIN).map(last),
+            until: end.unwrap_or(i64::MAX),
+            seen,
+            since,
+            more,
+        });
+        Ok(Events { shared, left })
+    }
+
+    /// Read what is away, once all that was read before is used up.
+    fn read(&self, py: Python<'_>, manner: Manner<'_>) -> PyResult<()> {
+        loop {
+            let left = self.left.lock();
+            if !left.more || !left.away.is_empty() {
+                return Ok(());
+            }
+            let after = left.after;
+            let question = Question::Page {
+                after,
+                until: left.until,
+                limit: PAGE,
+            };
+            drop(left);
+            let Answer::Page(page) = self.shared.ask(py, question, manner)? else {
+                return Ok(());
+            };
+            for job in page.unreadable {
+                self.shared.report_unreadable(py, job);
+            }
+            let mut left = self.left.lock();
+            if left.after != after {
+                // Another thread has read the same meanwhile.
+                continue;
+            }
+            left.more = page.more;
+            left.after = page.last.or(left.after);
+            let (engine, Left { seen, since, .. }) = (&self.shared.engine, &*left);
+            // One that is in memory and was not seen there has come in since, if it is not new.
+            let unseen = |job: &Job<'_>| {
+                let seq = job.place.seq;
+                !seen.contains(&seq) && (seq < *since || !engine.holds(&job.id))
+            };
+            let away: Vec<_> = page.jobs.into_iter().filter(unseen).collect();
+            left.away.extend(away);
+        }
+    }
+
+    fn following(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+        loop {
+            if let Some(event) = self.step(py, Manner::Waits)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The next event, or that there is none; `None`: what would have come is no longer pending.
+    pub(crate) fn step(
+        &self,
+        py: Python<'_>,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Option<Event>>> {
+        self.read(py, manner)?;
+        let next = self.left.lock().pop();
+        match next {
+            None => Ok(Some(None)),
+            Some(Next::Away(job)) => self.event_of_away(py, &job),
+            Some(Next::Here(place)) => {
+                let engine = &self.shared.engine;
+                let event = engine.view_at(place, |view| Event::pending(py, &view));
+                match event.map_err(|error| refused(py, error, ""))? {
+                    None if engine.away() > 0 => self.put_aside(py, place, manner),
+                    event => Ok(event.map(Some)),
+                }
+            }
+        }
+    }
+
+    /// The event of a job that was away, wherever it is by now.
+    fn event_of_away(&self, py: Python<'_>, job: &Job<'_>) -> PyResult<Option<Option<Event>>> {
+        let engine = &self.shared.engine;
+        let come_in = engine.view_come_in(&job.id, job.place.seq, |view| Event::pending(py, &view));
+        if let Some(event) = come_in.map_err(|error| refused(py, error, ""))? {
+            return Ok(event.map(Some));
+        }
+        match self.shared.event(py, job) {
+            Ok(event) => Ok(Some(Some(event))),
+            Err(error) => {
+                self.shared.report_unmade(py, job, &error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The event of a job that has left memory since: it may be parked, on disk alone now.
+    fn put_aside(
+        &self,
+        py: Python<'_>,
+        place: Place,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Option<Event>>> {
+        let (due, seq) = place.order();
+        let after = store::Place {
+            due,
+            seq: seq.saturating_sub(1),
+        };
+        let question = Question::Page {
+            after: Some(after),
+            until: due.saturating_add(1),
+            limit: 1,
+        };
+        let Answer::Page(page) = self.shared.ask(py, question, manner)? else {
+            return Ok(None);
+        };
+        let found = page.jobs.into_iter().find(|job| job.place.seq == seq);
+        let found = found.filter(|job| !self.shared.engine.holds(&job.id));
+        let event = found.map(|job| self.shared.event(py, &job));
+        event.transpose().map(|event| event.map(Some))
+    }
+}
+
+#[pymethods]
+impl Events {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+        self.shared.check_fork(py)?;
+        self.following(py)
+    }
+}

@@ -1,0 +1,89 @@
+//! Keywords that a hot call does not have: the error lists those that it has.
+//!
+//! A method that takes `**unknown` could say so itself, but CPython then makes a tuple and a
+//! dictionary for every call: some 250 instructions. So the method has its keywords alone, and the
+//! error that PyO3 raises for another one is replaced on its way out.
+
+use crate::calls::convert;
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi::{self, PyCFunctionFastWithKeywords};
+use pyo3::prelude::*;
+use pyo3::types::{PyTuple, PyType};
+use std::sync::OnceLock;
+
+/// The methods, and what they are called in errors.
+const CALLS: [(&str, &str); 2] = [("at", "Scheduler.at"), ("in_", "Scheduler.in_")];
+
+/// Their functions, as PyO3 has made them.
+static FUNCTIONS: [OnceLock<PyCFunctionFastWithKeywords>; 2] = [OnceLock::new(), OnceLock::new()];
+
+/// Have the methods of the class list their keywords; called once, before anybody has the class.
+pub(crate) fn explain(class: &Bound<'_, PyType>) -> PyResult<()> {
+    explain_one::<0>(class)?;
+    explain_one::<1>(class)
+}
+
+fn explain_one<const CALL: usize>(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let py = class.py();
+    let (name, _) = CALLS[CALL];
+    let method = class.getattr(name)?;
+    let flags = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+    // SAFETY: it is checked to be a method descriptor, whose definition is never freed; the flags say which
+    // function of the union it has. The new definition lives for ever, as CPython wants it.
+    let method = unsafe {
+        if ffi::Py_TYPE(method.as_ptr()) != &raw mut ffi::PyMethodDescr_Type {
+            return Err(PyTypeError::new_err("a method of the extension is none"));
+        }
+        let descriptor = method.as_ptr().cast::<ffi::PyMethodDescrObject>();
+        let mut definition = *(*descriptor).d_method;
+        if definition.ml_flags != flags {
+            return Err(PyTypeError::new_err("a method is not called the fast way"));
+        }
+        let function = definition.ml_meth.PyCFunctionFastWithKeywords;
+        // A second interpreter that imports the module finds the same.
+        let _ = FUNCTIONS[CALL].set(function);
+        definition.ml_meth.PyCFunctionFastWithKeywords = explained::<CALL>;
+        let definition = Box::leak(Box::new(definition));
+        let class = class.as_ptr().cast::<ffi::PyTypeObject>();
+        Bound::from_owned_ptr_or_err(py, ffi::PyDescr_NewMethod(class, definition))?
+    };
+    class.setattr(name, method)
+}
+
+unsafe extern "C" fn explained<const CALL: usize>(
+    object: *mut ffi::PyObject,
+    arguments: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let Some(function) = FUNCTIONS[CALL].get() else {
+        return std::ptr::null_mut(); // never: it was set before this one could be called
+    };
+    // SAFETY: CPython has called this with what that function takes.
+    let result = unsafe { function(object, arguments, count, names) };
+    if result.is_null() && !names.is_null() {
+        // SAFETY: CPython calls methods attached, with a tuple of names that it keeps meanwhile.
+        let names = unsafe { Bound::from_borrowed_ptr(Python::assume_attached(), names) };
+        replace_error(CALLS[CALL].1, &names);
+    }
+    result
+}
+
+/// Replace the error of a call that was given a keyword that it does not have.
+#[cold]
+fn replace_error(call: &str, names: &Bound<'_, PyAny>) {
+    let py = names.py();
+    let Some(error) = PyErr::take(py) else { return };
+    let unknown = names.cast::<PyTuple>().ok().and_then(|names| {
+        let known = convert::keywords(py, call).ok()?;
+        names
+            .iter()
+            .find(|name| !known.contains(name).unwrap_or(true))
+    });
+    match unknown {
+        Some(name) if error.is_instance_of::<PyTypeError>(py) => {
+            convert::unknown_keyword(&name, call).restore(py);
+        }
+        _ => error.restore(py),
+    }
+}

@@ -1,0 +1,9 @@
+//! Calls from Python into the engine.
+
+pub(crate) mod awaited;
+pub(crate) mod bulk;
+pub(crate) mod convert;
+pub(crate) mod events;
+pub(crate) mod ids;
+pub(crate) mod keywords;
+pub(crate) mod scheduler;

@@ -1,0 +1,944 @@
+//! The class behind `duewheel.Scheduler`: its calls, as thin as they can be.
+
+use crate::calls::awaited::{AwaitedCalls, Manner};
+use crate::calls::bulk::{self, Times};
+use crate::calls::convert;
+use crate::calls::events::Events;
+use crate::calls::ids::{self, Ids};
+use crate::clock;
+use crate::interpreter::process;
+use crate::interpreter::thread::{self, Threads};
+use crate::registry::{self, Registry};
+use crate::run::event_loop::{Awaited, EventLoop};
+use crate::run::handover::HandOver;
+use crate::run::worker;
+use crate::shared::{Shared, error, quoted, refused, releasing};
+use crate::stores::local;
+use crate::values::dead::{DeadEvent, DeadParts};
+use crate::values::event::Event;
+use crate::values::options::Fields;
+use crate::values::payload::{Fresh, Handle};
+use crate::values::specs::Specs;
+use crate::values::stats::Stats;
+use crate::values::target::Target;
+use duewheel_engine::engine::{Due, Engine, Refused};
+use duewheel_engine::handover::queue::Lane;
+use duewheel_engine::jobs::record::Released;
+use duewheel_engine::sync::Mutex;
+use duewheel_store::{Question, Ticket};
+use pyo3::PyTraverseError;
+use pyo3::exceptions::PyTypeError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`.
+// Its name in Python is in the messages for wrong arguments.
+#[pyclass(
+    name = "Scheduler",
+    frozen,
+    subclass,
+    weakref,
+    module = "duewheel._core"
+)]
+pub(crate) struct SchedulerCore {
+    /// Nothing until `_open` was called: a subclass may have its own `__init__`, and what it gives to
+    /// `super().__init__` is what counts.
+    opened: OnceLock<Arc<Shared>>,
+}
+
+#[cold]
+fn not_opened(py: Python<'_>) -> PyErr {
+    let message = "this scheduler was not opened: super().__init__() was not called, or has raised";
+    error(py, "StateError", message.to_owned())
+}
+
+impl SchedulerCore {
+    /// What it was opened with, in the process that did so.
+    #[inline]
+    pub(crate) fn shared(&self, py: Python<'_>) -> PyResult<&Arc<Shared>> {
+        let Some(shared) = self.opened.get() else {
+            return Err(not_opened(py));
+        };
+        shared.check_fork(py)?;
+        Ok(shared)
+    }
+
+    #[inline]
+    pub(crate) fn open(&self, py: Python<'_>) -> PyResult<&Engine<Handle>> {
+        Ok(&self.shared(py)?.engine)
+    }
+
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // they are what Python was called with
+    fn schedule<'py>(
+        &self,
+        py: Python<'py>,
+        due: Due,
+        target: &Bound<'py, PyAny>,
+        data: Option<&Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyAny>>,
+        fields: &[Option<Bound<'py, PyAny>>; 5],
+    ) -> PyResult<Bound<'py, PyString>> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let spec = if options.is_none() && fields.iter().all(Option::is_none) {
+            shared.specs.plain(&shared.registry, target)?
+        } else {
+            shared
+                .specs
+                .special(&shared.registry, target, options, &Fields::given(fields)?)?
+        };
+        let data = data.map_or(Ok(None), convert::data)?;
+        if engine.is_kept() {
+            shared.check_data(py, data.as_ref())?;
+            let id = id.map(|id| convert::name(id, "id")).transpose()?;
+            return shared.keep(due, Fresh::new(py, data, spec), id, Manner::Waits);
+        }
+        let handle = Fresh::new(py, data, spec);
+        let Some(id) = id else {
+            return match handle.give(|handle| engine.schedule(due, handle)) {
+                Ok(id) => Ok(ids::text(py, id)),
+                Err(error) => Err(refused(py, error, "")),
+            };
+        };
+        let text = convert::name(id, "id")?;
+        let scheduled = releasing(py, |released| {
+            handle.give(|handle| engine.schedule_as(text, due, handle, released))
+        });
+        match scheduled {
+            Ok(()) => Ok(PyString::new(py, text)),
+            Err(error) => Err(refused(py, error, text)),
+        }
+    }
+
+    fn events(&self, py: Python<'_>, start: Option<i64>, end: Option<i64>) -> PyResult<Events> {
+        let shared = self.shared(py)?;
+        let events = Events::new(shared.clone(), start, end, |engine| {
+            py.detach(|| engine.between(start, end))
+        });
+        events.map_err(|error| refused(py, error, ""))
+    }
+
+    pub(crate) fn warn_if_ancient(shared: &Shared, py: Python<'_>, due: Due) {
+        const YEAR: i64 = 365 * 86_400 * duewheel_model::time::SECOND;
+        if let Due::At(due) = due
+            && due < shared.engine.clock().wall().saturating_sub(YEAR)
+        {
+            worker::log_ancient(py, due);
+        }
+    }
+
+    /// What `get` does.
+    pub(crate) fn look_up(
+        shared: &Shared,
+        id: &Bound<'_, PyAny>,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Event>> {
+        let py = id.py();
+        let engine = &*shared.engine;
+        let text = convert::name(id, "id")?;
+        // Asked first: it may come in while it is looked for.
+        let away = engine.away() > 0;
+        match shared.pending_here(py, text)? {
+            None if !away => Ok(None),
+            // It runs, and may have ended when the store answers, or it has come in.
+            None if engine.holds(text) => shared.pending_here(py, text),
+            None => shared.get_away(py, text, manner),
+            event => Ok(event),
+        }
+    }
+
+    /// What `next` does.
+    pub(crate) fn first(
+        shared: &Arc<Shared>,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+        manner: Manner<'_>,
+    ) -> PyResult<Option<Event>> {
+        let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        loop {
+            // Of the many in memory the first alone is wanted.
+            let events = Events::new(shared.clone(), start, end, |engine| {
+                let place = py.detach(|| engine.next(start, end))?;
+                Ok(place.into_iter().collect())
+            });
+            let events = events.map_err(|error| refused(py, error, ""))?;
+            // Gone between the two looks: the next one is the first now.
+            if let Some(event) = events.step(py, manner)? {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// What `_restore` does.
+    pub(crate) fn restore(
+        shared: &Shared,
+        event: &Bound<'_, PyAny>,
+        manner: Manner<'_>,
+    ) -> PyResult<()> {
+        let py = event.py();
+        let engine = &*shared.engine;
+        let event = event
+            .cast::<Event>()
+            .map_err(|_| PyTypeError::new_err(format!("event must be an Event, not {event:?}")))?;
+        let event = event.get();
+        let job = event.job_ref();
+        let options = job.spec.get().options.bind(py).clone().into_any();
+        let spec = shared.specs.special(
+            &shared.registry,
+            job.spec.get().name.bind(py),
+            Some(&options),
+            &Fields::default(),
+        )?;
+        let data = job.data.as_ref().map(|data| data.clone_ref(py));
+        let handle = Fresh::new(py, data, spec);
+        let counters = (event.run, event.attempt);
+        if engine.is_kept() {
+            shared.check_data(py, job.data.as_ref())?;
+            let id = job.id.with_str(str::to_owned);
+            return shared.restore_kept(&id, (job.due, event.due), counters, handle, manner);
+        }
+        job.id.with_str(|id| {
+            let restored = releasing(py, |released| {
+                handle.give(|handle| {
+                    engine.restore(id, job.due, event.due, counters, handle, released)
+                })
+            });
+            restored.map_err(|error| refused(py, error, id))
+        })
+    }
+
+    /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
+    /// change handlers, whoever tells it last has seen the changes of all.
+    fn tell_registered(shared: &Shared, py: Python<'_>, target: &Target) {
+        let engine = &*shared.engine;
+        let (number, name) = (target.number, &*target.text);
+        loop {
+            let (version, handlers) = shared.registry.handlers();
+            let lane = registry::get(&handlers, number).map(|handler| handler.lane);
+            py.detach(|| engine.set_registered(number, name, lane));
+            if shared.registry.version() == version {
+                return;
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl SchedulerCore {
+    /// An empty one, whatever it is called with: `_open` opens it.
+    #[new]
+    #[pyo3(signature = (*_arguments, **_keywords))]
+    fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
+        SchedulerCore {
+            opened: OnceLock::new(),
+        }
+    }
+
+    /// Open it, once.
+    #[allow(clippy::too_many_arguments)] // they are the constructor's
+    fn _open(
+        &self,
+        py: Python<'_>,
+        storage: Option<&Bound<'_, PyAny>>,
+        workers: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+        clock: Option<&Bound<'_, PyAny>>,
+        seed: Option<&Bound<'_, PyAny>>,
+        tasks: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let twice = || {
+            let message = "this scheduler is open: __init__() was called before; make another one";
+            error(py, "StateError", message.to_owned())
+        };
+        if self.opened.get().is_some() {
+            return Err(twice());
+        }
+        let workers = workers.map_or(Ok(4), |workers| convert::count(workers, "workers"))?;
+        let tasks = tasks.map_or(Ok(1_000), |tasks| convert::count(tasks, "tasks"))?;
+        let specs = Specs::new(py, options)?;
+        let seed = convert::seed(seed)?;
+        let clock = clock::read(clock)?;
+        let mut engine = Engine::new(clock.clock)?;
+        let mut opened = local::Opened {
+            max_data: usize::MAX,
+            relaxed: false,
+        };
+        if let Some(storage) = storage {
+            opened = local::open(py, storage, &mut engine)?;
+        }
+        let engine = Arc::new(engine);
+        let shared = Arc::new(Shared {
+            registry: Registry::new(engine.clone()),
+            engine,
+            specs,
+            max_data: opened.max_data,
+            turns: Mutex::new(()),
+            relaxed: opened.relaxed,
+            seed,
+            context: Mutex::new(None),
+            handed: HandOver::default(),
+            threads: Threads::default(),
+            workers,
+            tasks,
+            manual: clock.manual,
+            raised: clock.raised,
+            forks: process::forks(),
+        });
+        process::remember(&shared);
+        if shared.engine.is_kept() {
+            shared.take_in_all(py)?;
+        }
+        // Another thread may have been faster.
+        self.opened.set(shared).map_err(|late| {
+            late.close(py, Manner::Waits);
+            twice()
+        })
+    }
+
+    /// Begin to run what is due, each handler in a copy of `context`.
+    ///
+    /// It has not begun when there is a thread that the system does not give.
+    fn _start(slf: &Bound<'_, Self>, context: Py<PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        let shared = slf.get().shared(py)?;
+        let engine = &*shared.engine;
+        if engine.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        shared.handed.set_owner(slf.as_any())?;
+        thread::spawn_missing(py, shared)?;
+        let old = if engine.is_started() {
+            None
+        } else {
+            shared.context.lock().replace(context)
+        };
+        drop(old);
+        engine.start().map_err(|error| refused(py, error, ""))
+    }
+
+    /// Start nothing more and finish what has started.
+    ///
+    /// What was handed over but not started is pending again in its old place. Returns `True`
+    /// when all has finished, `False` when `timeout` ran out first. Jobs may still be scheduled;
+    /// none runs until `start`. Allowed after `close`.
+    ///
+    /// **Time**: `timeout` is seconds or a `timedelta`; `None` has no end.
+    /// **Raises** `StateError` in a handler of this scheduler.
+    #[pyo3(signature = (timeout=None))]
+    fn drain(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let timeout = convert::timeout(timeout)?;
+        shared.refuse_inside(py, "drain")?;
+        py.detach(|| engine.stop());
+        let finished = shared.wait(py, timeout, |slice| engine.wait_finished(slice))?;
+        if finished {
+            self._give_up_file(py)?;
+        }
+        Ok(finished)
+    }
+
+    /// Start nothing more, for good, and wait for nothing.
+    ///
+    /// Handlers that are running go on. In memory what is pending is dropped, counted and logged.
+    /// Idempotent, allowed in a handler.
+    ///
+    /// **Durability**: on disk it stays pending, and the file is given up after the last outcome. What still
+    /// runs when the process ends comes again with the next `run`.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared(py)?.close(py, Manner::Waits);
+        Ok(())
+    }
+
+    /// Wait until nothing is pending or running, parked jobs aside; `False` at the timeout.
+    ///
+    /// Returns `True` too when the scheduler is closed meanwhile and nothing runs any more. Under a
+    /// `ManualClock` nothing runs unless another thread advances it.
+    ///
+    /// **Time**: `timeout` is seconds or a `timedelta`; `None` has no end.
+    /// **Raises** `StateError` in a handler of this scheduler, `ClosedError` after `close`.
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let timeout = convert::timeout(timeout)?;
+        if engine.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        shared.refuse_inside(py, "wait")?;
+        shared.wait(py, timeout, |slice| engine.wait_idle(slice))
+    }
+
+    /// Wait until drained or closed.
+    fn _wait_stopped(&self, py: Python<'_>) -> PyResult<()> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        shared
+            .wait(py, None, |slice| engine.wait_stopped(slice))
+            .map(drop)
+    }
+
+    fn _refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
+        self.shared(py)?.refuse_inside(py, call)
+    }
+
+    /// Why the store takes nothing any more.
+    #[getter]
+    fn _failure<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let failure = self.shared(py)?.engine.failure();
+        Ok(failure.map(|failure| {
+            local::raised(py, failure, None)
+                .value(py)
+                .clone()
+                .into_any()
+        }))
+    }
+
+    #[getter]
+    fn _opened(&self) -> bool {
+        self.opened.get().is_some()
+    }
+
+    #[getter]
+    fn _closed(&self) -> bool {
+        self.opened
+            .get()
+            .is_none_or(|shared| shared.is_forked() || shared.engine.is_closed())
+    }
+
+    #[getter]
+    fn _started(&self) -> bool {
+        self.opened
+            .get()
+            .is_some_and(|shared| !shared.is_forked() && shared.engine.is_started())
+    }
+
+    #[getter]
+    fn _forked(&self) -> bool {
+        self.opened.get().is_some_and(|shared| shared.is_forked())
+    }
+
+    /// Register a handler; returns the target's number and the registration.
+    #[pyo3(signature = (target, handler, on_loop=false))]
+    fn _register(
+        &self,
+        target: &Bound<'_, PyAny>,
+        handler: Py<PyAny>,
+        on_loop: bool,
+    ) -> PyResult<(u32, u64)> {
+        let py = target.py();
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        if engine.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        let target = shared.registry.target(target)?;
+        let lane = if on_loop { Lane::Loop } else { Lane::Workers };
+        let Some(registration) = shared.registry.add(&target, handler, lane) else {
+            return Err(error(
+                py,
+                "DuplicateTargetError",
+                format!(
+                    "the target {} has a handler: deregister it first",
+                    quoted(py, &target.text)
+                ),
+            ));
+        };
+        Self::tell_registered(shared, py, &target);
+        Ok((target.number, registration))
+    }
+
+    fn _deregister(&self, py: Python<'_>, number: u32, registration: u64) -> PyResult<()> {
+        let shared = self.shared(py)?;
+        if let Some(handler) = shared.registry.remove(number, registration) {
+            Self::tell_registered(shared, py, &handler.target);
+        }
+        Ok(())
+    }
+
+    /// Schedule a job for a time of the wall clock; return its id.
+    ///
+    /// `data` is bytes-like. `id` names the job, else it gets a UUIDv7. The keywords of `JobOptions`
+    /// lie over `options`, and those over the scheduler's own.
+    ///
+    /// **Time**: an aware `datetime`, or unix seconds; a float's nanoseconds are the exact
+    /// ceiling of its binary value. A due in the past runs at once, in the place of its own value.
+    /// **Order**: (due, sequence of scheduling).
+    /// **Raises** `TypeError`, `ValueError` and `OverflowError` for what is no time, target, data
+    /// or option; `DuplicateJobError` when `id` is taken; `PayloadTooLargeError` for data over the
+    /// store's `max_data`; `StorageError`; `ClosedError`. Nothing is scheduled then.
+    /// **Durability**: with a file, the job is on disk when this returns, as `LocalStorage` says.
+    /// **Cost**: O(1).
+    #[pyo3(
+        signature = (
+            when, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
+        ),
+        text_signature = "($self, when, target, data=b'', *, id=None, options=None, **job_options)"
+    )]
+    #[allow(clippy::too_many_arguments)] // they are the public call's
+    fn at<'py>(
+        &self,
+        py: Python<'py>,
+        when: &Bound<'py, PyAny>,
+        target: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] retry_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] min_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let fields = [
+            retry_limit,
+            min_backoff,
+            max_backoff,
+            age_limit,
+            consistency,
+        ];
+        let due = Due::At(convert::wall_time(when, "when")?);
+        let id = self.schedule(py, due, target, data.as_ref(), id, options, &fields)?;
+        Self::warn_if_ancient(self.shared(py)?, py, due);
+        Ok(id)
+    }
+
+    /// Schedule a job after a delay from now; return its id.
+    ///
+    /// `data`, `id` and options are as for `at`.
+    ///
+    /// **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves;
+    /// with a file, on the wall clock once the file was opened again.
+    /// **Raises** as `at`; `ValueError` for a negative delay.
+    /// **Durability**: as `at`.
+    /// **Cost**: O(1).
+    #[pyo3(
+        signature = (
+            delay, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
+        ),
+        text_signature = "($self, delay, target, data=b'', *, id=None, options=None, **job_options)"
+    )]
+    #[allow(clippy::too_many_arguments)] // they are the public call's
+    fn in_<'py>(
+        &self,
+        py: Python<'py>,
+        delay: &Bound<'py, PyAny>,
+        target: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] retry_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] min_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let fields = [
+            retry_limit,
+            min_backoff,
+            max_backoff,
+            age_limit,
+            consistency,
+        ];
+        let due = Due::In(convert::delay(delay, "delay")?);
+        self.schedule(py, due, target, data.as_ref(), id, options, &fields)
+    }
+
+    /// Schedule many jobs of one target, in that order: all of them or none; return their ids.
+    ///
+    /// `whens` is a sequence of what `at` takes, or an array: float64 is read without making Python
+    /// objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none.
+    ///
+    /// **Raises** as `at`; `ValueError` when `datas` are not as many.
+    /// **Durability**: as `at`.
+    /// **Cost**: O(n).
+    #[pyo3(signature = (whens, target, datas=None, *, options=None, **job_options))]
+    fn at_many(
+        &self,
+        whens: &Bound<'_, PyAny>,
+        target: &Bound<'_, PyAny>,
+        datas: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+        job_options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Ids> {
+        let (shared, times) = (self.shared(target.py())?, (Times::Whens, whens));
+        bulk::schedule(
+            shared,
+            times,
+            target,
+            datas,
+            options,
+            job_options,
+            Manner::Waits,
+        )
+    }
+
+    /// Schedule many jobs after delays from now, as `at_many` does; return their ids.
+    ///
+    /// All delays count from one reading of the clock.
+    ///
+    /// **Raises** as `in_`; `ValueError` when `datas` are not as many.
+    /// **Durability**: as `at`.
+    /// **Cost**: O(n).
+    #[pyo3(signature = (delays, target, datas=None, *, options=None, **job_options))]
+    fn in_many(
+        &self,
+        delays: &Bound<'_, PyAny>,
+        target: &Bound<'_, PyAny>,
+        datas: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyAny>>,
+        job_options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Ids> {
+        let (shared, times) = (self.shared(target.py())?, (Times::Delays, delays));
+        bulk::schedule(
+            shared,
+            times,
+            target,
+            datas,
+            options,
+            job_options,
+            Manner::Waits,
+        )
+    }
+
+    /// Withdraw a pending job.
+    ///
+    /// `True`: it was pending and will never start. `False`: unknown, running or over.
+    ///
+    /// **Raises** `TypeError` and `ValueError` for what is no id, `StorageError`, `ClosedError`.
+    /// **Durability**: as `at`.
+    /// **Cost**: O(1), amortised.
+    fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = id.py();
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let text = convert::name(id, "id")?;
+        if engine.is_kept() {
+            return shared.cancel_kept(py, text, Manner::Waits);
+        }
+        let cancelled = engine.cancel(text);
+        let cancelled = cancelled.map_err(|error| refused(py, error, text))?;
+        Ok(cancelled.map(|handle| Fresh::back(py, handle)).is_some())
+    }
+
+    /// Move a pending job to another time of the wall clock, at a new place in the order.
+    ///
+    /// `False` as for `cancel`. **Raises** as `at`. **Durability**: as `at`.
+    fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = id.py();
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let text = convert::name(id, "id")?;
+        let due = convert::wall_time(when, "when")?;
+        let moved = if engine.is_kept() {
+            shared.reschedule_kept(py, text, due, Manner::Waits)?
+        } else {
+            let moved = engine.reschedule(text, due);
+            moved.map_err(|error| refused(py, error, text))?
+        };
+        if moved {
+            Self::warn_if_ancient(shared, py, Due::At(due));
+        }
+        Ok(moved)
+    }
+
+    /// Return the pending event of a job, or `None`.
+    ///
+    /// **Raises** as `cancel`.
+    fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Event>> {
+        Self::look_up(self.shared(id.py())?, id, Manner::Waits)
+    }
+
+    fn __contains__(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Ok(self.get(id)?.is_some())
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        let engine = self.open(py)?;
+        let pending = releasing(py, |released| engine.pending(released));
+        pending.map_err(|error| refused(py, error, ""))
+    }
+
+    fn __bool__(&self) -> bool {
+        true
+    }
+
+    /// Return the first pending event with `start <= due < end`, or `None`.
+    ///
+    /// **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
+    /// **Raises** as `at`. **Cost**: O(levels) without `start`, else O(pending).
+    #[pyo3(signature = (start=None, end=None))]
+    fn next(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Event>> {
+        Self::first(self.shared(py)?, py, start, end, Manner::Waits)
+    }
+
+    /// Iterate over the pending events with `start <= due < end`.
+    ///
+    /// Jobs that stop being pending meanwhile may be left out.
+    ///
+    /// **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
+    /// **Raises** as `at`. **Cost**: O(pending), then O(1) an event.
+    #[pyo3(signature = (start=None, end=None))]
+    fn between(
+        &self,
+        py: Python<'_>,
+        start: Option<&Bound<'_, PyAny>>,
+        end: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Events> {
+        let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        self.events(py, start, end)
+    }
+
+    /// The dead, newest first, as a list.
+    fn _dead(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        if engine.is_kept() {
+            return shared.dead_kept(py);
+        }
+        let mut parts = Vec::new();
+        let look = |dead: &_| parts.push(DeadParts::take(py, dead));
+        let looked = releasing(py, |released| engine.each_dead(released, look));
+        looked.map_err(|error| refused(py, error, ""))?;
+        parts.into_iter().map(|parts| parts.build(py)).collect()
+    }
+
+    /// Make the newest dead job of this id due now, from attempt 1 and a new age.
+    ///
+    /// Its `run` goes on. `False`: no dead job has the id.
+    ///
+    /// **Raises** `DuplicateJobError` when the id is taken by another job, `StorageError`, `ClosedError`.
+    /// **Durability**: as `at`.
+    fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = id.py();
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let text = convert::name(id, "id")?;
+        if engine.is_kept() {
+            return shared.revive_kept(py, text);
+        }
+        let revived = releasing(py, |released| engine.revive(text, released));
+        revived.map_err(|error| refused(py, error, text))
+    }
+
+    /// Forget the dead that died before a time, or all; return how many.
+    ///
+    /// **Time**: `before` is what `at` takes. **Raises** as `at`. **Durability**: as `at`.
+    #[pyo3(signature = (before=None))]
+    fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let before = convert::bound(before, "before")?;
+        if engine.is_kept() {
+            return shared.purge_kept(py, before);
+        }
+        let purged = releasing(py, |released| engine.purge(before, released));
+        purged.map_err(|error| refused(py, error, ""))
+    }
+
+    /// Return what it holds now and has done since it was made; allowed after `close`.
+    fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
+        let engine = self.open(py)?;
+        let stats = releasing(py, |released| engine.stats(released));
+        Ok(stats.into())
+    }
+
+    /// Take in a pending event as it stands.
+    fn _restore(&self, event: &Bound<'_, PyAny>) -> PyResult<()> {
+        Self::restore(self.shared(event.py())?, event, Manner::Waits)
+    }
+
+    /// Copy the file into a new one while it is in use.
+    fn _backup(&self, py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
+        let shared = self.shared(py)?;
+        shared.ask_slowly(py, Question::Backup(path), || Ok(()))
+    }
+
+    /// Encrypt every payload under the default key; `progress` is told rows done, rows in all.
+    #[pyo3(signature = (progress=None))]
+    fn _rotate(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let mut told = (0, 0);
+        let look = || {
+            let come = engine.rotated();
+            if come != told
+                && let Some(progress) = progress
+            {
+                progress.call1(come)?;
+            }
+            told = come;
+            Ok(())
+        };
+        shared.ask_slowly(py, Question::Rotate, look)
+    }
+
+    /// Start nothing more; what has started goes on.
+    fn _stop(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        py.detach(|| engine.stop());
+        Ok(())
+    }
+
+    /// Wait until the store has settled a batch and has room for more.
+    fn _wait_settled(&self, py: Python<'_>, ticket: u64) -> PyResult<()> {
+        let shared = self.shared(py)?;
+        shared.settled(py, Ticket(ticket), Manner::Waits)
+    }
+
+    /// Whether the store has room for more, so that nothing need be waited for.
+    fn _has_room(&self, py: Python<'_>) -> PyResult<bool> {
+        let room = self.open(py)?.wait_settled(Ticket(0), Duration::ZERO);
+        room.map_err(|error| refused(py, error, ""))
+    }
+
+    /// Whether this holds: "finished", "idle", "stopped".
+    fn _holds(&self, py: Python<'_>, awaited: &str) -> PyResult<bool> {
+        let shared = self.shared(py)?;
+        if let Some(failure) = shared.engine.failure() {
+            return Err(local::raised(py, failure, None));
+        }
+        Ok(Awaited::named(awaited)?.holds(shared))
+    }
+
+    /// Refuse a target that is none, and any after closing.
+    fn _check_target(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<()> {
+        if self.open(py)?.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        convert::name(target, "target").map(drop)
+    }
+
+    /// After closing, give up the file if nothing runs any more.
+    ///
+    /// Who ran last does so, too, but who waits for the end must find the file free.
+    fn _give_up_file(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        if !engine.is_kept() || !engine.is_closed() {
+            return Ok(());
+        }
+        releasing(py, |released| {
+            py.detach(|| engine.tend(Lane::Loop, released));
+        });
+        Ok(())
+    }
+
+    /// Put the async handlers on an event loop; `over` is called when it is left after closing.
+    fn _attach(
+        &self,
+        py: Python<'_>,
+        events: Py<PyAny>,
+        task: Py<PyAny>,
+        watched: bool,
+        over: Option<Py<PyAny>>,
+    ) -> PyResult<Py<EventLoop>> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        if engine.is_closed() {
+            return Err(refused(py, Refused::Closed, ""));
+        }
+        EventLoop::attach(py, shared.clone(), events, task, watched, over)
+    }
+
+    /// The calls that coroutines make.
+    fn _awaited(&self, py: Python<'_>) -> PyResult<AwaitedCalls> {
+        Ok(AwaitedCalls::new(self.shared(py)?.clone()))
+    }
+
+    #[getter]
+    fn _kept(&self) -> bool {
+        self.opened
+            .get()
+            .is_some_and(|shared| shared.engine.is_kept())
+    }
+
+    /// Report the first broken invariant of the engine, if there is one.
+    fn _check(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        engine
+            .check()
+            .map_err(pyo3::exceptions::PyAssertionError::new_err)
+    }
+
+    /// How many targets are known, and how many numbers there are for them.
+    fn _targets(&self, py: Python<'_>) -> PyResult<(usize, u32)> {
+        Ok(self.shared(py)?.registry.names.counts())
+    }
+
+    /// When the first due execution can start, and its due: for a manual clock.
+    fn _manual_next(&self, py: Python<'_>) -> PyResult<Option<(i64, i64)>> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        if !engine.is_started() {
+            // Nothing runs, and a closed store brings nothing in.
+            return Ok(None);
+        }
+        shared.take_in_all(py)?;
+        // What is away may be earlier than the first in memory.
+        while let Some(question) = engine.page_before_next() {
+            shared.take_in_answer(py, question)?;
+        }
+        Ok(engine.manual_next())
+    }
+
+    /// Run the execution that is due first on the calling thread: for a manual clock.
+    ///
+    /// Whether there was one, and whether the event loop has got something to do.
+    fn _manual_step(&self, py: Python<'_>) -> PyResult<(bool, bool)> {
+        let shared = self.shared(py)?;
+        let engine = &*shared.engine;
+        let lane = engine.lane(Lane::Loop);
+        // A loop that runs in another thread may have taken it before anybody looks.
+        let taken = || (lane.handed_over(), shared.handed.total());
+        let before = taken();
+        let expired = engine.manual_expire();
+        if expired {
+            let (notices, _) = engine.ready().arrived();
+            worker::run_ready(py, shared, &mut Released::default())?;
+            if shared.is_forked() {
+                return Ok((true, false));
+            }
+            for target in notices {
+                worker::log_parked(py, &target);
+            }
+            // The handler may have closed it.
+            shared.give_back_if_over(py);
+        }
+        Ok((expired, lane.has_due() || taken() != before))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Some(shared) = self.opened.get().filter(|shared| !shared.is_forked()) else {
+            return Ok(());
+        };
+        shared.registry.traverse(&visit)?;
+        shared.handed.traverse(&visit)?;
+        if let Some(context) = shared.context.try_lock()
+            && let Some(context) = &*context
+        {
+            visit.call(context)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let Some(shared) = self.opened.get().filter(|shared| !shared.is_forked()) else {
+            return;
+        };
+        let handlers = shared.registry.clear();
+        let context = shared.context.lock().take();
+        drop(handlers);
+        drop(context);
+    }
+}

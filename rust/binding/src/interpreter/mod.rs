@@ -1,0 +1,6 @@
+//! The interpreter: how it is called, taken, forked and ended.
+
+pub(crate) mod call;
+pub(crate) mod gil;
+pub(crate) mod process;
+pub(crate) mod thread;

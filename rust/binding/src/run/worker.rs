@@ -1,0 +1,344 @@
+//! What a worker does: run the handlers of what is due.
+
+use crate::interpreter::call::{self, Arguments};
+use crate::interpreter::gil::Way;
+use crate::registry::{self, Handlers};
+use crate::run::handover::{self, Coming};
+use crate::run::inside::within;
+use crate::shared::Shared;
+use crate::values::event::Event;
+use crate::values::failure::Failure;
+use crate::values::payload::{Handle, release};
+use duewheel_engine::engine::Refused;
+use duewheel_engine::handover::queue::{Lane, Turn};
+use duewheel_engine::jobs::record::{Done, Outcome, Payload, Reason, Released, Started};
+use duewheel_model::retry::Jitter;
+use duewheel_store::Error;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::time::Duration;
+
+/// After so many jobs a worker offers the interpreter to others: handlers written in C never
+/// come by a place where CPython would do so.
+const OFFER_EVERY: u32 = 512;
+
+/// How long a worker waits for a store before it looks again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Run what is handed over until the scheduler is closed.
+///
+/// # Errors
+///
+/// In a child that a handler has forked: what the handler has raised there.
+pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
+    let mut released = Released::default();
+    let ready = shared.engine.ready();
+    let next = || {
+        let work = ready.wait_for_work();
+        work.then(|| Way::begin(ready.ahead.lead() > 0 && ready.has_due()))
+    };
+    while let Some(way) = py.detach(next) {
+        if way.end(py, &ready.ahead) {
+            shared.engine.wake_timer();
+        }
+        let (notices, pages) = ready.arrived();
+        if pages {
+            take_in_pages(py, shared);
+        }
+        run_ready(py, shared, &mut released)?;
+        if shared.is_forked() {
+            break;
+        }
+        for target in notices {
+            log_parked(py, &target);
+        }
+    }
+    Ok(())
+}
+
+/// Take in what has come from the store, or report its failure.
+fn take_in_pages(py: Python<'_>, shared: &Shared) {
+    if let Some(failure) = shared.engine.failure() {
+        return log(py, "store_failed", (failure.to_string(),));
+    }
+    if let Err(error) = shared.take_in_pages(py) {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Run what is handed over until nothing is.
+///
+/// # Errors
+///
+/// In a child that a handler has forked: what the handler has raised there.
+pub(crate) fn run_ready(
+    py: Python<'_>,
+    shared: &Shared,
+    released: &mut Released<Handle>,
+) -> PyResult<()> {
+    let engine = &*shared.engine;
+    let ready = engine.ready();
+    let (mut version, mut handlers) = shared.registry.handlers();
+    let context = shared.context(py);
+    let mut jitter = Jitter::new(shared.seed);
+    let mut done = None;
+    let mut offered = 0;
+    loop {
+        let started = match ready.turn(done.take(), engine.clock()) {
+            Turn::Run(started) => started,
+            Turn::Tend if engine.is_kept() => {
+                py.detach(|| engine.tend(Lane::Workers, released));
+                release(py, released);
+                continue;
+            }
+            Turn::Tend => {
+                engine.tend(Lane::Workers, released);
+                release(py, released);
+                continue;
+            }
+            Turn::Rest => return Ok(()),
+        };
+        if shared.registry.version() != version {
+            (version, handlers) = shared.registry.handlers();
+        }
+        let ran = run(
+            py,
+            shared,
+            &handlers,
+            context.as_ref(),
+            &started,
+            &mut jitter,
+        );
+        done = match ran {
+            Ran::Ended(outcome) => Some(started.ended(outcome)),
+            Ran::GoesOn(unawaited, event) => go_on(py, shared, started, unawaited, event),
+            Ran::Forked(raised) => return raised,
+        };
+        offered += 1;
+        if offered == OFFER_EVERY {
+            offered = 0;
+            py.detach(|| ());
+        }
+    }
+}
+
+/// What has become of an execution that a worker ran.
+enum Ran {
+    Ended(Outcome<Failure>),
+    /// Its handler has returned something that the event loop is to await.
+    GoesOn(call::Unawaited, Py<PyAny>),
+    /// This is a child that its handler has forked, where it has raised or not: the job is the parent's.
+    Forked(PyResult<()>),
+}
+
+/// Leave an execution to the event loop; how it ended, where there is none.
+#[cold]
+fn go_on(
+    py: Python<'_>,
+    shared: &Shared,
+    started: Started<Handle>,
+    unawaited: call::Unawaited,
+    event: Py<PyAny>,
+) -> Option<Done<Failure>> {
+    let coming = Coming {
+        awaited: unawaited.returned,
+        context: unawaited.context,
+        started,
+        event: event.clone_ref(py),
+    };
+    let Err((coming, error)) = handover::hand_over(py, shared, coming) else {
+        return None;
+    };
+    let started = coming.abandon(py);
+    let outcome = match error {
+        None => handover::cut_short(py, shared, &started),
+        Some(error) => {
+            let mut jitter = Jitter::new(shared.seed);
+            failed(py, shared, &mut jitter, &started, &event, &error)
+        }
+    };
+    Some(started.ended(outcome))
+}
+
+/// Run one execution.
+#[inline(never)] // with a frame of its own the loop around it copies less
+fn run(
+    py: Python<'_>,
+    shared: &Shared,
+    handlers: &Handlers,
+    context: Option<&Py<PyAny>>,
+    started: &Started<Handle>,
+    jitter: &mut Jitter,
+) -> Ran {
+    let target = started.execution.payload.target();
+    let handler = registry::find(handlers, target, Lane::Workers);
+    let (Some(handler), Some(context)) = (handler, context) else {
+        return Ran::Ended(Outcome::Unhandled);
+    };
+    if shared.engine.is_kept() && !begin(py, shared, started) {
+        return Ran::Ended(Outcome::Unhandled);
+    }
+    Ran::Ended(match Py::new(py, Event::started(py, started)) {
+        Ok(event) => {
+            let event = event.into_any();
+            let result = within(shared, || call::handler(py, &handler.call, &event, context));
+            if shared.is_forked() {
+                return Ran::Forked(result.map(drop));
+            }
+            match result {
+                Ok(None) => Outcome::Succeeded,
+                Ok(Some(unawaited)) => return Ran::GoesOn(unawaited, event),
+                Err(error) => failed(py, shared, jitter, started, &event, &error),
+            }
+        }
+        Err(error) => failed(py, shared, jitter, started, &py.None(), &error),
+    })
+}
+
+/// Note the start where the job is kept; `false`: it must not start.
+fn begin(py: Python<'_>, shared: &Shared, started: &Started<Handle>) -> bool {
+    let ticket = loop {
+        match shared.engine.begin(started) {
+            Ok(ticket) => break ticket,
+            // Space may come back, and until then nothing that is noted can start.
+            Err(Refused::Store(Error::Full)) if !shared.engine.is_closed() => {
+                py.detach(|| std::thread::sleep(RETRY));
+            }
+            Err(_) => return false,
+        }
+    };
+    let Some(ticket) = ticket else { return true };
+    loop {
+        match py.detach(|| shared.engine.wait_begun(started, ticket, RETRY)) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+fn signal<'py>(
+    py: Python<'py>,
+    cell: &'static PyOnceLock<Py<PyAny>>,
+    name: &str,
+) -> PyResult<&'py Bound<'py, PyAny>> {
+    let class = cell.get_or_try_init(py, || {
+        Ok::<_, PyErr>(call::import(py, "duewheel.errors")?.getattr(name)?.unbind())
+    })?;
+    Ok(class.bind(py))
+}
+
+/// What becomes of an execution whose handler raised.
+pub(crate) fn failed(
+    py: Python<'_>,
+    shared: &Shared,
+    jitter: &mut Jitter,
+    started: &Started<Handle>,
+    event: &Py<PyAny>,
+    error: &PyErr,
+) -> Outcome<Failure> {
+    let execution = &started.execution;
+    static SNOOZE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static DISCARD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let now = shared.engine.clock().boot();
+    let is = |cell, name| {
+        signal(py, cell, name).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+    };
+    let limits = execution.payload.spec(py).get().limits;
+    if is(&SNOOZE, "Snooze") && !limits.at_most_once {
+        let delay = error
+            .value(py)
+            .getattr("_delay_ns")
+            .and_then(|ns| ns.extract::<i64>());
+        if let Ok(delay) = delay {
+            return Outcome::Snooze(now.saturating_add(delay));
+        }
+    } else if is(&DISCARD, "Discard") {
+        let reason = error
+            .value(py)
+            .getattr("reason")
+            .and_then(|reason| reason.str());
+        let reason =
+            reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
+        return Outcome::Dead(Reason::Discarded, Failure::bounded(py, reason));
+    }
+    let dead = limits.exhausted(execution.attempt, now.saturating_sub(started.first_start()));
+    log_failed(py, event, error, dead);
+    if let Some(raised) = &shared.raised {
+        carry_traceback(py, error);
+        raised
+            .lock()
+            .push(error.value(py).clone().unbind().into_any());
+    }
+    if dead {
+        carry_traceback(py, error);
+        let failure = Failure::capture(py, error);
+        let failure = if shared.engine.is_kept() {
+            failure.rendered(py)
+        } else {
+            failure
+        };
+        return Outcome::Dead(Reason::Failed, failure);
+    }
+    let backoff = execution
+        .id
+        .with_str(|id| limits.backoff(jitter, id.as_bytes(), execution.attempt));
+    Outcome::Retry(now.saturating_add(backoff))
+}
+
+/// Before 3.12 an exception that C fetched does not carry its traceback yet.
+fn carry_traceback(py: Python<'_>, error: &PyErr) {
+    if let Some(traceback) = error.traceback(py) {
+        let _ = error.value(py).setattr("__traceback__", traceback);
+    }
+}
+
+/// Report to the logger; what goes wrong there must not reach the worker.
+fn log<'py>(py: Python<'py>, what: &str, arguments: impl Arguments<'py>) {
+    let logged = call::import(py, "duewheel._log")
+        .and_then(|module| module.getattr(what))
+        .and_then(|report| call::python(py, report.as_unbound(), arguments));
+    if let Err(error) = logged {
+        error.write_unraisable(py, None);
+    }
+}
+
+fn log_failed(py: Python<'_>, event: &Py<PyAny>, error: &PyErr, dead: bool) {
+    static ENABLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    // Asked for every failure: the bound method is kept.
+    let enabled = ENABLED.get_or_try_init(py, || {
+        let logger = call::import(py, "duewheel._log")?.getattr("logger")?;
+        Ok::<_, PyErr>(logger.getattr("isEnabledFor")?.unbind())
+    });
+    let level = if dead { 40 } else { 30 };
+    let wanted = enabled.and_then(|enabled| call::python(py, enabled, (level,))?.is_truthy());
+    if wanted.unwrap_or(true) {
+        carry_traceback(py, error);
+        log(py, "failed", (event, error.value(py), dead));
+    }
+}
+
+/// Warn of a due so long past that it may have been meant as a delay.
+pub(crate) fn log_ancient(py: Python<'_>, due: i64) {
+    log(py, "ancient", (due,));
+}
+
+pub(crate) fn log_parked(py: Python<'_>, target: &str) {
+    log(py, "parked", (target,));
+}
+
+pub(crate) fn log_unreadable(py: Python<'_>, row: u64, why: &str) {
+    log(py, "unreadable", (row, why));
+}
+
+pub(crate) fn log_unreadable_dead(py: Python<'_>, number: u64, why: &str) {
+    log(py, "unreadable_dead", (number, why));
+}
+
+pub(crate) fn log_unapplied(py: Python<'_>, record: u64, why: &str) {
+    log(py, "unapplied", (record, why));
+}
+
+pub(crate) fn log_dropped(py: Python<'_>, count: u64) {
+    log(py, "dropped", (count,));
+}

@@ -1,0 +1,3 @@
+//! The stores that can be put behind the engine.
+
+pub(crate) mod local;

@@ -1,0 +1,409 @@
+//! `Job` and `Event`: frozen, their attributes made on access.
+
+use crate::calls::convert;
+use crate::calls::ids;
+use crate::interpreter::call;
+use crate::values::options::{JobOptions, Spec};
+use crate::values::payload::Handle;
+use duewheel_engine::jobs::record::{Id, Started, View};
+use duewheel_model::time::SECOND;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// A job: what was asked for, which never changes.
+///
+/// `Job(id, target, due, data, options)` makes one by hand, for `Storage.create`; the options are
+/// resolved then.
+///
+/// **Time**: `due` is unix nanoseconds, as first scheduled.
+/// **Raises** `TypeError` for wrong types; `ValueError` for an empty or over-long id or target, or
+/// options that contradict themselves; `OverflowError` for a due that 64 bits do not hold.
+#[pyclass(frozen, module = "duewheel")]
+pub(crate) struct Job {
+    pub(crate) id: Id,
+    pub(crate) due: i64,
+    pub(crate) data: Option<Py<PyBytes>>,
+    pub(crate) spec: Py<Spec>,
+}
+
+/// One execution of a job: what a handler is called with, and what is pending.
+///
+/// `Event(job, run=1, attempt=1, due=job.due)` makes one by hand, for `Storage.create` or a test of
+/// a handler.
+///
+/// **Time**: `due` is unix nanoseconds; that of an execution on the boot clock is the wall time
+/// that it maps to now.
+/// **Raises** `TypeError` for wrong types, `ValueError` for a run or an attempt below 1,
+/// `OverflowError` for a due that 64 bits do not hold.
+#[pyclass(frozen, module = "duewheel")]
+pub(crate) struct Event {
+    job: Job,
+    pub(crate) due: i64,
+    lateness: i64,
+    pub(crate) run: u32,
+    pub(crate) attempt: u32,
+}
+
+/// Unix nanoseconds, given as an int.
+fn nanoseconds(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<pyo3::types::PyBool>() {
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be an int of unix nanoseconds, not {value:?}"
+        )));
+    }
+    value.extract().map_err(|_| {
+        PyOverflowError::new_err(format!(
+            "{what} must fit 64 bits of nanoseconds, not {value:?}"
+        ))
+    })
+}
+
+/// Unix nanoseconds as an aware `datetime` in UTC, rounded down to microseconds.
+pub(crate) fn moment(py: Python<'_>, ns: i64) -> PyResult<Bound<'_, PyAny>> {
+    // In whole microseconds: a float would lose some of them.
+    let datetime = call::import(py, "datetime")?;
+    let utc = datetime.getattr("timezone")?.getattr("utc")?;
+    let keywords = PyDict::new(py);
+    keywords.set_item("microseconds", ns.div_euclid(1_000))?;
+    let since = datetime.getattr("timedelta")?.call((), Some(&keywords))?;
+    let epoch = datetime
+        .getattr("datetime")?
+        .call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
+    epoch.add(since)
+}
+
+fn counter(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<pyo3::types::PyBool>() {
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be an int, not {value:?}"
+        )));
+    }
+    match value.extract::<u32>() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(PyValueError::new_err(format!(
+            "{what} must be from 1 to 2**32 - 1, not {value:?}"
+        ))),
+    }
+}
+
+fn id_string<'py>(py: Python<'py>, id: &Id) -> Bound<'py, PyString> {
+    match id {
+        Id::Generated(halves) => ids::text(py, *halves),
+        Id::Given(text) => PyString::new(py, text),
+    }
+}
+
+impl Job {
+    fn clone_ref(&self, py: Python<'_>) -> Job {
+        Job {
+            id: self.id.clone(),
+            due: self.due,
+            data: self.data.as_ref().map(|data| data.clone_ref(py)),
+            spec: self.spec.clone_ref(py),
+        }
+    }
+
+    fn bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.data
+            .as_ref()
+            .map_or_else(|| PyBytes::new(py, b""), |data| data.bind(py).clone())
+    }
+
+    fn same(&self, other: &Job, py: Python<'_>) -> PyResult<bool> {
+        let (mine, others) = (self.spec.get(), other.spec.get());
+        let same_id = self.id == other.id
+            || self
+                .id
+                .with_str(|mine| other.id.with_str(|others| mine == others));
+        Ok(same_id
+            && self.due == other.due
+            && mine.name.to_str(py)? == others.name.to_str(py)?
+            && self.bytes(py).as_bytes() == other.bytes(py).as_bytes()
+            && mine.options.get().fields == others.options.get().fields)
+    }
+
+    pub(crate) fn hash_id(&self, hasher: &mut DefaultHasher) {
+        self.id.with_str(|id| id.hash(hasher));
+        self.due.hash(hasher);
+    }
+}
+
+#[pymethods]
+impl Job {
+    #[new]
+    fn new(
+        id: &Bound<'_, PyAny>,
+        target: &Bound<'_, PyAny>,
+        due: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        options: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let py = id.py();
+        let options = options.cast::<JobOptions>().map_err(|_| {
+            PyTypeError::new_err(format!("options must be JobOptions, not {options:?}"))
+        })?;
+        let (fields, limits) = options.get().fields.resolve()?;
+        let name = PyString::new(py, convert::name(target, "target")?).unbind();
+        let options = Py::new(py, JobOptions { fields })?;
+        // A job that was made by hand belongs to no scheduler: its target has no number yet.
+        let spec = Spec {
+            target: u32::MAX,
+            text: name.to_str(py)?.into(),
+            _known: None,
+            name,
+            options,
+            limits,
+        };
+        Ok(Job {
+            id: Id::Given(Arc::from(convert::name(id, "id")?)),
+            due: nanoseconds(due, "due")?,
+            data: convert::data(data)?,
+            spec: Py::new(py, spec)?,
+        })
+    }
+
+    /// Its id, given or generated.
+    #[getter]
+    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        id_string(py, &self.id)
+    }
+
+    /// The name under which its handler is registered.
+    #[getter]
+    fn target(&self, py: Python<'_>) -> Py<PyString> {
+        self.spec.get().name.clone_ref(py)
+    }
+
+    /// When it was first due, in unix nanoseconds.
+    #[getter]
+    fn due(&self) -> i64 {
+        self.due
+    }
+
+    /// What its handler gets.
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.bytes(py)
+    }
+
+    /// Its options, resolved: no field is `UNSET`.
+    #[getter]
+    fn options(&self, py: Python<'_>) -> Py<JobOptions> {
+        self.spec.get().options.clone_ref(py)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        match other.cast::<Job>() {
+            Ok(other) => Ok(self
+                .same(other.get(), py)?
+                .into_pyobject(py)?
+                .to_owned()
+                .into_any()
+                .unbind()),
+            Err(_) => Ok(py.NotImplemented()),
+        }
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash_id(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        Ok(format!(
+            "Job(id={:?}, target={:?}, due={}, data={:?}, options={:?})",
+            slf.getattr("id")?,
+            slf.getattr("target")?,
+            slf.get().due,
+            slf.getattr("data")?,
+            slf.getattr("options")?
+        ))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let arguments = ["id", "target", "due", "data", "options"].map(|name| slf.getattr(name));
+        let arguments = arguments.into_iter().collect::<PyResult<Vec<_>>>()?;
+        (slf.get_type(), PyTuple::new(slf.py(), arguments)?).into_pyobject(slf.py())
+    }
+}
+
+impl Event {
+    #[inline]
+    pub(crate) fn started(py: Python<'_>, started: &Started<Handle>) -> Self {
+        let execution = &started.execution;
+        let job = Job {
+            id: execution.id.clone(),
+            due: execution.job_due,
+            data: execution.payload.data(py),
+            spec: execution.payload.spec(py),
+        };
+        Event {
+            job,
+            due: started.wall_due,
+            lateness: started.lateness,
+            run: execution.run,
+            attempt: execution.attempt,
+        }
+    }
+
+    pub(crate) fn pending(py: Python<'_>, view: &View<'_, Handle>) -> Self {
+        let job = Job {
+            id: view.id.clone(),
+            due: view.job_due,
+            data: view.payload.data(py),
+            spec: view.payload.spec(py),
+        };
+        Event::at_rest(job, view.due, view.run, view.attempt)
+    }
+
+    /// An execution that is not going on.
+    pub(crate) fn at_rest(job: Job, due: i64, run: u32, attempt: u32) -> Self {
+        Event {
+            job,
+            due,
+            lateness: 0,
+            run,
+            attempt,
+        }
+    }
+
+    pub(crate) fn job_ref(&self) -> &Job {
+        &self.job
+    }
+}
+
+#[pymethods]
+impl Event {
+    #[new]
+    #[pyo3(signature = (job, run=None, attempt=None, due=None))]
+    fn new(
+        job: &Bound<'_, PyAny>,
+        run: Option<&Bound<'_, PyAny>>,
+        attempt: Option<&Bound<'_, PyAny>>,
+        due: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let job = job
+            .cast::<Job>()
+            .map_err(|_| PyTypeError::new_err(format!("job must be a Job, not {job:?}")))?;
+        Ok(Event {
+            due: due.map_or(Ok(job.get().due), |due| nanoseconds(due, "due"))?,
+            lateness: 0,
+            run: run.map_or(Ok(1), |run| counter(run, "run"))?,
+            attempt: attempt.map_or(Ok(1), |attempt| counter(attempt, "attempt"))?,
+            job: job.get().clone_ref(job.py()),
+        })
+    }
+
+    /// The job's id, a slash and the run.
+    #[getter]
+    fn id(&self) -> String {
+        self.job.id.with_str(|id| format!("{id}/{}", self.run))
+    }
+
+    /// Starts of the job so far, this one included: from 1.
+    #[getter]
+    fn run(&self) -> u32 {
+        self.run
+    }
+
+    /// Failures so far, plus one; a snooze is no failure.
+    #[getter]
+    fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// When this execution is due, in unix nanoseconds.
+    #[getter]
+    fn due(&self) -> i64 {
+        self.due
+    }
+
+    /// The job that is executed.
+    #[getter]
+    fn job(&self, py: Python<'_>) -> Job {
+        self.job.clone_ref(py)
+    }
+
+    /// The job's id.
+    #[getter]
+    fn job_id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        id_string(py, &self.job.id)
+    }
+
+    /// The job's target.
+    #[getter]
+    fn target(&self, py: Python<'_>) -> Py<PyString> {
+        self.job.target(py)
+    }
+
+    /// The job's data.
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        self.job.bytes(py)
+    }
+
+    /// The due as an aware `datetime` in UTC, rounded down to microseconds.
+    #[getter]
+    fn due_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        moment(py, self.due)
+    }
+
+    /// Seconds from its due to its start, as of the start; 0.0 while pending. Not compared.
+    #[getter]
+    fn lateness(&self) -> f64 {
+        self.lateness as f64 / SECOND as f64
+    }
+
+    /// The same event, started so many nanoseconds after its due: for the reference.
+    fn _late(&self, py: Python<'_>, lateness: i64) -> Self {
+        Event {
+            job: self.job.clone_ref(py),
+            lateness,
+            ..*self
+        }
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = other.py();
+        let Ok(other) = other.cast::<Event>() else {
+            return Ok(py.NotImplemented());
+        };
+        let other = other.get();
+        let same = self.run == other.run
+            && self.attempt == other.attempt
+            && self.due == other.due
+            && self.job.same(&other.job, py)?;
+        Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.job.hash_id(&mut hasher);
+        (self.run, self.attempt, self.due).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let event = slf.get();
+        Ok(format!(
+            "Event(id={:?}, target={:?}, due={}, run={}, attempt={}, data={:?})",
+            slf.getattr("id")?,
+            slf.getattr("target")?,
+            event.due,
+            event.run,
+            event.attempt,
+            slf.getattr("data")?
+        ))
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let event = slf.get();
+        let arguments = (slf.getattr("job")?, event.run, event.attempt, event.due);
+        (slf.get_type(), arguments).into_pyobject(slf.py())
+    }
+}

@@ -1,0 +1,101 @@
+//! What is kept of an exception: its text, or what its text is made from, never the exception.
+
+use crate::interpreter::call;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+
+/// Above so many bytes a text may be too long to be kept: `LIMIT` of `duewheel._failure`.
+const LIMIT: usize = 64 * 1024;
+
+/// A failure as `dead()` shows it.
+///
+/// The text of a traceback takes tens of microseconds to make, and most are never read. The
+/// `capture` of `duewheel._failure` keeps the places instead (code and position, which hold on to
+/// no local variable) and renders them when asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kept: Py<PyAny>,
+    /// The text, made at once where a store is to keep it.
+    text: Option<String>,
+}
+
+pub(crate) fn function(py: Python<'_>, name: &'static str) -> PyResult<Py<PyAny>> {
+    Ok(call::import(py, "duewheel._failure")?
+        .getattr(name)?
+        .unbind())
+}
+
+impl Failure {
+    /// Keep an exception.
+    pub(crate) fn capture(py: Python<'_>, error: &PyErr) -> Self {
+        static CAPTURE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let kept = CAPTURE
+            .get_or_try_init(py, || function(py, "capture"))
+            .and_then(|capture| call::python(py, capture, (error.value(py),)));
+        match kept {
+            Ok(kept) => Failure {
+                kept: kept.unbind(),
+                text: None,
+            },
+            // An exception that cannot even be looked at: its type says something still.
+            Err(_) => Failure::bounded(py, error.get_type(py).to_string()),
+        }
+    }
+
+    /// Keep a text of any length: head and tail of a long one.
+    pub(crate) fn bounded(py: Python<'_>, text: String) -> Self {
+        if text.len() <= LIMIT {
+            return Failure::text(py, &text);
+        }
+        let cut = function(py, "bounded").and_then(|bounded| {
+            let cut = call::python(py, &bounded, (text,))?;
+            Ok(cut.cast::<PyString>()?.to_string_lossy().into_owned())
+        });
+        // What cannot be cut is not kept: memory and rows have no room for any length.
+        Failure::text(py, &cut.unwrap_or_default())
+    }
+
+    /// Keep a text that is short enough.
+    pub(crate) fn text(py: Python<'_>, text: &str) -> Self {
+        Failure {
+            kept: PyString::new(py, text).unbind().into_any(),
+            text: Some(text.to_owned()),
+        }
+    }
+
+    /// The same with its text, for a store.
+    pub(crate) fn rendered(self, py: Python<'_>) -> Self {
+        let text = self.render(py).and_then(|text| {
+            // A lone surrogate in a message must not take the rest of it.
+            Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
+        });
+        match text {
+            // A surrogate that is replaced takes more bytes than it did.
+            Ok(text) => Failure::bounded(py, text),
+            Err(_) => self,
+        }
+    }
+
+    /// What a store keeps of it.
+    pub(crate) fn kept_text(&self) -> String {
+        self.text.clone().unwrap_or_default()
+    }
+
+    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
+        Failure {
+            kept: self.kept.clone_ref(py),
+            text: self.text.clone(),
+        }
+    }
+
+    /// The text.
+    pub(crate) fn render<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if self.kept.bind(py).is_instance_of::<PyString>() {
+            return Ok(self.kept.bind(py).clone());
+        }
+        static RENDER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let render = RENDER.get_or_try_init(py, || function(py, "render"))?;
+        call::python(py, render, (&self.kept,))
+    }
+}

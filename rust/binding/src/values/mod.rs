@@ -1,0 +1,11 @@
+//! What Python is shown of jobs, and what is kept of its objects.
+
+pub(crate) mod data;
+pub(crate) mod dead;
+pub(crate) mod event;
+pub(crate) mod failure;
+pub(crate) mod options;
+pub(crate) mod payload;
+pub(crate) mod specs;
+pub(crate) mod stats;
+pub(crate) mod target;

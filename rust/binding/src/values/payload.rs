@@ -1,0 +1,190 @@
+//! What the engine carries for Python: two pointers a job, its data and its specification.
+
+use crate::values::data::Data;
+use crate::values::options::Spec;
+use duewheel_engine::jobs::record::{Parts, Payload, Released};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+/// A job's data and specification, as plain pointers that the engine may copy.
+///
+/// It is made as a [`Fresh`] one, which frees it unless the engine takes it. What the engine keeps it
+/// gives back, in a [`Released`] or as a [`Fresh`] one again. In between both are alive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handle {
+    data: Data,
+    spec: NonNull<ffi::PyObject>,
+}
+
+// SAFETY: the pointers are only followed attached to the interpreter, but for `spec`, whose
+// content is immutable, `Sync`, and alive as long as the engine keeps the job.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+impl Payload for Handle {
+    type Failure = crate::values::failure::Failure;
+
+    #[inline]
+    fn target(self) -> u32 {
+        self.with_spec(|spec| spec.target)
+    }
+
+    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
+        self.with_spec(|spec| {
+            look(Parts {
+                target: &spec.text,
+                data: self.data.bytes(),
+                options: spec.limits,
+            })
+        })
+    }
+
+    fn text(failure: &Self::Failure) -> String {
+        failure.kept_text()
+    }
+}
+
+impl Handle {
+    #[inline]
+    fn new(data: impl Into<Data>, spec: Py<Spec>) -> Self {
+        let data = data.into();
+        // A `Py` is never null.
+        let spec = NonNull::new(spec.into_ptr()).expect("a reference to an object");
+        Handle { data, spec }
+    }
+
+    #[inline]
+    fn with_spec<R>(self, look: impl FnOnce(&Spec) -> R) -> R {
+        // SAFETY: the handle holds a reference to a `Spec`; `ManuallyDrop` leaves it as it is.
+        let spec = ManuallyDrop::new(unsafe {
+            std::mem::transmute::<NonNull<ffi::PyObject>, Py<Spec>>(self.spec)
+        });
+        look(spec.get())
+    }
+
+    #[inline]
+    pub(crate) fn spec(self, py: Python<'_>) -> Py<Spec> {
+        // SAFETY: the handle holds a reference to a `Spec`, and the caller is attached.
+        unsafe {
+            Bound::from_borrowed_ptr(py, self.spec.as_ptr())
+                .cast_into_unchecked()
+                .unbind()
+        }
+    }
+
+    #[inline]
+    pub(crate) fn data(self, py: Python<'_>) -> Option<Py<PyBytes>> {
+        self.data.to_python(py)
+    }
+
+    #[inline]
+    fn free(self, py: Python<'_>) {
+        self.data.free(py);
+        // SAFETY: called once a handle, attached.
+        unsafe { ffi::Py_DECREF(self.spec.as_ptr()) };
+    }
+}
+
+/// A handle that is not the engine's: freed when it is dropped.
+pub(crate) struct Fresh<'py> {
+    py: Python<'py>,
+    handle: Handle,
+}
+
+impl<'py> Fresh<'py> {
+    #[inline]
+    pub(crate) fn new(py: Python<'py>, data: impl Into<Data>, spec: Py<Spec>) -> Self {
+        let handle = Handle::new(data, spec);
+        Fresh { py, handle }
+    }
+
+    pub(crate) fn py(&self) -> Python<'py> {
+        self.py
+    }
+
+    /// What the engine has given back.
+    #[inline]
+    pub(crate) fn back(py: Python<'py>, handle: Handle) -> Self {
+        Fresh { py, handle }
+    }
+
+    /// Give it to a call that keeps it if it succeeds, and only then.
+    #[inline]
+    pub(crate) fn give<R, E>(self, call: impl FnOnce(Handle) -> Result<R, E>) -> Result<R, E> {
+        let result = call(self.handle);
+        if result.is_ok() {
+            std::mem::forget(self);
+        }
+        result
+    }
+
+    /// Give it to a call that keeps it or releases it.
+    #[inline]
+    pub(crate) fn given(self) -> Handle {
+        ManuallyDrop::new(self).handle
+    }
+}
+
+impl Drop for Fresh<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.handle.free(self.py);
+    }
+}
+
+/// The handles of a bulk call, some of which the engine takes: the others are freed when it is dropped.
+pub(crate) struct Batch<'py> {
+    py: Python<'py>,
+    handles: Vec<Handle>,
+    taken: usize,
+}
+
+impl<'py> Batch<'py> {
+    pub(crate) fn new(py: Python<'py>, handles: impl Iterator<Item = Fresh<'py>>) -> Self {
+        let handles = handles.map(Fresh::given).collect();
+        let taken = 0;
+        Batch { py, handles, taken }
+    }
+
+    /// What gives the engine one after the other: never more than there are.
+    pub(crate) fn giving(&mut self) -> impl FnMut() -> Handle {
+        let Batch { handles, taken, .. } = self;
+        move || {
+            *taken += 1;
+            handles[*taken - 1]
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        for handle in &self.handles[self.taken..] {
+            handle.free(self.py);
+        }
+    }
+}
+
+/// Free what the engine no longer keeps. Never called under one of its locks: freeing an object
+/// may run Python.
+#[inline]
+pub(crate) fn release(py: Python<'_>, released: &mut Released<Handle>) {
+    for payload in released.payloads.drain(..) {
+        payload.free(py);
+    }
+    released.failures.clear();
+}
+
+/// The same, giving up the interpreter on the way.
+pub(crate) fn release_gently(py: Python<'_>, released: &mut Released<Handle>) {
+    for (at, payload) in released.payloads.drain(..).enumerate() {
+        payload.free(py);
+        if at % 2_048 == 0 {
+            py.detach(|| ());
+        }
+    }
+    release(py, released);
+}

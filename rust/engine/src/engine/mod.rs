@@ -1,0 +1,530 @@
+//! The engine: what is due soon is on the wheel, what is due now is handed over, what has ended
+//! is settled.
+//!
+//! One lock guards the [`State`]. It is held for bounded steps, never while Python runs, and
+//! never by a thread that waits for Python. The hand-over queue has a lock of its own
+//! ([`crate::handover::queue`]); where both are taken, the state's comes first.
+
+mod intake;
+mod lanes;
+mod query;
+mod residency;
+mod settle;
+mod state;
+mod targets;
+#[cfg(test)]
+mod tests;
+
+use crate::clock::Clock;
+use crate::due::queue::{DueQueue, Key, Now};
+use crate::handover::queue::{Lane, Ready, SETTLE_AT};
+use crate::jobs::details::Sides;
+use crate::jobs::ids::IdSource;
+use crate::jobs::record::{Dead, Done, Execution, Payload, Record, Released, Stage};
+use crate::sleep::{Sleeper, Until};
+use crate::sync::{Condvar, Mutex};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+use targets::Targets;
+
+pub use query::{Place, Stats};
+pub use residency::{Asked, Changed, Mail, Window};
+pub use settle::DEAD_KEPT;
+
+/// How many entries expire under one hold of the lock: about three microseconds.
+const BATCH: usize = 64;
+
+/// How stale the offset between the clocks may be when a job is scheduled, in nanoseconds.
+const OFFSET_AGE: i64 = 1_000_000;
+
+/// When a job is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// At a time of the wall clock.
+    At(i64),
+    /// After a delay on the boot clock, from now.
+    In(i64),
+}
+
+/// Why the engine refused a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The engine is closed.
+    Closed,
+    /// A job with this id is pending or running.
+    Duplicate,
+    /// After this delay the due is beyond what an `i64` of nanoseconds holds.
+    Overflow(i64),
+    /// The job is no longer this node's.
+    Lost,
+    /// What the store said.
+    Store(duewheel_store::Error),
+}
+
+/// What [`Engine::pump`] wants of the timer thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pumped {
+    /// Call it again at once.
+    More,
+    /// Sleep, then call it again.
+    Sleep(Until),
+    /// End.
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Made, or drained: jobs wait.
+    Stopped,
+    Started,
+    Closed,
+}
+
+/// The differences of wall and boot clock under which waiting jobs were scheduled.
+///
+/// The first due of an `in_` job never changes, though the wall clock may step. All that a job
+/// keeps of it is which of three offsets held; when more are in use at once it gets a side.
+#[derive(Debug, Default)]
+struct Offsets {
+    values: [i64; 3],
+    jobs: [u64; 3],
+    current: usize,
+}
+
+impl Offsets {
+    fn now(&self) -> i64 {
+        self.values[self.current]
+    }
+
+    /// The offset is now `offset`: take a free place for it, if there is one.
+    fn step(&mut self, offset: i64) -> bool {
+        match self.jobs.iter().position(|&jobs| jobs == 0) {
+            Some(free) => {
+                self.values[free] = offset;
+                self.current = free;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+pub(crate) struct State<P: Payload> {
+    pub(crate) queue: DueQueue<Record<P>>,
+    pub(crate) sides: Sides,
+    given: HashMap<Arc<str>, Key>,
+    ids: IdSource,
+    offsets: Offsets,
+    /// `wall − boot` as last measured; all three of `offsets` may be taken by others.
+    offset: i64,
+    offset_read: i64,
+    phase: Phase,
+    targets: Targets,
+    held: [lanes::Held; 2],
+    parked: usize,
+    dead: VecDeque<Dead<P>>,
+    counts: Counts,
+    /// What the timer sleeps for, while it does.
+    asleep: Option<Until>,
+    /// What is being handed over, made before the hand-over queue is locked.
+    outgoing: Vec<Execution<P>>,
+    /// What is being settled; swapped with the list of what has ended.
+    ended: Vec<Done<P::Failure>>,
+    /// The store behind it, if there is one.
+    kept: Option<Box<residency::Kept>>,
+    /// What a shared store has taken back.
+    let_go: residency::LetGo<P>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    scheduled: u64,
+    succeeded: u64,
+    retried: u64,
+    snoozed: u64,
+    dead: u64,
+    cancelled: u64,
+    revived: u64,
+    dropped: u64,
+    /// Started executions that turned out to have no handler.
+    unstarted: u64,
+}
+
+/// A scheduler without handlers: jobs in, executions out, outcomes back.
+pub struct Engine<P: Payload> {
+    state: Mutex<State<P>>,
+    changed: Condvar,
+    waiting: AtomicUsize,
+    lanes: [Ready<P>; 2],
+    clock: Box<dyn Clock>,
+    sleeper: Arc<Sleeper>,
+    /// Whether a store is behind it, which never changes while it is shared.
+    kept: bool,
+}
+
+impl<P: Payload> Engine<P> {
+    /// An engine on these clocks, stopped.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptors left for the timer, or the system no randomness.
+    pub fn new(clock: Box<dyn Clock>) -> std::io::Result<Self> {
+        let offset = clock.offset();
+        let boot = clock.boot();
+        let now = Now {
+            wall: boot.saturating_add(offset),
+            boot,
+        };
+        let mut offsets = Offsets::default();
+        offsets.step(offset);
+        let state = State {
+            queue: DueQueue::new(now),
+            sides: Sides::default(),
+            given: HashMap::new(),
+            ids: IdSource::new()?,
+            offsets,
+            offset,
+            offset_read: boot,
+            phase: Phase::Stopped,
+            targets: Targets::default(),
+            held: Default::default(),
+            parked: 0,
+            dead: VecDeque::new(),
+            counts: Counts::default(),
+            asleep: None,
+            outgoing: Vec::with_capacity(BATCH),
+            ended: Vec::with_capacity(SETTLE_AT),
+            kept: None,
+            let_go: residency::LetGo::default(),
+        };
+        let lanes: [Ready<P>; 2] = Default::default();
+        for lane in &lanes {
+            lane.lock().offset = offset;
+        }
+        Ok(Engine {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            lanes,
+            clock,
+            sleeper: Arc::new(Sleeper::new()?),
+            kept: false,
+        })
+    }
+
+    /// The workers' hand-over queue.
+    #[inline]
+    pub fn ready(&self) -> &Ready<P> {
+        self.lane(Lane::Workers)
+    }
+
+    /// The clocks.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn sleeper(&self) -> &Sleeper {
+        &self.sleeper
+    }
+
+    /// Wake the timer, which waits for room in the hand-over queue, or is to plan its sleep again.
+    pub fn wake_timer(&self) {
+        self.sleeper.wake();
+    }
+
+    /// Both clocks at once. Not to be read on both sides of a wait for a lock: they place a due
+    /// of the one clock among those of the other.
+    pub(crate) fn now(&self) -> Now {
+        Now {
+            wall: self.clock.wall(),
+            boot: self.clock.boot(),
+        }
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
+        let state = self.state.lock();
+        if state.phase == Phase::Closed {
+            Err(Refused::Closed)
+        } else {
+            Ok(state)
+        }
+    }
+
+    /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
+    pub fn set_registered(&self, target: u32, name: &str, lane: Option<Lane>) {
+        let mut state = self.state.lock();
+        if state.targets.set_lane(target, lane) {
+            state.let_go_of_held();
+        }
+        state.heard_of(name, lane.is_some());
+        if lane.is_none() {
+            // What is aside is parked now: nobody waits for it any more.
+            self.notify(&state);
+            return;
+        }
+        for key in state.targets.parked.remove(&target).unwrap_or_default() {
+            if state
+                .queue
+                .get(key)
+                .is_some_and(|entry| entry.value.stage() == Stage::Parked)
+            {
+                state.unpark(key);
+                state.queue.put_back(key);
+            }
+        }
+        let wake = state.asleep.take().is_some();
+        drop(state);
+        if wake {
+            self.sleeper.wake();
+        }
+    }
+
+    /// Begin to hand over what is due.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn start(&self) -> Result<(), Refused> {
+        let mut state = self.open()?;
+        state.phase = Phase::Started;
+        state.asleep = None;
+        drop(state);
+        self.sleeper.wake();
+        Ok(())
+    }
+
+    /// Hand over nothing more; what has not started is pending again in its old place.
+    pub fn stop(&self) {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Started {
+            return;
+        }
+        state.phase = Phase::Stopped;
+        state.recall(self);
+        self.notify(&state);
+    }
+
+    /// Forget what is pending, for good; what is running still reports its end.
+    pub fn close(&self, released: &mut Released<P>) -> u64 {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Closed {
+            return 0;
+        }
+        state.settle(self, released);
+        state.phase = Phase::Closed;
+        let kept = state.kept.is_some();
+        if kept && self.under_way() > 0 {
+            // What still runs when the process ends has not killed it. Said before anybody hears
+            // of the closing, who may end the process; a store that does not take it counts what
+            // runs as interrupted.
+            let _ = state.leave();
+        }
+        let mut handed: Vec<Key> = Vec::new();
+        for lane in &self.lanes {
+            let mut ready = lane.lock();
+            handed.extend(ready.queue.drain(..).map(|execution| execution.key));
+            lane.close(&mut ready);
+        }
+        let waiting = state
+            .queue
+            .iter()
+            .filter(|(_, entry)| entry.value.stage() != Stage::Handed);
+        let keys: Vec<Key> = waiting.map(|(key, _)| key).chain(handed).collect();
+        for &key in &keys {
+            state.unpark(key);
+            state.remove(key, released);
+        }
+        state.held = Default::default();
+        state.forget_aside();
+        let dropped = if let Some(kept) = &mut state.kept {
+            // They are pending where they are kept.
+            kept.away += keys.len() as i64;
+            0
+        } else {
+            keys.len() as u64
+        };
+        state.counts.dropped += dropped;
+        for dead in std::mem::take(&mut state.dead) {
+            released.payloads.push(dead.payload);
+            released.failures.push(dead.failure);
+        }
+        self.notify(&state);
+        let emptied = state.give_up_memory();
+        drop(state);
+        // Not under the lock: it may be much.
+        drop(emptied);
+        // The timer ends, and nothing is to be waited for any more.
+        self.sleeper.wake();
+        self.sleeper.close();
+        if kept {
+            self.close_store();
+        }
+        dropped
+    }
+
+    /// Whether it is closed.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().phase == Phase::Closed
+    }
+
+    /// Whether it is started.
+    pub fn is_started(&self) -> bool {
+        self.state.lock().phase == Phase::Started
+    }
+
+    /// Hand over a batch of what is due; tells the timer what to do next.
+    pub fn pump(&self) -> Pumped {
+        let mut state = self.state.lock();
+        let now = self.now();
+        state.asleep = None;
+        match state.phase {
+            Phase::Closed => return Pumped::Closed,
+            Phase::Stopped => return Pumped::Sleep(Until::default()),
+            Phase::Started => {}
+        }
+        state.refresh(self, now.boot);
+        if self.kept {
+            state.heed(self);
+            let failed = state.failed().is_some();
+            if !failed {
+                state.turn_page(now);
+            }
+            if failed || state.has_pages() {
+                let mut ready = self.ready().lock();
+                ready.pages = true;
+                self.ready().call(&mut ready);
+            }
+            if failed {
+                drop(state);
+                self.stop();
+                return Pumped::Sleep(Until::default());
+            }
+        }
+        let room = state.room(self);
+        if room == 0 {
+            return Pumped::Sleep(Until::default());
+        }
+        if state.expire(self, now, room.min(BATCH)) {
+            return Pumped::More;
+        }
+        let (mut wall, mut boot) = state.queue.next_due();
+        if self.kept {
+            let page = state.next_page();
+            wall = wall.into_iter().chain(page.wall).min();
+            boot = boot.into_iter().chain(page.boot).min();
+        }
+        let until = Until { wall, boot };
+        state.asleep = Some(until);
+        Pumped::Sleep(self.plan(&state, until))
+    }
+
+    /// What a runner does between jobs: settle what has ended, and hand over the next batch while
+    /// the timer waits for room in its lane.
+    ///
+    /// What one thread writes and reads stays in its cache: handed over by the timer's thread, a
+    /// job costs more than its expiry. When nothing more is due, the timer takes over again.
+    pub fn tend(&self, lane: Lane, released: &mut Released<P>) {
+        let mut state = self.state.lock();
+        state.settle(self, released);
+        if state.phase == Phase::Closed {
+            // Nothing is handed over any more: who is asked to make room would tend for ever.
+            self.lane(lane).lock().room_wanted = false;
+            let emptied = state.give_up_memory();
+            drop(state);
+            drop(emptied);
+            if self.kept {
+                self.close_store();
+            }
+            return;
+        }
+        while self.lane(lane).lock().wants_more() {
+            let now = self.now();
+            state.refresh(self, now.boot);
+            let before = self.lane(lane).lock().queue.len();
+            let more = state.fill(self, lane, now);
+            let mut ready = self.lane(lane).lock();
+            let empty = ready.queue.is_empty();
+            // Where nothing came of it, the timer goes on alone: the event loop has else to do,
+            // and so have the workers when all that is due is for the other lane.
+            let gained = ready.queue.len() > before;
+            if !more || (!gained && (lane == Lane::Loop || state.both_in_use())) {
+                ready.room_wanted = false;
+                self.sleeper.wake();
+            }
+            if !empty {
+                return;
+            }
+            drop(ready);
+            // The wheel is in the middle of a large move: others first.
+            drop(state);
+            state = self.state.lock();
+        }
+    }
+
+    /// Wait until `done` holds, for at most `timeout`; `true` when it does.
+    fn wait_until(&self, timeout: Duration, done: impl Fn(&State<P>, usize) -> bool) -> bool {
+        let mut state = self.state.lock();
+        if timeout.is_zero() {
+            // The event loop asks so, job for job: even a wait for no time is a system call.
+            return done(&state, self.running());
+        }
+        let deadline = Instant::now() + timeout;
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let reached = loop {
+            if done(&state, self.running()) {
+                break true;
+            }
+            let late;
+            (state, late) = self.changed.wait_until(state, deadline);
+            if late {
+                break done(&state, self.running());
+            }
+        };
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        reached
+    }
+
+    /// Wait until nothing runs.
+    pub fn wait_finished(&self, timeout: Duration) -> bool {
+        self.wait_until(timeout, |_, running| running == 0)
+    }
+
+    /// Wait until nothing is pending but what is parked or cannot be read, or closed, and nothing
+    /// runs.
+    pub fn wait_idle(&self, timeout: Duration) -> bool {
+        self.wait_until(timeout, |state, running| {
+            // What has ended and is not settled yet still counts: its retry may be pending.
+            let pending = state.queue.len() as u64 + state.away();
+            let pending = pending.saturating_sub(state.all_parked() + state.unreadable());
+            running == 0 && (state.phase == Phase::Closed || pending == 0)
+        })
+    }
+
+    /// Wait until it no longer runs what is due.
+    pub fn wait_stopped(&self, timeout: Duration) -> bool {
+        self.wait_until(timeout, |state, _| state.phase != Phase::Started)
+    }
+
+    /// Whether all that changes is told to the event loop, too.
+    pub fn watch(&self, watched: bool) {
+        if watched {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+        } else {
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Tell those who wait that something has changed, unless it cannot be what they wait for:
+    /// all of them wait for nothing to run, or for the end.
+    fn notify(&self, state: &State<P>) {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        if state.phase != Phase::Started || self.lanes.iter().all(|lane| lane.lock().is_quiet()) {
+            self.changed.notify_all();
+            self.lane(Lane::Loop).lock().ring();
+        }
+    }
+}

@@ -1,0 +1,377 @@
+//! Questions about what is pending, and the manual driving of an engine in virtual time.
+
+use super::{Engine, Phase, Refused, State};
+use crate::due::queue::{Key, Now};
+use crate::handover::lateness::{Lateness, Summary};
+use crate::handover::queue::Ready;
+use crate::jobs::record::{Id, Payload, Released, Stage, View};
+
+/// A pending job's place in the order, as it was when it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Its due, on the wall clock.
+    pub due: i64,
+    sequence: u64,
+    index: u32,
+    generation: u32,
+}
+
+impl Place {
+    /// What it is ordered by: due and sequence.
+    #[must_use]
+    pub fn order(&self) -> (i64, u64) {
+        (self.due, self.sequence)
+    }
+
+    fn key(self) -> Key {
+        Key {
+            index: self.index,
+            generation: self.generation,
+        }
+    }
+}
+
+/// What an engine has done and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Jobs waiting, parked, or handed over and not started.
+    pub pending: u64,
+    /// Those of them that are parked.
+    pub parked: u64,
+    /// Jobs whose handler runs.
+    pub running: u64,
+    /// Jobs taken in.
+    pub scheduled: u64,
+    /// Executions started.
+    pub started: u64,
+    /// Jobs whose handler returned.
+    pub succeeded: u64,
+    /// Failures that were followed by another attempt.
+    pub retried: u64,
+    /// Executions that asked for another time.
+    pub snoozed: u64,
+    /// Jobs that ended as dead.
+    pub dead: u64,
+    /// Jobs withdrawn.
+    pub cancelled: u64,
+    /// Dead jobs made due again.
+    pub revived: u64,
+    /// Jobs forgotten by closing.
+    pub dropped: u64,
+    /// Start minus due, of every start.
+    pub lateness: Summary,
+}
+
+impl<P: Payload> Engine<P> {
+    /// What it has done and holds; allowed after closing.
+    pub fn stats(&self, released: &mut Released<P>) -> Stats {
+        let mut state = self.state.lock();
+        state.settle(self, released);
+        let mut lateness = Lateness::default();
+        let (mut running, mut started) = (0, 0);
+        for lane in &self.lanes {
+            let lane = lane.lock();
+            // Ended after the settling, a moment ago: they count as running still.
+            running += lane.under_way() as u64;
+            started += lane.started;
+            lateness.add(&lane.lateness);
+        }
+        let counts = state.counts;
+        Stats {
+            pending: (state.queue.len() + state.let_go.running()) as u64 - running + state.away(),
+            parked: state.all_parked(),
+            running,
+            scheduled: counts.scheduled,
+            started: started - counts.unstarted,
+            succeeded: counts.succeeded,
+            retried: counts.retried,
+            snoozed: counts.snoozed,
+            dead: counts.dead,
+            cancelled: counts.cancelled,
+            revived: counts.revived,
+            dropped: counts.dropped,
+            lateness: lateness.summary(),
+        }
+    }
+
+    /// How many handlers run.
+    pub fn running(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.lock().running).sum()
+    }
+
+    /// How many jobs are pending.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn pending(&self, released: &mut Released<P>) -> Result<usize, Refused> {
+        let mut state = self.open()?;
+        state.settle(self, released);
+        let here = state.queue.len() + state.let_go.running();
+        Ok(here - self.under_way() + state.away() as usize)
+    }
+
+    /// Look at the pending job with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn view<R>(
+        &self,
+        id: &str,
+        look: impl FnOnce(View<'_, P>) -> R,
+    ) -> Result<Option<R>, Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open()?;
+        state.refresh(self, boot);
+        Ok(state.find(id).and_then(|key| state.view(self, key, look)))
+    }
+
+    /// Look at the pending job at this place, if it is still there.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn view_at<R>(
+        &self,
+        place: Place,
+        look: impl FnOnce(View<'_, P>) -> R,
+    ) -> Result<Option<R>, Refused> {
+        let state = self.open()?;
+        let entry = state.queue.get(place.key());
+        if entry.is_none_or(|entry| entry.sequence != place.sequence) {
+            return Ok(None);
+        }
+        Ok(state.view(self, place.key(), look))
+    }
+
+    /// The sequence that comes next: what was scheduled before has a lower one.
+    pub fn next_sequence(&self) -> u64 {
+        self.state.lock().next_given()
+    }
+
+    /// Look at a job that was away, if it has come into memory since.
+    ///
+    /// `None`: it has not. `Some(None)`: it has, and is no longer pending in the place of this sequence.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn view_come_in<R>(
+        &self,
+        id: &str,
+        sequence: u64,
+        look: impl FnOnce(View<'_, P>) -> R,
+    ) -> Result<Option<Option<R>>, Refused> {
+        let state = self.open()?;
+        let Some(key) = state.find(id) else {
+            return Ok(None);
+        };
+        let entry = state.queue.get(key);
+        if entry.is_none_or(|entry| entry.sequence != sequence) {
+            return Ok(Some(None));
+        }
+        Ok(Some(state.view(self, key, look)))
+    }
+
+    /// The places of what is pending with `start <= due < end`, in order; all of it is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn between(&self, start: Option<i64>, end: Option<i64>) -> Result<Vec<Place>, Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open()?;
+        state.refresh(self, boot);
+        let mut places: Vec<Place> = state.places(self, start, end).collect();
+        drop(state);
+        places.sort_unstable();
+        Ok(places)
+    }
+
+    /// The first place of [`between`](Self::between).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn next(&self, start: Option<i64>, end: Option<i64>) -> Result<Option<Place>, Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open()?;
+        state.refresh(self, boot);
+        let handed = self.lanes.iter().any(Ready::has_due);
+        if start.is_some() || state.parked > 0 || handed || state.held() > 0 {
+            return Ok(state.places(self, start, end).min());
+        }
+        let now = Now {
+            wall: boot.saturating_add(state.offset),
+            boot,
+        };
+        let first = state.queue.first(now).and_then(|key| state.place(key));
+        Ok(first.filter(|place| end.is_none_or(|end| place.due < end)))
+    }
+
+    /// For virtual time: when (on the boot clock) the first due execution can start, and its due
+    /// on the wall clock; `None` when nothing waits or nothing may start.
+    pub fn manual_next(&self) -> Option<(i64, i64)> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Started {
+            return None;
+        }
+        let (wall, boot) = (self.clock.wall(), self.clock.boot());
+        state.refresh(self, boot);
+        let place = state
+            .queue
+            .first(Now { wall, boot })
+            .and_then(|key| state.place(key))?;
+        let starts = place.due.saturating_sub(state.offset).max(boot);
+        Some((starts, place.due))
+    }
+
+    /// For virtual time: hand over, or park, the one execution that is due first.
+    pub fn manual_expire(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Started {
+            return false;
+        }
+        let now = self.now();
+        state.refresh(self, now.boot);
+        let before = state.queue.queued();
+        // Maintenance of the wheel comes in steps, and may expire nothing.
+        while state.expire(self, now, 1) && state.queue.queued() == before {}
+        state.queue.queued() != before
+    }
+
+    /// Walk everything and report the first broken invariant.
+    ///
+    /// # Errors
+    ///
+    /// The invariant, in words.
+    pub fn check(&self) -> Result<(), String> {
+        let state = self.state.lock();
+        state.queue.check()?;
+        state.check_elsewhere()?;
+        state.check_aside()?;
+        let out = self.lanes.iter().map(|lane| {
+            let lane = lane.lock();
+            lane.queue.len() + lane.under_way()
+        });
+        let out = out.sum::<usize>();
+        let (mut sides, mut parked, mut handed, mut epochs) = (0, 0, 0, [0; 3]);
+        let mut held = 0;
+        for (key, entry) in state.queue.iter() {
+            let stage = entry.value.stage();
+            parked += usize::from(stage == Stage::Parked);
+            handed += usize::from(stage == Stage::Handed);
+            held += usize::from(stage == Stage::Held);
+            if entry.queued != (stage == Stage::Waiting) {
+                return Err(format!(
+                    "{key:?} is in stage {stage:?}, and queued is {}",
+                    entry.queued
+                ));
+            }
+            if let Some(side) = entry.value.side() {
+                sides += 1;
+                let side = state
+                    .sides
+                    .get(side)
+                    .ok_or(format!("{key:?} has lost its side"))?;
+                if let Id::Given(id) = &side.id
+                    && state.given.get(id) != Some(&key)
+                {
+                    return Err(format!("the index of ids does not know {id:?}"));
+                }
+            } else if entry.value.epoch() < 3 {
+                epochs[entry.value.epoch() as usize] += 1;
+            }
+        }
+        let facts = [
+            ("sides", sides, state.sides.len()),
+            ("parked jobs", parked, state.parked),
+            ("handed jobs", handed + state.let_go.running(), out),
+            ("held jobs", held, state.held()),
+        ];
+        for (what, counted, kept) in facts {
+            if counted != kept {
+                return Err(format!("{counted} {what} were counted, {kept} are kept"));
+            }
+        }
+        if epochs != state.offsets.jobs {
+            return Err(format!(
+                "offsets: {epochs:?} counted, {:?} kept",
+                state.offsets.jobs
+            ));
+        }
+        let ends = state.counts;
+        let taken_in = ends.scheduled + ends.revived;
+        let accounted =
+            (state.queue.len() as u64) + ends.succeeded + ends.dead + ends.cancelled + ends.dropped;
+        // In a shared store what came from others may be more than what was let go of.
+        let away = state.kept.as_ref().map_or(0, |kept| kept.away);
+        let accounted = accounted as i64 + away;
+        if taken_in as i64 != accounted {
+            return Err(format!(
+                "{taken_in} jobs were taken in, {accounted} are accounted for"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl<P: Payload> State<P> {
+    pub(super) fn place(&self, key: Key) -> Option<Place> {
+        let entry = self.queue.get(key)?;
+        Some(Place {
+            due: self.on_the_wall(entry.kind, entry.due),
+            sequence: entry.sequence,
+            index: key.index,
+            generation: key.generation,
+        })
+    }
+
+    /// The places of what is pending within bounds, in no order.
+    fn places(
+        &self,
+        engine: &Engine<P>,
+        start: Option<i64>,
+        end: Option<i64>,
+    ) -> impl Iterator<Item = Place> {
+        let mut handed: Vec<Key> = Vec::new();
+        for lane in &engine.lanes {
+            handed.extend(lane.lock().queue.iter().map(|handed| handed.key));
+        }
+        let resting = self
+            .queue
+            .iter()
+            .filter(|(_, entry)| entry.value.stage() != Stage::Handed);
+        let keys = resting.map(|(key, _)| key).chain(handed);
+        keys.filter_map(|key| self.place(key)).filter(move |place| {
+            start.is_none_or(|start| start <= place.due) && end.is_none_or(|end| place.due < end)
+        })
+    }
+
+    fn view<R>(
+        &self,
+        engine: &Engine<P>,
+        key: Key,
+        look: impl FnOnce(View<'_, P>) -> R,
+    ) -> Option<R> {
+        let handed = self.queue.get(key)?.value.stage() == Stage::Handed;
+        if handed
+            && !engine
+                .lanes
+                .iter()
+                .any(|lane| lane.lock().find(key).is_some())
+        {
+            return None;
+        }
+        let execution = self.execution(key)?;
+        Some(look(View {
+            id: &execution.id,
+            due: self.on_the_wall(execution.clock, execution.due),
+            job_due: execution.job_due,
+            attempt: execution.attempt,
+            run: execution.run,
+            payload: execution.payload,
+        }))
+    }
+}

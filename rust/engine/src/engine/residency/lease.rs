@@ -1,0 +1,400 @@
+//! A store that many nodes share: what it takes back is let go of.
+//!
+//! A job is in memory here while it is claimed for this node, and everything that is claimed has
+//! come with a page: what this node takes in, moves or ends as due again it yields in the same
+//! batch. So a page's epoch says of all that it brought whether it is still ours.
+//!
+//! The store tells what it takes back before it settles or answers anything that comes after.
+//! Therefore an at-most-once job whose mark is settled may start exactly if it is still held when
+//! all that was heard by then is heeded: a mark that came too late is none, and was told of.
+//!
+//! What runs when it is taken back goes on, and is *stale*: its place here is free at once, for
+//! the same job may come again, and how it ends is nobody's business any more.
+
+use super::{Asked, Kept};
+use crate::due::queue::Key;
+use crate::engine::{Engine, Refused, State};
+use crate::jobs::record::{Done, Outcome, Payload, Released, Stage, Started};
+use duewheel_store::{Error, Event, Job, Op, Place, Question, Ticket};
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+/// After how long a page is asked for anew: others may have let go of something.
+const POLL: i64 = duewheel_model::time::SECOND;
+
+/// What a shared store wants to be known beside the rest.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// What the jobs in memory are called in the store. Their sequences in the queue are others:
+    /// a job comes again under the same name, and other nodes give names too.
+    names: HashMap<Key, u64>,
+    /// The name that this node gives next.
+    next: u64,
+    /// The newest epoch that was lost.
+    lost: u64,
+    /// The wall time at which a page is wanted.
+    poll: i64,
+    /// No page is wanted for want of room.
+    full: bool,
+    /// A page was taken from the mail and is not taken in yet; what of it was revoked since.
+    taken: bool,
+    revoked: HashSet<u64>,
+}
+
+impl Lease {
+    pub(super) fn new(next: u64) -> Self {
+        Lease {
+            names: HashMap::new(),
+            next,
+            lost: 0,
+            poll: i64::MIN,
+            full: false,
+            taken: false,
+            revoked: HashSet::new(),
+        }
+    }
+
+    fn is_time(&self, now: i64) -> bool {
+        // Far ahead only if the wall clock was set back.
+        now >= self.poll || self.poll.saturating_sub(now) > POLL
+    }
+
+    /// A page is on its way.
+    pub(super) fn asked(&mut self, now: i64) {
+        self.poll = now.saturating_add(POLL);
+    }
+
+    /// A page was taken from the mail.
+    pub(super) fn took(&mut self) {
+        self.taken = true;
+    }
+
+    /// Whether a job of a page that was taken is still this node's.
+    pub(super) fn holds(&self, epoch: u64, job: &Job<'_>) -> bool {
+        epoch > self.lost && !self.revoked.contains(&job.place.seq)
+    }
+
+    /// A page was taken in, and more may be had at once.
+    pub(super) fn loaded(&mut self, more: bool) {
+        self.taken = false;
+        self.revoked.clear();
+        if more {
+            self.poll = i64::MIN;
+        }
+    }
+}
+
+/// What was let go of and is not given back yet.
+#[derive(Debug)]
+pub(in crate::engine) struct LetGo<P> {
+    /// Stale executions, by the keys that they had.
+    started: HashMap<Key, P>,
+    payloads: Vec<P>,
+}
+
+impl<P> Default for LetGo<P> {
+    fn default() -> Self {
+        LetGo {
+            started: HashMap::new(),
+            payloads: Vec::new(),
+        }
+    }
+}
+
+impl<P: Payload> LetGo<P> {
+    /// How many executions are stale and have not ended.
+    pub(in crate::engine) fn running(&self) -> usize {
+        self.started.len()
+    }
+
+    pub(in crate::engine) fn release(&mut self, released: &mut Released<P>) {
+        released.payloads.append(&mut self.payloads);
+    }
+
+    /// The end of an execution, unless it is stale: then it is dropped.
+    pub(in crate::engine) fn discard(
+        &mut self,
+        done: Done<P::Failure>,
+        unstarted: &mut u64,
+        released: &mut Released<P>,
+    ) -> Option<Done<P::Failure>> {
+        let Some(payload) = self.started.remove(&done.key) else {
+            return Some(done);
+        };
+        released.payloads.push(payload);
+        match done.outcome {
+            Outcome::Dead(_, failure) => released.failures.push(failure),
+            Outcome::Unhandled => *unstarted += 1,
+            _ => {}
+        }
+        None
+    }
+}
+
+impl Kept {
+    /// Whether there may be jobs that are not in memory.
+    pub(in crate::engine) fn has_away(&self) -> bool {
+        self.lease.is_some() || self.away > 0
+    }
+
+    /// One job is away no longer.
+    pub(super) fn came(&mut self) {
+        if self.lease.is_some() || self.away > 0 {
+            self.away -= 1;
+        }
+    }
+
+    /// Ask for a page soon.
+    pub(super) fn stir(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.poll = i64::MIN;
+            self.mail.sleeper.wake();
+        }
+    }
+}
+
+impl<P: Payload> Engine<P> {
+    /// Wait until the mark of an execution is settled; `false`: the time is over.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Lost`]: it is no longer this node's and must not start. Those of the store.
+    pub fn wait_begun(
+        &self,
+        started: &Started<P>,
+        ticket: Ticket,
+        timeout: Duration,
+    ) -> Result<bool, Refused> {
+        let settled = self.wait_settled(ticket, timeout)?;
+        if settled && !self.may_start(started) {
+            return Err(Refused::Lost);
+        }
+        Ok(settled)
+    }
+
+    /// Whether an execution whose mark is settled is still this node's to start.
+    pub fn may_start(&self, started: &Started<P>) -> bool {
+        self.state.lock().is_held(self, started)
+    }
+
+    /// Ask the store to cancel or move a job that is away. What is in memory by now is not asked
+    /// for: it may start before the store hears of it. But in a shared store only the store can
+    /// say whether a job is this node's: take it out of memory and ask. What the store has of it then, if there was no `true`.
+    pub(super) fn ask_for_away<R>(
+        &self,
+        id: &str,
+        question: Question,
+        released: &mut Released<P>,
+        then: impl FnOnce(&mut State<P>) -> R,
+    ) -> Result<Asked<R>, Refused> {
+        let mut state = self.open_kept()?;
+        state.catch_up()?;
+        let mut taken = None;
+        if let Some(key) = state.find(id) {
+            if !state.is_shared() {
+                return Ok(Asked::Here);
+            }
+            taken = Some(state.name(key, 0));
+            if !state.withdraw(self, key) {
+                return Ok(Asked::No);
+            }
+            state.remove(key, released);
+            state.drop_one();
+        }
+        state.hold_pages();
+        // A page that was taken already may have it as it was, and come before the answer.
+        state.note_changed(id);
+        drop(state);
+        let aside = self.seq_aside(id);
+        let answer = self.ask_held(question);
+        let mut state = self.state.lock();
+        let changed = answer == Ok(duewheel_store::Answer::Changed(true));
+        let result = if changed {
+            state.left_aside(aside);
+            Ok(Asked::Yes(then(&mut state)))
+        } else {
+            // It may still be claimed, and is not in memory.
+            let yielded = taken.map_or(Ok(Ticket(0)), |seq| state.yield_one(id, seq));
+            match answer {
+                Ok(_) => yielded.map(|_| Asked::No).map_err(Refused::from),
+                Err(error) => Err(error),
+            }
+        };
+        state.free_pages(self);
+        result
+    }
+}
+
+impl<P: Payload> State<P> {
+    pub(in crate::engine) fn is_shared(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.lease.is_some())
+    }
+
+    /// The sequence that the next place has.
+    pub(in crate::engine) fn next_given(&self) -> u64 {
+        let lease = self.kept.as_ref().and_then(|kept| kept.lease.as_ref());
+        lease.map_or_else(|| self.queue.next_sequence(), |lease| lease.next)
+    }
+
+    /// A job that is not in memory has a place with this sequence.
+    pub(super) fn has_given(&mut self, seq: u64) {
+        match self.lease() {
+            Some(lease) => lease.next = lease.next.max(seq + 1),
+            None => self.queue.skip_sequences(seq + 1),
+        }
+    }
+
+    fn lease(&mut self) -> Option<&mut Lease> {
+        self.kept.as_mut()?.lease.as_mut()
+    }
+
+    /// What a job in memory is called in the store: where it is not shared, by its sequence.
+    pub(super) fn name(&self, key: Key, sequence: u64) -> u64 {
+        let lease = self.kept.as_ref().and_then(|kept| kept.lease.as_ref());
+        let name = lease.and_then(|lease| lease.names.get(&key));
+        name.copied().unwrap_or(sequence)
+    }
+
+    pub(super) fn set_name(&mut self, key: Key, name: u64) {
+        if let Some(lease) = self.lease() {
+            lease.names.insert(key, name);
+        }
+    }
+
+    pub(in crate::engine) fn forget_name(&mut self, key: Key) {
+        if let Some(lease) = self.lease() {
+            lease.names.remove(&key);
+        }
+    }
+
+    /// Let go of what the store has taken back.
+    pub(in crate::engine) fn heed(&mut self, engine: &Engine<P>) {
+        let Some(kept) = &mut self.kept else { return };
+        let Some(lease) = &mut kept.lease else { return };
+        let heard = std::mem::take(&mut *kept.mail.taken_back.lock());
+        if heard.is_empty() {
+            return;
+        }
+        let (mut all, mut seqs) = (false, HashSet::new());
+        for event in heard {
+            match event {
+                Event::LeaseLost(epoch) => {
+                    all = true;
+                    lease.lost = lease.lost.max(epoch);
+                }
+                Event::Revoked(revoked) => seqs.extend(revoked),
+                Event::Poisoned(_) | Event::Unapplied(..) | Event::Rotated(..) => {}
+            }
+        }
+        if lease.taken {
+            lease.revoked.extend(&seqs);
+        }
+        let lost = |seq: u64| all || seqs.contains(&seq);
+        kept.outbox
+            .retain(|op| !matches!(op, Op::Finish { seq, .. } if lost(*seq)));
+        kept.stir();
+        self.let_go(engine, lost);
+    }
+
+    /// Forget what is no longer this node's; what runs of it is stale.
+    fn let_go(&mut self, engine: &Engine<P>, lost: impl Fn(u64) -> bool) {
+        let lease = self.kept.as_ref().and_then(|kept| kept.lease.as_ref());
+        let names = lease.into_iter().flat_map(|lease| &lease.names);
+        let keys: HashSet<Key> = names
+            .filter(|(_, name)| lost(**name))
+            .map(|(key, _)| *key)
+            .collect();
+        let mut withdrawn = HashSet::new();
+        for lane in &engine.lanes {
+            lane.lock().queue.retain(|execution| {
+                let lost = keys.contains(&execution.key);
+                if lost {
+                    withdrawn.insert(execution.key);
+                }
+                !lost
+            });
+        }
+        for key in keys {
+            let entry = self.queue.get(key);
+            let handed = entry.is_some_and(|entry| entry.value.stage() == Stage::Handed);
+            let runs = handed && !withdrawn.contains(&key);
+            self.unpark(key);
+            self.unhold(key);
+            self.drop_one();
+            let Some(payload) = self.take(key) else {
+                continue;
+            };
+            if runs {
+                self.let_go.started.insert(key, payload);
+            } else {
+                self.let_go.payloads.push(payload);
+            }
+        }
+        engine.notify(self);
+    }
+
+    /// Whether an execution that a worker has taken is still this node's.
+    pub(super) fn is_held(&mut self, engine: &Engine<P>, started: &Started<P>) -> bool {
+        self.heed(engine);
+        self.queue.get(started.execution.key).is_some()
+    }
+
+    /// Yield a job that is not in memory, unless a page has brought it in by now.
+    pub(super) fn yield_one(&mut self, id: &str, seq: u64) -> Result<Ticket, Error> {
+        if !self.is_shared() {
+            // There it is nobody else's, and a page that is under way may bring it rightly.
+            return self.submit(&[Op::Yield(seq)]);
+        }
+        let here = self.find(id);
+        if here.is_some_and(|key| self.name(key, 0) == seq) {
+            return self.submit(&[]);
+        }
+        // The page that is under way may have it, and was asked for before.
+        self.note_changed(id);
+        if let Some(kept) = &mut self.kept {
+            kept.stir();
+        }
+        self.submit(&[Op::Yield(seq)])
+    }
+
+    /// Whether a page is wanted of a shared store; `None`: it is none.
+    pub(super) fn wants_shared_page(&self, now: i64) -> Option<bool> {
+        let kept = self.kept.as_ref()?;
+        let lease = kept.lease.as_ref()?;
+        let room = self.queue.len() - self.parked < kept.window.resident;
+        Some(room && kept.paging.is_none() && lease.is_time(now))
+    }
+
+    /// When the timer is to look for a page of a shared store.
+    pub(super) fn next_shared_page(&mut self) -> Option<i64> {
+        let room = self.queue.len() - self.parked;
+        let kept = self.kept.as_mut()?;
+        let lease = kept.lease.as_mut()?;
+        lease.full = room >= kept.window.resident;
+        (kept.paging.is_none() && !lease.full).then_some(lease.poll)
+    }
+
+    /// Whether room has come that the timer waits for.
+    pub(super) fn has_shared_room(&mut self) -> bool {
+        let count = self.queue.len() - self.parked;
+        let Some(kept) = &mut self.kept else {
+            return false;
+        };
+        let room = count < kept.window.resident / 2 + 1;
+        let lease = kept.lease.as_mut();
+        let waits = lease.is_some_and(|lease| lease.full && room);
+        if waits {
+            kept.stir();
+        }
+        waits
+    }
+
+    /// A job comes to this place: ask for it soon, if it is near.
+    pub(super) fn comes_to(&mut self, place: Place, now: i64) {
+        if let Some(kept) = &mut self.kept
+            && place.due <= now.saturating_add(kept.window.horizon)
+        {
+            kept.stir();
+        }
+    }
+}

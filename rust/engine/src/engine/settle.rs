@@ -1,0 +1,298 @@
+//! How executions end: settling them, and the jobs that ended as dead.
+
+use super::{Engine, Phase, Refused, State};
+use crate::due::queue::ClockKind;
+use crate::handover::queue::Lane;
+use crate::jobs::record::{Dead, Done, Id, Outcome, Payload, Reason, Released, Side};
+
+/// How many dead jobs are kept in memory, the newest.
+pub const DEAD_KEPT: usize = 1_000;
+
+impl<P: Payload> Engine<P> {
+    /// Look at the dead, newest first, until `look` is satisfied.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn each_dead(
+        &self,
+        released: &mut Released<P>,
+        mut look: impl FnMut(&Dead<P>),
+    ) -> Result<(), Refused> {
+        let mut state = self.open()?;
+        state.settle(self, released);
+        state.dead.iter().rev().for_each(&mut look);
+        Ok(())
+    }
+
+    /// Make the newest dead job of this id due now, from attempt 1; `false`: there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and [`Refused::Duplicate`] when the id is taken.
+    pub fn revive(&self, id: &str, released: &mut Released<P>) -> Result<bool, Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open()?;
+        state.settle(self, released);
+        state.refresh(self, boot);
+        let same = |dead: &Dead<P>| dead.id.with_str(|dead| dead == id);
+        let Some(at) = state.dead.iter().rposition(same) else {
+            return Ok(false);
+        };
+        if state.find(id).is_some() {
+            return Err(Refused::Duplicate);
+        }
+        let Some(dead) = state.dead.remove(at) else {
+            return Ok(false);
+        };
+        let side = Side {
+            // Its old id may point at another index now: it goes through the index of ids.
+            id: Id::Given(id.into()),
+            job_due: dead.job_due,
+            first_start: None,
+            attempt: 1,
+            run: dead.run.saturating_add(1),
+        };
+        state.insert_side(ClockKind::Boot, boot, side, dead.payload)?;
+        released.failures.push(dead.failure);
+        state.counts.revived += 1;
+        self.rouse(state, ClockKind::Boot, boot);
+        Ok(true)
+    }
+
+    /// Forget the dead that died before a time of the wall clock, or all; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn purge(&self, before: Option<i64>, released: &mut Released<P>) -> Result<usize, Refused> {
+        let mut state = self.open()?;
+        state.settle(self, released);
+        let all = std::mem::take(&mut state.dead);
+        let count = all.len();
+        for dead in all {
+            if before.is_some_and(|before| dead.died >= before) {
+                state.dead.push_back(dead);
+            } else {
+                released.payloads.push(dead.payload);
+                released.failures.push(dead.failure);
+            }
+        }
+        Ok(count - state.dead.len())
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// Settle what has ended, and wake the timer where that made something due earlier.
+    pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {
+        if engine.kept {
+            self.heed(engine);
+            self.let_go.release(released);
+        }
+        let mut ended = std::mem::take(&mut self.ended);
+        std::mem::swap(&mut ended, &mut engine.ready().lock().done);
+        if self.targets.handlers[Lane::Loop as usize] > 0 || engine.lane(Lane::Loop).is_attached() {
+            ended.append(&mut engine.lane(Lane::Loop).lock().done);
+        }
+        let mut wake = false;
+        for done in ended.drain(..) {
+            wake |= if engine.kept {
+                self.settle_kept(engine, done, released)
+            } else {
+                self.settle_one(engine, done, released)
+            };
+        }
+        self.ended = ended;
+        if engine.kept {
+            self.send();
+            wake |= self.has_away() && self.has_room(engine.now());
+        }
+        engine.notify(self);
+        if wake {
+            engine.wake_timer();
+        }
+    }
+
+    fn settle_kept(
+        &mut self,
+        engine: &Engine<P>,
+        done: Done<P::Failure>,
+        released: &mut Released<P>,
+    ) -> bool {
+        let unstarted = &mut self.counts.unstarted;
+        let Some(done) = self.let_go.discard(done, unstarted, released) else {
+            return false;
+        };
+        self.record(engine, &done);
+        self.settle_one(engine, done, released)
+    }
+
+    fn settle_one(
+        &mut self,
+        engine: &Engine<P>,
+        done: Done<P::Failure>,
+        released: &mut Released<P>,
+    ) -> bool {
+        let key = done.key;
+        match done.outcome {
+            Outcome::Succeeded => {
+                self.remove(key, released);
+                self.counts.succeeded += 1;
+                false
+            }
+            Outcome::Retry(due) => {
+                self.counts.retried += u64::from(self.phase != Phase::Closed);
+                self.again(done.key, done.first_start, due, 1, released)
+            }
+            Outcome::Snooze(due) => {
+                self.counts.snoozed += u64::from(self.phase != Phase::Closed);
+                self.again(done.key, done.first_start, due, 0, released)
+            }
+            Outcome::Dead(reason, failure) => {
+                self.bury(engine, done.key, reason, failure, released);
+                false
+            }
+            Outcome::Unhandled => {
+                self.counts.unstarted += 1;
+                if self.phase == Phase::Closed {
+                    self.drop_one();
+                    self.remove(key, released);
+                } else {
+                    self.park_again(engine, key);
+                }
+                false
+            }
+        }
+    }
+
+    fn park_again(&mut self, engine: &Engine<P>, key: crate::due::queue::Key) {
+        let Some(target) = self
+            .queue
+            .get(key)
+            .map(|entry| entry.value.payload.target())
+        else {
+            return;
+        };
+        if self.lane_of(target).is_some() {
+            // A new handler came meanwhile.
+            self.put_back(key);
+            if self.asleep.take().is_some() {
+                engine.wake_timer();
+            }
+        } else {
+            self.park(engine, key);
+        }
+    }
+
+    /// Make a job due again on the boot clock.
+    fn again(
+        &mut self,
+        key: crate::due::queue::Key,
+        first_start: i64,
+        due: i64,
+        failures: u32,
+        released: &mut Released<P>,
+    ) -> bool {
+        // In a shared store it has been yielded, and comes with a page to whoever gets it.
+        if self.phase == Phase::Closed || self.is_shared() {
+            self.drop_one();
+            self.remove(key, released);
+            return false;
+        }
+        let Some(number) = self.give_side(key) else {
+            return false;
+        };
+        let side = &mut self.sides[number];
+        side.attempt = side.attempt.saturating_add(failures);
+        side.run = side.run.saturating_add(1);
+        side.first_start = Some(first_start);
+        self.requeue(key, ClockKind::Boot, due);
+        self.rouses(ClockKind::Boot, due)
+    }
+
+    fn bury(
+        &mut self,
+        engine: &Engine<P>,
+        key: crate::due::queue::Key,
+        reason: Reason,
+        failure: P::Failure,
+        released: &mut Released<P>,
+    ) {
+        self.counts.dead += 1;
+        let Some(execution) = self.execution(key) else {
+            return;
+        };
+        self.remove(key, released);
+        if self.phase == Phase::Closed || self.kept.is_some() {
+            // A store keeps its dead itself.
+            released.failures.push(failure);
+            return;
+        }
+        // The payload goes on living with the dead: take it back from the released.
+        released.payloads.pop();
+        self.dead.push_back(Dead {
+            id: execution.id,
+            due: self.on_the_wall(execution.clock, execution.due),
+            job_due: execution.job_due,
+            attempt: execution.attempt,
+            run: execution.run,
+            reason,
+            died: engine.clock.wall(),
+            failure,
+            payload: execution.payload,
+        });
+        if self.dead.len() > DEAD_KEPT
+            && let Some(oldest) = self.dead.pop_front()
+        {
+            released.payloads.push(oldest.payload);
+            released.failures.push(oldest.failure);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::engine::{Due, Pumped};
+    use crate::handover::queue::Turn;
+    use crate::jobs::record::Started;
+    use std::sync::Arc;
+
+    #[derive(Clone, Copy, Debug)]
+    struct Nothing;
+
+    impl Payload for Nothing {
+        type Failure = ();
+        fn target(self) -> u32 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_retry_is_settled_before_another_handler_may_take_long() {
+        let clock = Arc::new(ManualClock::new(0, 0));
+        let engine = Engine::new(Box::new(clock.clone())).unwrap();
+        engine.set_registered(0, "", Some(Lane::Workers));
+        engine.start().unwrap();
+        for _ in 0..3 {
+            engine.schedule(Due::In(0), Nothing).unwrap();
+        }
+        while engine.pump() == Pumped::More {}
+        let turn = |done| engine.ready().turn(done, engine.clock());
+        let failed = |turn| match turn {
+            Turn::Run(Started { execution, at, .. }) => Some(Done {
+                key: execution.key,
+                first_start: at,
+                outcome: Outcome::Retry(at),
+            }),
+            other => panic!("{other:?}"),
+        };
+        let at_once = turn(failed(turn(None)));
+        clock.set(10_000_000, 10_000_000);
+        assert!(matches!(turn(failed(at_once)), Turn::Tend));
+        engine.tend(Lane::Workers, &mut Released::default());
+        assert_eq!(engine.stats(&mut Released::default()).retried, 2);
+        assert!(matches!(turn(None), Turn::Run(_)));
+    }
+}

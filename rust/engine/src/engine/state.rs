@@ -1,0 +1,424 @@
+//! The state behind the engine's lock, and the steps that are taken under it.
+
+use super::residency::generated;
+use super::targets::Parked;
+use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State};
+use crate::due::queue::{ClockKind, DueQueue, Key, Now};
+use crate::jobs::details::Sides;
+use crate::jobs::ids::{self, Halves, NOWHERE};
+use crate::jobs::record::{Execution, Id, Payload, Record, Released, Side, Stage};
+
+use std::collections::{HashMap, VecDeque};
+
+/// An index of ids that had room for no more is kept for others.
+const FEW_IDS: usize = 4_096;
+
+/// What has held the jobs of an engine.
+pub(super) type Emptied<P> = (DueQueue<Record<P>>, Parked);
+
+impl<P: Payload> State<P> {
+    /// Measure the offset between the clocks again, if it may have moved.
+    #[inline]
+    pub(super) fn refresh(&mut self, engine: &Engine<P>, boot: i64) {
+        let clock = engine.clock();
+        if boot.saturating_sub(self.offset_read) > OFFSET_AGE || clock.jitter() == 0 {
+            self.measure(engine, boot);
+        }
+    }
+
+    #[cold]
+    pub(super) fn measure(&mut self, engine: &Engine<P>, boot: i64) {
+        self.offset_read = boot;
+        let offset = engine.clock.offset();
+        if offset.abs_diff(self.offset) > engine.clock.jitter().unsigned_abs() {
+            let back = offset < self.offset;
+            self.offset = offset;
+            self.offsets.step(offset);
+            if let Some(kept) = &mut self.kept {
+                kept.stepped(self.queue.next_sequence(), offset);
+            }
+            for lane in &engine.lanes {
+                lane.lock().offset = offset;
+            }
+            if back {
+                // What was due on the wall clock may not be any more.
+                self.recall(engine);
+                engine.wake_timer();
+            }
+        }
+    }
+
+    /// Make what was handed over and has not started wait again, in its old place.
+    pub(super) fn recall(&mut self, engine: &Engine<P>) {
+        for lane in &engine.lanes {
+            let handed = std::mem::take(&mut lane.lock().queue);
+            for Execution { key, .. } in handed {
+                self.put_back(key);
+            }
+        }
+        self.let_go_of_held();
+    }
+
+    /// A job that was taken from where it waited, and did not start, waits there again.
+    pub(super) fn put_back(&mut self, key: Key) {
+        if let Some(record) = self.queue.get_mut(key) {
+            record.set_stage(Stage::Waiting);
+        }
+        self.queue.put_back(key);
+    }
+
+    #[inline]
+    pub(super) fn resolve(&self, due: Due, boot: i64) -> Result<(ClockKind, i64), Refused> {
+        match due {
+            Due::At(due) => Ok((ClockKind::Wall, due)),
+            Due::In(delay) => {
+                let due = boot.checked_add(delay);
+                let due = due.filter(|due| due.checked_add(self.offset).is_some());
+                let due = due.ok_or(Refused::Overflow(delay))?;
+                Ok((ClockKind::Boot, due))
+            }
+        }
+    }
+
+    /// What a due on `clock` is on the wall clock, now.
+    pub(super) fn on_the_wall(&self, clock: ClockKind, due: i64) -> i64 {
+        match clock {
+            ClockKind::Wall => due,
+            ClockKind::Boot => due.saturating_add(self.offset),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn insert(&mut self, clock: ClockKind, due: i64, boot: i64, payload: P) -> Halves {
+        self.counts.scheduled += 1;
+        let id = self.new_id(boot, true);
+        self.put(id, clock, due, payload);
+        id
+    }
+
+    /// An id for the job that is inserted next, or for one that is not kept here.
+    #[inline(always)]
+    pub(super) fn new_id(&mut self, boot: i64, here: bool) -> Halves {
+        let wall = boot.saturating_add(self.offset);
+        let index = if here {
+            self.queue.next_index()
+        } else {
+            NOWHERE
+        };
+        self.ids.make(wall, index)
+    }
+
+    /// Queue a new job.
+    #[inline(always)]
+    pub(super) fn put(&mut self, id: Halves, clock: ClockKind, due: i64, payload: P) -> Key {
+        let epoch = self.offsets.current;
+        if clock == ClockKind::Boot && self.offsets.now() != self.offset {
+            let job_due = self.on_the_wall(clock, due);
+            let id = Id::Generated(id);
+            let side = Side {
+                id,
+                job_due,
+                first_start: None,
+                attempt: 1,
+                run: 1,
+            };
+            let side = self.sides.insert(side);
+            let record = Record::with_side(side, payload);
+            return self.queue.insert(clock, due, record);
+        }
+        if clock == ClockKind::Boot {
+            self.offsets.jobs[epoch] += 1;
+            self.queue
+                .insert(clock, due, Record::plain(id, epoch as u8, payload))
+        } else {
+            self.queue.insert(clock, due, Record::plain(id, 3, payload))
+        }
+    }
+
+    /// Insert a job that has a side, under an id that must be free.
+    pub(super) fn insert_side(
+        &mut self,
+        clock: ClockKind,
+        due: i64,
+        side: Side,
+        payload: P,
+    ) -> Result<Key, Refused> {
+        if side.id.with_str(|id| self.find(id)).is_some() {
+            return Err(Refused::Duplicate);
+        }
+        let given = match &side.id {
+            Id::Given(id) => Some(id.clone()),
+            Id::Generated(_) => None,
+        };
+        let number = self.sides.insert(side);
+        let key = self
+            .queue
+            .insert(clock, due, Record::with_side(number, payload));
+        if let Some(id) = given {
+            self.given.insert(id, key);
+        }
+        Ok(key)
+    }
+
+    /// The key of the job with this id, in whatever stage.
+    #[inline]
+    pub(super) fn find(&self, id: &str) -> Option<Key> {
+        if let Some(halves) = ids::parse(id) {
+            if let Some(key) = self.queue.key_at(self.ids.index(halves))
+                && let Some(entry) = self.queue.get(key)
+                && generated(entry.value, &self.sides) == Some(halves)
+            {
+                return Some(key);
+            }
+            if let Some(key) = self.find_elsewhere(halves) {
+                return Some(key);
+            }
+        }
+        if self.given.is_empty() {
+            None
+        } else {
+            self.given.get(id).copied()
+        }
+    }
+
+    /// Make a pending job neither parked nor handed over; `false` when it is not pending.
+    pub(super) fn withdraw(&mut self, engine: &Engine<P>, key: Key) -> bool {
+        match self.queue.get(key).map(|entry| entry.value.stage()) {
+            None => false,
+            Some(Stage::Waiting) => true,
+            Some(Stage::Parked) => {
+                self.unpark(key);
+                true
+            }
+            Some(Stage::Held) => {
+                self.unhold(key);
+                true
+            }
+            Some(Stage::Handed) => engine.lanes.iter().any(|lane| lane.lock().withdraw(key)),
+        }
+    }
+
+    pub(super) fn unpark(&mut self, key: Key) {
+        if let Some(record) = self.queue.get_mut(key)
+            && record.stage() == Stage::Parked
+        {
+            record.set_stage(Stage::Waiting);
+            self.parked -= 1;
+        }
+    }
+
+    pub(super) fn park(&mut self, engine: &Engine<P>, key: Key) {
+        let Some(record) = self.queue.get_mut(key) else {
+            return;
+        };
+        record.set_stage(Stage::Parked);
+        let payload = record.payload;
+        self.parked += 1;
+        let mut is_news = false;
+        let queue = &self.queue;
+        let parked = self.targets.parked.entry(payload.target());
+        let parked = parked.or_insert_with(|| {
+            is_news = true;
+            Vec::new()
+        });
+        if parked.len() > 64 && parked.len() > 2 * self.parked {
+            parked.retain(|&key| {
+                queue
+                    .get(key)
+                    .is_some_and(|entry| entry.value.stage() == Stage::Parked)
+            });
+        }
+        parked.push(key);
+        if is_news {
+            let name = payload.parts(|parts| parts.target.into());
+            let mut ready = engine.ready().lock();
+            ready.notices.push(name);
+            engine.ready().call(&mut ready);
+        }
+    }
+
+    /// Give a new due and a new place.
+    pub(super) fn requeue(&mut self, key: Key, clock: ClockKind, due: i64) {
+        if let Some(record) = self.queue.get_mut(key) {
+            record.set_stage(Stage::Waiting);
+        }
+        self.queue.requeue(key, clock, due);
+    }
+
+    /// Forget a job; its payload is the caller's again.
+    pub(super) fn remove(&mut self, key: Key, released: &mut Released<P>) {
+        released.payloads.extend(self.take(key));
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self, key: Key) -> Option<P> {
+        let record = self.queue.remove(key)?;
+        if self.kept.is_some() {
+            self.forget_name(key);
+            self.forget_elsewhere(key, &record);
+        }
+        match record.side() {
+            Some(side) => self.forget_side(side),
+            None if record.epoch() < 3 => self.offsets.jobs[record.epoch() as usize] -= 1,
+            None => {}
+        }
+        Some(record.payload)
+    }
+
+    fn forget_side(&mut self, side: usize) {
+        if let Id::Given(id) = self.sides.remove(side).id {
+            self.given.remove(&id);
+            if self.given.is_empty() && self.given.capacity() > FEW_IDS {
+                self.given = HashMap::new();
+            }
+        }
+    }
+
+    /// What held the jobs of a closed engine, once the last of them is gone: for the caller to drop.
+    pub(super) fn give_up_memory(&mut self) -> Option<Emptied<P>> {
+        if self.phase != Phase::Closed || !self.queue.is_empty() {
+            return None;
+        }
+        let now = Now {
+            wall: self.offset_read.saturating_add(self.offset),
+            boot: self.offset_read,
+        };
+        let empty = DueQueue::with_sequence(now, self.queue.next_sequence());
+        let parked = std::mem::take(&mut self.targets.parked);
+        self.sides = Sides::default();
+        self.given = HashMap::new();
+        self.dead = VecDeque::new();
+        Some((std::mem::replace(&mut self.queue, empty), parked))
+    }
+
+    /// The number of a job's side, made now if it has none.
+    pub(super) fn give_side(&mut self, key: Key) -> Option<usize> {
+        let entry = self.queue.get(key)?;
+        let record = *entry.value;
+        if let Some(side) = record.side() {
+            return Some(side);
+        }
+        let id = Id::Generated(record.id());
+        let job_due = self.first_due(&record, entry.due);
+        if record.epoch() < 3 {
+            self.offsets.jobs[record.epoch() as usize] -= 1;
+        }
+        let side = Side {
+            id,
+            job_due,
+            first_start: None,
+            attempt: 1,
+            run: 1,
+        };
+        let side = self.sides.insert(side);
+        let mut with_side = Record::with_side(side, record.payload);
+        with_side.set_stage(record.stage());
+        *self.queue.get_mut(key)? = with_side;
+        Some(side)
+    }
+
+    /// The due that a job without a side was first scheduled for.
+    pub(super) fn first_due(&self, record: &Record<P>, due: i64) -> i64 {
+        match record.epoch() {
+            3 => due,
+            epoch => due.saturating_add(self.offsets.values[epoch as usize]),
+        }
+    }
+
+    /// Whether the timer sleeps past this due; from now on it counts as awake.
+    #[inline]
+    pub(super) fn rouses(&mut self, clock: ClockKind, due: i64) -> bool {
+        let Some(until) = self.asleep else {
+            return false;
+        };
+        let planned = match clock {
+            ClockKind::Wall => until.wall,
+            ClockKind::Boot => until.boot,
+        };
+        let earlier = self.phase == Phase::Started && planned.is_none_or(|planned| due < planned);
+        if earlier {
+            self.asleep = None;
+        }
+        earlier
+    }
+
+    /// Expire up to `max` entries and hand them over or park them; `true`: there may be more.
+    pub(super) fn expire(&mut self, engine: &Engine<P>, now: Now, max: usize) -> bool {
+        let mut keys = [Key {
+            index: 0,
+            generation: 0,
+        }; BATCH];
+        let mut count = 0;
+        let progress = self.queue.expire(now, max, |key, record| {
+            record.set_stage(Stage::Handed);
+            keys[count] = key;
+            count += 1;
+        });
+        if count > 0 {
+            let mut outgoing = std::mem::take(&mut self.outgoing);
+            let handed = |target: u32| self.lane_of(target).is_some();
+            outgoing.extend(
+                keys[..count]
+                    .iter()
+                    .filter_map(|&key| self.execution(key))
+                    .filter(|execution| handed(execution.payload.target())),
+            );
+            let parked = outgoing.len() < count;
+            self.hand_over(engine, &mut outgoing);
+            self.outgoing = outgoing;
+            if parked {
+                self.park_unregistered(engine, &keys[..count]);
+            }
+        }
+        progress.more
+    }
+
+    #[cold]
+    pub(super) fn park_unregistered(&mut self, engine: &Engine<P>, keys: &[Key]) {
+        for &key in keys {
+            let Some(entry) = self.queue.get(key) else {
+                continue;
+            };
+            if self.lane_of(entry.value.payload.target()).is_none() {
+                self.park(engine, key);
+            }
+        }
+        engine.notify(self);
+    }
+
+    pub(super) fn execution(&self, key: Key) -> Option<Execution<P>> {
+        let entry = self.queue.get(key)?;
+        let record = entry.value;
+        let (id, job_due, attempt, run, first_start) = match record.side() {
+            Some(side) => {
+                let side = &self.sides[side];
+                (
+                    side.id.clone(),
+                    side.job_due,
+                    side.attempt,
+                    side.run,
+                    side.first_start,
+                )
+            }
+            None => (
+                Id::Generated(record.id()),
+                self.first_due(record, entry.due),
+                1,
+                1,
+                None,
+            ),
+        };
+        Some(Execution {
+            key,
+            sequence: entry.sequence,
+            id,
+            clock: entry.kind,
+            due: entry.due,
+            job_due,
+            attempt,
+            run,
+            first_start,
+            payload: record.payload,
+        })
+    }
+}

@@ -1,0 +1,379 @@
+//! Tests: two lanes, one or both of them full, at random.
+
+use super::super::*;
+use crate::clock::{ManualClock, SystemClock};
+use crate::handover::loop_waker::Bell;
+use crate::handover::queue::{CAPACITY, Turn};
+use crate::jobs::record::{Outcome, Started};
+use duewheel_model::time::SECOND;
+
+/// A payload that says its target, and nothing else.
+#[derive(Clone, Copy, Debug)]
+struct To(u32);
+
+impl Payload for To {
+    type Failure = ();
+    fn target(self) -> u32 {
+        self.0
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+/// An engine whose jobs are all due, driven by one thread that does as the timer and the runners do.
+struct Bench {
+    engine: Engine<To>,
+    /// The timer: asleep until it is woken.
+    asleep: bool,
+    running: [Vec<Done<()>>; 2],
+    /// The place of what started last, by lane, since anything came that may be due before it.
+    last: [Option<(i64, u64)>; 2],
+}
+
+impl Bench {
+    fn new(tasks: usize) -> Self {
+        let clock = ManualClock::new(1_000 * SECOND, 1_000 * SECOND);
+        let engine = Engine::new(Box::new(clock)).unwrap();
+        engine.lane(Lane::Loop).attach(None, tasks);
+        engine.start().unwrap();
+        Bench {
+            engine,
+            asleep: false,
+            running: Default::default(),
+            last: [None; 2],
+        }
+    }
+
+    /// Let the timer do as far as it goes, if anything has woken it.
+    fn timer(&mut self) {
+        self.asleep &= !self.engine.sleeper().take_woken();
+        while !self.asleep {
+            self.asleep = self.engine.pump() != Pumped::More;
+        }
+    }
+
+    /// One turn of a runner; `false`: it rests.
+    fn turn(&mut self, lane: Lane, ends: bool, keeps_order: bool) -> bool {
+        let done = match (
+            ends || lane == Lane::Workers,
+            self.running[lane as usize].pop(),
+        ) {
+            (true, done) => done,
+            (false, Some(done)) => {
+                self.running[lane as usize].push(done);
+                None
+            }
+            (false, None) => None,
+        };
+        match self.engine.lane(lane).turn(done, self.engine.clock()) {
+            Turn::Run(started) => {
+                let Started { execution, .. } = &started;
+                let place = (execution.due, execution.sequence);
+                if keeps_order && let Some(last) = self.last[lane as usize] {
+                    assert!(last < place, "{lane:?}: {place:?} after {last:?}");
+                }
+                self.last[lane as usize] = Some(place);
+                let here = self.engine.state.lock().lane_of(execution.payload.target());
+                let outcome = if here == Some(lane) {
+                    Outcome::Succeeded
+                } else {
+                    Outcome::Unhandled
+                };
+                self.running[lane as usize].push(Done {
+                    key: execution.key,
+                    first_start: started.at,
+                    outcome,
+                });
+                true
+            }
+            Turn::Tend => {
+                self.engine.tend(lane, &mut Released::default());
+                true
+            }
+            Turn::Rest => false,
+        }
+    }
+
+    /// Settle each job before the next one starts, as where jobs are kept.
+    fn settle_each(&self) {
+        for lane in Lane::ALL {
+            self.engine.lane(lane).lock().settle_at = 1;
+        }
+    }
+
+    /// Hold that nothing is broken, that no lane is overfull, and that whatever is held has
+    /// somebody to refill its lane.
+    fn check(&mut self) {
+        self.engine.check().unwrap();
+        self.asleep &= !self.engine.sleeper().take_woken();
+        for lane in Lane::ALL {
+            let held = self.engine.state.lock().held[lane as usize].waiting;
+            let wanted = self.engine.lane(lane).lock().room_wanted;
+            assert!(self.engine.lane(lane).lock().queue.len() <= CAPACITY);
+            assert!(held == 0 || wanted || !self.asleep, "{held} held, {lane:?}");
+        }
+    }
+
+    fn schedule(&mut self, dice: &mut Dice) -> crate::jobs::ids::Halves {
+        let due = Due::At(dice.below(20) as i64);
+        let target = dice.below(4) as u32;
+        self.engine.schedule(due, To(target)).unwrap()
+    }
+
+    /// Run all that is left, with nobody but the timer and the runners to bring it on.
+    fn finish(&mut self) {
+        loop {
+            self.timer();
+            let mut any = false;
+            for lane in Lane::ALL {
+                while self.turn(lane, true, false) {
+                    any = true;
+                }
+            }
+            if !any {
+                break;
+            }
+            self.check();
+        }
+    }
+}
+
+fn text(id: crate::jobs::ids::Halves) -> String {
+    crate::jobs::record::Id::Generated(id).with_str(str::to_owned)
+}
+
+#[test]
+fn nothing_is_lost_whatever_happens_to_full_lanes() {
+    for seed in 1..60 {
+        let mut dice = Dice(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
+        let mut bench = Bench::new(1 + dice.below(3) as usize);
+        if seed % 2 == 0 {
+            bench.settle_each();
+        }
+        let mut ids = Vec::new();
+        let (mut scheduled, mut cancelled) = (0, 0);
+        for target in 0..3 {
+            let lane = Lane::ALL[target % 2];
+            bench.engine.set_registered(target as u32, "", Some(lane));
+        }
+        for _ in 0..300 {
+            match dice.below(12) {
+                0 | 1 => {
+                    for _ in 0..dice.below(3 * CAPACITY as u64) {
+                        ids.push(text(bench.schedule(&mut dice)));
+                        scheduled += 1;
+                    }
+                }
+                2 if !ids.is_empty() => {
+                    let first = dice.below(ids.len() as u64) as usize;
+                    for id in ids.iter().skip(first).take(200) {
+                        let gone = bench.engine.cancel(id);
+                        cancelled += u64::from(gone.unwrap().is_some());
+                    }
+                }
+                3 if !ids.is_empty() => {
+                    let id = &ids[dice.below(ids.len() as u64) as usize];
+                    let due = dice.below(30) as i64;
+                    bench.engine.reschedule(id, due).unwrap();
+                }
+                4 => {
+                    let lane = [None, Some(Lane::Workers), Some(Lane::Loop)];
+                    let lane = lane[dice.below(3) as usize];
+                    bench.engine.set_registered(dice.below(4) as u32, "", lane);
+                }
+                5 if dice.below(4) == 0 => bench.engine.stop(),
+                6 => bench.engine.start().unwrap(),
+                7 => bench.timer(),
+                _ => {
+                    let lane = Lane::ALL[dice.below(2) as usize];
+                    for _ in 0..dice.below(CAPACITY as u64) {
+                        let ends = dice.below(3) > 0;
+                        bench.turn(lane, ends, false);
+                    }
+                }
+            }
+            bench.check();
+        }
+        for target in 0..4 {
+            let lane = Lane::ALL[target % 2];
+            bench.engine.set_registered(target as u32, "", Some(lane));
+        }
+        bench.engine.start().unwrap();
+        bench.finish();
+        let stats = bench.engine.stats(&mut Released::default());
+        assert_eq!(
+            (stats.pending, stats.running, stats.parked),
+            (0, 0, 0),
+            "seed {seed}"
+        );
+        assert_eq!(stats.succeeded + stats.cancelled, scheduled, "seed {seed}");
+        assert_eq!(stats.cancelled, cancelled, "seed {seed}");
+    }
+}
+
+#[test]
+fn each_lane_keeps_the_order_of_due_and_sequence() {
+    for seed in 1..60 {
+        let mut dice = Dice(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
+        let mut bench = Bench::new(2);
+        for target in 0..4 {
+            let lane = Lane::ALL[target % 2];
+            bench.engine.set_registered(target as u32, "", Some(lane));
+        }
+        bench.engine.stop();
+        let ids: Vec<_> = (0..1_500)
+            .map(|_| text(bench.schedule(&mut dice)))
+            .collect();
+        bench.engine.start().unwrap();
+        let stubborn = Lane::ALL[dice.below(2) as usize];
+        for _ in 0..200 {
+            bench.timer();
+            // One lane is slow, so that a good part of what is due is held for it.
+            let slow = dice.below(8) > 0;
+            let lane = if slow {
+                Lane::ALL[1 - stubborn as usize]
+            } else {
+                stubborn
+            };
+            for _ in 0..dice.below(60) {
+                bench.turn(lane, true, true);
+            }
+            let id = &ids[dice.below(1_500) as usize];
+            bench.engine.cancel(id).unwrap();
+            match dice.below(40) {
+                // What is handed over and held goes back to its old place.
+                0 => {
+                    bench.engine.stop();
+                    bench.engine.start().unwrap();
+                }
+                // A target without jobs: what is held is let go of, and comes again.
+                1 => bench.engine.set_registered(9, "", Some(stubborn)),
+                2 => bench.engine.set_registered(9, "", None),
+                _ => {}
+            }
+            bench.check();
+        }
+        bench.finish();
+        let stats = bench.engine.stats(&mut Released::default());
+        assert_eq!(stats.succeeded + stats.cancelled, 1_500, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
+    let mut bench = Bench::new(1);
+    for (target, lane) in [(0, Lane::Workers), (1, Lane::Loop)] {
+        bench.engine.set_registered(target, "", Some(lane));
+    }
+    bench.engine.stop();
+    for (target, count) in [(1, CAPACITY + 40), (0, 20_000)] {
+        for _ in 0..count {
+            bench.engine.schedule(Due::At(0), To(target)).unwrap();
+        }
+    }
+    bench.engine.start().unwrap();
+    while bench.engine.lane(Lane::Loop).lock().room() > 0 || bench.engine.state.lock().held() == 0 {
+        assert_eq!(bench.engine.pump(), Pumped::More);
+    }
+    let mut tended = 0;
+    while !bench.running[1].is_empty() || bench.engine.lane(Lane::Loop).has_due() {
+        let before = bench.engine.lane(Lane::Loop).lock().started;
+        assert!(bench.turn(Lane::Loop, true, true));
+        tended += usize::from(bench.engine.lane(Lane::Loop).lock().started == before);
+    }
+    assert!(tended < 20, "{tended} times");
+    let moved = bench.engine.state.lock().held();
+    assert!(
+        moved < 2_000,
+        "the event loop has moved {moved} jobs of the workers"
+    );
+}
+
+#[test]
+fn an_event_loop_that_comes_to_an_engine_closed_meanwhile_is_told() {
+    let bench = Bench::new(1);
+    bench.engine.close(&mut Released::default());
+    let bell = Arc::new(Bell::without_descriptor());
+    let lane = bench.engine.lane(Lane::Loop);
+    lane.attach(Some(bell.clone()), 1);
+    assert!(bell.take_rung());
+    assert!(!bench.engine.begin_drain());
+}
+
+#[test]
+fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
+    let mut bench = Bench::new(1);
+    let bell = Arc::new(Bell::without_descriptor());
+    let due = |bench: &mut Bench| {
+        bench.engine.schedule(Due::At(0), To(0)).unwrap();
+        bench.timer();
+    };
+    bench.engine.set_registered(0, "", Some(Lane::Loop));
+    let attached = Some(bell.clone());
+    bench.engine.lane(Lane::Loop).attach(attached, 1);
+    due(&mut bench);
+    assert!(bell.take_rung());
+    due(&mut bench);
+    assert!(!bell.take_rung(), "it is on its way");
+    assert!(bench.engine.begin_drain());
+    while bench.turn(Lane::Loop, true, true) {}
+    due(&mut bench);
+    assert!(!bell.take_rung(), "it is not asleep yet");
+    bench.engine.lane(Lane::Loop).rest();
+    assert!(bell.take_rung(), "what came before it rested is due");
+    assert!(bench.engine.begin_drain());
+    assert!(bench.turn(Lane::Loop, false, true));
+    due(&mut bench);
+    assert!(!bench.turn(Lane::Loop, false, true), "one is running");
+    bench.engine.lane(Lane::Loop).rest();
+    assert!(!bell.take_rung(), "it can do nothing");
+    let done = bench.running[Lane::Loop as usize].pop().unwrap();
+    bench.engine.lane(Lane::Loop).end(done);
+    assert!(bell.take_rung(), "there is room again");
+}
+
+#[test]
+fn the_loop_alone_is_called_by_its_own_alarm_and_does_what_the_timer_would() {
+    let engine = Engine::new(Box::new(SystemClock)).unwrap();
+    let (bell, lane) = (Arc::new(Bell::new().unwrap()), engine.lane(Lane::Loop));
+    lane.attach(Some(bell.clone()), 9);
+    engine.set_registered(0, "", Some(Lane::Loop));
+    engine.start().unwrap();
+    let woken = || engine.sleeper().take_woken();
+    let sleeps = |for_longer: bool| {
+        let Pumped::Sleep(until) = engine.pump() else {
+            panic!("nothing is due");
+        };
+        let due = engine.state.lock().asleep.unwrap().boot;
+        assert_eq!(until.boot > due, for_longer);
+    };
+    let schedule = |delay| engine.schedule(Due::In(delay), To(0)).map(drop);
+    schedule(SECOND / 50).unwrap();
+    sleeps(true);
+    assert!(woken(), "by the start");
+    bell.await_alarm();
+    assert!(engine.begin_drain());
+    assert!(lane.has_due());
+    // The timer sleeps on, and is woken by what is due before its next look.
+    for delay in [9 * SECOND, 8 * SECOND] {
+        assert!(!woken());
+        schedule(delay).unwrap();
+        assert!(woken());
+        sleeps(true);
+    }
+    schedule(9 * SECOND).unwrap();
+    assert!(!woken());
+    // Beside sync handlers the timer comes at the due itself.
+    engine.set_registered(1, "", Some(Lane::Workers));
+    assert!(woken());
+    sleeps(false);
+}

@@ -1,0 +1,5 @@
+//! What the parts of the engine do together, with its inside in sight.
+
+#[cfg(target_os = "linux")]
+mod lanes;
+mod timer_wakes;

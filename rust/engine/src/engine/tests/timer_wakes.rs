@@ -1,0 +1,157 @@
+//! Tests: what makes something due earlier wakes the timer that sleeps past it, and nothing else.
+
+use super::super::*;
+use crate::clock::{ManualClock, SystemClock};
+use crate::handover::queue::Turn;
+use crate::jobs::record::{Done, Outcome, Reason};
+use duewheel_model::time::SECOND;
+
+const HOUR: i64 = 3_600 * SECOND;
+
+#[derive(Clone, Copy, Debug)]
+struct Nothing;
+
+impl Payload for Nothing {
+    type Failure = ();
+    fn target(self) -> u32 {
+        0
+    }
+}
+
+fn released() -> Released<Nothing> {
+    Released::default()
+}
+
+/// An engine whose timer sleeps for a job an hour away on either clock.
+fn asleep(registered: bool) -> Engine<Nothing> {
+    let engine = Engine::new(Box::new(ManualClock::new(SECOND, SECOND))).unwrap();
+    engine.set_registered(0, "", registered.then_some(Lane::Workers));
+    engine.start().unwrap();
+    assert!(woken(&engine), "by the start");
+    for (id, due) in [("wall", Due::At(SECOND + HOUR)), ("boot", Due::In(HOUR))] {
+        engine
+            .schedule_as(id, due, Nothing, &mut released())
+            .unwrap();
+    }
+    pump(&engine);
+    engine
+}
+
+/// Does as the timer does on waking; it sleeps then.
+fn pump(engine: &Engine<Nothing>) {
+    while engine.pump() == Pumped::More {}
+}
+
+/// Whether the sleep of the timer is ended before `span` is over.
+fn woken_within(engine: &Engine<Nothing>, span: i64) -> bool {
+    let due = SystemClock.boot() + span;
+    let until = Until {
+        wall: None,
+        boot: Some(due),
+    };
+    engine.sleeper().sleep(until);
+    SystemClock.boot() < due
+}
+
+fn woken(engine: &Engine<Nothing>) -> bool {
+    woken_within(engine, 10 * SECOND) // at once, or not at all
+}
+
+/// Runs the next job that is due, and gives back that it ended so.
+fn run(engine: &Engine<Nothing>, outcome: Outcome<()>) {
+    pump(engine);
+    let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
+        panic!("a job is due");
+    };
+    let done = Done {
+        key: started.execution.key,
+        first_start: started.at,
+        outcome,
+    };
+    let turn = engine.ready().turn(Some(done), engine.clock());
+    assert!(matches!(turn, Turn::Tend));
+    pump(engine);
+}
+
+#[test]
+fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
+    type Call = fn(&Engine<Nothing>);
+    let calls: [(&str, Call); 10] = [
+        ("schedule at", |engine| {
+            engine.schedule(Due::At(0), Nothing).unwrap();
+        }),
+        ("schedule in", |engine| {
+            engine.schedule(Due::In(5), Nothing).unwrap();
+        }),
+        ("schedule_many", |engine| {
+            let delays = [2 * HOUR, 5, 3 * HOUR];
+            engine.schedule_many(Due::In, &delays, || Nothing).unwrap();
+        }),
+        ("schedule_as", |engine| {
+            engine
+                .schedule_as("a", Due::In(5), Nothing, &mut released())
+                .unwrap();
+        }),
+        ("restore", |engine| {
+            engine
+                .restore("a", 0, 5, (2, 1), Nothing, &mut released())
+                .unwrap();
+        }),
+        ("reschedule", |engine| {
+            assert_eq!(engine.reschedule("boot", 5), Ok(true));
+        }),
+        ("revive", |engine| {
+            engine
+                .schedule_as("a", Due::In(0), Nothing, &mut released())
+                .unwrap();
+            assert!(woken(engine));
+            run(engine, Outcome::Dead(Reason::Failed, ()));
+            assert_eq!(engine.revive("a", &mut released()), Ok(true));
+        }),
+        ("a question that settles a retry", |engine| {
+            engine.schedule(Due::In(0), Nothing).unwrap();
+            assert!(woken(engine));
+            run(engine, Outcome::Retry(5));
+            assert_eq!(engine.stats(&mut released()).retried, 1);
+        }),
+        ("start", |engine| {
+            engine.stop();
+            engine.start().unwrap();
+        }),
+        ("close", |engine| {
+            engine.close(&mut released());
+        }),
+    ];
+    for (name, call) in calls {
+        let engine = asleep(true);
+        call(&engine);
+        assert!(woken(&engine), "{name}: the timer sleeps on");
+        engine.check().unwrap();
+    }
+}
+
+#[test]
+fn a_handler_that_comes_wakes_the_timer_for_what_was_parked() {
+    let engine = asleep(false);
+    engine.schedule(Due::In(0), Nothing).unwrap();
+    assert!(woken(&engine));
+    pump(&engine);
+    assert_eq!(engine.stats(&mut released()).parked, 1);
+    engine.set_registered(0, "", Some(Lane::Workers));
+    assert!(woken(&engine));
+    run(&engine, Outcome::Succeeded);
+    engine.check().unwrap();
+}
+
+#[test]
+fn what_makes_nothing_due_earlier_lets_the_timer_sleep() {
+    let engine = asleep(true);
+    engine.schedule(Due::In(HOUR), Nothing).unwrap();
+    engine.schedule(Due::At(2 * HOUR), Nothing).unwrap();
+    engine.schedule_many(Due::In, &[HOUR], || Nothing).unwrap();
+    assert_eq!(engine.reschedule("wall", 3 * HOUR), Ok(true));
+    assert!(engine.cancel("boot").unwrap().is_some());
+    assert_eq!(engine.pending(&mut released()), Ok(4));
+    assert!(engine.next(None, None).unwrap().is_some());
+    assert!(!woken_within(&engine, SECOND / 20));
+}

@@ -1,0 +1,6 @@
+//! From the timer to those who run handlers.
+
+pub mod early_wake;
+pub mod lateness;
+pub mod loop_waker;
+pub mod queue;

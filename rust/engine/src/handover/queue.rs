@@ -1,0 +1,391 @@
+//! The hand-over queue between the timer and who runs jobs: bounded, behind a lock of its own.
+//!
+//! There are two, the [lanes](Lane): the workers', and the event loop's, whose one runner is called
+//! by a bell instead of a condition. A runner takes this lock once a job, for a few nanoseconds: it gives back how the last job
+//! ended and takes the next. The engine's lock, which the timer holds while it expires a batch,
+//! is not needed for that. Where both are taken, the engine's comes first.
+
+use crate::clock::Clock;
+use crate::due::queue::{ClockKind, Key};
+use crate::handover::early_wake::Ahead;
+use crate::handover::lateness::Lateness;
+use crate::handover::loop_waker::Bell;
+use crate::jobs::record::{Done, Execution, Payload, Started};
+use crate::sleep::Until;
+use crate::sync::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
+
+/// Who runs a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// A worker, on its thread.
+    Workers,
+    /// The event loop, as a task.
+    Loop,
+}
+
+impl Lane {
+    /// All of them.
+    pub const ALL: [Lane; 2] = [Lane::Workers, Lane::Loop];
+}
+
+/// How many executions wait for a runner at most; the wheel holds back the rest.
+pub const CAPACITY: usize = 128;
+
+/// How many ended executions pile up before a worker settles them, and for how long in
+/// nanoseconds: a retry among them waits, however long the next handlers take.
+pub const SETTLE_AT: usize = 256;
+const SETTLE_AFTER: i64 = 50_000;
+
+pub(crate) struct Inner<P: Payload> {
+    pub(crate) queue: VecDeque<Execution<P>>,
+    pub(crate) done: Vec<Done<P::Failure>>,
+    /// The boot time by which what is done is settled, and how many are settled before it. Where
+    /// jobs are kept, each: what ended must not count as interrupted when the next one crashes.
+    settle_by: i64,
+    pub(crate) settle_at: usize,
+    pub(crate) running: usize,
+    /// How many may run at once, where the runner is not busy while they do.
+    limit: usize,
+    pub(crate) started: u64,
+    pub(crate) lateness: Lateness,
+    /// `wall − boot`, for the lateness of jobs on the wall clock.
+    pub(crate) offset: i64,
+    /// Targets whose jobs are being parked, to be logged by a worker.
+    pub(crate) notices: Vec<Box<str>>,
+    /// Whether jobs that were away have come, for a worker to take in.
+    pub(crate) pages: bool,
+    /// Workers that wait to be called.
+    idle: usize,
+    /// One idle worker was called and has not woken up yet.
+    called: bool,
+    /// A worker is on its way to run jobs: called, or waiting for the interpreter. There is
+    /// never more than one, so that the others do not fight for it.
+    coming: bool,
+    /// The timer holds jobs back until there is room.
+    pub(crate) room_wanted: bool,
+    pub(crate) closed: bool,
+    /// How the event loop is called.
+    bell: Option<Arc<Bell>>,
+    /// The bell rings by itself when something is due.
+    alarm: bool,
+}
+
+/// The hand-over queue.
+pub struct Ready<P: Payload> {
+    inner: Mutex<Inner<P>>,
+    work: Condvar,
+    /// Whether an event loop ever ran what is handed over here.
+    attached: AtomicBool,
+    /// Whether the interpreter is busy, as the workers see it.
+    pub ahead: Ahead,
+}
+
+impl<P: Payload> std::fmt::Debug for Ready<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ready").finish_non_exhaustive()
+    }
+}
+
+/// What a worker does in its turn.
+#[derive(Debug)]
+pub enum Turn<P> {
+    /// Run this job; it is counted as started already.
+    Run(Started<P>),
+    /// Tend to the engine, then take another turn.
+    Tend,
+    /// Nothing is left to do.
+    Rest,
+}
+
+/// What the event loop finds when it comes.
+pub(crate) struct Begun {
+    /// The engine is not closed.
+    pub(crate) open: bool,
+    /// It may have been called because something is due.
+    pub(crate) alarm: bool,
+}
+
+impl<P: Payload> Default for Ready<P> {
+    fn default() -> Self {
+        Ready {
+            inner: Mutex::new(Inner {
+                queue: VecDeque::with_capacity(CAPACITY),
+                done: Vec::with_capacity(SETTLE_AT),
+                settle_by: i64::MAX,
+                settle_at: SETTLE_AT,
+                running: 0,
+                limit: usize::MAX,
+                started: 0,
+                lateness: Lateness::default(),
+                offset: 0,
+                notices: Vec::new(),
+                pages: false,
+                idle: 0,
+                called: false,
+                coming: false,
+                room_wanted: false,
+                closed: false,
+                bell: None,
+                alarm: false,
+            }),
+            work: Condvar::new(),
+            attached: AtomicBool::new(false),
+            ahead: Ahead::default(),
+        }
+    }
+}
+
+impl<P: Payload> Inner<P> {
+    fn has_work(&self) -> bool {
+        (!self.queue.is_empty() && self.running < self.limit)
+            || !self.notices.is_empty()
+            || self.pages
+    }
+
+    /// Call the event loop, if there is one, whatever there is to do.
+    pub(crate) fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
+        }
+    }
+
+    /// How many more may be handed over.
+    pub(crate) fn room(&self) -> usize {
+        CAPACITY.saturating_sub(self.queue.len())
+    }
+
+    /// Whether a runner is to hand over more to itself.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.room_wanted && self.queue.len() <= CAPACITY / 2
+    }
+
+    /// How many have started and are not settled.
+    pub(crate) fn under_way(&self) -> usize {
+        self.running + self.done.len()
+    }
+
+    /// Whether nothing runs and nothing is about to.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.running == 0 && self.queue.is_empty()
+    }
+
+    /// Take a handed-over execution back, if it has not started.
+    pub(crate) fn withdraw(&mut self, key: Key) -> bool {
+        match self.queue.iter().position(|execution| execution.key == key) {
+            Some(at) => {
+                self.queue.remove(at);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn find(&self, key: Key) -> Option<&Execution<P>> {
+        self.queue.iter().find(|execution| execution.key == key)
+    }
+}
+
+impl<P: Payload> Ready<P> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner<P>> {
+        self.inner.lock()
+    }
+
+    /// Call one runner, if there is work, one is idle and none is on its way.
+    pub(crate) fn call(&self, inner: &mut Inner<P>) {
+        if inner.has_work() && !inner.coming && inner.idle > 0 {
+            inner.coming = true;
+            match &inner.bell {
+                Some(bell) => bell.ring(),
+                None => {
+                    inner.called = true;
+                    self.work.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Call one worker before there is work, if one is idle and none is on its way.
+    pub(crate) fn send_ahead(&self) {
+        let mut inner = self.inner.lock();
+        if !inner.coming && inner.idle > 0 {
+            inner.coming = true;
+            inner.called = true;
+            self.work.notify_one();
+        }
+    }
+
+    /// Whether a job waits for a runner.
+    pub fn has_due(&self) -> bool {
+        !self.inner.lock().queue.is_empty()
+    }
+
+    /// How many executions were handed over so far, but for those that were taken back.
+    pub fn handed_over(&self) -> u64 {
+        let inner = self.inner.lock();
+        inner.started + inner.queue.len() as u64
+    }
+
+    /// Hand over what is due, and call a runner.
+    #[inline]
+    pub(crate) fn put(&self, outgoing: &mut Vec<Execution<P>>) {
+        let mut inner = self.inner.lock();
+        inner.queue.extend(outgoing.drain(..));
+        self.call(&mut inner);
+    }
+
+    pub(crate) fn close(&self, inner: &mut Inner<P>) {
+        inner.closed = true;
+        self.work.notify_all();
+        inner.ring();
+    }
+
+    /// From now on an event loop runs what is handed over, at most `limit` at once, and is called
+    /// by `bell`; `None`: it does no more.
+    pub fn attach(&self, bell: Option<Arc<Bell>>, limit: usize) {
+        self.attached.store(true, Ordering::Relaxed);
+        let mut inner = self.inner.lock();
+        inner.limit = limit;
+        inner.idle = usize::from(bell.is_some());
+        inner.coming = false;
+        inner.alarm = false;
+        inner.bell = bell;
+        if inner.closed {
+            // It was closed meanwhile, and rang for nobody.
+            inner.ring();
+        }
+        self.call(&mut inner);
+    }
+
+    /// How many handlers run.
+    pub fn running(&self) -> usize {
+        self.inner.lock().running
+    }
+
+    /// Whether an event loop was ever attached.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Relaxed)
+    }
+
+    /// Have the event loop called when something is due, by its own bell; `false`: that cannot be.
+    pub(crate) fn set_alarm(&self, until: Until) -> bool {
+        let mut inner = self.inner.lock();
+        inner.alarm = inner
+            .bell
+            .as_ref()
+            .is_some_and(|bell| bell.set_alarm(until));
+        inner.alarm
+    }
+
+    /// The event loop has come: it is not called again before it [rests](Self::rest).
+    pub(crate) fn begin_drain(&self) -> Begun {
+        let mut inner = self.inner.lock();
+        inner.idle = 0;
+        inner.coming = false;
+        Begun {
+            open: !inner.closed,
+            alarm: inner.alarm,
+        }
+    }
+
+    /// The event loop has done what it could: it is called when there is more.
+    pub fn rest(&self) {
+        let mut inner = self.inner.lock();
+        inner.idle = usize::from(inner.bell.is_some());
+        self.call(&mut inner);
+    }
+
+    /// Give back how an execution ended that did so by itself, between two turns.
+    pub fn end(&self, done: Done<P::Failure>) {
+        let mut inner = self.inner.lock();
+        inner.running -= 1;
+        inner.done.push(done);
+        self.call(&mut inner);
+    }
+
+    /// Count an execution that the other lane has started, and that ends here: before it is [counted out
+    /// there](Self::hand_off).
+    pub fn take_over(&self) {
+        self.inner.lock().running += 1;
+    }
+
+    /// Count out an execution that goes on in the other lane.
+    pub fn hand_off(&self) {
+        self.inner.lock().running -= 1;
+    }
+
+    /// Call the event loop, whatever there is to do.
+    pub fn ring(&self) {
+        self.inner.lock().ring();
+    }
+
+    /// Wait until there is work for this worker; `false`: there never will be again.
+    pub fn wait_for_work(&self) -> bool {
+        let mut inner = self.inner.lock();
+        inner.idle += 1;
+        let work = loop {
+            if inner.closed {
+                break false;
+            }
+            if inner.called || (inner.has_work() && !inner.coming) {
+                inner.called = false;
+                inner.coming = true;
+                break true;
+            }
+            inner = self.work.wait(inner);
+        };
+        inner.idle -= 1;
+        work
+    }
+
+    /// Say that the worker that was on its way is there: another may be called now. What it is
+    /// to do besides running jobs: targets to report, and whether pages have come.
+    pub fn arrived(&self) -> (Vec<Box<str>>, bool) {
+        let mut inner = self.inner.lock();
+        inner.coming = false;
+        let pages = std::mem::take(&mut inner.pages);
+        (std::mem::take(&mut inner.notices), pages)
+    }
+
+    /// Give back how the last job ended and take the next.
+    #[inline(always)] // what it takes and gives would be copied once more, for every job
+    pub fn turn(&self, done: Option<Done<P::Failure>>, clock: &dyn Clock) -> Turn<P> {
+        let now = clock.boot();
+        let mut inner = self.inner.lock();
+        if let Some(done) = done {
+            inner.running -= 1;
+            if inner.done.is_empty() {
+                inner.settle_by = now.saturating_add(SETTLE_AFTER);
+            }
+            inner.done.push(done);
+        }
+        let ended = inner.done.len();
+        if inner.wants_more() || ended >= inner.settle_at || (ended > 0 && now >= inner.settle_by) {
+            return Turn::Tend;
+        }
+        let free = inner.running < inner.limit;
+        let Some(execution) = (if free { inner.queue.pop_front() } else { None }) else {
+            return if ended > 0 { Turn::Tend } else { Turn::Rest };
+        };
+        inner.running += 1;
+        inner.started += 1;
+        let wall_due = match execution.clock {
+            ClockKind::Boot => execution.due.saturating_add(inner.offset),
+            ClockKind::Wall => execution.due,
+        };
+        let lateness = now
+            .saturating_add(inner.offset)
+            .saturating_sub(wall_due)
+            .max(0);
+        inner.lateness.record(lateness as u64);
+        self.call(&mut inner);
+        Turn::Run(Started {
+            execution,
+            wall_due,
+            at: now,
+            lateness,
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! What only some jobs have beside their entry, by number, in blocks that are given back.
+
+use crate::due::free::{FreeSet, Spare};
+use crate::jobs::record::Side;
+use slab::Slab;
+use std::ops::{Index, IndexMut};
+
+/// A block is as large as what an allocator asks the system for by itself, and gives back so.
+const BLOCK: usize = 4096;
+
+/// Sides by number: the lowest block that has room is used first.
+#[derive(Debug, Default)]
+pub(crate) struct Sides {
+    blocks: Vec<Slab<Side>>,
+    /// The blocks that have room.
+    room: FreeSet,
+    spare: Spare,
+    len: usize,
+}
+
+impl Sides {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn insert(&mut self, side: Side) -> usize {
+        self.len += 1;
+        let block = self.room.first().unwrap_or_else(|| {
+            self.blocks.push(Slab::new());
+            self.room.insert(self.blocks.len() - 1);
+            self.blocks.len() - 1
+        });
+        if self.blocks[block].capacity() == 0 {
+            self.blocks[block].reserve(BLOCK);
+        }
+        let at = self.blocks[block].insert(side);
+        if self.blocks[block].len() == BLOCK {
+            self.room.take_first();
+        }
+        block * BLOCK + at
+    }
+
+    pub(crate) fn get(&self, number: usize) -> Option<&Side> {
+        self.blocks.get(number / BLOCK)?.get(number % BLOCK)
+    }
+
+    pub(crate) fn remove(&mut self, number: usize) -> Side {
+        let at = number / BLOCK;
+        let block = &mut self.blocks[at];
+        if block.len() == BLOCK {
+            self.room.insert(at);
+        }
+        let side = block.remove(number % BLOCK);
+        self.len -= 1;
+        if block.is_empty() {
+            self.give_back(at);
+        }
+        side
+    }
+
+    #[cold]
+    fn give_back(&mut self, block: usize) {
+        self.spare.emptied(block);
+        for _ in 0..2 {
+            let Some(block) = self.spare.take(self.len / BLOCK) else {
+                return;
+            };
+            if self.blocks[block].is_empty() {
+                // Made again, at its full size, when it is used.
+                self.blocks[block] = Slab::new();
+            }
+        }
+    }
+}
+
+impl Index<usize> for Sides {
+    type Output = Side;
+
+    fn index(&self, number: usize) -> &Side {
+        &self.blocks[number / BLOCK][number % BLOCK]
+    }
+}
+
+impl IndexMut<usize> for Sides {
+    fn index_mut(&mut self, number: usize) -> &mut Side {
+        &mut self.blocks[number / BLOCK][number % BLOCK]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::record::Id;
+
+    #[test]
+    fn numbers_are_kept_and_blocks_given_back() {
+        let side = |run| Side {
+            id: Id::Generated([0, 0]),
+            job_due: 0,
+            first_start: None,
+            attempt: 1,
+            run,
+        };
+        let mut sides = Sides::default();
+        for _ in 0..3 {
+            let numbers: Vec<usize> = (0..20 * BLOCK as u32)
+                .map(|run| sides.insert(side(run)))
+                .collect();
+            assert_eq!(sides.blocks.len(), 20);
+            for (run, &number) in numbers.iter().enumerate().rev() {
+                assert_eq!(sides[number].run, run as u32);
+                assert_eq!(sides.remove(number).run, run as u32);
+                assert!(sides.get(number).is_none());
+            }
+            assert_eq!(sides.len(), 0);
+            let made = sides.blocks.iter().filter(|block| block.capacity() > 0);
+            assert!(made.count() <= Spare::LEAST);
+        }
+    }
+}

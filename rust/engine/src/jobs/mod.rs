@@ -1,0 +1,5 @@
+//! What is kept of a job.
+
+pub(crate) mod details;
+pub mod ids;
+pub mod record;

@@ -1,0 +1,339 @@
+//! What the engine keeps of a job, and the forms in which jobs are handed around.
+
+use crate::due::queue::{ClockKind, Key};
+use crate::jobs::ids::{self, Halves};
+pub use duewheel_model::outcome::Reason;
+use duewheel_model::retry::RetryOptions;
+use std::sync::Arc;
+
+/// What a job carries that is not the engine's: its data and the options it was given.
+///
+/// A payload is a plain handle. The engine copies it freely and gives it back exactly once, in a
+/// [`Released`], when it no longer keeps the job; the owner frees what it stands for then.
+pub trait Payload: Copy + Send + 'static {
+    /// What is kept of a failure.
+    type Failure: Send + std::fmt::Debug + 'static;
+    /// The number of the target that the job is for.
+    fn target(self) -> u32;
+    /// Show the name of its target, and what a store keeps of it; nothing, where there is none.
+    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
+        look(Parts::NONE)
+    }
+    /// What a store keeps of a failure.
+    fn text(_failure: &Self::Failure) -> String {
+        String::new()
+    }
+}
+
+/// What a store keeps of a payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The target that the job is for.
+    pub target: &'a str,
+    /// Its data.
+    pub data: &'a [u8],
+    /// How it is retried.
+    pub options: RetryOptions,
+}
+
+impl Parts<'_> {
+    const NONE: Parts<'static> = Parts {
+        target: "",
+        data: &[],
+        options: RetryOptions {
+            retry_limit: None,
+            age_limit: None,
+            min_backoff: 0,
+            max_backoff: 0,
+            at_most_once: false,
+        },
+    };
+}
+
+/// The id of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// Made here: its index is in it.
+    Generated(Halves),
+    /// Given by the caller, or kept from an earlier life: found through an index.
+    Given(Arc<str>),
+}
+
+impl Id {
+    /// Call `f` with the text of the id.
+    pub fn with_str<R>(&self, f: impl FnOnce(&str) -> R) -> R {
+        match self {
+            Id::Given(text) => f(text),
+            Id::Generated(halves) => {
+                let mut buffer = [0; 36];
+                ids::format(*halves, &mut buffer);
+                f(std::str::from_utf8(&buffer).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Where a job is that is not waiting on the wheel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// On the wheel.
+    Waiting,
+    /// Due, and its target has no handler.
+    Parked,
+    /// Handed over to its lane, or running.
+    Handed,
+    /// Due, and its lane is full.
+    Held,
+}
+
+/// One entry of the slab: 32 bytes, for a million of them wait.
+///
+/// A job that has never run and whose id was made here is all in these words. The spare bits of a
+/// UUID (its version and variant never change) hold the stage and the epoch of the clocks'
+/// offset; a job with more to say has a [`Side`], whose number then stands in `high`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<P> {
+    high: u64,
+    low: u64,
+    pub(crate) payload: P,
+}
+
+const VERSION: u64 = 0xf000;
+const VERSION_7: u64 = 0x7000;
+const VARIANT: u64 = 0xc000_0000_0000_0000;
+const VARIANT_RFC: u64 = 0x8000_0000_0000_0000;
+
+impl<P: Copy> Record<P> {
+    /// A job with nothing but a generated id; `epoch` (0 to 3) tells its first due.
+    pub(crate) fn plain(id: Halves, epoch: u8, payload: P) -> Self {
+        let high = id[0] & !VERSION | u64::from(epoch & 3) << 12;
+        Record {
+            high,
+            low: id[1],
+            payload,
+        }
+    }
+
+    pub(crate) fn with_side(side: usize, payload: P) -> Self {
+        Record {
+            high: side as u64,
+            low: 0,
+            payload,
+        }
+    }
+
+    /// The number of its side, if it has one.
+    pub(crate) fn side(&self) -> Option<usize> {
+        (self.low & VARIANT == 0).then_some((self.high & !(0xff << 56)) as usize)
+    }
+
+    pub(crate) fn id(&self) -> Halves {
+        [
+            self.high & !VERSION | VERSION_7,
+            self.low & !VARIANT | VARIANT_RFC,
+        ]
+    }
+
+    pub(crate) fn epoch(&self) -> u8 {
+        (self.high >> 12 & 3) as u8
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        let bits = if self.side().is_some() {
+            self.high >> 56
+        } else {
+            self.high >> 14
+        };
+        match bits & 3 {
+            0 => Stage::Waiting,
+            1 => Stage::Parked,
+            2 => Stage::Handed,
+            _ => Stage::Held,
+        }
+    }
+
+    pub(crate) fn set_stage(&mut self, stage: Stage) {
+        let at = if self.side().is_some() { 56 } else { 14 };
+        self.high = self.high & !(3 << at) | (stage as u64) << at;
+    }
+}
+
+/// What only some jobs have: a given id, or a past.
+#[derive(Clone, Debug)]
+pub(crate) struct Side {
+    pub(crate) id: Id,
+    /// The due that it was first scheduled for, on the wall clock.
+    pub(crate) job_due: i64,
+    /// The boot time of the first start in this life.
+    pub(crate) first_start: Option<i64>,
+    pub(crate) attempt: u32,
+    pub(crate) run: u32,
+}
+
+/// One execution of a job, handed over to the workers.
+#[derive(Clone, Debug)]
+pub struct Execution<P> {
+    /// The job's key in the queue.
+    pub key: Key,
+    /// What orders it among equal dues; its name in a store.
+    pub sequence: u64,
+    /// The job's id.
+    pub id: Id,
+    /// The clock of its due.
+    pub clock: ClockKind,
+    /// Its due, on that clock.
+    pub due: i64,
+    /// The due that the job was first scheduled for.
+    pub job_due: i64,
+    /// Failures so far, plus one.
+    pub attempt: u32,
+    /// Starts so far, plus one.
+    pub run: u32,
+    /// The boot time of the first start, where there was one.
+    pub first_start: Option<i64>,
+    /// The job's payload.
+    pub payload: P,
+}
+
+/// An execution that a worker has started.
+#[derive(Debug)]
+pub struct Started<P> {
+    /// What was handed over.
+    pub execution: Execution<P>,
+    /// Its due, on the wall clock as it stands.
+    pub wall_due: i64,
+    /// The boot time of the start.
+    pub at: i64,
+    /// Start minus due in nanoseconds, never negative.
+    pub lateness: i64,
+}
+
+impl<P> Started<P> {
+    /// The boot time of the first start, which may be this one.
+    #[inline]
+    pub fn first_start(&self) -> i64 {
+        self.execution.first_start.unwrap_or(self.at)
+    }
+
+    /// Say how it ended.
+    #[inline]
+    pub fn ended<F>(&self, outcome: Outcome<F>) -> Done<F> {
+        Done {
+            key: self.execution.key,
+            first_start: self.first_start(),
+            outcome,
+        }
+    }
+}
+
+/// How an execution ended.
+#[derive(Debug)]
+pub enum Outcome<F> {
+    /// The handler returned.
+    Succeeded,
+    /// It failed, and is due again at this boot time.
+    Retry(i64),
+    /// It asked for the same attempt again at this boot time.
+    Snooze(i64),
+    /// It ends here.
+    Dead(Reason, F),
+    /// Its target lost its handler between hand-over and start: it never started.
+    Unhandled,
+}
+
+/// The end of an execution, on its way back.
+#[derive(Debug)]
+pub struct Done<F> {
+    /// The job's key.
+    pub key: Key,
+    /// When its first start was, for the age of later attempts.
+    pub first_start: i64,
+    /// How it ended.
+    pub outcome: Outcome<F>,
+}
+
+/// A pending execution, as a query sees it.
+#[derive(Debug)]
+pub struct View<'a, P> {
+    /// The job's id.
+    pub id: &'a Id,
+    /// Its due, on the wall clock.
+    pub due: i64,
+    /// The due that the job was first scheduled for.
+    pub job_due: i64,
+    /// Failures so far, plus one.
+    pub attempt: u32,
+    /// Starts so far, plus one.
+    pub run: u32,
+    /// The job's payload.
+    pub payload: P,
+}
+
+/// A job that ended as dead.
+#[derive(Debug)]
+pub struct Dead<P: Payload> {
+    /// The job's id.
+    pub id: Id,
+    /// The due of its last execution, on the wall clock.
+    pub due: i64,
+    /// The due that it was first scheduled for.
+    pub job_due: i64,
+    /// The attempt that was its last.
+    pub attempt: u32,
+    /// The run that was its last.
+    pub run: u32,
+    /// Why.
+    pub reason: Reason,
+    /// When, on the wall clock.
+    pub died: i64,
+    /// What is kept of its failure.
+    pub failure: P::Failure,
+    /// The job's payload.
+    pub payload: P,
+}
+
+/// What the engine no longer keeps: the caller frees it.
+#[derive(Debug)]
+pub struct Released<P: Payload> {
+    /// Payloads, each given back once.
+    pub payloads: Vec<P>,
+    /// Failures of forgotten dead jobs.
+    pub failures: Vec<P::Failure>,
+}
+
+impl<P: Payload> Default for Released<P> {
+    fn default() -> Self {
+        Released {
+            payloads: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_record_keeps_its_id_through_stages() {
+        let id = [0x0123_4567_89ab_7def, 0x9abc_def0_1234_5678];
+        let mut record = Record::plain(id, 2, ());
+        for stage in [Stage::Parked, Stage::Held, Stage::Handed, Stage::Waiting] {
+            record.set_stage(stage);
+            assert_eq!(
+                (record.stage(), record.id(), record.epoch()),
+                (stage, id, 2)
+            );
+            assert_eq!(record.side(), None);
+        }
+    }
+
+    #[test]
+    fn a_record_with_a_side_keeps_its_number() {
+        let mut record = Record::with_side(1 << 40, ());
+        for stage in [Stage::Handed, Stage::Held, Stage::Parked, Stage::Waiting] {
+            record.set_stage(stage);
+            assert_eq!((record.stage(), record.side()), (stage, Some(1 << 40)));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Outcomes that a full disk has refused: what speaks of the same jobs later must not overtake them.
+
+use duewheel_engine::clock::ManualClock;
+use duewheel_engine::engine::{Due, Engine, Mail, Refused, Window};
+use duewheel_engine::handover::queue::{Lane, Turn};
+use duewheel_engine::jobs::record::{Outcome, Parts, Payload, Released};
+use duewheel_model::time::SECOND;
+use duewheel_sqlite::{LocalStore, Settings};
+use duewheel_store::{Answered, Error, Found, Op, Question, RetryOptions, Settled, Store, Ticket};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+#[derive(Clone, Copy, Debug)]
+struct Nothing;
+
+impl Payload for Nothing {
+    type Failure = String;
+
+    fn target(self) -> u32 {
+        0
+    }
+
+    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
+        look(Parts {
+            target: "t",
+            data: b"",
+            options: RetryOptions {
+                retry_limit: None,
+                age_limit: None,
+                min_backoff: SECOND,
+                max_backoff: SECOND,
+                at_most_once: false,
+            },
+        })
+    }
+}
+
+/// A store whose disk has room for what is small, and not for ends of jobs.
+struct Crowded {
+    store: LocalStore,
+    crowded: AtomicBool,
+}
+
+impl Store for Crowded {
+    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
+        let large = batch.iter().any(|op| matches!(op, Op::Finish { .. }));
+        if large && self.crowded.load(Ordering::SeqCst) {
+            return Err(Error::Full);
+        }
+        self.store.submit(batch)
+    }
+
+    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
+        self.store.wait(ticket, deadline)
+    }
+
+    fn when(&self, ticket: Ticket, then: Settled) {
+        self.store.when(ticket, then);
+    }
+
+    fn ask(&self, question: Question, then: Answered) {
+        self.store.ask(question, then);
+    }
+
+    fn found(&self) -> &Found {
+        self.store.found()
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        self.store.close()
+    }
+}
+
+struct Bench {
+    path: PathBuf,
+    store: Arc<Crowded>,
+    engine: Engine<Nothing>,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let file = format!("duewheel-{}-outbox-{name}.db", std::process::id());
+        let path = std::env::temp_dir().join(file);
+        let mail = Mail::new().unwrap();
+        let store = LocalStore::open(&path, Settings::default(), mail.events()).unwrap();
+        let crowded = AtomicBool::new(false);
+        let store = Arc::new(Crowded { store, crowded });
+        let clock = Arc::new(ManualClock::new(0, 0));
+        let mut engine = Engine::new(Box::new(clock)).unwrap();
+        let window = Window {
+            horizon: 3_600 * SECOND,
+            resident: 100,
+        };
+        engine.keep_in(store.clone(), mail, window);
+        engine.start().unwrap();
+        engine.set_registered(0, "t", Some(Lane::Workers));
+        Bench {
+            path,
+            store,
+            engine,
+        }
+    }
+
+    /// A job that has run, and whose end the disk has no room for.
+    fn ended(&self, outcome: Outcome<String>) {
+        let (engine, released) = (&self.engine, &mut Released::default());
+        engine.keep_as("a", Due::In(0), Nothing, released).unwrap();
+        while engine.manual_expire() {}
+        let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
+            panic!("it is due");
+        };
+        engine.begin(&started).unwrap();
+        self.store.crowded.store(true, Ordering::SeqCst);
+        engine.ready().end(started.ended(outcome));
+        engine.tend(Lane::Workers, released);
+    }
+
+    /// Close it; what a store that is opened now has.
+    fn reopened(self) -> u64 {
+        self.store.crowded.store(false, Ordering::SeqCst);
+        self.engine.tend(Lane::Workers, &mut Released::default());
+        self.engine.close(&mut Released::default());
+        drop(self.engine);
+        self.store.close().unwrap();
+        let jobs = jobs(&self.path);
+        std::fs::remove_file(self.path).unwrap();
+        jobs
+    }
+}
+
+fn jobs(path: &Path) -> u64 {
+    let store = LocalStore::open(path, Settings::default(), Box::new(|_| {})).unwrap();
+    assert_eq!(store.found().unapplied, []);
+    let jobs = store.found().jobs;
+    store.close().unwrap();
+    jobs
+}
+
+/// It met the index of ids, where the one that is over still stood, and poisoned the store.
+#[test]
+fn an_id_whose_end_is_not_written_yet_is_not_taken_again() {
+    let bench = Bench::new("id");
+    bench.ended(Outcome::Succeeded);
+    let (engine, released) = (&bench.engine, &mut Released::default());
+    let again = |released: &mut _| engine.keep_as("a", Due::In(SECOND), Nothing, released);
+    assert!(matches!(again(released), Err(Refused::Store(Error::Full))));
+    bench.store.crowded.store(false, Ordering::SeqCst);
+    again(released).unwrap();
+    engine.check().unwrap();
+    assert_eq!(bench.reopened(), 1);
+}
+
+/// The delete was written first, and the retry made it pending again.
+#[test]
+fn a_retry_that_is_not_written_yet_is_not_cancelled() {
+    let bench = Bench::new("retry");
+    bench.ended(Outcome::Retry(SECOND));
+    let engine = &bench.engine;
+    let cancel = || engine.cancel_kept("a");
+    assert!(matches!(cancel(), Err(Refused::Store(Error::Full))));
+    bench.store.crowded.store(false, Ordering::SeqCst);
+    assert!(matches!(
+        cancel(),
+        Ok(duewheel_engine::engine::Changed::Yes(..))
+    ));
+    engine.check().unwrap();
+    assert_eq!(bench.reopened(), 0);
+}

@@ -1,0 +1,443 @@
+//! Two engines over one store that both claim from, which takes back what it likes: single jobs,
+//! whole leases, in any order of messages. By hand the course follows from a seed alone; once
+//! the messages travel on threads.
+
+use duewheel_engine::clock::{Clock, ManualClock};
+use duewheel_engine::engine::{Asked, Changed, Due, Engine, Mail, Pumped, Refused, Window};
+use duewheel_engine::handover::queue::{Lane, Turn};
+use duewheel_engine::jobs::record::{Done, Outcome, Parts, Payload, Reason, Released, Started};
+use duewheel_model::time::SECOND;
+use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
+use duewheel_store::{Answer, DeadJob, Job, Question, RetryOptions, Ticket, ask};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+const WORKERS: usize = 3;
+
+#[derive(Clone, Copy, Debug)]
+struct Data {
+    number: u32,
+    once: bool,
+    /// What tells this copy from others of the same job.
+    copy: u32,
+}
+
+impl Payload for Data {
+    type Failure = String;
+
+    fn target(self) -> u32 {
+        0
+    }
+
+    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
+        look(Parts {
+            target: "t",
+            data: &self.number.to_le_bytes(),
+            options: RetryOptions {
+                retry_limit: None,
+                age_limit: None,
+                min_backoff: SECOND,
+                max_backoff: SECOND,
+                at_most_once: self.once,
+            },
+        })
+    }
+
+    fn text(failure: &String) -> String {
+        failure.clone()
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+enum Work {
+    /// Its mark is not settled yet.
+    Marked(Started<Data>, Ticket),
+    Running(Started<Data>),
+}
+
+struct Node {
+    engine: Engine<Data>,
+    store: Arc<SharedStore>,
+    workers: Vec<Work>,
+}
+
+impl Node {
+    /// So many messages arrive.
+    fn travel(&self, messages: u64) {
+        for _ in 0..messages {
+            self.store.step();
+        }
+    }
+
+    fn new(jobs: &SharedJobs, weather: Weather, by_hand: bool, clock: &Arc<ManualClock>) -> Self {
+        let mail = Mail::new().unwrap();
+        let store = Arc::new(if by_hand {
+            SharedStore::by_hand(jobs, weather, mail.events())
+        } else {
+            SharedStore::join(jobs, weather, mail.events())
+        });
+        let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
+        let window = Window {
+            horizon: 2 * SECOND,
+            resident: 12,
+        };
+        engine.keep_in(store.clone(), mail, window);
+        engine.set_registered(0, "t", Some(Lane::Workers));
+        engine.start().unwrap();
+        let workers = Vec::new();
+        Node {
+            engine,
+            store,
+            workers,
+        }
+    }
+}
+
+/// What was promised, and what has happened.
+#[derive(Default)]
+struct Books {
+    /// Whether a job is at most once, by its number.
+    jobs: Vec<bool>,
+    ids: Vec<String>,
+    starts: HashMap<u32, u32>,
+    cancelled: HashSet<u32>,
+    copies: u32,
+    /// Copies that the engines have.
+    alive: HashSet<u32>,
+    /// How often an execution was not begun, for its job had been taken back.
+    fenced: u32,
+}
+
+impl Books {
+    fn data(&mut self, number: u32) -> Data {
+        let copy = self.copies;
+        self.copies += 1;
+        self.alive.insert(copy);
+        let once = self.jobs[number as usize];
+        Data { number, once, copy }
+    }
+
+    fn free(&mut self, released: &mut Released<Data>) {
+        released.failures.clear();
+        for data in released.payloads.drain(..) {
+            assert!(
+                self.alive.remove(&data.copy),
+                "{data:?} was given back twice"
+            );
+        }
+    }
+
+    fn number(job: &Job<'_>) -> u32 {
+        u32::from_le_bytes((&*job.data).try_into().unwrap())
+    }
+}
+
+struct World {
+    nodes: [Node; 2],
+    clock: Arc<ManualClock>,
+    random: Random,
+    books: Books,
+    by_hand: bool,
+}
+
+impl World {
+    fn step(&mut self) {
+        let random = &mut self.random;
+        let at = random.below(2) as usize;
+        let (node, books) = (&mut self.nodes[at], &mut self.books);
+        let mut released = Released::default();
+        match random.below(14) {
+            0..4 => {
+                node.store.step();
+                if !self.by_hand {
+                    std::thread::sleep(Duration::from_micros(30));
+                }
+            }
+            4..6 => while node.engine.pump() == Pumped::More {},
+            6..8 => {
+                for page in node.engine.pages() {
+                    // It may be revoked while it is read.
+                    node.travel(random.below(4));
+                    let last = page.last.filter(|_| page.more);
+                    let jobs = page.jobs.into_iter();
+                    let jobs = jobs.map(|job| {
+                        let data = books.data(Books::number(&job));
+                        (job, data)
+                    });
+                    let jobs = jobs.collect();
+                    node.engine.load(page.epoch, last, jobs, &mut released);
+                }
+            }
+            8..10 if node.workers.len() < WORKERS => {
+                let turn = node.engine.ready().turn(None, node.engine.clock());
+                // It may be lost before it is begun.
+                node.travel(random.below(4));
+                match turn {
+                    Turn::Run(started) => match node.engine.begin(&started) {
+                        Ok(None) => {
+                            books.start(&started, &node.store, self.by_hand);
+                            node.workers.push(Work::Running(started));
+                        }
+                        Ok(Some(ticket)) => node.workers.push(Work::Marked(started, ticket)),
+                        Err(Refused::Lost) => {
+                            books.fenced += 1;
+                            node.end(&started, Outcome::Unhandled, &mut released);
+                        }
+                        Err(other) => panic!("{other:?}"),
+                    },
+                    Turn::Tend => node.engine.tend(Lane::Workers, &mut released),
+                    Turn::Rest => {}
+                }
+            }
+            10..13 if !node.workers.is_empty() => {
+                let which = random.below(node.workers.len() as u64) as usize;
+                match node.workers.swap_remove(which) {
+                    Work::Marked(started, ticket) => {
+                        match node.engine.wait_begun(&started, ticket, Duration::ZERO) {
+                            Ok(false) => node.workers.push(Work::Marked(started, ticket)),
+                            Ok(true) => {
+                                books.start(&started, &node.store, self.by_hand);
+                                node.workers.push(Work::Running(started));
+                            }
+                            Err(Refused::Lost) => {
+                                books.fenced += 1;
+                                node.end(&started, Outcome::Unhandled, &mut released);
+                            }
+                            Err(other) => panic!("{other:?}"),
+                        }
+                    }
+                    Work::Running(started) => {
+                        let later = self.clock.boot() + random.below(SECOND as u64) as i64;
+                        let outcome = match random.below(10) {
+                            0 | 1 if !started.execution.payload.once => Outcome::Retry(later),
+                            2 => Outcome::Dead(Reason::Failed, "because".to_owned()),
+                            _ => Outcome::Succeeded,
+                        };
+                        node.end(&started, outcome, &mut released);
+                    }
+                }
+            }
+            _ => {
+                let (wall, boot) = (self.clock.wall(), self.clock.boot());
+                let passed = random.below(SECOND as u64 / 2) as i64;
+                self.clock.set(wall + passed, boot + passed);
+            }
+        }
+        self.books.free(&mut released);
+        for node in &self.nodes {
+            node.engine.check().unwrap();
+        }
+    }
+
+    /// Schedule, cancel or move something.
+    fn call(&mut self) {
+        let random = &mut self.random;
+        let at = random.below(2) as usize;
+        let (node, books) = (&self.nodes[at], &mut self.books);
+        let mut released = Released::default();
+        let known = books.jobs.len() as u64;
+        let due = Due::In(random.below(3 * SECOND as u64) as i64);
+        match random.below(if known == 0 { 2 } else { 5 }) {
+            0 => {
+                books.jobs.push(random.below(2) == 0);
+                let data = books.data(known as u32);
+                let (id, _) = node.engine.keep(due, data, &mut released).unwrap();
+                let id = duewheel_engine::jobs::record::Id::Generated(id);
+                books.ids.push(id.with_str(str::to_owned));
+            }
+            1 => {
+                books.jobs.push(random.below(2) == 0);
+                let data = books.data(known as u32);
+                let id = format!("job-{known}");
+                node.engine.keep_as(&id, due, data, &mut released).unwrap();
+                let again = books.data(known as u32);
+                let refused = node.engine.keep_as(&id, due, again, &mut released);
+                // Unless it has run already, on the other node.
+                match refused {
+                    Err(Refused::Duplicate) => assert!(books.alive.remove(&again.copy)),
+                    other => panic!("{other:?}"),
+                }
+                books.ids.push(id);
+            }
+            2 => {
+                let number = random.below(known) as usize;
+                let id = &books.ids[number];
+                let cancelled = match node.engine.cancel_kept(id).unwrap() {
+                    Changed::Away => {
+                        node.engine.cancel_away(id, &mut released).unwrap() == Asked::Yes(())
+                    }
+                    other => panic!("{other:?}"),
+                };
+                if cancelled {
+                    assert!(books.cancelled.insert(number as u32), "cancelled twice");
+                }
+            }
+            3 => {
+                let id = &books.ids[random.below(known) as usize];
+                let due = self.clock.wall() + random.below(3 * SECOND as u64) as i64;
+                let moved = node.engine.reschedule_kept(id, due).unwrap();
+                assert!(matches!(moved, Changed::Away));
+                let moved = node.engine.reschedule_away(id, due, &mut released);
+                assert!(
+                    matches!(moved, Ok(Asked::Yes(None) | Asked::No)),
+                    "it comes with a page"
+                );
+            }
+            _ => {
+                let id = &books.ids[random.below(known) as usize];
+                match node.engine.revive_kept(id, &mut released) {
+                    Ok(Some(job)) => {
+                        let number = Books::number(&job);
+                        // It may be started once more.
+                        books.starts.remove(&number);
+                        let data = books.data(number);
+                        node.engine.load_one(&job, data, &mut released);
+                    }
+                    Ok(None) | Err(Refused::Duplicate) => {}
+                    Err(other) => panic!("{other:?}"),
+                }
+            }
+        }
+        books.free(&mut released);
+    }
+
+    fn is_over(&mut self) -> bool {
+        let mut released = Released::default();
+        let quiet = self.nodes.iter().all(|node| {
+            let stats = node.engine.stats(&mut released);
+            stats.pending == 0 && stats.running == 0
+        });
+        self.books.free(&mut released);
+        quiet && ask(&*self.nodes[0].store, Question::Count) == Ok(Answer::Count(0))
+    }
+}
+
+impl Books {
+    fn start(&mut self, started: &Started<Data>, store: &SharedStore, by_hand: bool) {
+        let data = started.execution.payload;
+        let starts = self.starts.entry(data.number).or_default();
+        *starts += 1;
+        assert!(!data.once || *starts == 1, "{data:?} was started twice");
+        let owned = started.execution.id.with_str(|id| store.owns(id));
+        assert!(owned || !by_hand, "{data:?} was started though lost");
+        // At least once it may be started by who has not heard yet that it lost it.
+        let cancelled = self.cancelled.contains(&data.number);
+        assert!(
+            !cancelled || !(data.once || by_hand),
+            "{data:?} was started though cancelled"
+        );
+    }
+}
+
+impl Node {
+    fn end(
+        &self,
+        started: &Started<Data>,
+        outcome: Outcome<String>,
+        released: &mut Released<Data>,
+    ) {
+        let done = Done {
+            key: started.execution.key,
+            first_start: started.at,
+            outcome,
+        };
+        let turn = self.engine.ready().turn(Some(done), self.engine.clock());
+        assert!(matches!(turn, Turn::Tend));
+        self.engine.tend(Lane::Workers, released);
+    }
+}
+
+fn dead(store: &SharedStore) -> Vec<DeadJob> {
+    let (before, limit) = (None, usize::MAX);
+    match ask(store, Question::Dead { before, limit }) {
+        Ok(Answer::Dead(dead)) => dead.jobs,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn run(seed: u64, by_hand: bool) -> u32 {
+    let jobs = SharedJobs::new(4);
+    let clock = Arc::new(ManualClock::new(1_000 * SECOND, 5 * SECOND));
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut node = || {
+        let weather = Weather {
+            delay: Duration::from_micros(if by_hand { 0 } else { 60 }),
+            drops: random.below(60),
+            lost_leases: random.below(60),
+            revocations: random.below(60),
+            seed: random.below(u64::MAX),
+        };
+        Node::new(&jobs, weather, by_hand, &clock)
+    };
+    let nodes = [node(), node()];
+    let books = Books::default();
+    let mut world = World {
+        nodes,
+        clock,
+        random,
+        books,
+        by_hand,
+    };
+    for _ in 0..60 {
+        world.call();
+        for _ in 0..world.random.below(30) {
+            world.step();
+        }
+    }
+    let mut steps = 0;
+    while !world.is_over() {
+        (0..20).for_each(|_| world.step());
+        steps += 20;
+        assert!(steps < 100_000, "seed {seed}: some jobs never end");
+    }
+    // Each has ended once: it succeeded, was cancelled, or died.
+    let mut ended = jobs.over();
+    let died = dead(&world.nodes[0].store);
+    ended.extend(died.iter().map(|dead| dead.job.id.to_string()));
+    ended.sort_unstable();
+    let mut all = world.books.ids.clone();
+    all.sort_unstable();
+    assert_eq!(ended, all, "seed {seed}");
+    for (number, id) in world.books.ids.iter().enumerate() {
+        let number = number as u32;
+        let ran = world.books.starts.contains_key(&number);
+        let died = died.iter().any(|dead| dead.job.id == *id);
+        let cancelled = world.books.cancelled.contains(&number);
+        assert!(ran || died || cancelled, "seed {seed}: {id} never ran");
+    }
+    let mut released = Released::default();
+    for node in &world.nodes {
+        node.engine.close(&mut released);
+        node.engine.check().unwrap();
+    }
+    world.books.free(&mut released);
+    assert_eq!(world.books.alive, HashSet::new(), "seed {seed}");
+    world.books.fenced
+}
+
+#[test]
+fn two_nodes_over_one_store_start_nothing_twice_and_lose_nothing() {
+    let fenced: u32 = (1..=40).map(|seed| run(seed, true)).sum();
+    assert!(
+        fenced > 40,
+        "the weather is too good to prove anything: {fenced}"
+    );
+}
+
+#[test]
+fn the_same_while_messages_travel_on_threads() {
+    (1..=5).for_each(|seed| {
+        run(seed, false);
+    });
+}

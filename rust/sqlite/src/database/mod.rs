@@ -1,0 +1,11 @@
+//! The tables: what pages are read from.
+
+pub(crate) mod apply;
+pub(crate) mod interruptions;
+pub(crate) mod maintenance;
+pub(crate) mod queries;
+pub(crate) mod recovery;
+pub(crate) mod rows;
+pub(crate) mod savepoint;
+pub(crate) mod schema;
+pub(crate) mod writer;

@@ -1,0 +1,272 @@
+//! Questions, answered from the tables. All batches before them have been applied.
+
+use crate::Error;
+use crate::database::apply::Known;
+use crate::database::rows;
+use crate::database::schema::{columns, unbegun};
+use duewheel_store::Keyring;
+use duewheel_store::{Answer, ClockKind, DeadPage, Job, Page, Place, Question, Ticket};
+use rusqlite::{Connection, OptionalExtension, Rows, params};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// Everything that an answer needs.
+pub(crate) struct Desk<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) keys: Option<&'a Keyring>,
+    /// All batches up to this one are in the tables.
+    pub(crate) upto: u64,
+}
+
+impl Desk<'_> {
+    /// Answer one that can be answered at once; the others are errands of the store's thread.
+    pub(crate) fn answer(&self, known: &mut Known, question: &Question) -> Result<Answer, Error> {
+        match question {
+            Question::Page {
+                after,
+                until,
+                limit,
+            } => self.page(*after, *until, *limit).map(Answer::Page),
+            Question::Get(id) => self.get(id).map(Answer::Job),
+            Question::Insert(jobs) => self.insert(known, jobs),
+            Question::Cancel(id) => {
+                let Some(seq) = self.pending(id)? else {
+                    return Ok(Answer::Changed(false));
+                };
+                known.jobs -= i64::from(rows::delete(self.connection, seq)?);
+                Ok(Answer::Changed(true))
+            }
+            Question::Move { id, to, clock } => {
+                let Some(seq) = self.pending(id)? else {
+                    return Ok(Answer::Changed(false));
+                };
+                // What could not come in at its new time is not moved.
+                self.get(id)?;
+                known.seq = known.seq.max(to.seq);
+                rows::shift(self.connection, seq, *to, *clock).map(Answer::Changed)
+            }
+            Question::Dead { before, limit } => self.dead(*before, *limit),
+            Question::Revive { id, to, clock } => {
+                self.revive(known, id, *to, *clock).map(Answer::Job)
+            }
+            Question::Purge(before) => self.purge(*before).map(Answer::Count),
+            Question::Count => Ok(Answer::Count(known.jobs.max(0) as u64)),
+            Question::Backup(_) | Question::Rotate => Err(Error::Io("no such question".into())),
+        }
+    }
+
+    /// The job of this id, if it has not been begun.
+    fn pending(&self, id: &str) -> Result<Option<u64>, Error> {
+        match rows::find(self.connection, id)? {
+            Some(seq) if !rows::is_started(self.connection, seq)? => Ok(Some(seq)),
+            _ => Ok(None),
+        }
+    }
+
+    fn page(&self, after: Option<Place>, until: i64, limit: usize) -> Result<Page, Error> {
+        // The rest of the due that the last page ended in, then what comes after it: each a
+        // range of the index on due, in which SQLite keeps the sequence as well.
+        let (due, seq) = after.map_or((i64::MIN, 0), |after| (after.due, after.seq as i64));
+        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let mut page = Page {
+            jobs: Vec::new(),
+            unreadable: Vec::new(),
+            last: None,
+            more: false,
+            upto: Ticket(self.upto),
+            epoch: 0,
+        };
+        let mut found = 0;
+        if after.is_some() && due < until {
+            let mut rest = self.connection.prepare_cached(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM job WHERE due = ?1 AND seq > ?2 AND typeof(due) = 'integer'",
+                unbegun!(),
+                " ORDER BY seq LIMIT ?3"
+            ))?;
+            found += self.fill(&mut page, limit, rest.query(params![due, seq, wanted])?)?;
+        }
+        let wanted = wanted - found;
+        if wanted > 0 {
+            let mut next = self.connection.prepare_cached(if after.is_some() {
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM job WHERE due > ?1 AND due < ?2 AND typeof(due) = 'integer'",
+                    unbegun!(),
+                    " ORDER BY due, seq LIMIT ?3"
+                )
+            } else {
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM job WHERE due >= ?1 AND due < ?2 AND typeof(due) = 'integer'",
+                    unbegun!(),
+                    " ORDER BY due, seq LIMIT ?3"
+                )
+            })?;
+            self.fill(&mut page, limit, next.query(params![due, until, wanted])?)?;
+        }
+        Ok(page)
+    }
+
+    /// Put rows into a page, up to its limit; how many there were.
+    fn fill(&self, page: &mut Page, limit: usize, mut rows: Rows<'_>) -> Result<i64, Error> {
+        let mut found = 0;
+        while let Some(row) = rows.next()? {
+            found += 1;
+            if page.jobs.len() + page.unreadable.len() == limit {
+                page.more = true;
+                break;
+            }
+            let (seq, due): (i64, i64) = (row.get(0)?, row.get(1)?);
+            // One below zero is no job's, and the next page is to go on after it.
+            let seq = seq.max(0) as u64;
+            let place = Place { due, seq };
+            page.last = Some(place);
+            match rows::job(row, 0, self.keys) {
+                Ok(job) => page.jobs.push(job),
+                Err(why) => page.unreadable.push(rows::unreadable(row, 0, place, why)),
+            }
+        }
+        Ok(found)
+    }
+
+    fn get(&self, id: &str) -> Result<Option<Job<'static>>, Error> {
+        let mut statement = self.connection.prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM job WHERE id = ?1"
+        ))?;
+        let mut rows = statement.query([id])?;
+        rows.next()?
+            .map(|row| rows::job(row, 0, self.keys))
+            .transpose()
+    }
+
+    fn insert(&self, known: &mut Known, jobs: &[Job<'static>]) -> Result<Answer, Error> {
+        let mut ids = HashSet::with_capacity(jobs.len());
+        for job in jobs {
+            if !ids.insert(&job.id) || rows::find(self.connection, &job.id)?.is_some() {
+                return Err(Error::Duplicate(job.id.to_string()));
+            }
+        }
+        for job in jobs {
+            known.seq = known.seq.max(job.place.seq);
+            if let Some(keys) = self.keys {
+                let mut sealed = job.clone();
+                sealed.data = Cow::Owned(keys.seal(&job.id, &job.target, &job.data)?);
+                rows::insert(self.connection, &sealed, Some(keys.default_key()))?;
+            } else {
+                rows::insert(self.connection, job, None)?;
+            }
+            known.jobs += 1;
+        }
+        Ok(Answer::Done)
+    }
+
+    fn dead(&self, before: Option<u64>, limit: usize) -> Result<Answer, Error> {
+        let mut statement = self.connection.prepare_cached(concat!(
+            "SELECT number, ",
+            columns!(),
+            ", reason, error, died FROM dead WHERE number < ?1 ORDER BY number DESC LIMIT ?2"
+        ))?;
+        let before = before.map_or(i64::MAX, |before| before.min(i64::MAX as u64) as i64);
+        let mut rows = statement.query(params![before, limit as i64])?;
+        let mut page = DeadPage::default();
+        let mut last = None;
+        while let Some(row) = rows.next()? {
+            let number = row.get::<_, i64>(0)?.max(0) as u64;
+            last = Some(number);
+            match rows::dead(row, self.keys) {
+                Ok(dead) => page.jobs.push(dead),
+                Err(why) => {
+                    let place = Place {
+                        due: 0,
+                        seq: number,
+                    };
+                    page.unreadable.push(rows::unreadable(row, 1, place, why));
+                }
+            }
+        }
+        if page.jobs.len() + page.unreadable.len() == limit {
+            page.last = last;
+        }
+        Ok(Answer::Dead(page))
+    }
+
+    fn revive(
+        &self,
+        known: &mut Known,
+        id: &str,
+        to: Place,
+        clock: ClockKind,
+    ) -> Result<Option<Job<'static>>, Error> {
+        let newest: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT max(number) FROM dead WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?
+            .flatten();
+        let Some(number) = newest else {
+            return Ok(None);
+        };
+        if rows::find(self.connection, id)?.is_some() {
+            return Err(Error::Duplicate(id.into()));
+        }
+        // What cannot be read is not revived, though what is wrong with it might be renewed.
+        self.connection
+            .prepare_cached(concat!(
+                "SELECT number, ",
+                columns!(),
+                ", reason, error, died FROM dead WHERE number = ?1"
+            ))?
+            .query_and_then([number], |row| rows::dead(row, self.keys))?
+            .try_for_each(|dead| dead.map(drop))?;
+        self.connection
+            .prepare_cached(concat!(
+                "INSERT INTO job (",
+                columns!(),
+                ") SELECT ?2, ?3, ?4, id, target, data, key, job_due, created, 1, \
+                 min(run + 1, 4294967295), 0, NULL, retry_limit, age_limit, min_backoff, max_backoff, once \
+                 FROM dead WHERE number = ?1"
+            ))?
+            .execute(params![number, to.seq as i64, to.due, clock as i64])?;
+        self.connection
+            .prepare_cached("DELETE FROM dead WHERE number = ?1")?
+            .execute([number])?;
+        known.jobs += 1;
+        known.seq = known.seq.max(to.seq);
+        let job = self.get(id)?;
+        if let (Some(keys), Some(job)) = (self.keys, &job) {
+            // A rotation that runs may have passed by its new place: it arrives there rotated.
+            rows::reseal(self.connection, "job", to.seq, keys, job)?;
+        }
+        Ok(job)
+    }
+
+    fn purge(&self, before: Option<i64>) -> Result<u64, Error> {
+        let deleted = match before {
+            Some(before) => self
+                .connection
+                .prepare_cached("DELETE FROM dead WHERE died < ?1")?
+                .execute([before])?,
+            None => self.connection.execute("DELETE FROM dead", [])?,
+        };
+        Ok(deleted as u64)
+    }
+}
+
+/// Whether a question changes the tables.
+pub(crate) fn changes(question: &Question) -> bool {
+    !matches!(
+        question,
+        Question::Page { .. }
+            | Question::Get(_)
+            | Question::Dead { .. }
+            | Question::Count
+            | Question::Backup(_)
+            | Question::Rotate
+    )
+}

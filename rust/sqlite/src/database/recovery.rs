@@ -1,0 +1,172 @@
+//! What is found at open: keys are checked, the journal is replayed, and what was running when
+//! the process died is interrupted.
+
+use crate::Error;
+use crate::database::apply::{Known, Run};
+use crate::database::interruptions::{interrupt, started};
+use crate::database::schema;
+use crate::disk::LogFile;
+use crate::journal::file::{self as journal, Head, Journal};
+use crate::ownership::life::{self, Life, OpenLog};
+use duewheel_store::Found;
+use duewheel_store::Keyring;
+use rusqlite::Connection;
+
+/// Refuse a keyring that lacks a key or has another one under its number.
+pub(crate) fn check_keys(connection: &Connection, keys: Option<&Keyring>) -> Result<(), Error> {
+    let mut statement = connection.prepare("SELECT key, proof FROM keys")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (key, proof): (u32, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        match keys {
+            Some(keys) => keys.check(key, &proof)?,
+            None => {
+                return Err(Error::WrongKey(format!(
+                    "the store is encrypted, and needs the key {key}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Note the keys that may be written with from now on.
+fn note_keys(connection: &Connection, keys: &Keyring) -> Result<(), Error> {
+    let key = keys.default_key();
+    let mut known = connection.prepare("SELECT 1 FROM keys WHERE key = ?1")?;
+    if !known.exists([key])? {
+        connection.execute("INSERT INTO keys VALUES (?1, ?2)", (key, keys.proof(key)?))?;
+    }
+    Ok(())
+}
+
+/// Bring the tables up to date with a journal of this salt; what of it could not be applied.
+fn replay(
+    connection: &Connection,
+    journal: &[u8],
+    salt: u32,
+    also: impl FnOnce() -> Result<(), Error>,
+) -> Result<Vec<(u64, Error)>, Error> {
+    let applied = applied(connection)?;
+    let (records, last) = journal::replay(journal, salt, applied)?;
+    let transaction = connection.unchecked_transaction()?;
+    let mut run = Run::new(connection, known(connection)?, applied);
+    for batch in journal::batches(records) {
+        run.batch(batch)?;
+    }
+    let (known, unapplied) = run.end_at(last)?;
+    schema::set(connection, "jobs", known.jobs)?;
+    also()?;
+    transaction.commit()?;
+    Ok(unapplied)
+}
+
+/// The number of the last batch in the tables.
+pub(crate) fn applied(connection: &Connection) -> Result<u64, Error> {
+    Ok(schema::get(connection, "applied")? as u64)
+}
+
+fn known(connection: &Connection) -> Result<Known, Error> {
+    Ok(Known {
+        jobs: schema::get(connection, "jobs")?,
+        seq: schema::get(connection, "seq")? as u64,
+        started: started(connection)?.into_keys().collect(),
+    })
+}
+
+/// Close what a process with the first version left behind, as that version would: then it is one
+/// file that says all.
+pub(crate) fn close_version_1(connection: &Connection, journal: &[u8]) -> Result<(), Error> {
+    if schema::get(connection, "open")? == 0 {
+        return Ok(());
+    }
+    let salt = schema::get(connection, "salt")? as u32;
+    replay(connection, journal, salt, || {
+        schema::set(connection, "open", 0)
+    })?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
+/// Make the database file say by itself of which life it is, as its log does.
+pub(crate) fn catch_up(connection: &Connection, place: &OpenLog) -> Result<(), Error> {
+    let mut life = Life::get(connection)?;
+    life.log = place.look()?.or_none();
+    life.set(connection)?;
+    life::confirm(connection, place, &mut life)?;
+    schema::checkpoint(connection)
+}
+
+/// What recovery needs to know.
+pub(crate) struct Recovery<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) log: &'a OpenLog,
+    pub(crate) keys: Option<&'a Keyring>,
+    /// The life that the tables are of.
+    pub(crate) life: Life,
+    pub(crate) max_interruptions: u32,
+    /// The wall clock.
+    pub(crate) now: i64,
+    /// The salt of the life that begins.
+    pub(crate) salt: u32,
+}
+
+/// What recovery has found.
+pub(crate) struct Recovered {
+    pub(crate) known: Known,
+    pub(crate) found: Found,
+    pub(crate) journal: Journal,
+    pub(crate) life: Life,
+}
+
+impl Recovery<'_> {
+    /// Bring the tables up to date, and begin a new life.
+    ///
+    /// Each step leaves files that [`crate::ownership::identity`] knows: the tables have all of the old journal
+    /// before it is begun anew, the new one says what it follows before the tables name it, and
+    /// the database file says that a life is under way before that has a record.
+    pub(crate) fn run(self, file: &dyn LogFile, journal: &[u8]) -> Result<Recovered, Error> {
+        let connection = self.connection;
+        let place = self.log;
+        let mut unapplied = Vec::new();
+        // Where it was closed, all that a journal may hold is in the tables.
+        if self.life.open
+            && matches!(Head::of(journal), Head::Told { salt, .. } if salt == self.life.salt)
+        {
+            unapplied = replay(connection, journal, self.life.salt, || Ok(()))?;
+        }
+        let last = applied(connection)?;
+        let journal = Journal::begin(file, self.salt, self.life.salt, last)?;
+        let mut life = Life {
+            open: true,
+            salt: self.salt,
+            log: place.look()?.or_none(),
+        };
+        let transaction = connection.unchecked_transaction()?;
+        let mut known = known(connection)?;
+        let (interrupted, died) =
+            interrupt(connection, &mut known, self.max_interruptions, self.now)?;
+        if let Some(keys) = self.keys {
+            note_keys(connection, keys)?;
+        }
+        schema::set(connection, "jobs", known.jobs)?;
+        life.set(connection)?;
+        transaction.commit()?;
+        life::confirm(connection, place, &mut life)?;
+        schema::checkpoint(connection)?;
+        let found = Found {
+            seq: known.seq,
+            jobs: known.jobs.max(0) as u64,
+            interrupted,
+            died,
+            unapplied,
+            epoch: 0,
+        };
+        Ok(Recovered {
+            known,
+            found,
+            journal,
+            life,
+        })
+    }
+}

@@ -1,0 +1,311 @@
+//! Jobs as rows of the database.
+
+use crate::Error;
+use crate::database::schema::columns;
+use crate::journal::codec;
+use duewheel_store::Keyring;
+use duewheel_store::{ClockKind, DeadJob, Ending, Job, Place, RetryOptions, Unreadable};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::borrow::Cow;
+
+/// Write a job; its data are written as they are, under `key` if they are sealed.
+pub(crate) fn insert(
+    connection: &Connection,
+    job: &Job<'_>,
+    key: Option<u32>,
+) -> Result<(), Error> {
+    let options = &job.options;
+    connection
+        .prepare_cached(concat!(
+            "INSERT INTO job (",
+            columns!(),
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+             ?17, ?18)"
+        ))?
+        .execute(params![
+            job.place.seq as i64,
+            job.place.due,
+            job.clock as i64,
+            &*job.id,
+            &*job.target,
+            &*job.data,
+            key,
+            job.job_due,
+            job.created,
+            job.attempt,
+            job.run,
+            job.interruptions,
+            job.first_start,
+            options.retry_limit,
+            options.age_limit,
+            options.min_backoff,
+            options.max_backoff,
+            options.at_most_once,
+        ])?;
+    Ok(())
+}
+
+/// The longest id or target, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The columns of a row, each read as what it must be.
+///
+/// A file may have been changed by hand or by a failing disk: a row that says what no job can is
+/// an [`Error::Unreadable`] that names the column, never a panic or another job.
+struct Columns<'a> {
+    row: &'a Row<'a>,
+    from: usize,
+}
+
+impl<'a> Columns<'a> {
+    fn wrong(&self, name: &str, must: &str, found: ValueRef<'_>) -> Error {
+        let found = match found {
+            ValueRef::Null => "NULL".to_owned(),
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Real(number) => number.to_string(),
+            ValueRef::Text(bytes) => format!("a text of {} bytes", bytes.len()),
+            ValueRef::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
+        };
+        Error::Unreadable(format!("{name} must be {must}, not {found}"))
+    }
+
+    fn optional(&self, at: usize, name: &str, least: i64, most: i64) -> Result<Option<i64>, Error> {
+        match self.row.get_ref(self.from + at)? {
+            ValueRef::Null => Ok(None),
+            ValueRef::Integer(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            found => Err(self.wrong(name, &format!("an integer from {least} to {most}"), found)),
+        }
+    }
+
+    fn integer(&self, at: usize, name: &str, least: i64, most: i64) -> Result<i64, Error> {
+        let found = self.optional(at, name, least, most)?;
+        found.ok_or_else(|| self.wrong(name, "an integer", ValueRef::Null))
+    }
+
+    fn time(&self, at: usize, name: &str) -> Result<i64, Error> {
+        self.integer(at, name, i64::MIN, i64::MAX)
+    }
+
+    fn small(&self, at: usize, name: &str, least: u32) -> Result<u32, Error> {
+        let number = self.integer(at, name, least.into(), u32::MAX.into())?;
+        Ok(number as u32)
+    }
+
+    fn flag(&self, at: usize, name: &str) -> Result<bool, Error> {
+        Ok(self.integer(at, name, 0, 1)? == 1)
+    }
+
+    fn text(&self, at: usize, name: &str) -> Result<&'a str, Error> {
+        let found = self.row.get_ref(self.from + at)?;
+        let text = match found {
+            ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok(),
+            _ => None,
+        };
+        text.ok_or_else(|| self.wrong(name, "a text in UTF-8", found))
+    }
+
+    fn name(&self, at: usize, name: &str) -> Result<&'a str, Error> {
+        let text = self.text(at, name)?;
+        if text.is_empty() || text.len() > LONGEST_NAME {
+            let must = format!("a text of 1 to {LONGEST_NAME} bytes");
+            return Err(self.wrong(name, &must, ValueRef::Text(text.as_bytes())));
+        }
+        Ok(text)
+    }
+
+    fn options(&self) -> Result<RetryOptions, Error> {
+        let small = |number: Option<i64>| number.map(|number| number as u32);
+        let options = RetryOptions {
+            retry_limit: small(self.optional(13, "retry_limit", 0, u32::MAX.into())?),
+            age_limit: self.optional(14, "age_limit", 0, i64::MAX)?,
+            min_backoff: self.integer(15, "min_backoff", 0, i64::MAX)?,
+            max_backoff: self.integer(16, "max_backoff", 0, i64::MAX)?,
+            at_most_once: self.flag(17, "once")?,
+        };
+        if options.min_backoff > options.max_backoff {
+            return Err(Error::Unreadable(format!(
+                "min_backoff must not be above max_backoff: {} > {}",
+                options.min_backoff, options.max_backoff
+            )));
+        }
+        let limited = options.retry_limit.is_some() || options.at_most_once;
+        if options.age_limit.is_some() && options.min_backoff == 0 && !limited {
+            let why = "age_limit alone needs a min_backoff above 0";
+            return Err(Error::Unreadable(why.to_owned()));
+        }
+        Ok(options)
+    }
+
+    fn data(&self, keys: Option<&Keyring>, id: &str, target: &str) -> Result<Vec<u8>, Error> {
+        let data = match self.row.get_ref(self.from + 5)? {
+            ValueRef::Blob(data) => data,
+            found => return Err(self.wrong("data", "a blob", found)),
+        };
+        match (self.optional(6, "key", 0, u32::MAX.into())?, keys) {
+            // The number of its key was damaged: what is sealed is nobody's payload.
+            (None, Some(keys)) if keys.has_sealed(id, target, data) => Err(Error::Unreadable(
+                format!("its payload is sealed for {id:?}, and no key is named"),
+            )),
+            (None, _) => Ok(data.to_vec()),
+            (Some(key), Some(keys)) => keys.open(key as u32, id, target, data),
+            (Some(key), None) => Err(Error::WrongKey(format!("the store needs the key {key}"))),
+        }
+    }
+}
+
+/// Read a job from the columns that begin at `from`, and open its data.
+pub(crate) fn job(
+    row: &Row<'_>,
+    from: usize,
+    keys: Option<&Keyring>,
+) -> Result<Job<'static>, Error> {
+    let columns = Columns { row, from };
+    let (id, target) = (columns.name(3, "id")?, columns.name(4, "target")?);
+    Ok(Job {
+        place: Place {
+            seq: columns.integer(0, "seq", 1, i64::MAX)? as u64,
+            due: columns.time(1, "due")?,
+        },
+        clock: if columns.flag(2, "clock")? {
+            ClockKind::Boot
+        } else {
+            ClockKind::Wall
+        },
+        id: Cow::Owned(id.to_owned()),
+        target: Cow::Owned(target.to_owned()),
+        data: Cow::Owned(columns.data(keys, id, target)?),
+        job_due: columns.time(7, "job_due")?,
+        created: columns.time(8, "created")?,
+        attempt: columns.small(9, "attempt", 1)?,
+        run: columns.small(10, "run", 1)?,
+        interruptions: columns.small(11, "interruptions", 0)?,
+        first_start: columns.optional(12, "first_start", i64::MIN, i64::MAX)?,
+        options: columns.options()?,
+    })
+}
+
+/// What is told of a row whose columns begin at `from` and that cannot be read.
+pub(crate) fn unreadable(row: &Row<'_>, from: usize, place: Place, why: Error) -> Unreadable {
+    let id = Columns { row, from }.text(3, "id").ok();
+    Unreadable {
+        place,
+        id: id.map(str::to_owned),
+        why,
+    }
+}
+
+/// Read a dead job: its number, the columns of the job, reason, error, time of death.
+pub(crate) fn dead(row: &Row<'_>, keys: Option<&Keyring>) -> Result<DeadJob, Error> {
+    let columns = Columns { row, from: 0 };
+    Ok(DeadJob {
+        number: columns.integer(0, "number", 0, i64::MAX)? as u64,
+        job: job(row, 1, keys)?,
+        reason: codec::reason(columns.integer(19, "reason", 0, 2)?)
+            .ok_or_else(|| Error::Unreadable("a death has no known reason".into()))?,
+        error: columns.text(20, "error")?.to_owned(),
+        died: columns.time(21, "died")?,
+    })
+}
+
+/// Forget a job; whether it was there.
+pub(crate) fn delete(connection: &Connection, seq: u64) -> Result<bool, Error> {
+    let deleted = connection
+        .prepare_cached("DELETE FROM job WHERE seq = ?1")?
+        .execute([seq as i64])?;
+    Ok(deleted > 0)
+}
+
+/// Give a job a new place.
+pub(crate) fn shift(
+    connection: &Connection,
+    seq: u64,
+    to: Place,
+    clock: ClockKind,
+) -> Result<bool, Error> {
+    let moved = connection
+        .prepare_cached("UPDATE job SET seq = ?2, due = ?3, clock = ?4 WHERE seq = ?1")?
+        .execute(params![seq as i64, to.seq as i64, to.due, clock as i64])?;
+    Ok(moved > 0)
+}
+
+/// Give a job a new place, attempt and run.
+pub(crate) fn again(connection: &Connection, seq: u64, outcome: &Ending<'_>) -> Result<(), Error> {
+    if let Ending::Again {
+        to,
+        clock,
+        attempt,
+        run,
+        first_start,
+    } = outcome
+    {
+        connection
+            .prepare_cached(
+                "UPDATE job SET seq = ?2, due = ?3, clock = ?4, attempt = ?5, run = ?6, \
+                 first_start = ?7 WHERE seq = ?1",
+            )?
+            .execute(params![
+                seq as i64,
+                to.seq as i64,
+                to.due,
+                *clock as i64,
+                attempt,
+                run,
+                first_start
+            ])?;
+    }
+    Ok(())
+}
+
+/// Move a job to the dead; whether it was there.
+pub(crate) fn bury(
+    connection: &Connection,
+    seq: u64,
+    reason: duewheel_store::Reason,
+    error: &str,
+    died: i64,
+) -> Result<bool, Error> {
+    connection
+        .prepare_cached(concat!(
+            "INSERT INTO dead (",
+            columns!(),
+            ", reason, error, died) SELECT ",
+            columns!(),
+            ", ?2, ?3, ?4 FROM job WHERE seq = ?1"
+        ))?
+        .execute(params![seq as i64, reason as i64, error, died])?;
+    delete(connection, seq)
+}
+
+/// The sequence of the pending job of this id.
+pub(crate) fn find(connection: &Connection, id: &str) -> Result<Option<u64>, Error> {
+    let seq: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM job WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(seq.map(|seq| seq as u64))
+}
+
+/// Whether a job has been begun.
+pub(crate) fn is_started(connection: &Connection, seq: u64) -> Result<bool, Error> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM started WHERE seq = ?1")?
+        .exists([seq as i64])?)
+}
+
+/// Seal the data of a row under the default key.
+pub(crate) fn reseal(
+    connection: &Connection,
+    table: &str,
+    row: u64,
+    keys: &Keyring,
+    job: &Job<'_>,
+) -> Result<(), Error> {
+    let sealed = keys.seal(&job.id, &job.target, &job.data)?;
+    connection
+        .prepare_cached(&format!(
+            "UPDATE {table} SET data = ?2, key = ?3 WHERE rowid = ?1"
+        ))?
+        .execute(params![row as i64, sealed, keys.default_key()])?;
+    Ok(())
+}

@@ -1,0 +1,397 @@
+//! The thread that owns the database: it takes batches from the journal to the tables, answers
+//! questions, and runs errands beside that.
+
+use crate::Error;
+use crate::database::apply::{Known, Run};
+use crate::database::maintenance::Errand;
+use crate::database::queries::{Desk, changes};
+use crate::database::savepoint;
+use crate::database::schema;
+use crate::journal::file as journal;
+use crate::journal::group_commit::{Log, Woken};
+use crate::ownership::claim::Claim;
+use crate::ownership::life::{self, Life, OpenLog, Wal};
+use duewheel_store::Keyring;
+use duewheel_store::{Answer, Answered, Event, Events, Question};
+use rusqlite::Connection;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+type Answers = Result<Answer, Error>;
+
+/// How many questions one transaction answers at most.
+const QUESTIONS: usize = 256;
+/// What is kept of the memory of a large batch.
+const KEPT: usize = 4 << 20;
+
+/// How long the logs may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Pages in SQLite's log at which they are taken to the database file.
+    pub checkpoint_pages: u32,
+    /// Bytes in the journal at which it is begun anew even if that holds up who appends.
+    pub journal_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            checkpoint_pages: 4096,
+            journal_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What is known of SQLite's log, so that the database file says what it has of it.
+///
+/// A checkpoint takes all of the log to the file, and the next transaction begins the log anew,
+/// as the next generation. That transaction notes which it is: so the file names the generation
+/// that it has, and only that one or the next make it whole.
+pub(crate) struct Checkpoints {
+    place: Arc<OpenLog>,
+    life: Life,
+    /// The log to be noted by the next transaction.
+    next: Option<Wal>,
+}
+
+impl Checkpoints {
+    /// After the checkpoint that opening ends with.
+    pub(crate) fn new(place: Arc<OpenLog>, life: Life) -> Self {
+        let next = Some(life.log.next());
+        Checkpoints { place, life, next }
+    }
+
+    /// Note within a transaction what it begins.
+    pub(crate) fn note(&self, connection: &Connection) -> Result<(), Error> {
+        match self.next {
+            Some(log) => Life { log, ..self.life }.set(connection),
+            None => Ok(()),
+        }
+    }
+
+    /// That transaction is committed.
+    pub(crate) fn noted(&mut self) {
+        if let Some(log) = self.next.take() {
+            self.life.log = log;
+        }
+    }
+
+    /// Take SQLite's log to the database file.
+    fn run(&mut self, connection: &Connection) -> Result<(), Error> {
+        let head = self.place.head()?;
+        if self.next == Some(head) || (self.next.is_none() && self.life.log != head) {
+            // An errand began the log anew, or nobody did.
+            Life {
+                log: head,
+                ..self.life
+            }
+            .set(connection)?;
+        }
+        schema::checkpoint(connection)?;
+        self.life.log = head;
+        self.next = Some(head.next());
+        Ok(())
+    }
+
+    /// Take everything to the database file, say there that nothing else belongs to it, and leave
+    /// SQLite's log empty.
+    fn end(&mut self, connection: &Connection) -> Result<(), Error> {
+        self.life.open = false;
+        self.life.log = self.next.unwrap_or(self.life.log);
+        self.life.set(connection)?;
+        life::confirm(connection, &self.place, &mut self.life)?;
+        let left: i64 =
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if left != 0 {
+            return Err(Error::Io("SQLite's log could not be emptied".into()));
+        }
+        Ok(())
+    }
+}
+
+pub(crate) struct Tables {
+    /// Shared with an errand that reads from it while batches are written.
+    pub(crate) connection: Rc<Connection>,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) keys: Option<Arc<Keyring>>,
+    pub(crate) known: Known,
+    pub(crate) log: Arc<Log>,
+    pub(crate) events: Arc<Events>,
+    limits: Limits,
+    /// Batches on their way to the tables, and the number of the last of them.
+    batch: Vec<u8>,
+    upto: u64,
+    /// The number of the last record that is in the tables.
+    applied: u64,
+    /// What takes many turns.
+    pub(crate) errands: VecDeque<Errand>,
+    retry: bool,
+}
+
+impl Tables {
+    #[expect(clippy::too_many_arguments, reason = "they are its parts")]
+    pub(crate) fn new(
+        connection: Connection,
+        checkpoints: Checkpoints,
+        claim: Arc<Claim>,
+        keys: Option<Arc<Keyring>>,
+        known: Known,
+        upto: u64,
+        log: Arc<Log>,
+        events: Arc<Events>,
+        limits: Limits,
+    ) -> Self {
+        Tables {
+            connection: Rc::new(connection),
+            checkpoints,
+            claim,
+            keys,
+            known,
+            log,
+            events,
+            limits,
+            batch: Vec::new(),
+            upto,
+            applied: upto,
+            errands: VecDeque::new(),
+            retry: false,
+        }
+    }
+
+    /// Its life, until the store is closed or poisoned.
+    pub(crate) fn run(mut self) -> Result<(), Error> {
+        let ended = loop {
+            match self
+                .log
+                .await_work(!self.errands.is_empty() && !self.retry, self.retry)
+            {
+                Woken::ToWork => {
+                    self.turn();
+                    self.errand();
+                }
+                Woken::ToClose => break self.close(),
+                Woken::Poisoned => break Err(self.log.poisoned().unwrap_or(Error::Closed)),
+            }
+        };
+        let refusal = match &ended {
+            Err(error) => error.clone(),
+            Ok(()) => Error::Closed,
+        };
+        if let Some(poison) = self.log.poisoned() {
+            (self.events)(Event::Poisoned(poison));
+        }
+        self.refuse_all(&refusal);
+        ended
+    }
+
+    fn refuse_all(&mut self, refusal: &Error) {
+        let left: Vec<_> = self.log.lock().questions.drain(..).collect();
+        for (_, then) in left {
+            then(Err(refusal.clone()));
+        }
+        for errand in self.errands.drain(..) {
+            errand.end(Err(refusal.clone()));
+        }
+    }
+
+    /// Take what waits to the tables, and answer what is asked, in one transaction.
+    pub(crate) fn turn(&mut self) {
+        let (upto, questions) = self.log.take(&mut self.batch, QUESTIONS);
+        self.upto = upto;
+        let mut asked = Vec::with_capacity(questions.len());
+        for (question, then) in questions {
+            match question {
+                Question::Backup(path) => self.errands.push_back(Errand::backup(path, then)),
+                Question::Rotate => self.errands.push_back(Errand::rotate(then)),
+                other => asked.push((other, then)),
+            }
+        }
+        self.transact(asked);
+    }
+
+    fn transact(&mut self, asked: Vec<(Question, Answered)>) {
+        if self.batch.is_empty() && asked.is_empty() {
+            return;
+        }
+        match self.write(&asked) {
+            Ok(answers) => {
+                self.written();
+                for ((_, then), answer) in asked.into_iter().zip(answers) {
+                    then(answer);
+                }
+            }
+            Err(error) => self.failed(error, asked),
+        }
+        self.checkpoint();
+    }
+
+    /// One transaction: it leaves the tables, and what is known of them, as they were if it fails.
+    fn write(&mut self, asked: &[(Question, Answered)]) -> Result<Vec<Answers>, Error> {
+        let writes = !self.batch.is_empty() || asked.iter().any(|(question, _)| changes(question));
+        let before = writes.then(|| self.known.clone());
+        let written = self.transaction(asked, writes);
+        if written.is_err() {
+            if !self.connection.is_autocommit() {
+                // An error says why it cannot be: then SQLite has rolled back by itself.
+                let _ = self.connection.execute_batch("ROLLBACK");
+            }
+            if let Some(before) = before {
+                self.known = before;
+            }
+        }
+        written
+    }
+
+    fn transaction(
+        &mut self,
+        asked: &[(Question, Answered)],
+        writes: bool,
+    ) -> Result<Vec<Answers>, Error> {
+        let connection = &*self.connection;
+        if writes {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        let mut run = Run::new(connection, std::mem::take(&mut self.known), self.applied);
+        let answered = (|| {
+            for batch in journal::batches(&self.batch) {
+                run.batch(batch)?;
+            }
+            run.flush()?;
+            let desk = Desk {
+                connection,
+                keys: self.keys.as_deref(),
+                upto: self.upto,
+            };
+            let mut answers = Vec::with_capacity(asked.len());
+            for (question, _) in asked {
+                if !changes(question) {
+                    match desk.answer(&mut run.known, question) {
+                        Err(Error::Full) => return Err(Error::Full),
+                        // What only reads harms no other, whatever it has found.
+                        answer => answers.push(answer),
+                    }
+                    continue;
+                }
+                let (jobs, seq) = (run.known.jobs, run.known.seq);
+                let step = || desk.answer(&mut run.known, question);
+                let answer = savepoint::within(connection, step)?;
+                if answer.is_err() {
+                    (run.known.jobs, run.known.seq) = (jobs, seq);
+                }
+                answers.push(answer);
+            }
+            Ok(answers)
+        })();
+        if writes && answered.is_ok() {
+            let unapplied;
+            (self.known, unapplied) = run.end_at(self.upto)?;
+            self.checkpoints.note(connection)?;
+            connection.execute_batch("COMMIT")?;
+            self.checkpoints.noted();
+            self.applied = self.upto;
+            for (record, why) in unapplied {
+                (self.events)(Event::Unapplied(record, why));
+            }
+        } else {
+            self.known = run.known;
+        }
+        answered
+    }
+
+    /// The batches are in the tables: the journal may forget them.
+    fn written(&mut self) {
+        self.retry = false;
+        self.batch.clear();
+        self.batch.shrink_to(KEPT);
+        let log = self.log.clone();
+        let mut state = log.drained(self.upto);
+        if !state.journal.pending.is_empty() && state.journal.length() > self.limits.journal_bytes {
+            // Under a load without a pause there is never a moment at which all is in the
+            // tables: make one, with the lock held.
+            std::mem::swap(&mut state.journal.pending, &mut self.batch);
+            state.draining = self.batch.len();
+            self.upto = state.journal.number;
+            if self.write(&[]).is_ok() {
+                self.batch.clear();
+                state.draining = 0;
+                log.settle(&mut state, self.upto);
+            }
+        }
+        if state.journal.pending.is_empty()
+            && self.batch.is_empty()
+            && let Err(error) = state.lap()
+        {
+            log.poison(&mut state, &error);
+        }
+        log.pass(state);
+    }
+
+    fn failed(&mut self, error: Error, asked: Vec<(Question, Answered)>) {
+        let log = self.log.clone();
+        let mut state = log.lock();
+        let mut refused = Vec::new();
+        if error == Error::Full {
+            // What waits is safe in the journal. A page waits with it, for it is to hold it; who
+            // asks for anything else is told.
+            self.retry = true;
+            state.trouble = true;
+            for (question, then) in asked.into_iter().rev() {
+                if matches!(question, Question::Page { .. }) {
+                    state.questions.push_front((question, then));
+                } else {
+                    refused.push(then);
+                }
+            }
+        } else {
+            log.poison(&mut state, &error);
+            refused.extend(asked.into_iter().map(|(_, then)| then));
+        }
+        drop(state);
+        let error = log.poisoned().unwrap_or(error);
+        for then in refused {
+            then(Err(error.clone()));
+        }
+    }
+
+    /// Refuse while what was acknowledged is not in the tables, for want of space.
+    pub(crate) fn is_whole(&self) -> Result<(), Error> {
+        if self.retry { Err(Error::Full) } else { Ok(()) }
+    }
+
+    /// Take SQLite's own log to the database file when it has grown.
+    pub(crate) fn checkpoint(&mut self) {
+        let pages: Result<i64, _> =
+            self.connection
+                .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
+        let done = match pages {
+            Ok(pages) if pages < i64::from(self.limits.checkpoint_pages) => return,
+            Ok(_) => self.checkpoints.run(&self.connection),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = done
+            && error != Error::Full
+        {
+            self.log.poison(&mut self.log.lock(), &error);
+        }
+    }
+
+    /// Take everything to the tables and leave one file.
+    fn close(&mut self) -> Result<(), Error> {
+        loop {
+            self.turn();
+            if let Some(error) = self.log.poisoned() {
+                return Err(error);
+            }
+            if self.retry && !self.batch.is_empty() {
+                return Err(Error::Full); // the journal stays, and is replayed at the next open
+            }
+            let state = self.log.lock();
+            if state.questions.is_empty() && state.journal.pending.is_empty() {
+                break;
+            }
+        }
+        self.checkpoints.end(&self.connection)
+    }
+}

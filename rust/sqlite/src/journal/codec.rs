@@ -1,0 +1,394 @@
+//! The form of a batch in the journal: its operations one after another, all integers
+//! little-endian. `docs/store.md` has the table.
+
+use duewheel_store::{ClockKind, Ending, Job, Op, Place, Reason, RetryOptions};
+use std::borrow::Cow;
+
+const INSERT: u8 = 1;
+const DELETE: u8 = 2;
+const MOVE: u8 = 3;
+const BEGIN: u8 = 4;
+const RELEASE: u8 = 5;
+const DONE: u8 = 6;
+const AGAIN: u8 = 7;
+const DEAD: u8 = 8;
+const LEAVE: u8 = 9;
+
+const BOOT: u8 = 1;
+const ONCE: u8 = 2;
+const RETRY_LIMIT: u8 = 4;
+const AGE_LIMIT: u8 = 8;
+const FIRST_START: u8 = 16;
+const SEALED: u8 = 32;
+
+/// Write one operation. An insertion's data are written as given, under `key` if they are sealed.
+pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
+    match op {
+        Op::Insert(job) => {
+            out.push(INSERT);
+            insert(job, data, key, out);
+        }
+        Op::Delete(seq) => tagged(out, DELETE, *seq),
+        Op::Move { seq, to, clock } => {
+            tagged(out, MOVE, *seq);
+            out.push(*clock as u8);
+            place(*to, out);
+        }
+        Op::Begin { seq, at } => {
+            tagged(out, BEGIN, *seq);
+            out.extend_from_slice(&at.to_le_bytes());
+        }
+        Op::Release(seq) => tagged(out, RELEASE, *seq),
+        Op::Yield(_) => {} // nobody else could have it
+        Op::Leave => out.push(LEAVE),
+        Op::Finish { seq, outcome } => match outcome {
+            Ending::Done => tagged(out, DONE, *seq),
+            Ending::Again {
+                to,
+                clock,
+                attempt,
+                run,
+                first_start,
+            } => {
+                tagged(out, AGAIN, *seq);
+                out.push(*clock as u8 | flag(first_start.is_some(), FIRST_START));
+                place(*to, out);
+                out.extend_from_slice(&attempt.to_le_bytes());
+                out.extend_from_slice(&run.to_le_bytes());
+                optional(first_start.map(i64::to_le_bytes), out);
+            }
+            Ending::Dead {
+                reason,
+                error,
+                died,
+            } => {
+                tagged(out, DEAD, *seq);
+                out.push(*reason as u8);
+                out.extend_from_slice(&died.to_le_bytes());
+                bytes(error.as_bytes(), out);
+            }
+        },
+    }
+}
+
+fn insert(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
+    let options = &job.options;
+    out.push(
+        job.clock as u8
+            | flag(options.at_most_once, ONCE)
+            | flag(options.retry_limit.is_some(), RETRY_LIMIT)
+            | flag(options.age_limit.is_some(), AGE_LIMIT)
+            | flag(job.first_start.is_some(), FIRST_START)
+            | flag(key.is_some(), SEALED),
+    );
+    // One copy of the numbers that every job has: this runs under the lock of the journal.
+    let mut fixed = [0; 60];
+    fixed[0..8].copy_from_slice(&job.place.seq.to_le_bytes());
+    fixed[8..16].copy_from_slice(&job.place.due.to_le_bytes());
+    fixed[16..24].copy_from_slice(&job.job_due.to_le_bytes());
+    fixed[24..32].copy_from_slice(&job.created.to_le_bytes());
+    fixed[32..36].copy_from_slice(&job.attempt.to_le_bytes());
+    fixed[36..40].copy_from_slice(&job.run.to_le_bytes());
+    fixed[40..44].copy_from_slice(&job.interruptions.to_le_bytes());
+    fixed[44..52].copy_from_slice(&options.min_backoff.to_le_bytes());
+    fixed[52..60].copy_from_slice(&options.max_backoff.to_le_bytes());
+    out.extend_from_slice(&fixed);
+    optional(options.retry_limit.map(u32::to_le_bytes), out);
+    optional(options.age_limit.map(i64::to_le_bytes), out);
+    optional(job.first_start.map(i64::to_le_bytes), out);
+    optional(key.map(u32::to_le_bytes), out);
+    bytes(job.id.as_bytes(), out);
+    bytes(job.target.as_bytes(), out);
+    bytes(data, out);
+}
+
+fn flag(set: bool, flag: u8) -> u8 {
+    if set { flag } else { 0 }
+}
+
+fn tagged(out: &mut Vec<u8>, tag: u8, seq: u64) {
+    out.push(tag);
+    out.extend_from_slice(&seq.to_le_bytes());
+}
+
+fn place(place: Place, out: &mut Vec<u8>) {
+    out.extend_from_slice(&place.due.to_le_bytes());
+    out.extend_from_slice(&place.seq.to_le_bytes());
+}
+
+fn optional<const N: usize>(value: Option<[u8; N]>, out: &mut Vec<u8>) {
+    if let Some(value) = value {
+        out.extend_from_slice(&value);
+    }
+}
+
+fn bytes(value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    out.extend_from_slice(value);
+}
+
+/// Reads the operations of a batch, each with the key that its data are sealed under.
+///
+/// Ends with `Some(Err(()))` where the bytes are no operation: a batch is written whole and
+/// checked by a sum, so then it is of another format.
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+pub(crate) type Entry<'a> = (Op<'a>, Option<u32>);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(batch: &'a [u8]) -> Self {
+        Reader(batch)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.u32()? as usize;
+        let (head, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    fn text(&mut self) -> Option<Cow<'a, str>> {
+        std::str::from_utf8(self.bytes()?).ok().map(Cow::Borrowed)
+    }
+
+    fn place(&mut self) -> Option<Place> {
+        let due = self.i64()?;
+        let seq = self.u64()?;
+        Some(Place { due, seq })
+    }
+
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        let tag = self.byte()?;
+        match tag {
+            INSERT => return self.insert(),
+            LEAVE => return Some((Op::Leave, None)),
+            _ => {}
+        }
+        let seq = self.u64()?;
+        let op = match tag {
+            DELETE => Op::Delete(seq),
+            MOVE => {
+                let clock = clock(self.byte()?);
+                let to = self.place()?;
+                Op::Move { seq, to, clock }
+            }
+            BEGIN => Op::Begin {
+                seq,
+                at: self.i64()?,
+            },
+            RELEASE => Op::Release(seq),
+            DONE | AGAIN | DEAD => Op::Finish {
+                seq,
+                outcome: self.outcome(tag)?,
+            },
+            _ => return None,
+        };
+        Some((op, None))
+    }
+
+    fn outcome(&mut self, tag: u8) -> Option<Ending<'a>> {
+        Some(match tag {
+            DONE => Ending::Done,
+            AGAIN => {
+                let flags = self.byte()?;
+                Ending::Again {
+                    clock: clock(flags),
+                    to: self.place()?,
+                    attempt: self.u32()?,
+                    run: self.u32()?,
+                    first_start: match flags & FIRST_START {
+                        0 => None,
+                        _ => Some(self.i64()?),
+                    },
+                }
+            }
+            _ => Ending::Dead {
+                reason: reason(i64::from(self.byte()?))?,
+                died: self.i64()?,
+                error: self.text()?,
+            },
+        })
+    }
+
+    fn insert(&mut self) -> Option<Entry<'a>> {
+        let flags = self.byte()?;
+        let has = |flag| flags & flag != 0;
+        let seq = self.u64()?;
+        let place = Place {
+            due: self.i64()?,
+            seq,
+        };
+        let mut job = Job {
+            id: Cow::Borrowed(""),
+            target: Cow::Borrowed(""),
+            data: Cow::Borrowed(&[]),
+            place,
+            clock: clock(flags),
+            job_due: self.i64()?,
+            created: self.i64()?,
+            attempt: self.u32()?,
+            run: self.u32()?,
+            interruptions: self.u32()?,
+            first_start: None,
+            options: RetryOptions {
+                min_backoff: self.i64()?,
+                max_backoff: self.i64()?,
+                retry_limit: None,
+                age_limit: None,
+                at_most_once: has(ONCE),
+            },
+        };
+        if has(RETRY_LIMIT) {
+            job.options.retry_limit = Some(self.u32()?);
+        }
+        if has(AGE_LIMIT) {
+            job.options.age_limit = Some(self.i64()?);
+        }
+        if has(FIRST_START) {
+            job.first_start = Some(self.i64()?);
+        }
+        let key = if has(SEALED) { Some(self.u32()?) } else { None };
+        job.id = self.text()?;
+        job.target = self.text()?;
+        job.data = Cow::Borrowed(self.bytes()?);
+        Some((Op::Insert(job), key))
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = Result<Entry<'a>, ()>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let entry = self.entry();
+        if entry.is_none() {
+            self.0 = &[];
+        }
+        Some(entry.ok_or(()))
+    }
+}
+
+fn clock(flags: u8) -> ClockKind {
+    if flags & BOOT == 0 {
+        ClockKind::Wall
+    } else {
+        ClockKind::Boot
+    }
+}
+
+pub(crate) fn reason(number: i64) -> Option<Reason> {
+    [Reason::Failed, Reason::Discarded, Reason::Interrupted]
+        .into_iter()
+        .find(|&reason| reason as i64 == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_place() -> impl Strategy<Value = Place> {
+        (any::<i64>(), any::<u64>()).prop_map(|(due, seq)| Place { due, seq })
+    }
+
+    fn any_clock() -> impl Strategy<Value = ClockKind> {
+        any::<bool>().prop_map(|boot| {
+            if boot {
+                ClockKind::Boot
+            } else {
+                ClockKind::Wall
+            }
+        })
+    }
+
+    prop_compose! {
+        fn any_job()(
+            id in ".{1,40}", target in ".{1,20}", data in any::<Vec<u8>>(), place in any_place(),
+            clock in any_clock(), times in any::<(i64, i64)>(), counts in any::<(u32, u32, u32)>(),
+            first_start in any::<Option<i64>>(), limits in any::<(Option<u32>, Option<i64>)>(),
+            backoff in any::<(i64, i64)>(), at_most_once in any::<bool>(),
+        ) -> Job<'static> {
+            Job {
+                id: id.into(), target: target.into(), data: data.into(), place, clock,
+                job_due: times.0, created: times.1, attempt: counts.0, run: counts.1,
+                interruptions: counts.2, first_start,
+                options: RetryOptions {
+                    retry_limit: limits.0, age_limit: limits.1, min_backoff: backoff.0,
+                    max_backoff: backoff.1, at_most_once,
+                },
+            }
+        }
+    }
+
+    fn any_op() -> impl Strategy<Value = Entry<'static>> {
+        let outcome = prop_oneof![
+            Just(Ending::Done),
+            (any_place(), any_clock(), any::<(u32, u32, Option<i64>)>()).prop_map(
+                |(to, clock, (attempt, run, first_start))| Ending::Again {
+                    to,
+                    clock,
+                    attempt,
+                    run,
+                    first_start
+                }
+            ),
+            (0..3i64, ".*", any::<i64>()).prop_map(|(number, error, died)| Ending::Dead {
+                reason: reason(number).unwrap(),
+                error: error.into(),
+                died
+            }),
+        ];
+        prop_oneof![
+            (any_job(), any::<Option<u32>>()).prop_map(|(job, key)| (Op::Insert(job), key)),
+            any::<u64>().prop_map(|seq| (Op::Delete(seq), None)),
+            (any::<u64>(), any_place(), any_clock())
+                .prop_map(|(seq, to, clock)| (Op::Move { seq, to, clock }, None)),
+            any::<(u64, i64)>().prop_map(|(seq, at)| (Op::Begin { seq, at }, None)),
+            any::<u64>().prop_map(|seq| (Op::Release(seq), None)),
+            Just((Op::Leave, None)),
+            (any::<u64>(), outcome).prop_map(|(seq, outcome)| (Op::Finish { seq, outcome }, None)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(ops in prop::collection::vec(any_op(), 0..8)) {
+            let mut batch = Vec::new();
+            for (op, key) in &ops {
+                let data = if let Op::Insert(job) = op { &job.data[..] } else { &[] };
+                encode(op, data, *key, &mut batch);
+            }
+            let read: Result<Vec<Entry<'_>>, ()> = Reader::new(&batch).collect();
+            prop_assert_eq!(read, Ok(ops));
+        }
+
+        #[test]
+        fn other_bytes_are_refused_or_read_but_never_a_panic(batch in any::<Vec<u8>>()) {
+            let _ = Reader::new(&batch).count();
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The journal: what is written, when it is on disk, and for whom that is told.
+
+pub(crate) mod codec;
+pub(crate) mod file;
+pub(crate) mod group_commit;
+pub(crate) mod waiters;

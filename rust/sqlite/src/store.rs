@@ -1,0 +1,383 @@
+//! The local store: one SQLite file, a journal beside it while it is open, and two threads.
+
+use crate::Error;
+use crate::database::recovery::{Recovered, Recovery, catch_up, check_keys, close_version_1};
+use crate::database::schema;
+use crate::database::writer::{Checkpoints, Limits, Tables};
+use crate::disk::{Disk, LogFile, RealDisk};
+use crate::journal::codec;
+use crate::journal::group_commit::{Durability, Log};
+use crate::ownership::claim::Claim;
+use crate::ownership::identity::Identity;
+use crate::ownership::life::{Life, OpenLog};
+use duewheel_store::Keyring;
+use duewheel_store::{Answered, Event, Events, Found, Op, Question, Settled, Store, Ticket};
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// How a local store is opened.
+pub struct Settings {
+    /// When a batch is settled.
+    pub durability: Durability,
+    /// What payloads are encrypted under; `None`: they are not.
+    pub keys: Option<Keyring>,
+    /// How many deaths of its process a job survives, plus one.
+    pub max_interruptions: u32,
+    /// How long the logs may become.
+    pub limits: Limits,
+    /// Where the files are.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            durability: Durability::Commit,
+            keys: None,
+            max_interruptions: 3,
+            limits: Limits::default(),
+            disk: Arc::new(RealDisk),
+        }
+    }
+}
+
+/// A store in one file, owned by one process at a time.
+pub struct LocalStore {
+    log: Arc<Log>,
+    keys: Option<Arc<Keyring>>,
+    found: Found,
+    threads: Mutex<Option<Threads>>,
+    /// A fork has no threads to wait for, and nothing to settle.
+    process: u32,
+}
+
+struct Threads {
+    tables: JoinHandle<Result<(), Error>>,
+    syncer: Option<JoinHandle<()>>,
+}
+
+/// What belongs to an open file beside its connection.
+struct Files {
+    disk: Arc<dyn Disk>,
+    claim: Arc<Claim>,
+    wal: Arc<OpenLog>,
+}
+
+impl Files {
+    /// Let go of them; after a clean end, the logs are no longer needed.
+    fn release(self, clean: bool, log: &Log) -> Result<(), Error> {
+        let file = log.take_file();
+        if clean && let Some(file) = file {
+            let wal = (&*self.wal.path, &*self.wal.file);
+            let journal = self.claim.beside("-ops");
+            self.disk.remove(&[wal, (&journal, &*file)])?;
+        }
+        Ok(())
+    }
+}
+
+/// Open a file beside the database, which gets its owner and mode.
+fn beside(
+    disk: &dyn Disk,
+    claim: &Claim,
+    suffix: &str,
+    create: bool,
+) -> Result<Option<Box<dyn LogFile>>, Error> {
+    let path = claim.beside(suffix);
+    let file = disk.open(&path, create);
+    let file = file.map_err(|error| Error::from(error).of(&path))?;
+    if let Some(file) = &file {
+        file.resemble(claim);
+    }
+    Ok(file)
+}
+
+impl LocalStore {
+    /// Open or make the store at `path`, bring it up to date, and start its threads.
+    ///
+    /// # Errors
+    ///
+    /// One of each kind, before any thread runs; [`Error::WrongKey`] before anything is written.
+    pub fn open(path: &Path, settings: Settings, events: Events) -> Result<Self, Error> {
+        let disk = settings.disk.clone();
+        let claim = Arc::new(disk.claim(path)?);
+        let opened = Self::open_claimed(claim.clone(), settings, events);
+        if opened.is_err() {
+            claim.tidy(&*disk);
+        }
+        opened
+    }
+
+    fn open_claimed(claim: Arc<Claim>, settings: Settings, events: Events) -> Result<Self, Error> {
+        let disk = settings.disk;
+        let here = |error: Error| error.denied(claim.path());
+        let (journal, wal) = (claim.beside("-ops"), claim.beside("-wal"));
+        let keys = settings.keys.as_ref();
+        let mut file = beside(&*disk, &claim, "-ops", false)?;
+        // SQLite would not say which of its files it cannot open.
+        for suffix in ["-wal", "-journal"] {
+            beside(&*disk, &claim, suffix, false)?;
+        }
+        let bytes = file.as_ref().map(|file| file.read_all()).transpose()?;
+        let old = (&*journal, bytes.as_deref());
+        let identity = Identity::look(claim.path(), old, &wal, &*disk).map_err(here)?;
+        identity.check()?;
+        let connection = connect(claim.path(), &*disk).map_err(here)?;
+        let version = schema::prepare(&connection, |version| {
+            identity.check_applied(version, &connection)?;
+            if version > 0 {
+                check_keys(&connection, keys)?;
+            }
+            Ok(())
+        });
+        if version.is_err() {
+            identity.leave_no_log(&connection)?;
+        }
+        let version = version.map_err(here)?;
+        if version == 1 {
+            close_version_1(&connection, bytes.as_deref().unwrap_or_default())?;
+            if let Some(file) = file.take() {
+                disk.remove(&[(&journal, &*file)])?;
+            }
+        }
+        if version < schema::VERSION {
+            schema::migrate(&connection, version)?;
+        }
+        let life = Life::get(&connection)?;
+        let log = beside(&*disk, &claim, "-wal", false)?;
+        let wal = Arc::new(OpenLog {
+            file: log.ok_or_else(|| Error::Io(format!("{} is gone", wal.display())))?,
+            path: wal.clone(),
+        });
+        if version < schema::VERSION || identity.lags(life) {
+            // Before there is a journal that follows this life.
+            catch_up(&connection, &wal)?;
+        }
+        let file = match file {
+            Some(file) => file,
+            None => {
+                // It must be there before the tables say that it is.
+                let file = beside(&*disk, &claim, "-ops", true)?;
+                disk.sync_directory(&journal)?;
+                file.ok_or_else(|| Error::Io("the journal was not made".into()))?
+            }
+        };
+        let recovery = Recovery {
+            connection: &connection,
+            log: &wal,
+            keys,
+            life,
+            max_interruptions: settings.max_interruptions,
+            now: now(),
+            salt: salt()?,
+        };
+        let Recovered {
+            known,
+            found,
+            journal,
+            life,
+        } = recovery.run(&*file, bytes.as_deref().unwrap_or_default())?;
+        let upto = journal.number;
+        let log = Arc::new(Log::new(journal, file, settings.durability));
+        let keys = settings.keys.map(Arc::new);
+        let tables = TablesParts {
+            connection,
+            wal: wal.clone(),
+            life,
+            keys: keys.clone(),
+            known,
+            upto,
+            log: log.clone(),
+            events: Arc::new(events),
+            limits: settings.limits,
+        };
+        let files = Files { disk, claim, wal };
+        let threads = start(tables, files, settings.durability)?;
+        Ok(LocalStore {
+            log,
+            keys,
+            found,
+            threads: Mutex::new(Some(threads)),
+            process: std::process::id(),
+        })
+    }
+}
+
+struct TablesParts {
+    connection: Connection,
+    wal: Arc<OpenLog>,
+    life: Life,
+    keys: Option<Arc<Keyring>>,
+    known: crate::database::apply::Known,
+    upto: u64,
+    log: Arc<Log>,
+    events: Arc<Events>,
+    limits: Limits,
+}
+
+fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Threads, Error> {
+    let log = parts.log.clone();
+    let syncer = match durability {
+        Durability::Relaxed => None,
+        Durability::Commit => {
+            let log = log.clone();
+            let name = "duewheel-sync".to_owned();
+            let thread = std::thread::Builder::new().name(name);
+            Some(thread.spawn(move || log.sync_for_others())?)
+        }
+    };
+    let thread = std::thread::Builder::new().name("duewheel-store".to_owned());
+    let tables = thread.spawn(move || {
+        // A panic here would leave everybody waiting.
+        let log = parts.log.clone();
+        let guard = PoisonOnPanic(log.clone());
+        let tables = Tables::new(
+            parts.connection,
+            Checkpoints::new(parts.wal, parts.life),
+            files.claim.clone(),
+            parts.keys,
+            parts.known,
+            parts.upto,
+            parts.log,
+            parts.events,
+            parts.limits,
+        );
+        let ended = tables.run();
+        drop(guard);
+        files.release(ended.is_ok(), &log)?;
+        ended
+    });
+    match tables {
+        Ok(tables) => Ok(Threads { tables, syncer }),
+        Err(error) => {
+            log.close();
+            Err(error.into())
+        }
+    }
+}
+
+struct PoisonOnPanic(Arc<Log>);
+
+impl Drop for PoisonOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = Error::Poisoned("the thread of the tables has panicked".into());
+            self.0.poison(&mut self.0.lock(), &error);
+        }
+    }
+}
+
+fn connect(path: &Path, disk: &dyn Disk) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match disk.vfs() {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
+    connection.set_prepared_statement_cache_capacity(64);
+    if connection.is_readonly("main")? {
+        return Err(Error::ReadOnly(path.to_owned()));
+    }
+    Ok(connection)
+}
+
+/// What tells one life of a store from another; not zero, which stands for none.
+pub(crate) fn salt() -> Result<u32, Error> {
+    let drawn = getrandom::u32().map_err(|error| Error::Io(error.to_string()))?;
+    Ok(drawn.max(1))
+}
+
+/// The wall clock.
+fn now() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_nanos() as i64,
+        Err(before) => -(before.duration().as_nanos() as i64),
+    }
+}
+
+impl Store for LocalStore {
+    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
+        let mut sealed = Vec::new();
+        let mut inserts = false;
+        for op in batch {
+            if let Op::Insert(job) = op {
+                inserts = true;
+                if let Some(keys) = &self.keys {
+                    sealed.push(keys.seal(&job.id, &job.target, &job.data)?);
+                }
+            }
+        }
+        let key = self.keys.as_ref().map(|keys| keys.default_key());
+        let number = self.log.append(inserts, |out| {
+            let mut sealed = sealed.iter();
+            for op in batch {
+                match op {
+                    Op::Insert(job) => {
+                        let data = sealed.next().map_or(&*job.data, |sealed| &**sealed);
+                        codec::encode(op, data, key, out);
+                    }
+                    other => codec::encode(other, &[], None, out),
+                }
+            }
+        })?;
+        Ok(Ticket(number))
+    }
+
+    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
+        self.log.wait(ticket.0, deadline)
+    }
+
+    fn when(&self, ticket: Ticket, then: Settled) {
+        self.log.when(ticket.0, then);
+    }
+
+    fn ask(&self, mut question: Question, then: Answered) {
+        if let Question::Backup(path) = &mut question
+            && let Ok(absolute) = std::path::absolute(&*path)
+        {
+            *path = absolute; // as it is meant here: the process may go elsewhere
+        }
+        self.log.ask(question, then);
+    }
+
+    fn found(&self) -> &Found {
+        &self.found
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        if self.process != std::process::id() {
+            return Ok(());
+        }
+        self.log.close();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Threads { tables, syncer }) = threads.take() else {
+            return Ok(());
+        };
+        let ended = tables.join().unwrap_or_else(|_| {
+            let error = self.log.poisoned();
+            Err(error.unwrap_or(Error::Closed))
+        });
+        if let Some(syncer) = syncer
+            && syncer.join().is_err()
+        {
+            return Err(Error::Closed);
+        }
+        ended
+    }
+}
+
+impl Drop for LocalStore {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `close`.
+        let _ = self.close();
+    }
+}
+
+/// Hears nothing.
+pub fn no_events() -> Events {
+    Box::new(|_: Event| {})
+}

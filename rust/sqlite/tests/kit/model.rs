@@ -1,0 +1,167 @@
+//! What a store should hold, in plain maps, and a source of batches that an engine could submit.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+use super::{again, begin, bury, done, job, place};
+use duewheel_sqlite::{ClockKind, Ending, Job, Op, Reason};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Random numbers that a seed repeats.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    pub fn pick(&mut self, from: impl Iterator<Item = u64>) -> Option<u64> {
+        let all: Vec<u64> = from.collect();
+        let at = self.below(all.len().max(1) as u64);
+        all.get(at as usize).copied()
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Model {
+    pub jobs: BTreeMap<u64, Job<'static>>,
+    pub begun: BTreeSet<u64>,
+    pub dead: Vec<(String, Reason)>,
+    pub seq: u64,
+    /// Whether its process ends in order.
+    pub leaves: bool,
+}
+
+impl Model {
+    pub fn apply(&mut self, op: &Op<'_>) {
+        match op.clone() {
+            Op::Insert(job) => {
+                self.jobs.insert(job.place.seq, job.into_owned());
+            }
+            Op::Delete(seq) => {
+                self.jobs.remove(&seq);
+            }
+            Op::Move { seq, to, clock } => self.shift(seq, |job| {
+                (job.place, job.clock) = (to, clock);
+            }),
+            Op::Begin { seq, .. } => {
+                self.begun.insert(seq);
+            }
+            Op::Release(seq) => {
+                self.begun.remove(&seq);
+            }
+            Op::Yield(_) => {}
+            Op::Leave => self.leaves = true,
+            Op::Finish { seq, outcome } => {
+                self.begun.remove(&seq);
+                match outcome {
+                    Ending::Done => {
+                        self.jobs.remove(&seq);
+                    }
+                    Ending::Again {
+                        to,
+                        clock,
+                        attempt,
+                        run,
+                        first_start,
+                    } => self.shift(seq, |job| {
+                        (job.place, job.clock, job.attempt, job.run) = (to, clock, attempt, run);
+                        job.first_start = first_start;
+                    }),
+                    Ending::Dead { reason, .. } => self.bury(seq, reason),
+                }
+            }
+        }
+    }
+
+    fn shift(&mut self, seq: u64, change: impl FnOnce(&mut Job<'static>)) {
+        if let Some(mut job) = self.jobs.remove(&seq) {
+            change(&mut job);
+            self.jobs.insert(job.place.seq, job);
+        }
+    }
+
+    pub fn bury(&mut self, seq: u64, reason: Reason) {
+        if let Some(job) = self.jobs.remove(&seq) {
+            self.dead.push((job.id.into_owned(), reason));
+        }
+    }
+
+    /// The process dies, and the store is opened again.
+    pub fn die(&mut self, max_interruptions: u32) {
+        let counts = !std::mem::take(&mut self.leaves);
+        for seq in std::mem::take(&mut self.begun) {
+            let Some(job) = self.jobs.get_mut(&seq) else {
+                continue;
+            };
+            job.interruptions += u32::from(counts);
+            let often = counts && job.interruptions >= max_interruptions;
+            if job.options.at_most_once || often {
+                self.bury(seq, Reason::Interrupted);
+            } else {
+                job.run += 1;
+                job.first_start = job.first_start.or(Some(77));
+            }
+        }
+    }
+
+    /// What a store says when all pages are read.
+    pub fn pending(&self) -> Vec<Job<'static>> {
+        let mut jobs: Vec<_> = self.jobs.values().cloned().collect();
+        jobs.sort_by_key(|job| job.place);
+        jobs
+    }
+
+    fn fresh(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    /// A batch that an engine could submit now, already applied here.
+    pub fn batch(&mut self, random: &mut Random) -> Vec<Op<'static>> {
+        let mut batch = Vec::new();
+        for _ in 0..=random.below(4) {
+            let waiting = self.jobs.keys().filter(|seq| !self.begun.contains(seq));
+            let waiting = random.pick(waiting.copied());
+            let begun = random.pick(self.begun.iter().copied());
+            let due = random.below(50) as i64;
+            let op = match (random.below(12), waiting, begun) {
+                _ if random.below(100) == 0 => Op::Leave,
+                (0, Some(seq), _) => Op::Delete(seq),
+                (1, Some(seq), _) => Op::Move {
+                    seq,
+                    to: place(due, self.fresh()),
+                    clock: ClockKind::Wall,
+                },
+                (2..=4, Some(seq), _) => begin(seq),
+                (5, _, Some(seq)) => Op::Release(seq),
+                (6..=7, _, Some(seq)) => done(seq),
+                (8, _, Some(seq)) => {
+                    let (attempt, run) = (self.jobs[&seq].attempt + 1, self.jobs[&seq].run + 1);
+                    again(seq, place(due, self.fresh()), attempt, run)
+                }
+                (9, _, Some(seq)) => bury(seq, Reason::Failed, due),
+                _ => {
+                    let mut job = job(self.fresh(), due);
+                    job.options.at_most_once = random.below(4) == 0;
+                    let length = random.below(20) * random.below(60);
+                    job.data = vec![job.place.seq as u8; length as usize].into();
+                    Op::Insert(job)
+                }
+            };
+            self.apply(&op);
+            batch.push(op);
+        }
+        batch
+    }
+}
