@@ -26,7 +26,7 @@ pub fn run<P: Payload>(engine: &Engine<P>) {
         match engine.pump() {
             Pumped::More => {}
             Pumped::Sleep(until) => {
-                let lead = engine.ready().ahead.lead();
+                let lead = engine.ready().early_wake.lead();
                 let (until, send) = sent.plan(until, lead, engine.clock());
                 if send {
                     engine.ready().send_ahead();
@@ -64,7 +64,7 @@ mod tests {
         engine.set_registered(0, "", Some(crate::handover::queue::Lane::Workers));
         engine.start().unwrap();
         let timer = spawn(engine.clone()).unwrap();
-        assert!(engine.ready().ahead.found_busy(7_200 * SECOND));
+        assert!(engine.ready().early_wake.found_busy(7_200 * SECOND));
         let called = Arc::new(AtomicBool::new(false));
         let worker = std::thread::spawn({
             let (engine, called) = (engine.clone(), called.clone());

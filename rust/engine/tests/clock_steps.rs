@@ -96,13 +96,13 @@ impl Driven {
         }
     }
 
-    fn schedule(&mut self, kind: ClockKind, ahead: i64) {
-        let due = self.now(kind) + ahead;
+    fn schedule(&mut self, kind: ClockKind, early_wake: i64) {
+        let due = self.now(kind) + early_wake;
         let number = self.scheduled;
         self.scheduled += 1;
         let given = match kind {
             ClockKind::Wall => Due::At(due),
-            ClockKind::Boot => Due::In(ahead),
+            ClockKind::Boot => Due::In(early_wake),
         };
         self.engine.schedule(given, Numbered(number)).unwrap();
         self.waiting.push(Waiting { number, kind, due });
@@ -129,7 +129,9 @@ impl Driven {
                         self.started(&started);
                         done = Some(ended(&started));
                     }
-                    Turn::Tend => self.engine.tend(Lane::Workers, &mut Released::default()),
+                    Turn::Settle => self
+                        .engine
+                        .settle_and_refill(Lane::Workers, &mut Released::default()),
                     Turn::Rest => break,
                 }
             }
@@ -178,12 +180,12 @@ impl Driven {
             ClockKind::Wall => (job.due, job.number),
             ClockKind::Boot => (job.due + self.clock.wall() - self.clock.boot(), job.number),
         };
-        let ahead = self
+        let early_wake = self
             .waiting
             .iter()
             .filter(|job| self.now(job.kind) >= job.due);
         assert!(
-            ahead.map(place).all(|other| place(&job) < other),
+            early_wake.map(place).all(|other| place(&job) < other),
             "{execution:?} is out of order"
         );
         if self.clock.boot() - self.stepped > MILLISECOND {
@@ -219,7 +221,7 @@ fn ops() -> impl Strategy<Value = Op> {
     let spans = || (0_u32..47).prop_flat_map(|bits| 0..=1_i64 << bits);
     let kinds = prop_oneof![Just(ClockKind::Wall), Just(ClockKind::Boot)];
     prop_oneof![
-        6 => (kinds, spans()).prop_map(|(kind, ahead)| Op::Schedule(kind, ahead)),
+        6 => (kinds, spans()).prop_map(|(kind, early_wake)| Op::Schedule(kind, early_wake)),
         3 => spans().prop_map(Op::Advance),
         1 => spans().prop_map(Op::Step),
         1 => spans().prop_map(|span| Op::Step(-span)),
@@ -235,7 +237,7 @@ proptest! {
         let mut driven = Driven::new();
         for op in ops {
             match op {
-                Op::Schedule(kind, ahead) => driven.schedule(kind, ahead),
+                Op::Schedule(kind, early_wake) => driven.schedule(kind, early_wake),
                 Op::Advance(span) => driven.advance(span),
                 Op::Step(span) => driven.step(span),
                 Op::Run => driven.run(),
@@ -328,7 +330,7 @@ impl Clock for Set {
 /// An engine with its threads; numbers of jobs come out as they start.
 struct Threaded {
     engine: Arc<Engine<Numbered>>,
-    ahead: Arc<AtomicI64>,
+    early_wake: Arc<AtomicI64>,
     dues: Arc<Mutex<HashMap<u32, Due>>>,
     starts: mpsc::Receiver<u32>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -336,8 +338,8 @@ struct Threaded {
 
 impl Threaded {
     fn new() -> Self {
-        let ahead = Arc::new(AtomicI64::new(0));
-        let engine = Arc::new(Engine::new(Box::new(Set(ahead.clone()))).unwrap());
+        let early_wake = Arc::new(AtomicI64::new(0));
+        let engine = Arc::new(Engine::new(Box::new(Set(early_wake.clone()))).unwrap());
         engine.set_registered(0, "", Some(Lane::Workers));
         let dues = Arc::default();
         let (started, starts) = mpsc::channel();
@@ -349,7 +351,7 @@ impl Threaded {
         engine.start().unwrap();
         Self {
             engine,
-            ahead,
+            early_wake,
             dues,
             starts,
             threads: vec![worker, timer],
@@ -357,21 +359,21 @@ impl Threaded {
     }
 
     /// Schedules a job `ahead` of the present reading of a clock; the due is kept as that clock shows it.
-    fn schedule(&self, number: u32, kind: ClockKind, ahead: i64) {
+    fn schedule(&self, number: u32, kind: ClockKind, early_wake: i64) {
         let clock = self.engine.clock();
-        let (kept, given) = match kind {
+        let (residency, given) = match kind {
             ClockKind::Wall => {
-                let due = clock.wall() + ahead;
+                let due = clock.wall() + early_wake;
                 (Due::At(due), Due::At(due))
             }
-            ClockKind::Boot => (Due::In(clock.boot() + ahead), Due::In(ahead)),
+            ClockKind::Boot => (Due::In(clock.boot() + early_wake), Due::In(early_wake)),
         };
-        self.dues.lock().unwrap().insert(number, kept);
+        self.dues.lock().unwrap().insert(number, residency);
         self.engine.schedule(given, Numbered(number)).unwrap();
     }
 
     fn set_wall(&self, delta: i64) {
-        self.ahead.fetch_add(delta, SeqCst);
+        self.early_wake.fetch_add(delta, SeqCst);
         self.engine.wake_timer(); // as the kernel does, when it is the machine's clock
     }
 
@@ -401,8 +403,8 @@ fn work(engine: &Engine<Numbered>, dues: &Mutex<HashMap<u32, Due>>, starts: &mps
         loop {
             let started = match engine.ready().turn(done.take(), engine.clock()) {
                 Turn::Run(started) => started,
-                Turn::Tend => {
-                    engine.tend(Lane::Workers, &mut Released::default());
+                Turn::Settle => {
+                    engine.settle_and_refill(Lane::Workers, &mut Released::default());
                     continue;
                 }
                 Turn::Rest => break,

@@ -1,7 +1,7 @@
 //! Outcomes that a full disk has refused: what speaks of the same jobs later must not overtake them.
 
 use duewheel_engine::clock::ManualClock;
-use duewheel_engine::engine::{Due, Engine, Mail, Refused, Window};
+use duewheel_engine::engine::{Due, Engine, Refused, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Outcome, Parts, Payload, Released};
 use duewheel_model::time::SECOND;
@@ -83,8 +83,8 @@ impl Bench {
     fn new(name: &str) -> Self {
         let file = format!("duewheel-{}-outbox-{name}.db", std::process::id());
         let path = std::env::temp_dir().join(file);
-        let mail = Mail::new().unwrap();
-        let store = LocalStore::open(&path, Settings::default(), mail.events()).unwrap();
+        let inbox = StoreInbox::new().unwrap();
+        let store = LocalStore::open(&path, Settings::default(), inbox.events()).unwrap();
         let crowded = AtomicBool::new(false);
         let store = Arc::new(Crowded { store, crowded });
         let clock = Arc::new(ManualClock::new(0, 0));
@@ -93,7 +93,7 @@ impl Bench {
             horizon: 3_600 * SECOND,
             resident: 100,
         };
-        engine.keep_in(store.clone(), mail, window);
+        engine.put_behind(store.clone(), inbox, window);
         engine.start().unwrap();
         engine.set_registered(0, "t", Some(Lane::Workers));
         Bench {
@@ -114,13 +114,14 @@ impl Bench {
         engine.begin(&started).unwrap();
         self.store.crowded.store(true, Ordering::SeqCst);
         engine.ready().end(started.ended(outcome));
-        engine.tend(Lane::Workers, released);
+        engine.settle_and_refill(Lane::Workers, released);
     }
 
     /// Close it; what a store that is opened now has.
     fn reopened(self) -> u64 {
         self.store.crowded.store(false, Ordering::SeqCst);
-        self.engine.tend(Lane::Workers, &mut Released::default());
+        self.engine
+            .settle_and_refill(Lane::Workers, &mut Released::default());
         self.engine.close(&mut Released::default());
         drop(self.engine);
         self.store.close().unwrap();

@@ -1,14 +1,14 @@
 //! Jobs that are away, and come in: what they are then, how they are found, and who met them on the way.
 
 use duewheel_engine::clock::{Clock, ManualClock};
-use duewheel_engine::engine::{Asked, Changed, Due, Engine, Mail, Pumped, Window};
+use duewheel_engine::engine::{Asked, Changed, Due, Engine, Pumped, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Id, Outcome, Parts, Payload, Released};
 use duewheel_model::time::SECOND;
+use duewheel_sqlite::{LocalStore, Settings};
 use duewheel_store::{
     Answer, Answered, Error, Found, Op, Question, RetryOptions, Settled, Store, Ticket, ask,
 };
-use duewheel_store::{LocalStore, Settings};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,14 +59,14 @@ fn open_for(
     horizon: i64,
     resident: usize,
 ) -> Engine<Nothing> {
-    let mail = Mail::new().unwrap();
-    let store = LocalStore::open(path, Settings::default(), mail.events()).unwrap();
-    open_on(Arc::new(store), &mail, clock, horizon, resident)
+    let inbox = StoreInbox::new().unwrap();
+    let store = LocalStore::open(path, Settings::default(), inbox.events()).unwrap();
+    open_on(Arc::new(store), &inbox, clock, horizon, resident)
 }
 
 fn open_on(
     store: Arc<dyn Store>,
-    mail: &Arc<Mail>,
+    inbox: &Arc<StoreInbox>,
     clock: &Arc<ManualClock>,
     horizon: i64,
     resident: usize,
@@ -76,7 +76,7 @@ fn open_on(
         horizon: horizon * SECOND,
         resident,
     };
-    engine.keep_in(store, mail.clone(), window);
+    engine.put_behind(store, inbox.clone(), window);
     engine
 }
 
@@ -151,7 +151,7 @@ fn jobs_are_what_they_were_and_are_found_by_their_ids() {
     for _ in 0..2 {
         let engine = open(&path, &clock, 3_600);
         load(&engine, released);
-        assert_eq!(engine.away(), 0);
+        assert_eq!(engine.paged_out(), 0);
         for (id, before) in all.iter().zip(&before) {
             assert_eq!(look(&engine, id), *before, "{id}");
         }
@@ -197,24 +197,24 @@ fn a_job_that_has_come_in_is_not_asked_for() {
     let released = &mut Released::default();
     let engine = open(&path, &clock, 2);
     let id = &keep(&engine, Due::In(10 * SECOND), released);
-    assert!(matches!(engine.cancel_kept(id), Ok(Changed::Away)));
+    assert!(matches!(engine.cancel_kept(id), Ok(Changed::PagedOut)));
     assert!(matches!(
         engine.reschedule_kept(id, 11 * SECOND),
-        Ok(Changed::Away)
+        Ok(Changed::PagedOut)
     ));
 
     clock.set(9 * SECOND, 9 * SECOND);
     load(&engine, released);
     assert!(engine.holds(id));
 
-    assert_eq!(engine.cancel_away(id, released), Ok(Asked::Here));
+    assert_eq!(engine.cancel_paged_out(id, released), Ok(Asked::Here));
     assert_eq!(
-        engine.reschedule_away(id, 11 * SECOND, released),
+        engine.reschedule_paged_out(id, 11 * SECOND, released),
         Ok(Asked::Here)
     );
     assert_eq!(clock.wall(), 9 * SECOND);
     assert!(matches!(engine.cancel_kept(id), Ok(Changed::Yes(..))));
-    assert_eq!(engine.away(), 0);
+    assert_eq!(engine.paged_out(), 0);
     engine.close(released);
     std::fs::remove_file(path).unwrap();
 }
@@ -237,7 +237,7 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     for _ in 0..JOBS {
         all.push(keep(&engine, Due::In(0), released));
         park(&engine);
-        assert!(all.len() as u64 - engine.away() <= 11);
+        assert!(all.len() as u64 - engine.paged_out() <= 11);
     }
     assert_eq!(parked(&engine), JOBS);
     assert!(
@@ -245,9 +245,13 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
         "parked jobs are not waited for"
     );
 
-    assert_eq!(engine.cancel_away(&all[500], released), Ok(Asked::Yes(())));
-    assert_eq!(engine.cancel_away(&all[500], released), Ok(Asked::No));
-    let Ok(Asked::Yes(Some(later))) = engine.reschedule_away(&all[501], SECOND, released) else {
+    assert_eq!(
+        engine.cancel_paged_out(&all[500], released),
+        Ok(Asked::Yes(()))
+    );
+    assert_eq!(engine.cancel_paged_out(&all[500], released), Ok(Asked::No));
+    let Ok(Asked::Yes(Some(later))) = engine.reschedule_paged_out(&all[501], SECOND, released)
+    else {
         panic!("it is not near");
     };
     engine.load_one(&later, Nothing, released);
@@ -259,17 +263,17 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     let engine = open_for(&path, &clock, 3_600, 320);
     engine.start().unwrap();
     let turn_pages = |engine: &Engine<Nothing>, released: &mut Released<Nothing>| loop {
-        let before = (engine.away(), parked(engine));
+        let before = (engine.paged_out(), parked(engine));
         load(engine, released);
         park(engine);
-        assert!(JOBS - 1 - engine.away() <= 340);
-        if before == (engine.away(), parked(engine)) {
+        assert!(JOBS - 1 - engine.paged_out() <= 340);
+        if before == (engine.paged_out(), parked(engine)) {
             return;
         }
     };
     turn_pages(&engine, released);
     assert_eq!(parked(&engine), JOBS - 2);
-    assert!(engine.away() > JOBS - 2 - 340);
+    assert!(engine.paged_out() > JOBS - 2 - 340);
 
     // A handler has them all back, and one that leaves leaves those that have not come yet.
     // The page that is under way meanwhile goes on behind them.
@@ -279,7 +283,7 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     assert_eq!(parked(&engine), 0);
     take_in(&engine, page, released);
     load(&engine, released);
-    let here = JOBS - 1 - engine.away();
+    let here = JOBS - 1 - engine.paged_out();
     assert!(
         (320..=340).contains(&here),
         "{here} came, for which there is room"
@@ -333,11 +337,11 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     let path = file("ended");
     let clock = Arc::new(ManualClock::new(0, 0));
     let released = &mut Released::default();
-    let mail = Mail::new().unwrap();
-    let store = LocalStore::open(&path, Settings::default(), mail.events()).unwrap();
+    let inbox = StoreInbox::new().unwrap();
+    let store = LocalStore::open(&path, Settings::default(), inbox.events()).unwrap();
     let full = AtomicBool::new(false);
     let store = Arc::new(Filling { store, full });
-    let engine = open_on(store.clone(), &mail, &clock, 3_600, 31);
+    let engine = open_on(store.clone(), &inbox, &clock, 3_600, 31);
     engine.start().unwrap();
     engine.set_registered(0, "t", Some(Lane::Workers));
     let ended = &keep(&engine, Due::In(0), released);
@@ -354,7 +358,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
 
     store.full.store(true, Ordering::SeqCst);
     engine.ready().end(started.ended(Outcome::Succeeded));
-    engine.tend(Lane::Workers, released);
+    engine.settle_and_refill(Lane::Workers, released);
     assert!(!engine.holds(ended));
     engine.set_registered(0, "t", Some(Lane::Workers));
     load(&engine, released);
@@ -362,7 +366,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     assert!(!engine.holds(ended));
 
     store.full.store(false, Ordering::SeqCst);
-    engine.tend(Lane::Workers, released);
+    engine.settle_and_refill(Lane::Workers, released);
     let stats = engine.stats(released);
     assert_eq!((stats.pending, stats.succeeded), (2, 1));
     engine.close(released);
@@ -395,7 +399,7 @@ fn a_due_of_the_boot_clock_that_is_away_comes_in_by_it_when_the_wall_clock_was_s
     engine.start().unwrap();
     let by_boot = keep(&engine, Due::In(100 * SECOND), released);
     let by_wall = keep(&engine, Due::At(wall + 200 * SECOND), released);
-    assert_eq!(engine.away(), 2);
+    assert_eq!(engine.paged_out(), 2);
     assert_eq!(sleeps(&engine, &clock), (Some(95), Some(95)));
 
     wall -= YEAR;
@@ -411,7 +415,7 @@ fn a_due_of_the_boot_clock_that_is_away_comes_in_by_it_when_the_wall_clock_was_s
     let due = look(&engine, &by_boot).unwrap().0;
     assert_eq!(due, wall + 4 * SECOND, "as the wall clock stands now");
     // Nothing on the boot clock is away any more: what is, follows the wall clock.
-    assert_eq!((look(&engine, &by_wall), engine.away()), (None, 1));
+    assert_eq!((look(&engine, &by_wall), engine.paged_out()), (None, 1));
     let year = YEAR / SECOND;
     assert_eq!(sleeps(&engine, &clock), (Some(year + 5), Some(4)));
     (wall, boot) = (wall + 4 * SECOND, boot + 4 * SECOND);
@@ -431,7 +435,7 @@ fn a_page_before_the_next_in_memory_is_seen_by_both_clocks() {
     let clock = Arc::new(ManualClock::new(wall, boot));
     let engine = open(&path, &clock, 10);
     let released = &mut Released::default();
-    let away = keep(&engine, Due::In(100 * SECOND), released);
+    let paged_out = keep(&engine, Due::In(100 * SECOND), released);
     // In memory, and by the wall clock as it stood first.
     keep(&engine, Due::At(wall + 5 * SECOND), released);
     assert!(engine.page_before_next().is_none());
@@ -446,7 +450,10 @@ fn a_page_before_the_next_in_memory_is_seen_by_both_clocks() {
         .page_before_next()
         .expect("it is due before the next");
     take_in(&engine, question, released);
-    assert_eq!(look(&engine, &away).unwrap().0, wall - YEAR + 100 * SECOND);
+    assert_eq!(
+        look(&engine, &paged_out).unwrap().0,
+        wall - YEAR + 100 * SECOND
+    );
     std::fs::remove_file(path).unwrap();
 }
 
@@ -459,32 +466,32 @@ fn a_job_that_changes_while_it_is_on_its_way_is_not_taken_in_as_it_was() {
     let soon = |seconds: i64| (1_000 + seconds) * SECOND;
     let id = keep(&engine, Due::In(100 * SECOND), released);
     released.payloads.clear();
-    let moved = |due, released: &mut _| match engine.reschedule_away(&id, due, released) {
+    let moved = |due, released: &mut _| match engine.reschedule_paged_out(&id, due, released) {
         Ok(Asked::Yes(Some(job))) => job,
         other => panic!("{other:?}"),
     };
     let first = moved(soon(5), released);
     let second = moved(soon(6), released);
     engine.load_one(&first, Nothing, released);
-    assert_eq!((released.payloads.len(), engine.away()), (1, 1));
+    assert_eq!((released.payloads.len(), engine.paged_out()), (1, 1));
     engine.load_one(&second, Nothing, released);
-    assert_eq!((released.payloads.len(), engine.away()), (1, 0));
+    assert_eq!((released.payloads.len(), engine.paged_out()), (1, 0));
     assert_eq!(look(&engine, &id).unwrap().0, soon(6));
     engine.check().unwrap();
 
     let id = keep(&engine, Due::In(100 * SECOND), released);
     released.payloads.clear();
-    let Ok(Asked::Yes(Some(job))) = engine.reschedule_away(&id, soon(5), released) else {
+    let Ok(Asked::Yes(Some(job))) = engine.reschedule_paged_out(&id, soon(5), released) else {
         panic!("it was away")
     };
-    assert_eq!(engine.cancel_away(&id, released), Ok(Asked::Yes(())));
+    assert_eq!(engine.cancel_paged_out(&id, released), Ok(Asked::Yes(())));
     engine.load_one(&job, Nothing, released);
     assert_eq!((released.payloads.len(), look(&engine, &id)), (1, None));
     engine.check().unwrap();
 
     // Without an object for it, it comes with a page.
     let id = keep(&engine, Due::In(100 * SECOND), released);
-    let Ok(Asked::Yes(Some(job))) = engine.reschedule_away(&id, soon(5), released) else {
+    let Ok(Asked::Yes(Some(job))) = engine.reschedule_paged_out(&id, soon(5), released) else {
         panic!("it was away")
     };
     engine.load_none(job.place);
@@ -507,7 +514,7 @@ fn who_asks_may_give_up_and_ask_again() {
     engine.load_no_page();
     load(&engine, released);
     assert!(look(&engine, &id).is_some());
-    let asked = engine.ask_away(Question::Get(id), || panic!("it was answered"));
+    let asked = engine.ask_paged_out(Question::Get(id), || panic!("it was answered"));
     assert!(matches!(asked, Ok(Some(Answer::Job(Some(_))))));
     std::fs::remove_file(path).unwrap();
 }

@@ -3,7 +3,7 @@
 //! the messages travel on threads.
 
 use duewheel_engine::clock::{Clock, ManualClock};
-use duewheel_engine::engine::{Asked, Changed, Due, Engine, Mail, Pumped, Refused, Window};
+use duewheel_engine::engine::{Asked, Changed, Due, Engine, Pumped, Refused, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Outcome, Parts, Payload, Reason, Released, Started};
 use duewheel_model::time::SECOND;
@@ -81,18 +81,18 @@ impl Node {
     }
 
     fn new(jobs: &SharedJobs, weather: Weather, by_hand: bool, clock: &Arc<ManualClock>) -> Self {
-        let mail = Mail::new().unwrap();
+        let inbox = StoreInbox::new().unwrap();
         let store = Arc::new(if by_hand {
-            SharedStore::by_hand(jobs, weather, mail.events())
+            SharedStore::by_hand(jobs, weather, inbox.events())
         } else {
-            SharedStore::join(jobs, weather, mail.events())
+            SharedStore::join(jobs, weather, inbox.events())
         });
         let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
         let window = Window {
             horizon: 2 * SECOND,
             resident: 12,
         };
-        engine.keep_in(store.clone(), mail, window);
+        engine.put_behind(store.clone(), inbox, window);
         engine.set_registered(0, "t", Some(Lane::Workers));
         engine.start().unwrap();
         let workers = Vec::new();
@@ -196,7 +196,7 @@ impl World {
                         }
                         Err(other) => panic!("{other:?}"),
                     },
-                    Turn::Tend => node.engine.tend(Lane::Workers, &mut released),
+                    Turn::Settle => node.engine.settle_and_refill(Lane::Workers, &mut released),
                     Turn::Rest => {}
                 }
             }
@@ -274,8 +274,8 @@ impl World {
                 let number = random.below(known) as usize;
                 let id = &books.ids[number];
                 let cancelled = match node.engine.cancel_kept(id).unwrap() {
-                    Changed::Away => {
-                        node.engine.cancel_away(id, &mut released).unwrap() == Asked::Yes(())
+                    Changed::PagedOut => {
+                        node.engine.cancel_paged_out(id, &mut released).unwrap() == Asked::Yes(())
                     }
                     other => panic!("{other:?}"),
                 };
@@ -287,8 +287,8 @@ impl World {
                 let id = &books.ids[random.below(known) as usize];
                 let due = self.clock.wall() + random.below(3 * SECOND as u64) as i64;
                 let moved = node.engine.reschedule_kept(id, due).unwrap();
-                assert!(matches!(moved, Changed::Away));
-                let moved = node.engine.reschedule_away(id, due, &mut released);
+                assert!(matches!(moved, Changed::PagedOut));
+                let moved = node.engine.reschedule_paged_out(id, due, &mut released);
                 assert!(
                     matches!(moved, Ok(Asked::Yes(None) | Asked::No)),
                     "it comes with a page"
@@ -353,8 +353,8 @@ impl Node {
             outcome,
         };
         let turn = self.engine.ready().turn(Some(done), self.engine.clock());
-        assert!(matches!(turn, Turn::Tend));
-        self.engine.tend(Lane::Workers, released);
+        assert!(matches!(turn, Turn::Settle));
+        self.engine.settle_and_refill(Lane::Workers, released);
     }
 }
 

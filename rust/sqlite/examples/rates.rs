@@ -3,10 +3,8 @@
 //! The peer rows are SQLite itself through the same library, with the same settings and schema
 //! (a clone of the store's), so that what differs is the store's doing.
 
-use duewheel_sqlite::{
-    ClockKind, Durability, Ending, Job, LocalStore, Op, Place, Question, RetryOptions, Settings,
-    Store, ask, no_events,
-};
+use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
+use duewheel_store::{ClockKind, Ending, Job, Op, Place, Question, RetryOptions, Store, ask};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,11 +2,9 @@
 
 mod kit;
 
-use duewheel_sqlite::{
-    Answer, ClockKind, Durability, Error, Event, Job, LocalStore, Op, Question, Reason, Settings,
-    Store, ask, no_events,
-};
+use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
+use duewheel_store::{Answer, ClockKind, Error, Event, Job, Op, Question, Reason, Store, ask};
 use kit::model::{Model, Random};
 use kit::*;
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,9 +6,8 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Change, Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{
-    Answer, Durability, Limits, LocalStore, Question, Settings, Store, ask, no_events,
-};
+use duewheel_sqlite::{Durability, Limits, LocalStore, Settings, no_events};
+use duewheel_store::{Answer, Question, Store, ask};
 use kit::model::{Model, Random};
 use kit::{all, count, dead};
 use std::collections::{BTreeSet, VecDeque};
@@ -36,7 +35,7 @@ fn settings(disk: &SimDisk, durability: Durability) -> Settings {
     }
 }
 
-fn open(disk: &SimDisk, durability: Durability) -> Result<LocalStore, duewheel_sqlite::Error> {
+fn open(disk: &SimDisk, durability: Durability) -> Result<LocalStore, duewheel_store::Error> {
     let settings = settings(disk, durability);
     LocalStore::open(&disk.path("jobs.db"), settings, no_events())
 }

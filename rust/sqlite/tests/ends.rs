@@ -2,9 +2,8 @@
 
 mod kit;
 
-use duewheel_sqlite::{
-    ClockKind, Durability, Error, Event, LocalStore, Op, Question, Reason, Store, ask,
-};
+use duewheel_sqlite::{Durability, LocalStore};
+use duewheel_store::{ClockKind, Error, Event, Op, Question, Reason, Store, ask};
 use kit::*;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -4,9 +4,8 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Faults, Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{
-    Answer, Error, Event, Limits, LocalStore, Op, Question, Settings, Store, ask, no_events,
-};
+use duewheel_sqlite::{Limits, LocalStore, Settings, no_events};
+use duewheel_store::{Answer, Error, Event, Op, Question, Store, ask};
 use kit::model::{Model, Random};
 use kit::{all, begin, done, job};
 use std::sync::{Arc, Mutex};

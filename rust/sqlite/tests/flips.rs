@@ -5,7 +5,8 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk};
-use duewheel_sqlite::{Answer, Error, LocalStore, Question, Settings, Store, ask, no_events};
+use duewheel_sqlite::{LocalStore, Settings, no_events};
+use duewheel_store::{Answer, Error, Question, Store, ask};
 use kit::model::Random;
 use kit::{bury, job, ring};
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ fn a_flipped_bit_is_an_error_or_harmless() {
             &store,
             &[
                 kit::begin(seq),
-                bury(seq, duewheel_sqlite::Reason::Failed, 1),
+                bury(seq, duewheel_store::Reason::Failed, 1),
             ],
         );
     }

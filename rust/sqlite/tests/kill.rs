@@ -6,7 +6,8 @@
 
 mod kit;
 
-use duewheel_sqlite::{Durability, Op, Question, Reason, Store, ask};
+use duewheel_sqlite::Durability;
+use duewheel_store::{Op, Question, Reason, Store, ask};
 use kit::{Dir, all, begin, dead, done, job, once, open, page};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
@@ -218,7 +219,7 @@ fn a_poison_job_ends_after_as_many_deaths_as_are_allowed() {
     let store = open(&path, Durability::Commit);
     assert_eq!(dead(&store)[0].reason, Reason::Interrupted);
     let count = ask(&store, Question::Count);
-    assert_eq!(count, Ok(duewheel_sqlite::Answer::Count(0)));
+    assert_eq!(count, Ok(duewheel_store::Answer::Count(0)));
     let starts = read(&path.with_extension("log"));
     let of = |seq| starts.iter().filter(|(_, other)| *other == seq).count();
     assert_eq!((of(1), of(2), of(5)), (3, 1, 1));
@@ -238,6 +239,6 @@ fn the_lock_of_another_process_is_told_by_its_number() {
     let pid = cfg!(unix).then(|| child.id());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(refused, duewheel_sqlite::Error::Locked { pid });
+    assert_eq!(refused, duewheel_store::Error::Locked { pid });
     open(&path, Durability::Commit);
 }

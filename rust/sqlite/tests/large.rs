@@ -5,7 +5,8 @@
 
 mod kit;
 
-use duewheel_sqlite::{Durability, Op, Store};
+use duewheel_sqlite::Durability;
+use duewheel_store::{Op, Store};
 use kit::{Dir, count, job, open, page};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

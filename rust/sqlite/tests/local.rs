@@ -2,10 +2,8 @@
 
 mod kit;
 
-use duewheel_sqlite::{
-    Answer, ClockKind, Durability, Error, Event, LocalStore, Op, Question, Reason, Settings, Store,
-    ask, no_events,
-};
+use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
+use duewheel_store::{Answer, ClockKind, Error, Event, Op, Question, Reason, Store, ask};
 use kit::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -401,12 +399,12 @@ fn payloads_are_sealed_and_keys_are_rotated() {
         );
     }
     assert!(matches!(refused(&path, with(None)), Error::WrongKey(_)));
-    let other = duewheel_sqlite::Keyring::new([(1, [9; 32])], 1).unwrap();
+    let other = duewheel_store::Keyring::new([(1, [9; 32])], 1).unwrap();
     assert!(matches!(
         refused(&path, with(Some(other))),
         Error::WrongKey(_)
     ));
-    let missing = duewheel_sqlite::Keyring::new([(2, [2; 32])], 2).unwrap();
+    let missing = duewheel_store::Keyring::new([(2, [2; 32])], 2).unwrap();
     assert!(matches!(
         refused(&path, with(Some(missing))),
         Error::WrongKey(_)
@@ -421,7 +419,7 @@ fn payloads_are_sealed_and_keys_are_rotated() {
     assert_eq!(ask(&store, Question::Rotate), Ok(Answer::Done));
     assert!(progress.lock().unwrap().contains(&Event::Rotated(992, 992)));
     store.close().unwrap();
-    let only = || duewheel_sqlite::Keyring::new([(2, [2; 32])], 2).unwrap();
+    let only = || duewheel_store::Keyring::new([(2, [2; 32])], 2).unwrap();
     let store = LocalStore::open(&path, with(Some(only())), no_events()).unwrap();
     assert_eq!(all(&store)[0], secret);
     assert_eq!(dead(&store)[0].job.data, job(2, 20).data);

@@ -2,7 +2,8 @@
 
 mod kit;
 
-use duewheel_sqlite::{Durability, Store};
+use duewheel_sqlite::Durability;
+use duewheel_store::Store;
 use kit::{Dir, all, count, dead, insert, job, open};
 
 /// Version 1, as it was made by the first release; never to be changed.

@@ -7,9 +7,8 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{
-    Answer, Durability, Error, Limits, LocalStore, Question, Settings, Store, ask, no_events,
-};
+use duewheel_sqlite::{Durability, Limits, LocalStore, Settings, no_events};
+use duewheel_store::{Answer, Error, Question, Store, ask};
 use kit::model::Random;
 use kit::{Dir, job, seqs};
 use std::path::Path;

@@ -143,7 +143,7 @@ pub(crate) fn schedule(
     let datas = datas
         .map(|datas| read_datas(datas, times.len()))
         .transpose()?;
-    let ids = if shared.engine.is_kept() {
+    let ids = if shared.engine.has_store() {
         keep(shared, py, kind, times, datas, &spec, manner)?
     } else {
         hold(shared, py, kind, times, datas, &spec, manner)?

@@ -4,7 +4,7 @@ use crate::calls::awaited::Manner;
 use crate::shared::{Shared, refused};
 use crate::values::event::Event;
 use crate::values::payload::Handle;
-use duewheel_engine::engine::{Engine, Place, Refused};
+use duewheel_engine::engine::{Engine, QueryPlace, Refused};
 use duewheel_engine::sync::Mutex;
 use duewheel_store::{self as store, Answer, Job, Question};
 use pyo3::prelude::*;
@@ -25,8 +25,8 @@ pub(crate) struct Events {
 
 /// What is still to come: of memory, and of what is away.
 struct Left {
-    places: VecDeque<Place>,
-    away: VecDeque<Job<'static>>,
+    places: VecDeque<QueryPlace>,
+    paged_out: VecDeque<Job<'static>>,
     after: Option<store::Place>,
     until: i64,
     /// The sequences of what was in memory at the beginning: a page has those as well.
@@ -38,23 +38,28 @@ struct Left {
 }
 
 enum Next {
-    Here(Place),
-    Away(Box<Job<'static>>),
+    Here(QueryPlace),
+    PagedOut(Box<Job<'static>>),
 }
 
 impl Left {
     fn pop(&mut self) -> Option<Next> {
-        let away = self.away.front().map(|job| (job.place.due, job.place.seq));
-        let here = self.places.front().map(Place::order);
-        match (here, away) {
-            (Some(here), Some(away)) if away < here => self.pop_away(),
+        let paged_out = self
+            .paged_out
+            .front()
+            .map(|job| (job.place.due, job.place.seq));
+        let here = self.places.front().map(QueryPlace::order);
+        match (here, paged_out) {
+            (Some(here), Some(paged_out)) if paged_out < here => self.pop_away(),
             (None, Some(_)) => self.pop_away(),
             _ => self.places.pop_front().map(Next::Here),
         }
     }
 
     fn pop_away(&mut self) -> Option<Next> {
-        self.away.pop_front().map(|job| Next::Away(Box::new(job)))
+        self.paged_out
+            .pop_front()
+            .map(|job| Next::PagedOut(Box::new(job)))
     }
 }
 
@@ -64,10 +69,10 @@ impl Events {
         shared: Arc<Shared>,
         start: Option<i64>,
         end: Option<i64>,
-        look: impl FnOnce(&Engine<Handle>) -> Result<Vec<Place>, Refused>,
+        look: impl FnOnce(&Engine<Handle>) -> Result<Vec<QueryPlace>, Refused>,
     ) -> Result<Self, Refused> {
         // Asked first: what is away may come in while the others are looked for.
-        let more = shared.engine.away() > 0;
+        let more = shared.engine.paged_out() > 0;
         let since = if more {
             shared.engine.next_sequence()
         } else {
@@ -85,7 +90,7 @@ impl Events {
         };
         let left = Mutex::new(Left {
             places: places.into(),
-            away: VecDeque::new(),
+            paged_out: VecDeque::new(),
             after: start.filter(|&due| due > i64::MIN).map(last),
             until: end.unwrap_or(i64::MAX),
             seen,
@@ -99,7 +104,7 @@ impl Events {
     fn read(&self, py: Python<'_>, manner: Manner<'_>) -> PyResult<()> {
         loop {
             let left = self.left.lock();
-            if !left.more || !left.away.is_empty() {
+            if !left.more || !left.paged_out.is_empty() {
                 return Ok(());
             }
             let after = left.after;
@@ -128,8 +133,8 @@ impl Events {
                 let seq = job.place.seq;
                 !seen.contains(&seq) && (seq < *since || !engine.holds(&job.id))
             };
-            let away: Vec<_> = page.jobs.into_iter().filter(unseen).collect();
-            left.away.extend(away);
+            let paged_out: Vec<_> = page.jobs.into_iter().filter(unseen).collect();
+            left.paged_out.extend(paged_out);
         }
     }
 
@@ -151,12 +156,12 @@ impl Events {
         let next = self.left.lock().pop();
         match next {
             None => Ok(Some(None)),
-            Some(Next::Away(job)) => self.event_of_away(py, &job),
+            Some(Next::PagedOut(job)) => self.event_of_away(py, &job),
             Some(Next::Here(place)) => {
                 let engine = &self.shared.engine;
                 let event = engine.view_at(place, |view| Event::pending(py, &view));
                 match event.map_err(|error| refused(py, error, ""))? {
-                    None if engine.away() > 0 => self.put_aside(py, place, manner),
+                    None if engine.paged_out() > 0 => self.page_out_parked(py, place, manner),
                     event => Ok(event.map(Some)),
                 }
             }
@@ -180,10 +185,10 @@ impl Events {
     }
 
     /// The event of a job that has left memory since: it may be parked, on disk alone now.
-    fn put_aside(
+    fn page_out_parked(
         &self,
         py: Python<'_>,
-        place: Place,
+        place: QueryPlace,
         manner: Manner<'_>,
     ) -> PyResult<Option<Option<Event>>> {
         let (due, seq) = place.order();

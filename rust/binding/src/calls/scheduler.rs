@@ -93,7 +93,7 @@ impl SchedulerCore {
                 .special(&shared.registry, target, options, &Fields::given(fields)?)?
         };
         let data = data.map_or(Ok(None), convert::data)?;
-        if engine.is_kept() {
+        if engine.has_store() {
             shared.check_data(py, data.as_ref())?;
             let id = id.map(|id| convert::name(id, "id")).transpose()?;
             return shared.keep(due, Fresh::new(py, data, spec), id, Manner::Waits);
@@ -142,9 +142,9 @@ impl SchedulerCore {
         let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
         // Asked first: it may come in while it is looked for.
-        let away = engine.away() > 0;
+        let paged_out = engine.paged_out() > 0;
         match shared.pending_here(py, text)? {
-            None if !away => Ok(None),
+            None if !paged_out => Ok(None),
             // It runs, and may have ended when the store answers, or it has come in.
             None if engine.holds(text) => shared.pending_here(py, text),
             None => shared.get_away(py, text, manner),
@@ -198,7 +198,7 @@ impl SchedulerCore {
         let data = job.data.as_ref().map(|data| data.clone_ref(py));
         let handle = Fresh::new(py, data, spec);
         let counters = (event.run, event.attempt);
-        if engine.is_kept() {
+        if engine.has_store() {
             shared.check_data(py, job.data.as_ref())?;
             let id = job.id.with_str(str::to_owned);
             return shared.restore_kept(&id, (job.due, event.due), counters, handle, manner);
@@ -291,7 +291,7 @@ impl SchedulerCore {
             forks: process::forks(),
         });
         process::remember(&shared);
-        if shared.engine.is_kept() {
+        if shared.engine.has_store() {
             shared.take_in_all(py)?;
         }
         // Another thread may have been faster.
@@ -619,7 +619,7 @@ impl SchedulerCore {
         let shared = self.shared(py)?;
         let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
-        if engine.is_kept() {
+        if engine.has_store() {
             return shared.cancel_kept(py, text, Manner::Waits);
         }
         let cancelled = engine.cancel(text);
@@ -636,7 +636,7 @@ impl SchedulerCore {
         let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
         let due = convert::wall_time(when, "when")?;
-        let moved = if engine.is_kept() {
+        let moved = if engine.has_store() {
             shared.reschedule_kept(py, text, due, Manner::Waits)?
         } else {
             let moved = engine.reschedule(text, due);
@@ -704,7 +704,7 @@ impl SchedulerCore {
     fn _dead(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
         let shared = self.shared(py)?;
         let engine = &*shared.engine;
-        if engine.is_kept() {
+        if engine.has_store() {
             return shared.dead_kept(py);
         }
         let mut parts = Vec::new();
@@ -725,7 +725,7 @@ impl SchedulerCore {
         let shared = self.shared(py)?;
         let engine = &*shared.engine;
         let text = convert::name(id, "id")?;
-        if engine.is_kept() {
+        if engine.has_store() {
             return shared.revive_kept(py, text);
         }
         let revived = releasing(py, |released| engine.revive(text, released));
@@ -740,7 +740,7 @@ impl SchedulerCore {
         let shared = self.shared(py)?;
         let engine = &*shared.engine;
         let before = convert::bound(before, "before")?;
-        if engine.is_kept() {
+        if engine.has_store() {
             return shared.purge_kept(py, before);
         }
         let purged = releasing(py, |released| engine.purge(before, released));
@@ -825,11 +825,11 @@ impl SchedulerCore {
     /// Who ran last does so, too, but who waits for the end must find the file free.
     fn _give_up_file(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.open(py)?;
-        if !engine.is_kept() || !engine.is_closed() {
+        if !engine.has_store() || !engine.is_closed() {
             return Ok(());
         }
         releasing(py, |released| {
-            py.detach(|| engine.tend(Lane::Loop, released));
+            py.detach(|| engine.settle_and_refill(Lane::Loop, released));
         });
         Ok(())
     }
@@ -860,7 +860,7 @@ impl SchedulerCore {
     fn _kept(&self) -> bool {
         self.opened
             .get()
-            .is_some_and(|shared| shared.engine.is_kept())
+            .is_some_and(|shared| shared.engine.has_store())
     }
 
     /// Report the first broken invariant of the engine, if there is one.

@@ -8,7 +8,7 @@
 use crate::interpreter::call;
 use crate::interpreter::process;
 use duewheel_engine::clock::{Clock, SystemClock};
-use duewheel_engine::handover::early_wake::Ahead;
+use duewheel_engine::handover::early_wake::EarlyWake;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -61,7 +61,7 @@ impl Way {
 
     /// Arrive, with the interpreter; note whether it was busy. `true`: the timer is to know.
     #[inline]
-    pub(crate) fn end(self, py: Python<'_>, ahead: &Ahead) -> bool {
+    pub(crate) fn end(self, py: Python<'_>, early_wake: &EarlyWake) -> bool {
         if self.posted {
             ARRIVED.fetch_add(1, SeqCst);
             WAITING.fetch_sub(1, SeqCst);
@@ -69,14 +69,14 @@ impl Way {
         let took = SystemClock.boot() - self.since;
         let handed = self.posted && HANDED.load(SeqCst) != self.handed;
         if took < 100_000 && !handed {
-            ahead.found_free();
+            early_wake.found_free();
             return false;
         }
         let interval = switch_interval(py);
         if handed || took >= interval / 2 {
-            ahead.found_busy(interval)
+            early_wake.found_busy(interval)
         } else {
-            ahead.found_free();
+            early_wake.found_free();
             false
         }
     }

@@ -15,7 +15,7 @@ use crate::stores::local::raised;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use duewheel_engine::engine::Refused;
-use duewheel_engine::handover::loop_waker::Bell;
+use duewheel_engine::handover::loop_waker::LoopWaker;
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::{Done, Outcome, Released, Started};
 use duewheel_engine::sync::Mutex;
@@ -61,7 +61,7 @@ impl Awaited {
 
 /// What the store's threads leave for the loop.
 #[derive(Default)]
-pub(crate) struct Mail {
+pub(crate) struct LoopInbox {
     /// Batches that are settled, by the number of who waits for them.
     settled: Mutex<Vec<(u64, Result<(), Error>)>>,
     /// Whether the starts that were noted last may be made.
@@ -104,8 +104,8 @@ impl Inner {
 #[pyclass(frozen, weakref, module = "duewheel._core")]
 pub(crate) struct EventLoop {
     shared: Arc<Shared>,
-    pub(crate) bell: Arc<Bell>,
-    pub(crate) mail: Arc<Mail>,
+    pub(crate) waker: Arc<LoopWaker>,
+    pub(crate) inbox: Arc<LoopInbox>,
     /// The event loop of Python.
     events: Py<PyAny>,
     /// Makes the task of a driver.
@@ -129,18 +129,18 @@ impl EventLoop {
         over: Option<Py<PyAny>>,
     ) -> PyResult<Py<Self>> {
         let tasks = call::import(py, "asyncio.tasks")?;
-        let bell = if watched {
-            Bell::new()?
+        let waker = if watched {
+            LoopWaker::new()?
         } else {
-            Bell::without_descriptor()
+            LoopWaker::without_descriptor()
         };
-        let bell = Arc::new(bell);
+        let waker = Arc::new(waker);
         let attached = Py::new(
             py,
             EventLoop {
                 shared: shared.clone(),
-                bell: bell.clone(),
-                mail: Arc::default(),
+                waker: waker.clone(),
+                inbox: Arc::default(),
                 events,
                 task,
                 then: over,
@@ -151,7 +151,7 @@ impl EventLoop {
             },
         )?;
         let lane = shared.engine.lane(Lane::Loop);
-        lane.attach(Some(bell), shared.tasks);
+        lane.attach(Some(waker), shared.tasks);
         shared.handed.open();
         // From now on the bell has an alarm to set.
         shared.engine.wake_timer();
@@ -232,20 +232,22 @@ impl EventLoop {
         let inner = self.inner.lock();
         let last = inner.closing && inner.tasks.is_empty();
         drop(inner);
-        if last && self.shared.engine.is_kept() {
+        if last && self.shared.engine.has_store() {
             // The last end gives up the file, which takes its time: not the loop's.
             let engine = self.shared.engine.clone();
             let give_up = std::thread::Builder::new().name("duewheel-close".into());
             let given_up = give_up.spawn(move || {
                 let mut released = Released::default();
-                engine.tend(Lane::Loop, &mut released);
+                engine.settle_and_refill(Lane::Loop, &mut released);
                 Python::try_attach(|py| release(py, &mut released));
             });
             if given_up.is_ok() {
                 return;
             }
         }
-        self.shared.engine.tend(Lane::Loop, &mut released);
+        self.shared
+            .engine
+            .settle_and_refill(Lane::Loop, &mut released);
         release(py, &mut released);
     }
 
@@ -301,7 +303,7 @@ impl EventLoop {
         drop(task);
         if !self.shared.handed.is_empty() {
             // There is room for it.
-            self.bell.ring();
+            self.waker.ring();
         }
         self.leave_if_over(py);
     }
@@ -333,7 +335,7 @@ impl EventLoop {
             self.shared.engine.watch(false);
             resolve(py, &future, told)?;
         }
-        let settled = std::mem::take(&mut *self.mail.settled.lock());
+        let settled = std::mem::take(&mut *self.inbox.settled.lock());
         for (number, result) in settled {
             let future = self.inner.lock().settling.remove(&number);
             if let Some(future) = future {
@@ -371,7 +373,7 @@ impl EventLoop {
         }
         inner.over = true;
         drop(inner);
-        self.let_go(py);
+        self.evicted(py);
         self.shared.give_back_if_over(py);
         if let Some(then) = &self.then
             && let Err(error) = then.call0(py)
@@ -394,20 +396,20 @@ impl EventLoop {
         self.inner.lock().tasks.len() < self.shared.tasks
     }
 
-    fn let_go(&self, py: Python<'_>) {
+    fn evicted(&self, py: Python<'_>) {
         self.shared.engine.lane(Lane::Loop).attach(None, 0);
         // It may have left what is due to the alarm.
         self.shared.engine.wake_timer();
-        if let Some(descriptor) = self.bell.descriptor() {
+        if let Some(descriptor) = self.waker.descriptor() {
             // A loop that is closed watches nothing any more.
             let _ = self.call(py, "remove_reader", (descriptor,));
         }
-        self.bell.remove();
+        self.waker.remove();
     }
 
     fn drained(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
-        this.bell.clear();
+        this.waker.clear();
         let open = this.shared.engine.begin_drain();
         this.tell(slf.py())?;
         if open {
@@ -452,7 +454,7 @@ impl EventLoop {
     /// The descriptor to watch, whose reader is `drain`; `None`: `wait_bell` in a thread instead.
     #[getter]
     fn descriptor(&self) -> Option<i32> {
-        self.bell.descriptor()
+        self.waker.descriptor()
     }
 
     /// Whether no task is left, after closing: the loop is no longer used.
@@ -478,7 +480,7 @@ impl EventLoop {
 
     /// Wait until the bell rings; `False`: it never will again.
     fn wait_bell(&self, py: Python<'_>) -> bool {
-        py.detach(|| self.bell.wait())
+        py.detach(|| self.waker.wait())
     }
 
     /// Take what is due, tell those who wait, cancel what runs after closing. On the loop's thread.
@@ -552,10 +554,10 @@ impl EventLoop {
         let number = inner.numbers;
         inner.settling.insert(number, future.clone_ref(py));
         drop(inner);
-        let (mail, bell) = (self.mail.clone(), self.bell.clone());
+        let (inbox, waker) = (self.inbox.clone(), self.waker.clone());
         let then = move |result| {
-            mail.settled.lock().push((number, result));
-            bell.ring();
+            inbox.settled.lock().push((number, result));
+            waker.ring();
         };
         let engine = &self.shared.engine;
         py.detach(|| engine.when_settled(Ticket(ticket), Box::new(then)));
@@ -576,7 +578,7 @@ impl EventLoop {
         for _ in &watchers {
             self.shared.engine.watch(false);
         }
-        self.let_go(py);
+        self.evicted(py);
         self.hand_back(py);
         self.shut(py);
         for (_, driver) in tasks.values() {

@@ -116,7 +116,7 @@ impl Drain<'_, '_> {
     /// Start what has been marked, then what is due.
     fn go_on(&mut self) -> Next {
         let come = self.take_coming();
-        match self.events.mail.marked.lock().take() {
+        match self.events.inbox.marked.lock().take() {
             Some(Ok(())) => {
                 while let Some(started) = self.events.next_marked() {
                     if let Some(done) = self.start(started, true) {
@@ -211,8 +211,8 @@ impl Drain<'_, '_> {
                         break true;
                     }
                 }
-                Turn::Tend => {
-                    engine.tend(Lane::Loop, &mut released);
+                Turn::Settle => {
+                    engine.settle_and_refill(Lane::Loop, &mut released);
                     release(self.py(), &mut released);
                 }
                 Turn::Rest => break false,
@@ -228,17 +228,17 @@ impl Drain<'_, '_> {
     fn must_mark(&self, started: &Started<Handle>) -> bool {
         let shared = self.events.shared();
         let spec = || started.execution.payload.spec(self.py());
-        shared.engine.is_kept() && !shared.relaxed && spec().get().limits.at_most_once
+        shared.engine.has_store() && !shared.relaxed && spec().get().limits.at_most_once
     }
 
     /// Note the starts of what waits for that, and come back when the notes are on disk.
     fn mark(&self) -> Result<(), Refused> {
         let engine = &self.events.shared().engine;
         let last = self.events.each_marking(|started| engine.begin(started))?;
-        let (mail, bell) = (self.events.mail.clone(), self.events.bell.clone());
+        let (inbox, waker) = (self.events.inbox.clone(), self.events.waker.clone());
         let then = move |settled| {
-            *mail.marked.lock() = Some(settled);
-            bell.ring();
+            *inbox.marked.lock() = Some(settled);
+            waker.ring();
         };
         match last {
             Some(ticket) => engine.when_settled(ticket, Box::new(then)),
@@ -293,7 +293,7 @@ impl Drain<'_, '_> {
         }
         let py = self.slf.py();
         let (handler, context) = (handler.call.clone_ref(py), context.clone_ref(py));
-        if shared.engine.is_kept()
+        if shared.engine.has_store()
             && !noted
             && let Err(error) = shared.engine.begin(&started)
         {
@@ -306,7 +306,7 @@ impl Drain<'_, '_> {
                 // No task, no event, no context: not the handler's failure.
                 error.write_unraisable(py, Some(self.slf.as_any()));
                 self.trouble = true;
-                if shared.engine.is_kept() {
+                if shared.engine.has_store() {
                     shared.engine.unbegin(&started);
                 }
                 Some(started.ended(Outcome::Unhandled))

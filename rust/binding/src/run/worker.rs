@@ -35,10 +35,10 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
     let ready = shared.engine.ready();
     let next = || {
         let work = ready.wait_for_work();
-        work.then(|| Way::begin(ready.ahead.lead() > 0 && ready.has_due()))
+        work.then(|| Way::begin(ready.early_wake.lead() > 0 && ready.has_due()))
     };
     while let Some(way) = py.detach(next) {
-        if way.end(py, &ready.ahead) {
+        if way.end(py, &ready.early_wake) {
             shared.engine.wake_timer();
         }
         let (notices, pages) = ready.arrived();
@@ -86,13 +86,13 @@ pub(crate) fn run_ready(
     loop {
         let started = match ready.turn(done.take(), engine.clock()) {
             Turn::Run(started) => started,
-            Turn::Tend if engine.is_kept() => {
-                py.detach(|| engine.tend(Lane::Workers, released));
+            Turn::Settle if engine.has_store() => {
+                py.detach(|| engine.settle_and_refill(Lane::Workers, released));
                 release(py, released);
                 continue;
             }
-            Turn::Tend => {
-                engine.tend(Lane::Workers, released);
+            Turn::Settle => {
+                engine.settle_and_refill(Lane::Workers, released);
                 release(py, released);
                 continue;
             }
@@ -175,7 +175,7 @@ fn run(
     let (Some(handler), Some(context)) = (handler, context) else {
         return Ran::Ended(Outcome::Unhandled);
     };
-    if shared.engine.is_kept() && !begin(py, shared, started) {
+    if shared.engine.has_store() && !begin(py, shared, started) {
         return Ran::Ended(Outcome::Unhandled);
     }
     Ran::Ended(match Py::new(py, Event::started(py, started)) {
@@ -273,7 +273,7 @@ pub(crate) fn failed(
     if dead {
         carry_traceback(py, error);
         let failure = Failure::capture(py, error);
-        let failure = if shared.engine.is_kept() {
+        let failure = if shared.engine.has_store() {
             failure.rendered(py)
         } else {
             failure

@@ -10,7 +10,7 @@ use crate::values::dead::DeadEvent;
 use crate::values::event::{Event, Job};
 use crate::values::options::{Fields, Spec};
 use crate::values::payload::{Fresh, Handle, release};
-use duewheel_engine::engine::{Asked, Changed, Due, Engine, Mail, Refused, Window};
+use duewheel_engine::engine::{Asked, Changed, Due, Engine, Refused, StoreInbox, Window};
 use duewheel_engine::jobs::record::{Id, Released};
 use duewheel_engine::sync::Mutex;
 use duewheel_sqlite::{Durability, LocalStore, Settings};
@@ -79,12 +79,12 @@ pub(crate) fn open(
         max_interruptions,
         ..Settings::default()
     };
-    let mail = Mail::new()?;
-    let events = mail.events();
+    let inbox = StoreInbox::new()?;
+    let events = inbox.events();
     let opened = py.detach(|| LocalStore::open(&path, settings, events));
     let store = opened.map_err(failed)?;
     let window = Window { horizon, resident };
-    engine.keep_in(Arc::new(store), mail, window);
+    engine.put_behind(Arc::new(store), inbox, window);
     Ok(Opened { max_data, relaxed })
 }
 
@@ -161,7 +161,7 @@ impl Shared {
                 signal = Python::attach(|py| py.check_signals().err());
                 signal.is_some()
             };
-            self.engine.ask_away(question, gives_up)
+            self.engine.ask_paged_out(question, gives_up)
         });
         match (answer, signal) {
             (Ok(Some(answer)), _) => Ok(answer),
@@ -238,7 +238,7 @@ impl Shared {
             self.settled(py, ticket, manner)?;
             return Ok(id);
         };
-        if engine.away() > 0 {
+        if engine.paged_out() > 0 {
             // Only the store knows whether the id is taken.
             manner.may_wait()?;
         }
@@ -262,7 +262,7 @@ impl Shared {
         manner: Manner<'_>,
     ) -> PyResult<()> {
         let (py, engine) = (handle.py(), &self.engine);
-        if engine.away() > 0 {
+        if engine.paged_out() > 0 {
             manner.may_wait()?;
         }
         let mut released = Released::default();
@@ -307,7 +307,7 @@ impl Shared {
             manner,
             || self.engine.cancel_kept(id),
             |handle| drop(Fresh::back(py, handle)),
-            |released| self.engine.cancel_away(id, released),
+            |released| self.engine.cancel_paged_out(id, released),
             |()| Ok(()),
         )
     }
@@ -325,7 +325,7 @@ impl Shared {
             manner,
             || self.engine.reschedule_kept(id, due),
             |()| {},
-            |released| self.engine.reschedule_away(id, due, released),
+            |released| self.engine.reschedule_paged_out(id, due, released),
             |near| near.map_or(Ok(()), |job| self.take_in_one(py, &job)),
         )
     }
@@ -339,7 +339,7 @@ impl Shared {
         manner: Manner<'_>,
         here: impl Fn() -> Result<Changed<T>, Refused>,
         changed_here: impl FnOnce(T),
-        away: impl Fn(&mut Released<Handle>) -> Result<Asked<A>, Refused> + Sync,
+        paged_out: impl Fn(&mut Released<Handle>) -> Result<Asked<A>, Refused> + Sync,
         changed_away: impl FnOnce(A) -> PyResult<()>,
     ) -> PyResult<bool> {
         let told = |error| refused(py, error, id);
@@ -357,13 +357,13 @@ impl Shared {
                     return Ok(true);
                 }
                 Ok(Changed::No) => return Ok(false),
-                Ok(Changed::Away) if turn.is_none() => {
+                Ok(Changed::PagedOut) if turn.is_none() => {
                     manner.may_wait()?;
                     turn = Some(self.turn(py, manner)?);
                 }
-                Ok(Changed::Away) => {
+                Ok(Changed::PagedOut) => {
                     let mut released = Released::default();
-                    let asked = py.detach(|| away(&mut released));
+                    let asked = py.detach(|| paged_out(&mut released));
                     turn = None;
                     release(py, &mut released);
                     match asked.map_err(told)? {

@@ -3,7 +3,7 @@
 use super::{Due, Engine, Refused, State};
 use crate::due::queue::ClockKind;
 use crate::jobs::ids::Halves;
-use crate::jobs::record::{Id, Payload, Released, Side};
+use crate::jobs::record::{Detail, Id, Payload, Released};
 use std::sync::MutexGuard;
 
 impl<P: Payload> Engine<P> {
@@ -19,7 +19,7 @@ impl<P: Payload> Engine<P> {
         state.refresh(self, boot);
         let (clock, due) = state.resolve(due, boot)?;
         let id = state.insert(clock, due, boot, payload);
-        self.rouse(state, clock, due);
+        self.unlock_and_wake(state, clock, due);
         Ok(id)
     }
 
@@ -59,7 +59,7 @@ impl<P: Payload> Engine<P> {
                     Err(refused) => return Err(refused),
                 };
                 ids.push(state.insert(clock, due, boot, payload()));
-                wake |= state.rouses(clock, due);
+                wake |= state.mark_awake_if_earlier(clock, due);
             }
             // At once: it counts as awake, and others do not wake it.
             if wake {
@@ -88,16 +88,16 @@ impl<P: Payload> Engine<P> {
         let (clock, due) = state.resolve(due, boot)?;
         let job_due = state.on_the_wall(clock, due);
         let id = Id::Given(id.into());
-        let side = Side {
+        let detail = Detail {
             id,
             job_due,
             first_start: None,
             attempt: 1,
             run: 1,
         };
-        state.insert_side(clock, due, side, payload)?;
+        state.insert_detail(clock, due, detail, payload)?;
         state.counts.scheduled += 1;
-        self.rouse(state, clock, due);
+        self.unlock_and_wake(state, clock, due);
         Ok(())
     }
 
@@ -117,16 +117,16 @@ impl<P: Payload> Engine<P> {
     ) -> Result<(), Refused> {
         let mut state = self.open()?;
         state.settle(self, released);
-        let side = Side {
+        let detail = Detail {
             id: Id::Given(id.into()),
             job_due,
             first_start: None,
             attempt,
             run,
         };
-        state.insert_side(ClockKind::Wall, due, side, payload)?;
+        state.insert_detail(ClockKind::Wall, due, detail, payload)?;
         state.counts.scheduled += 1;
-        self.rouse(state, ClockKind::Wall, due);
+        self.unlock_and_wake(state, ClockKind::Wall, due);
         Ok(())
     }
 
@@ -163,16 +163,21 @@ impl<P: Payload> Engine<P> {
             return Ok(false);
         }
         // Its first due is told by the clock that it was scheduled on, which changes now.
-        state.give_side(key);
+        state.give_detail(key);
         state.requeue(key, ClockKind::Wall, due);
-        self.rouse(state, ClockKind::Wall, due);
+        self.unlock_and_wake(state, ClockKind::Wall, due);
         Ok(true)
     }
 
     /// Let go of the lock, and wake the timer if it sleeps past this due.
     #[inline]
-    pub(super) fn rouse(&self, mut state: MutexGuard<'_, State<P>>, clock: ClockKind, due: i64) {
-        let wake = state.rouses(clock, due);
+    pub(super) fn unlock_and_wake(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        clock: ClockKind,
+        due: i64,
+    ) {
+        let wake = state.mark_awake_if_earlier(clock, due);
         drop(state);
         if wake {
             self.sleeper.wake();

@@ -5,7 +5,7 @@
 
 use super::{BATCH, Engine, Phase, Pumped, State};
 use crate::due::queue::{Key, Now};
-use crate::handover::queue::{Begun, CAPACITY, Lane, Ready};
+use crate::handover::queue::{Begun, CAPACITY, HandoverQueue, Lane};
 use crate::jobs::record::{Execution, Payload, Stage};
 use crate::sleep::Until;
 use duewheel_model::time::SECOND;
@@ -21,7 +21,7 @@ const FULL: usize = CAPACITY / BATCH + 1;
 
 /// What is due for a lane that is full, in the order of (due, sequence).
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct LaneBacklog {
     /// Nearly everything comes in order;
     run: VecDeque<(i64, u64, Key)>,
     /// what was scheduled meanwhile for an earlier due does not.
@@ -30,7 +30,7 @@ pub(super) struct Held {
     pub(super) waiting: usize,
 }
 
-impl Held {
+impl LaneBacklog {
     fn push(&mut self, item: (i64, u64, Key)) {
         self.waiting += 1;
         match self.run.back() {
@@ -52,7 +52,7 @@ impl Held {
 impl<P: Payload> Engine<P> {
     /// The hand-over queue of a lane.
     #[inline]
-    pub fn lane(&self, lane: Lane) -> &Ready<P> {
+    pub fn lane(&self, lane: Lane) -> &HandoverQueue<P> {
         &self.lanes[lane as usize]
     }
 
@@ -110,7 +110,7 @@ impl<P: Payload> State<P> {
         let Some(record) = self.queue.get_mut(key) else {
             return;
         };
-        if record.stage() != Stage::Held {
+        if record.stage() != Stage::LaneBacklog {
             return;
         }
         record.set_stage(Stage::Waiting);
@@ -118,7 +118,7 @@ impl<P: Payload> State<P> {
         // Nothing is held for a target whose lane has changed.
         let lane = self.lane_of(number).unwrap_or(Lane::Workers) as usize;
         self.held[lane].waiting -= 1;
-        let Held { run, late, waiting } = &self.held[lane];
+        let LaneBacklog { run, late, waiting } = &self.held[lane];
         let listed = run.len() + late.len();
         if listed > 64 && listed > 2 * waiting {
             let mut held = std::mem::take(&mut self.held[lane]);
@@ -129,13 +129,13 @@ impl<P: Payload> State<P> {
     }
 
     fn still_held(&self, &(_, sequence, key): &(i64, u64, Key)) -> bool {
-        self.queue
-            .get(key)
-            .is_some_and(|entry| entry.sequence == sequence && entry.value.stage() == Stage::Held)
+        self.queue.get(key).is_some_and(|entry| {
+            entry.sequence == sequence && entry.value.stage() == Stage::LaneBacklog
+        })
     }
 
     /// Make all that is held wait again, in its old place.
-    pub(super) fn let_go_of_held(&mut self) {
+    pub(super) fn requeue_backlog(&mut self) {
         for lane in Lane::ALL {
             let mut held = std::mem::take(&mut self.held[lane as usize]);
             while let Some(item) = held.pop() {
@@ -228,7 +228,7 @@ impl<P: Payload> State<P> {
         let due = self.on_the_wall(execution.clock, execution.due);
         let key = execution.key;
         if let Some(record) = self.queue.get_mut(key) {
-            record.set_stage(Stage::Held);
+            record.set_stage(Stage::LaneBacklog);
         }
         self.held[lane as usize].push((due, execution.sequence, key));
     }
@@ -255,7 +255,7 @@ mod tests {
             };
             (place as i64 / 3, place, key)
         };
-        let mut held = Held::default();
+        let mut held = LaneBacklog::default();
         let mut inside = std::collections::BTreeSet::new();
         for step in 0..1_000 {
             // Every place from 0 to 1008 once, in an order of its own.

@@ -17,8 +17,8 @@ mod tests;
 
 use crate::clock::Clock;
 use crate::due::queue::{DueQueue, Key, Now};
-use crate::handover::queue::{Lane, Ready, SETTLE_AT};
-use crate::jobs::details::Sides;
+use crate::handover::queue::{HandoverQueue, Lane, SETTLE_AT};
+use crate::jobs::details::Details;
 use crate::jobs::ids::IdSource;
 use crate::jobs::record::{Dead, Done, Execution, Payload, Record, Released, Stage};
 use crate::sleep::{Sleeper, Until};
@@ -29,8 +29,8 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 use targets::Targets;
 
-pub use query::{Place, Stats};
-pub use residency::{Asked, Changed, Mail, Window};
+pub use query::{QueryPlace, Stats};
+pub use residency::{Asked, Changed, StoreInbox, Window};
 pub use settle::DEAD_KEPT;
 
 /// How many entries expire under one hold of the lock: about three microseconds.
@@ -113,7 +113,7 @@ impl Offsets {
 
 pub(crate) struct State<P: Payload> {
     pub(crate) queue: DueQueue<Record<P>>,
-    pub(crate) sides: Sides,
+    pub(crate) details: Details,
     given: HashMap<Arc<str>, Key>,
     ids: IdSource,
     offsets: Offsets,
@@ -122,7 +122,7 @@ pub(crate) struct State<P: Payload> {
     offset_read: i64,
     phase: Phase,
     targets: Targets,
-    held: [lanes::Held; 2],
+    held: [lanes::LaneBacklog; 2],
     parked: usize,
     dead: VecDeque<Dead<P>>,
     counts: Counts,
@@ -133,9 +133,9 @@ pub(crate) struct State<P: Payload> {
     /// What is being settled; swapped with the list of what has ended.
     ended: Vec<Done<P::Failure>>,
     /// The store behind it, if there is one.
-    kept: Option<Box<residency::Kept>>,
+    residency: Option<Box<residency::Residency>>,
     /// What a shared store has taken back.
-    let_go: residency::LetGo<P>,
+    evicted: residency::Evicted<P>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,11 +157,11 @@ pub struct Engine<P: Payload> {
     state: Mutex<State<P>>,
     changed: Condvar,
     waiting: AtomicUsize,
-    lanes: [Ready<P>; 2],
+    lanes: [HandoverQueue<P>; 2],
     clock: Box<dyn Clock>,
     sleeper: Arc<Sleeper>,
     /// Whether a store is behind it, which never changes while it is shared.
-    kept: bool,
+    has_store: bool,
 }
 
 impl<P: Payload> Engine<P> {
@@ -181,7 +181,7 @@ impl<P: Payload> Engine<P> {
         offsets.step(offset);
         let state = State {
             queue: DueQueue::new(now),
-            sides: Sides::default(),
+            details: Details::default(),
             given: HashMap::new(),
             ids: IdSource::new()?,
             offsets,
@@ -196,10 +196,10 @@ impl<P: Payload> Engine<P> {
             asleep: None,
             outgoing: Vec::with_capacity(BATCH),
             ended: Vec::with_capacity(SETTLE_AT),
-            kept: None,
-            let_go: residency::LetGo::default(),
+            residency: None,
+            evicted: residency::Evicted::default(),
         };
-        let lanes: [Ready<P>; 2] = Default::default();
+        let lanes: [HandoverQueue<P>; 2] = Default::default();
         for lane in &lanes {
             lane.lock().offset = offset;
         }
@@ -210,13 +210,13 @@ impl<P: Payload> Engine<P> {
             lanes,
             clock,
             sleeper: Arc::new(Sleeper::new()?),
-            kept: false,
+            has_store: false,
         })
     }
 
     /// The workers' hand-over queue.
     #[inline]
-    pub fn ready(&self) -> &Ready<P> {
+    pub fn ready(&self) -> &HandoverQueue<P> {
         self.lane(Lane::Workers)
     }
 
@@ -256,9 +256,9 @@ impl<P: Payload> Engine<P> {
     pub fn set_registered(&self, target: u32, name: &str, lane: Option<Lane>) {
         let mut state = self.state.lock();
         if state.targets.set_lane(target, lane) {
-            state.let_go_of_held();
+            state.requeue_backlog();
         }
-        state.heard_of(name, lane.is_some());
+        state.handler_changed(name, lane.is_some());
         if lane.is_none() {
             // What is aside is parked now: nobody waits for it any more.
             self.notify(&state);
@@ -314,8 +314,8 @@ impl<P: Payload> Engine<P> {
         }
         state.settle(self, released);
         state.phase = Phase::Closed;
-        let kept = state.kept.is_some();
-        if kept && self.under_way() > 0 {
+        let residency = state.residency.is_some();
+        if residency && self.under_way() > 0 {
             // What still runs when the process ends has not killed it. Said before anybody hears
             // of the closing, who may end the process; a store that does not take it counts what
             // runs as interrupted.
@@ -337,10 +337,10 @@ impl<P: Payload> Engine<P> {
             state.remove(key, released);
         }
         state.held = Default::default();
-        state.forget_aside();
-        let dropped = if let Some(kept) = &mut state.kept {
+        state.forget_parked_on_disk();
+        let dropped = if let Some(residency) = &mut state.residency {
             // They are pending where they are kept.
-            kept.away += keys.len() as i64;
+            residency.paged_out += keys.len() as i64;
             0
         } else {
             keys.len() as u64
@@ -358,7 +358,7 @@ impl<P: Payload> Engine<P> {
         // The timer ends, and nothing is to be waited for any more.
         self.sleeper.wake();
         self.sleeper.close();
-        if kept {
+        if residency {
             self.close_store();
         }
         dropped
@@ -385,8 +385,8 @@ impl<P: Payload> Engine<P> {
             Phase::Started => {}
         }
         state.refresh(self, now.boot);
-        if self.kept {
-            state.heed(self);
+        if self.has_store {
+            state.apply_revocations(self);
             let failed = state.failed().is_some();
             if !failed {
                 state.turn_page(now);
@@ -410,7 +410,7 @@ impl<P: Payload> Engine<P> {
             return Pumped::More;
         }
         let (mut wall, mut boot) = state.queue.next_due();
-        if self.kept {
+        if self.has_store {
             let page = state.next_page();
             wall = wall.into_iter().chain(page.wall).min();
             boot = boot.into_iter().chain(page.boot).min();
@@ -425,7 +425,7 @@ impl<P: Payload> Engine<P> {
     ///
     /// What one thread writes and reads stays in its cache: handed over by the timer's thread, a
     /// job costs more than its expiry. When nothing more is due, the timer takes over again.
-    pub fn tend(&self, lane: Lane, released: &mut Released<P>) {
+    pub fn settle_and_refill(&self, lane: Lane, released: &mut Released<P>) {
         let mut state = self.state.lock();
         state.settle(self, released);
         if state.phase == Phase::Closed {
@@ -434,7 +434,7 @@ impl<P: Payload> Engine<P> {
             let emptied = state.give_up_memory();
             drop(state);
             drop(emptied);
-            if self.kept {
+            if self.has_store {
                 self.close_store();
             }
             return;
@@ -496,7 +496,7 @@ impl<P: Payload> Engine<P> {
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, |state, running| {
             // What has ended and is not settled yet still counts: its retry may be pending.
-            let pending = state.queue.len() as u64 + state.away();
+            let pending = state.queue.len() as u64 + state.paged_out();
             let pending = pending.saturating_sub(state.all_parked() + state.unreadable());
             running == 0 && (state.phase == Phase::Closed || pending == 0)
         })

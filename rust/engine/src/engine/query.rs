@@ -3,12 +3,12 @@
 use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{Key, Now};
 use crate::handover::lateness::{Lateness, Summary};
-use crate::handover::queue::Ready;
+use crate::handover::queue::HandoverQueue;
 use crate::jobs::record::{Id, Payload, Released, Stage, View};
 
 /// A pending job's place in the order, as it was when it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct QueryPlace {
     /// Its due, on the wall clock.
     pub due: i64,
     sequence: u64,
@@ -16,7 +16,7 @@ pub struct Place {
     generation: u32,
 }
 
-impl Place {
+impl QueryPlace {
     /// What it is ordered by: due and sequence.
     #[must_use]
     pub fn order(&self) -> (i64, u64) {
@@ -78,7 +78,8 @@ impl<P: Payload> Engine<P> {
         }
         let counts = state.counts;
         Stats {
-            pending: (state.queue.len() + state.let_go.running()) as u64 - running + state.away(),
+            pending: (state.queue.len() + state.evicted.running()) as u64 - running
+                + state.paged_out(),
             parked: state.all_parked(),
             running,
             scheduled: counts.scheduled,
@@ -107,8 +108,8 @@ impl<P: Payload> Engine<P> {
     pub fn pending(&self, released: &mut Released<P>) -> Result<usize, Refused> {
         let mut state = self.open()?;
         state.settle(self, released);
-        let here = state.queue.len() + state.let_go.running();
-        Ok(here - self.under_way() + state.away() as usize)
+        let here = state.queue.len() + state.evicted.running();
+        Ok(here - self.under_way() + state.paged_out() as usize)
     }
 
     /// Look at the pending job with this id.
@@ -134,7 +135,7 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Closed`].
     pub fn view_at<R>(
         &self,
-        place: Place,
+        place: QueryPlace,
         look: impl FnOnce(View<'_, P>) -> R,
     ) -> Result<Option<R>, Refused> {
         let state = self.open()?;
@@ -179,11 +180,15 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Closed`].
-    pub fn between(&self, start: Option<i64>, end: Option<i64>) -> Result<Vec<Place>, Refused> {
+    pub fn between(
+        &self,
+        start: Option<i64>,
+        end: Option<i64>,
+    ) -> Result<Vec<QueryPlace>, Refused> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        let mut places: Vec<Place> = state.places(self, start, end).collect();
+        let mut places: Vec<QueryPlace> = state.places(self, start, end).collect();
         drop(state);
         places.sort_unstable();
         Ok(places)
@@ -194,11 +199,15 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Closed`].
-    pub fn next(&self, start: Option<i64>, end: Option<i64>) -> Result<Option<Place>, Refused> {
+    pub fn next(
+        &self,
+        start: Option<i64>,
+        end: Option<i64>,
+    ) -> Result<Option<QueryPlace>, Refused> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        let handed = self.lanes.iter().any(Ready::has_due);
+        let handed = self.lanes.iter().any(HandoverQueue::has_due);
         if start.is_some() || state.parked > 0 || handed || state.held() > 0 {
             return Ok(state.places(self, start, end).min());
         }
@@ -249,55 +258,55 @@ impl<P: Payload> Engine<P> {
     pub fn check(&self) -> Result<(), String> {
         let state = self.state.lock();
         state.queue.check()?;
-        state.check_elsewhere()?;
-        state.check_aside()?;
+        state.check_id_index()?;
+        state.check_parked_on_disk()?;
         let out = self.lanes.iter().map(|lane| {
             let lane = lane.lock();
             lane.queue.len() + lane.under_way()
         });
         let out = out.sum::<usize>();
-        let (mut sides, mut parked, mut handed, mut epochs) = (0, 0, 0, [0; 3]);
+        let (mut details, mut parked, mut handed, mut slots) = (0, 0, 0, [0; 3]);
         let mut held = 0;
         for (key, entry) in state.queue.iter() {
             let stage = entry.value.stage();
             parked += usize::from(stage == Stage::Parked);
             handed += usize::from(stage == Stage::Handed);
-            held += usize::from(stage == Stage::Held);
+            held += usize::from(stage == Stage::LaneBacklog);
             if entry.queued != (stage == Stage::Waiting) {
                 return Err(format!(
                     "{key:?} is in stage {stage:?}, and queued is {}",
                     entry.queued
                 ));
             }
-            if let Some(side) = entry.value.side() {
-                sides += 1;
-                let side = state
-                    .sides
-                    .get(side)
+            if let Some(detail) = entry.value.detail() {
+                details += 1;
+                let detail = state
+                    .details
+                    .get(detail)
                     .ok_or(format!("{key:?} has lost its side"))?;
-                if let Id::Given(id) = &side.id
+                if let Id::Given(id) = &detail.id
                     && state.given.get(id) != Some(&key)
                 {
                     return Err(format!("the index of ids does not know {id:?}"));
                 }
-            } else if entry.value.epoch() < 3 {
-                epochs[entry.value.epoch() as usize] += 1;
+            } else if entry.value.offset_slot() < 3 {
+                slots[entry.value.offset_slot() as usize] += 1;
             }
         }
         let facts = [
-            ("sides", sides, state.sides.len()),
+            ("sides", details, state.details.len()),
             ("parked jobs", parked, state.parked),
-            ("handed jobs", handed + state.let_go.running(), out),
+            ("handed jobs", handed + state.evicted.running(), out),
             ("held jobs", held, state.held()),
         ];
-        for (what, counted, kept) in facts {
-            if counted != kept {
-                return Err(format!("{counted} {what} were counted, {kept} are kept"));
+        for (what, counted, noted) in facts {
+            if counted != noted {
+                return Err(format!("{counted} {what} were counted, {noted} are noted"));
             }
         }
-        if epochs != state.offsets.jobs {
+        if slots != state.offsets.jobs {
             return Err(format!(
-                "offsets: {epochs:?} counted, {:?} kept",
+                "offsets: {slots:?} counted, {:?} kept",
                 state.offsets.jobs
             ));
         }
@@ -306,8 +315,11 @@ impl<P: Payload> Engine<P> {
         let accounted =
             (state.queue.len() as u64) + ends.succeeded + ends.dead + ends.cancelled + ends.dropped;
         // In a shared store what came from others may be more than what was let go of.
-        let away = state.kept.as_ref().map_or(0, |kept| kept.away);
-        let accounted = accounted as i64 + away;
+        let paged_out = state
+            .residency
+            .as_ref()
+            .map_or(0, |residency| residency.paged_out);
+        let accounted = accounted as i64 + paged_out;
         if taken_in as i64 != accounted {
             return Err(format!(
                 "{taken_in} jobs were taken in, {accounted} are accounted for"
@@ -318,9 +330,9 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
-    pub(super) fn place(&self, key: Key) -> Option<Place> {
+    pub(super) fn place(&self, key: Key) -> Option<QueryPlace> {
         let entry = self.queue.get(key)?;
-        Some(Place {
+        Some(QueryPlace {
             due: self.on_the_wall(entry.kind, entry.due),
             sequence: entry.sequence,
             index: key.index,
@@ -334,7 +346,7 @@ impl<P: Payload> State<P> {
         engine: &Engine<P>,
         start: Option<i64>,
         end: Option<i64>,
-    ) -> impl Iterator<Item = Place> {
+    ) -> impl Iterator<Item = QueryPlace> {
         let mut handed: Vec<Key> = Vec::new();
         for lane in &engine.lanes {
             handed.extend(lane.lock().queue.iter().map(|handed| handed.key));

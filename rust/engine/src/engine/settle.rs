@@ -3,7 +3,7 @@
 use super::{Engine, Phase, Refused, State};
 use crate::due::queue::ClockKind;
 use crate::handover::queue::Lane;
-use crate::jobs::record::{Dead, Done, Id, Outcome, Payload, Reason, Released, Side};
+use crate::jobs::record::{Dead, Detail, Done, Id, Outcome, Payload, Reason, Released};
 
 /// How many dead jobs are kept in memory, the newest.
 pub const DEAD_KEPT: usize = 1_000;
@@ -45,7 +45,7 @@ impl<P: Payload> Engine<P> {
         let Some(dead) = state.dead.remove(at) else {
             return Ok(false);
         };
-        let side = Side {
+        let detail = Detail {
             // Its old id may point at another index now: it goes through the index of ids.
             id: Id::Given(id.into()),
             job_due: dead.job_due,
@@ -53,10 +53,10 @@ impl<P: Payload> Engine<P> {
             attempt: 1,
             run: dead.run.saturating_add(1),
         };
-        state.insert_side(ClockKind::Boot, boot, side, dead.payload)?;
+        state.insert_detail(ClockKind::Boot, boot, detail, dead.payload)?;
         released.failures.push(dead.failure);
         state.counts.revived += 1;
-        self.rouse(state, ClockKind::Boot, boot);
+        self.unlock_and_wake(state, ClockKind::Boot, boot);
         Ok(true)
     }
 
@@ -85,9 +85,9 @@ impl<P: Payload> Engine<P> {
 impl<P: Payload> State<P> {
     /// Settle what has ended, and wake the timer where that made something due earlier.
     pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {
-        if engine.kept {
-            self.heed(engine);
-            self.let_go.release(released);
+        if engine.has_store {
+            self.apply_revocations(engine);
+            self.evicted.release(released);
         }
         let mut ended = std::mem::take(&mut self.ended);
         std::mem::swap(&mut ended, &mut engine.ready().lock().done);
@@ -96,16 +96,16 @@ impl<P: Payload> State<P> {
         }
         let mut wake = false;
         for done in ended.drain(..) {
-            wake |= if engine.kept {
+            wake |= if engine.has_store {
                 self.settle_kept(engine, done, released)
             } else {
                 self.settle_one(engine, done, released)
             };
         }
         self.ended = ended;
-        if engine.kept {
+        if engine.has_store {
             self.send();
-            wake |= self.has_away() && self.has_room(engine.now());
+            wake |= self.has_paged_out() && self.has_room(engine.now());
         }
         engine.notify(self);
         if wake {
@@ -120,7 +120,7 @@ impl<P: Payload> State<P> {
         released: &mut Released<P>,
     ) -> bool {
         let unstarted = &mut self.counts.unstarted;
-        let Some(done) = self.let_go.discard(done, unstarted, released) else {
+        let Some(done) = self.evicted.discard(done, unstarted, released) else {
             return false;
         };
         self.record(engine, &done);
@@ -199,15 +199,15 @@ impl<P: Payload> State<P> {
             self.remove(key, released);
             return false;
         }
-        let Some(number) = self.give_side(key) else {
+        let Some(number) = self.give_detail(key) else {
             return false;
         };
-        let side = &mut self.sides[number];
-        side.attempt = side.attempt.saturating_add(failures);
-        side.run = side.run.saturating_add(1);
-        side.first_start = Some(first_start);
+        let detail = &mut self.details[number];
+        detail.attempt = detail.attempt.saturating_add(failures);
+        detail.run = detail.run.saturating_add(1);
+        detail.first_start = Some(first_start);
         self.requeue(key, ClockKind::Boot, due);
-        self.rouses(ClockKind::Boot, due)
+        self.mark_awake_if_earlier(ClockKind::Boot, due)
     }
 
     fn bury(
@@ -223,7 +223,7 @@ impl<P: Payload> State<P> {
             return;
         };
         self.remove(key, released);
-        if self.phase == Phase::Closed || self.kept.is_some() {
+        if self.phase == Phase::Closed || self.residency.is_some() {
             // A store keeps its dead itself.
             released.failures.push(failure);
             return;
@@ -290,8 +290,8 @@ mod tests {
         };
         let at_once = turn(failed(turn(None)));
         clock.set(10_000_000, 10_000_000);
-        assert!(matches!(turn(failed(at_once)), Turn::Tend));
-        engine.tend(Lane::Workers, &mut Released::default());
+        assert!(matches!(turn(failed(at_once)), Turn::Settle));
+        engine.settle_and_refill(Lane::Workers, &mut Released::default());
         assert_eq!(engine.stats(&mut Released::default()).retried, 2);
         assert!(matches!(turn(None), Turn::Run(_)));
     }

@@ -4,9 +4,9 @@ use super::residency::generated;
 use super::targets::Parked;
 use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::due::queue::{ClockKind, DueQueue, Key, Now};
-use crate::jobs::details::Sides;
+use crate::jobs::details::Details;
 use crate::jobs::ids::{self, Halves, NOWHERE};
-use crate::jobs::record::{Execution, Id, Payload, Record, Released, Side, Stage};
+use crate::jobs::record::{Detail, Execution, Id, Payload, Record, Released, Stage};
 
 use std::collections::{HashMap, VecDeque};
 
@@ -34,8 +34,8 @@ impl<P: Payload> State<P> {
             let back = offset < self.offset;
             self.offset = offset;
             self.offsets.step(offset);
-            if let Some(kept) = &mut self.kept {
-                kept.stepped(self.queue.next_sequence(), offset);
+            if let Some(residency) = &mut self.residency {
+                residency.stepped(self.queue.next_sequence(), offset);
             }
             for lane in &engine.lanes {
                 lane.lock().offset = offset;
@@ -56,7 +56,7 @@ impl<P: Payload> State<P> {
                 self.put_back(key);
             }
         }
-        self.let_go_of_held();
+        self.requeue_backlog();
     }
 
     /// A job that was taken from where it waited, and did not start, waits there again.
@@ -111,49 +111,49 @@ impl<P: Payload> State<P> {
     /// Queue a new job.
     #[inline(always)]
     pub(super) fn put(&mut self, id: Halves, clock: ClockKind, due: i64, payload: P) -> Key {
-        let epoch = self.offsets.current;
+        let slot = self.offsets.current;
         if clock == ClockKind::Boot && self.offsets.now() != self.offset {
             let job_due = self.on_the_wall(clock, due);
             let id = Id::Generated(id);
-            let side = Side {
+            let detail = Detail {
                 id,
                 job_due,
                 first_start: None,
                 attempt: 1,
                 run: 1,
             };
-            let side = self.sides.insert(side);
-            let record = Record::with_side(side, payload);
+            let detail = self.details.insert(detail);
+            let record = Record::with_detail(detail, payload);
             return self.queue.insert(clock, due, record);
         }
         if clock == ClockKind::Boot {
-            self.offsets.jobs[epoch] += 1;
+            self.offsets.jobs[slot] += 1;
             self.queue
-                .insert(clock, due, Record::plain(id, epoch as u8, payload))
+                .insert(clock, due, Record::plain(id, slot as u8, payload))
         } else {
             self.queue.insert(clock, due, Record::plain(id, 3, payload))
         }
     }
 
     /// Insert a job that has a side, under an id that must be free.
-    pub(super) fn insert_side(
+    pub(super) fn insert_detail(
         &mut self,
         clock: ClockKind,
         due: i64,
-        side: Side,
+        detail: Detail,
         payload: P,
     ) -> Result<Key, Refused> {
-        if side.id.with_str(|id| self.find(id)).is_some() {
+        if detail.id.with_str(|id| self.find(id)).is_some() {
             return Err(Refused::Duplicate);
         }
-        let given = match &side.id {
+        let given = match &detail.id {
             Id::Given(id) => Some(id.clone()),
             Id::Generated(_) => None,
         };
-        let number = self.sides.insert(side);
+        let number = self.details.insert(detail);
         let key = self
             .queue
-            .insert(clock, due, Record::with_side(number, payload));
+            .insert(clock, due, Record::with_detail(number, payload));
         if let Some(id) = given {
             self.given.insert(id, key);
         }
@@ -166,11 +166,11 @@ impl<P: Payload> State<P> {
         if let Some(halves) = ids::parse(id) {
             if let Some(key) = self.queue.key_at(self.ids.index(halves))
                 && let Some(entry) = self.queue.get(key)
-                && generated(entry.value, &self.sides) == Some(halves)
+                && generated(entry.value, &self.details) == Some(halves)
             {
                 return Some(key);
             }
-            if let Some(key) = self.find_elsewhere(halves) {
+            if let Some(key) = self.find_indexed(halves) {
                 return Some(key);
             }
         }
@@ -190,7 +190,7 @@ impl<P: Payload> State<P> {
                 self.unpark(key);
                 true
             }
-            Some(Stage::Held) => {
+            Some(Stage::LaneBacklog) => {
                 self.unhold(key);
                 true
             }
@@ -253,20 +253,22 @@ impl<P: Payload> State<P> {
     #[inline]
     pub(super) fn take(&mut self, key: Key) -> Option<P> {
         let record = self.queue.remove(key)?;
-        if self.kept.is_some() {
-            self.forget_name(key);
-            self.forget_elsewhere(key, &record);
+        if self.residency.is_some() {
+            self.forget_store_seq(key);
+            self.unindex_id(key, &record);
         }
-        match record.side() {
-            Some(side) => self.forget_side(side),
-            None if record.epoch() < 3 => self.offsets.jobs[record.epoch() as usize] -= 1,
+        match record.detail() {
+            Some(detail) => self.forget_detail(detail),
+            None if record.offset_slot() < 3 => {
+                self.offsets.jobs[record.offset_slot() as usize] -= 1
+            }
             None => {}
         }
         Some(record.payload)
     }
 
-    fn forget_side(&mut self, side: usize) {
-        if let Id::Given(id) = self.sides.remove(side).id {
+    fn forget_detail(&mut self, detail: usize) {
+        if let Id::Given(id) = self.details.remove(detail).id {
             self.given.remove(&id);
             if self.given.is_empty() && self.given.capacity() > FEW_IDS {
                 self.given = HashMap::new();
@@ -285,49 +287,49 @@ impl<P: Payload> State<P> {
         };
         let empty = DueQueue::with_sequence(now, self.queue.next_sequence());
         let parked = std::mem::take(&mut self.targets.parked);
-        self.sides = Sides::default();
+        self.details = Details::default();
         self.given = HashMap::new();
         self.dead = VecDeque::new();
         Some((std::mem::replace(&mut self.queue, empty), parked))
     }
 
     /// The number of a job's side, made now if it has none.
-    pub(super) fn give_side(&mut self, key: Key) -> Option<usize> {
+    pub(super) fn give_detail(&mut self, key: Key) -> Option<usize> {
         let entry = self.queue.get(key)?;
         let record = *entry.value;
-        if let Some(side) = record.side() {
-            return Some(side);
+        if let Some(detail) = record.detail() {
+            return Some(detail);
         }
         let id = Id::Generated(record.id());
         let job_due = self.first_due(&record, entry.due);
-        if record.epoch() < 3 {
-            self.offsets.jobs[record.epoch() as usize] -= 1;
+        if record.offset_slot() < 3 {
+            self.offsets.jobs[record.offset_slot() as usize] -= 1;
         }
-        let side = Side {
+        let detail = Detail {
             id,
             job_due,
             first_start: None,
             attempt: 1,
             run: 1,
         };
-        let side = self.sides.insert(side);
-        let mut with_side = Record::with_side(side, record.payload);
-        with_side.set_stage(record.stage());
-        *self.queue.get_mut(key)? = with_side;
-        Some(side)
+        let detail = self.details.insert(detail);
+        let mut with_detail = Record::with_detail(detail, record.payload);
+        with_detail.set_stage(record.stage());
+        *self.queue.get_mut(key)? = with_detail;
+        Some(detail)
     }
 
     /// The due that a job without a side was first scheduled for.
     pub(super) fn first_due(&self, record: &Record<P>, due: i64) -> i64 {
-        match record.epoch() {
+        match record.offset_slot() {
             3 => due,
-            epoch => due.saturating_add(self.offsets.values[epoch as usize]),
+            slot => due.saturating_add(self.offsets.values[slot as usize]),
         }
     }
 
     /// Whether the timer sleeps past this due; from now on it counts as awake.
     #[inline]
-    pub(super) fn rouses(&mut self, clock: ClockKind, due: i64) -> bool {
+    pub(super) fn mark_awake_if_earlier(&mut self, clock: ClockKind, due: i64) -> bool {
         let Some(until) = self.asleep else {
             return false;
         };
@@ -389,15 +391,15 @@ impl<P: Payload> State<P> {
     pub(super) fn execution(&self, key: Key) -> Option<Execution<P>> {
         let entry = self.queue.get(key)?;
         let record = entry.value;
-        let (id, job_due, attempt, run, first_start) = match record.side() {
-            Some(side) => {
-                let side = &self.sides[side];
+        let (id, job_due, attempt, run, first_start) = match record.detail() {
+            Some(detail) => {
+                let detail = &self.details[detail];
                 (
-                    side.id.clone(),
-                    side.job_due,
-                    side.attempt,
-                    side.run,
-                    side.first_start,
+                    detail.id.clone(),
+                    detail.job_due,
+                    detail.attempt,
+                    detail.run,
+                    detail.first_start,
                 )
             }
             None => (

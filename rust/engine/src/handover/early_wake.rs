@@ -14,13 +14,13 @@ const FREE_AT: u32 = 8;
 
 /// Whether the interpreter is busy, as the workers see it.
 #[derive(Debug, Default)]
-pub struct Ahead {
+pub struct EarlyWake {
     /// The switch interval in nanoseconds; 0 while the interpreter is free.
     lead: AtomicI64,
     free: AtomicU32,
 }
 
-impl Ahead {
+impl EarlyWake {
     /// How long before a due a worker is to wait for the interpreter; 0 while that is free.
     #[inline]
     pub fn lead(&self) -> i64 {
@@ -97,17 +97,17 @@ mod tests {
 
     #[test]
     fn it_is_busy_until_it_was_free_for_a_while() {
-        let ahead = Ahead::default();
-        ahead.found_free();
-        assert_eq!(ahead.lead(), 0);
+        let early_wake = EarlyWake::default();
+        early_wake.found_free();
+        assert_eq!(early_wake.lead(), 0);
         for news in [true, false] {
-            assert_eq!(ahead.found_busy(7), news);
+            assert_eq!(early_wake.found_busy(7), news);
             for _ in 1..FREE_AT {
-                ahead.found_free();
-                assert_eq!(ahead.lead(), 7);
+                early_wake.found_free();
+                assert_eq!(early_wake.lead(), 7);
             }
         }
-        ahead.found_free();
-        assert_eq!(ahead.lead(), 0);
+        early_wake.found_free();
+        assert_eq!(early_wake.lead(), 0);
     }
 }

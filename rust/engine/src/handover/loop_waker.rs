@@ -8,7 +8,7 @@ use crate::sync::{Condvar, Mutex};
 ///
 /// Where the loop or the system has no descriptors to watch, a thread waits for it instead.
 #[derive(Debug, Default)]
-pub struct Bell {
+pub struct LoopWaker {
     descriptor: Option<imp::Descriptor>,
     state: Mutex<State>,
     changed: Condvar,
@@ -20,23 +20,23 @@ struct State {
     removed: bool,
 }
 
-impl Bell {
+impl LoopWaker {
     /// A bell with a descriptor, where the system has one that loops can watch.
     ///
     /// # Errors
     ///
     /// When the process has no descriptors left.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Bell {
+        Ok(LoopWaker {
             descriptor: imp::Descriptor::new()?,
-            ..Bell::default()
+            ..LoopWaker::default()
         })
     }
 
     /// A bell that a thread waits for.
     #[must_use]
     pub fn without_descriptor() -> Self {
-        Bell::default()
+        LoopWaker::default()
     }
 
     /// The descriptor that is readable from a ring to the next [`clear`](Self::clear).
@@ -233,33 +233,33 @@ mod tests {
 
     #[test]
     fn a_ring_before_the_wait_is_heard_and_removal_ends_it() {
-        let bell = Arc::new(Bell::without_descriptor());
-        bell.ring();
-        assert!(bell.wait());
-        let waiting = bell.clone();
+        let loop_waker = Arc::new(LoopWaker::without_descriptor());
+        loop_waker.ring();
+        assert!(loop_waker.wait());
+        let waiting = loop_waker.clone();
         let thread = std::thread::spawn(move || waiting.wait());
-        bell.remove();
+        loop_waker.remove();
         assert!(!thread.join().unwrap());
     }
 
     #[test]
     #[cfg(target_os = "linux")]
     fn a_descriptor_is_readable_from_the_ring_until_it_is_cleared() {
-        let bell = Bell::new().unwrap();
-        let readable = || bell.descriptor.as_ref().unwrap().0.would_end();
+        let loop_waker = LoopWaker::new().unwrap();
+        let readable = || loop_waker.descriptor.as_ref().unwrap().0.would_end();
         assert!(!readable());
-        bell.ring();
-        bell.ring();
+        loop_waker.ring();
+        loop_waker.ring();
         assert!(readable());
-        bell.clear();
+        loop_waker.clear();
         assert!(!readable());
         let alarm = |boot| {
             let wall = None;
-            assert!(bell.set_alarm(Until { wall, boot }));
+            assert!(loop_waker.set_alarm(Until { wall, boot }));
         };
         alarm(Some(1));
         assert!(readable());
-        bell.clear();
+        loop_waker.clear();
         assert!(!readable());
         alarm(Some(i64::MAX));
         assert!(!readable());

@@ -7,9 +7,9 @@
 
 use crate::clock::Clock;
 use crate::due::queue::{ClockKind, Key};
-use crate::handover::early_wake::Ahead;
+use crate::handover::early_wake::EarlyWake;
 use crate::handover::lateness::Lateness;
-use crate::handover::loop_waker::Bell;
+use crate::handover::loop_waker::LoopWaker;
 use crate::jobs::record::{Done, Execution, Payload, Started};
 use crate::sleep::Until;
 use crate::sync::{Condvar, Mutex};
@@ -68,22 +68,22 @@ pub(crate) struct Inner<P: Payload> {
     pub(crate) room_wanted: bool,
     pub(crate) closed: bool,
     /// How the event loop is called.
-    bell: Option<Arc<Bell>>,
+    loop_waker: Option<Arc<LoopWaker>>,
     /// The bell rings by itself when something is due.
     alarm: bool,
 }
 
 /// The hand-over queue.
-pub struct Ready<P: Payload> {
+pub struct HandoverQueue<P: Payload> {
     inner: Mutex<Inner<P>>,
     work: Condvar,
     /// Whether an event loop ever ran what is handed over here.
     attached: AtomicBool,
     /// Whether the interpreter is busy, as the workers see it.
-    pub ahead: Ahead,
+    pub early_wake: EarlyWake,
 }
 
-impl<P: Payload> std::fmt::Debug for Ready<P> {
+impl<P: Payload> std::fmt::Debug for HandoverQueue<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ready").finish_non_exhaustive()
     }
@@ -95,7 +95,7 @@ pub enum Turn<P> {
     /// Run this job; it is counted as started already.
     Run(Started<P>),
     /// Tend to the engine, then take another turn.
-    Tend,
+    Settle,
     /// Nothing is left to do.
     Rest,
 }
@@ -108,9 +108,9 @@ pub(crate) struct Begun {
     pub(crate) alarm: bool,
 }
 
-impl<P: Payload> Default for Ready<P> {
+impl<P: Payload> Default for HandoverQueue<P> {
     fn default() -> Self {
-        Ready {
+        HandoverQueue {
             inner: Mutex::new(Inner {
                 queue: VecDeque::with_capacity(CAPACITY),
                 done: Vec::with_capacity(SETTLE_AT),
@@ -128,12 +128,12 @@ impl<P: Payload> Default for Ready<P> {
                 coming: false,
                 room_wanted: false,
                 closed: false,
-                bell: None,
+                loop_waker: None,
                 alarm: false,
             }),
             work: Condvar::new(),
             attached: AtomicBool::new(false),
-            ahead: Ahead::default(),
+            early_wake: EarlyWake::default(),
         }
     }
 }
@@ -147,8 +147,8 @@ impl<P: Payload> Inner<P> {
 
     /// Call the event loop, if there is one, whatever there is to do.
     pub(crate) fn ring(&self) {
-        if let Some(bell) = &self.bell {
-            bell.ring();
+        if let Some(loop_waker) = &self.loop_waker {
+            loop_waker.ring();
         }
     }
 
@@ -188,7 +188,7 @@ impl<P: Payload> Inner<P> {
     }
 }
 
-impl<P: Payload> Ready<P> {
+impl<P: Payload> HandoverQueue<P> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner<P>> {
         self.inner.lock()
     }
@@ -197,8 +197,8 @@ impl<P: Payload> Ready<P> {
     pub(crate) fn call(&self, inner: &mut Inner<P>) {
         if inner.has_work() && !inner.coming && inner.idle > 0 {
             inner.coming = true;
-            match &inner.bell {
-                Some(bell) => bell.ring(),
+            match &inner.loop_waker {
+                Some(loop_waker) => loop_waker.ring(),
                 None => {
                     inner.called = true;
                     self.work.notify_one();
@@ -243,15 +243,15 @@ impl<P: Payload> Ready<P> {
     }
 
     /// From now on an event loop runs what is handed over, at most `limit` at once, and is called
-    /// by `bell`; `None`: it does no more.
-    pub fn attach(&self, bell: Option<Arc<Bell>>, limit: usize) {
+    /// by `loop_waker`; `None`: it does no more.
+    pub fn attach(&self, loop_waker: Option<Arc<LoopWaker>>, limit: usize) {
         self.attached.store(true, Ordering::Relaxed);
         let mut inner = self.inner.lock();
         inner.limit = limit;
-        inner.idle = usize::from(bell.is_some());
+        inner.idle = usize::from(loop_waker.is_some());
         inner.coming = false;
         inner.alarm = false;
-        inner.bell = bell;
+        inner.loop_waker = loop_waker;
         if inner.closed {
             // It was closed meanwhile, and rang for nobody.
             inner.ring();
@@ -273,9 +273,9 @@ impl<P: Payload> Ready<P> {
     pub(crate) fn set_alarm(&self, until: Until) -> bool {
         let mut inner = self.inner.lock();
         inner.alarm = inner
-            .bell
+            .loop_waker
             .as_ref()
-            .is_some_and(|bell| bell.set_alarm(until));
+            .is_some_and(|loop_waker| loop_waker.set_alarm(until));
         inner.alarm
     }
 
@@ -293,7 +293,7 @@ impl<P: Payload> Ready<P> {
     /// The event loop has done what it could: it is called when there is more.
     pub fn rest(&self) {
         let mut inner = self.inner.lock();
-        inner.idle = usize::from(inner.bell.is_some());
+        inner.idle = usize::from(inner.loop_waker.is_some());
         self.call(&mut inner);
     }
 
@@ -363,11 +363,11 @@ impl<P: Payload> Ready<P> {
         }
         let ended = inner.done.len();
         if inner.wants_more() || ended >= inner.settle_at || (ended > 0 && now >= inner.settle_by) {
-            return Turn::Tend;
+            return Turn::Settle;
         }
         let free = inner.running < inner.limit;
         let Some(execution) = (if free { inner.queue.pop_front() } else { None }) else {
-            return if ended > 0 { Turn::Tend } else { Turn::Rest };
+            return if ended > 0 { Turn::Settle } else { Turn::Rest };
         };
         inner.running += 1;
         inner.started += 1;

@@ -1,7 +1,7 @@
 //! What only some jobs have beside their entry, by number, in blocks that are given back.
 
 use crate::due::free::{FreeSet, Spare};
-use crate::jobs::record::Side;
+use crate::jobs::record::Detail;
 use slab::Slab;
 use std::ops::{Index, IndexMut};
 
@@ -10,20 +10,20 @@ const BLOCK: usize = 4096;
 
 /// Sides by number: the lowest block that has room is used first.
 #[derive(Debug, Default)]
-pub(crate) struct Sides {
-    blocks: Vec<Slab<Side>>,
+pub(crate) struct Details {
+    blocks: Vec<Slab<Detail>>,
     /// The blocks that have room.
     room: FreeSet,
     spare: Spare,
     len: usize,
 }
 
-impl Sides {
+impl Details {
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(crate) fn insert(&mut self, side: Side) -> usize {
+    pub(crate) fn insert(&mut self, detail: Detail) -> usize {
         self.len += 1;
         let block = self.room.first().unwrap_or_else(|| {
             self.blocks.push(Slab::new());
@@ -33,29 +33,29 @@ impl Sides {
         if self.blocks[block].capacity() == 0 {
             self.blocks[block].reserve(BLOCK);
         }
-        let at = self.blocks[block].insert(side);
+        let at = self.blocks[block].insert(detail);
         if self.blocks[block].len() == BLOCK {
             self.room.take_first();
         }
         block * BLOCK + at
     }
 
-    pub(crate) fn get(&self, number: usize) -> Option<&Side> {
+    pub(crate) fn get(&self, number: usize) -> Option<&Detail> {
         self.blocks.get(number / BLOCK)?.get(number % BLOCK)
     }
 
-    pub(crate) fn remove(&mut self, number: usize) -> Side {
+    pub(crate) fn remove(&mut self, number: usize) -> Detail {
         let at = number / BLOCK;
         let block = &mut self.blocks[at];
         if block.len() == BLOCK {
             self.room.insert(at);
         }
-        let side = block.remove(number % BLOCK);
+        let detail = block.remove(number % BLOCK);
         self.len -= 1;
         if block.is_empty() {
             self.give_back(at);
         }
-        side
+        detail
     }
 
     #[cold]
@@ -73,16 +73,16 @@ impl Sides {
     }
 }
 
-impl Index<usize> for Sides {
-    type Output = Side;
+impl Index<usize> for Details {
+    type Output = Detail;
 
-    fn index(&self, number: usize) -> &Side {
+    fn index(&self, number: usize) -> &Detail {
         &self.blocks[number / BLOCK][number % BLOCK]
     }
 }
 
-impl IndexMut<usize> for Sides {
-    fn index_mut(&mut self, number: usize) -> &mut Side {
+impl IndexMut<usize> for Details {
+    fn index_mut(&mut self, number: usize) -> &mut Detail {
         &mut self.blocks[number / BLOCK][number % BLOCK]
     }
 }
@@ -94,26 +94,26 @@ mod tests {
 
     #[test]
     fn numbers_are_kept_and_blocks_given_back() {
-        let side = |run| Side {
+        let detail = |run| Detail {
             id: Id::Generated([0, 0]),
             job_due: 0,
             first_start: None,
             attempt: 1,
             run,
         };
-        let mut sides = Sides::default();
+        let mut details = Details::default();
         for _ in 0..3 {
             let numbers: Vec<usize> = (0..20 * BLOCK as u32)
-                .map(|run| sides.insert(side(run)))
+                .map(|run| details.insert(detail(run)))
                 .collect();
-            assert_eq!(sides.blocks.len(), 20);
+            assert_eq!(details.blocks.len(), 20);
             for (run, &number) in numbers.iter().enumerate().rev() {
-                assert_eq!(sides[number].run, run as u32);
-                assert_eq!(sides.remove(number).run, run as u32);
-                assert!(sides.get(number).is_none());
+                assert_eq!(details[number].run, run as u32);
+                assert_eq!(details.remove(number).run, run as u32);
+                assert!(details.get(number).is_none());
             }
-            assert_eq!(sides.len(), 0);
-            let made = sides.blocks.iter().filter(|block| block.capacity() > 0);
+            assert_eq!(details.len(), 0);
+            let made = details.blocks.iter().filter(|block| block.capacity() > 0);
             assert!(made.count() <= Spare::LEAST);
         }
     }

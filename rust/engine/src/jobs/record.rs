@@ -83,14 +83,14 @@ pub(crate) enum Stage {
     /// Handed over to its lane, or running.
     Handed,
     /// Due, and its lane is full.
-    Held,
+    LaneBacklog,
 }
 
 /// One entry of the slab: 32 bytes, for a million of them wait.
 ///
 /// A job that has never run and whose id was made here is all in these words. The spare bits of a
-/// UUID (its version and variant never change) hold the stage and the epoch of the clocks'
-/// offset; a job with more to say has a [`Side`], whose number then stands in `high`.
+/// UUID (its version and variant never change) hold the stage and the offset_slot of the clocks'
+/// offset; a job with more to say has a [`Detail`], whose number then stands in `high`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<P> {
     high: u64,
@@ -104,9 +104,9 @@ const VARIANT: u64 = 0xc000_0000_0000_0000;
 const VARIANT_RFC: u64 = 0x8000_0000_0000_0000;
 
 impl<P: Copy> Record<P> {
-    /// A job with nothing but a generated id; `epoch` (0 to 3) tells its first due.
-    pub(crate) fn plain(id: Halves, epoch: u8, payload: P) -> Self {
-        let high = id[0] & !VERSION | u64::from(epoch & 3) << 12;
+    /// A job with nothing but a generated id; `offset_slot` (0 to 3) tells its first due.
+    pub(crate) fn plain(id: Halves, offset_slot: u8, payload: P) -> Self {
+        let high = id[0] & !VERSION | u64::from(offset_slot & 3) << 12;
         Record {
             high,
             low: id[1],
@@ -114,16 +114,16 @@ impl<P: Copy> Record<P> {
         }
     }
 
-    pub(crate) fn with_side(side: usize, payload: P) -> Self {
+    pub(crate) fn with_detail(detail: usize, payload: P) -> Self {
         Record {
-            high: side as u64,
+            high: detail as u64,
             low: 0,
             payload,
         }
     }
 
     /// The number of its side, if it has one.
-    pub(crate) fn side(&self) -> Option<usize> {
+    pub(crate) fn detail(&self) -> Option<usize> {
         (self.low & VARIANT == 0).then_some((self.high & !(0xff << 56)) as usize)
     }
 
@@ -134,12 +134,12 @@ impl<P: Copy> Record<P> {
         ]
     }
 
-    pub(crate) fn epoch(&self) -> u8 {
+    pub(crate) fn offset_slot(&self) -> u8 {
         (self.high >> 12 & 3) as u8
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        let bits = if self.side().is_some() {
+        let bits = if self.detail().is_some() {
             self.high >> 56
         } else {
             self.high >> 14
@@ -148,19 +148,19 @@ impl<P: Copy> Record<P> {
             0 => Stage::Waiting,
             1 => Stage::Parked,
             2 => Stage::Handed,
-            _ => Stage::Held,
+            _ => Stage::LaneBacklog,
         }
     }
 
     pub(crate) fn set_stage(&mut self, stage: Stage) {
-        let at = if self.side().is_some() { 56 } else { 14 };
+        let at = if self.detail().is_some() { 56 } else { 14 };
         self.high = self.high & !(3 << at) | (stage as u64) << at;
     }
 }
 
 /// What only some jobs have: a given id, or a past.
 #[derive(Clone, Debug)]
-pub(crate) struct Side {
+pub(crate) struct Detail {
     pub(crate) id: Id,
     /// The due that it was first scheduled for, on the wall clock.
     pub(crate) job_due: i64,
@@ -318,22 +318,32 @@ mod tests {
     fn a_plain_record_keeps_its_id_through_stages() {
         let id = [0x0123_4567_89ab_7def, 0x9abc_def0_1234_5678];
         let mut record = Record::plain(id, 2, ());
-        for stage in [Stage::Parked, Stage::Held, Stage::Handed, Stage::Waiting] {
+        for stage in [
+            Stage::Parked,
+            Stage::LaneBacklog,
+            Stage::Handed,
+            Stage::Waiting,
+        ] {
             record.set_stage(stage);
             assert_eq!(
-                (record.stage(), record.id(), record.epoch()),
+                (record.stage(), record.id(), record.offset_slot()),
                 (stage, id, 2)
             );
-            assert_eq!(record.side(), None);
+            assert_eq!(record.detail(), None);
         }
     }
 
     #[test]
     fn a_record_with_a_side_keeps_its_number() {
-        let mut record = Record::with_side(1 << 40, ());
-        for stage in [Stage::Handed, Stage::Held, Stage::Parked, Stage::Waiting] {
+        let mut record = Record::with_detail(1 << 40, ());
+        for stage in [
+            Stage::Handed,
+            Stage::LaneBacklog,
+            Stage::Parked,
+            Stage::Waiting,
+        ] {
             record.set_stage(stage);
-            assert_eq!((record.stage(), record.side()), (stage, Some(1 << 40)));
+            assert_eq!((record.stage(), record.detail()), (stage, Some(1 << 40)));
         }
     }
 }

@@ -6,13 +6,13 @@ use crate::pair::Pair;
 use crate::{START, scatter};
 
 /// 5000 in one slot, half removed, some put back, some inserted and removed between the steps.
-fn burst(first: u64, kind: ClockKind, spread: i64, ahead: i64) {
+fn burst(first: u64, kind: ClockKind, spread: i64, early_wake: i64) {
     let mut pair = Pair::new(first);
     let base = if kind == ClockKind::Wall {
         START.wall
     } else {
         START.boot
-    } + ahead;
+    } + early_wake;
     let keys: Vec<Key> = (0..5000)
         .map(|n| pair.insert(kind, base + scatter(n, spread)))
         .collect();
@@ -31,8 +31,8 @@ fn burst(first: u64, kind: ClockKind, spread: i64, ahead: i64) {
         pair.insert(kind, base + scatter(n + 7, spread));
     }
     pair.now = Now {
-        wall: START.wall + ahead + spread,
-        boot: START.boot + ahead + spread,
+        wall: START.wall + early_wake + spread,
+        boot: START.boot + early_wake + spread,
     };
     for round in 0..40 {
         pair.expire(700);
@@ -67,9 +67,9 @@ fn burst(first: u64, kind: ClockKind, spread: i64, ahead: i64) {
 #[test]
 fn bursts_of_one_due() {
     for first in [0, (1 << 32) - 7000] {
-        for ahead in [0, 1, 5_000_000, 70_000_000_000, (1 << 40) - 1] {
-            burst(first, ClockKind::Boot, 1, ahead);
-            burst(first, ClockKind::Wall, 1, ahead);
+        for early_wake in [0, 1, 5_000_000, 70_000_000_000, (1 << 40) - 1] {
+            burst(first, ClockKind::Boot, 1, early_wake);
+            burst(first, ClockKind::Wall, 1, early_wake);
         }
     }
 }
@@ -111,10 +111,10 @@ const LARGE: u64 = 9_000;
 const SPREAD: i64 = 3_000_000_000;
 const AHEAD: i64 = 70_000_000_000;
 
-fn set(pair: &mut Pair, ahead: i64) {
+fn set(pair: &mut Pair, early_wake: i64) {
     pair.now = Now {
-        wall: START.wall + ahead,
-        boot: START.boot + ahead,
+        wall: START.wall + early_wake,
+        boot: START.boot + early_wake,
     };
 }
 

@@ -3,9 +3,10 @@
 
 pub mod model;
 
-use duewheel_sqlite::{
-    Answer, ClockKind, DeadJob, Durability, Ending, Error, Job, Keyring, LocalStore, Op, Page,
-    Place, Question, Reason, RetryOptions, Settings, Store, Ticket, ask, no_events,
+use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
+use duewheel_store::{
+    Answer, ClockKind, DeadJob, Ending, Error, Job, Keyring, Op, Page, Place, Question, Reason,
+    RetryOptions, Store, Ticket, ask,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

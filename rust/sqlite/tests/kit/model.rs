@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use super::{again, begin, bury, done, job, place};
-use duewheel_sqlite::{ClockKind, Ending, Job, Op, Reason};
+use duewheel_store::{ClockKind, Ending, Job, Op, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Random numbers that a seed repeats.

@@ -4,7 +4,7 @@ use super::{Asked, Changed, END};
 use crate::due::queue::{ClockKind, Key, Now};
 use crate::engine::{Due, Engine, Refused, State};
 use crate::jobs::ids::Halves;
-use crate::jobs::record::{Id, Parts, Payload, Record, Released, Side};
+use crate::jobs::record::{Detail, Id, Parts, Payload, Record, Released};
 use duewheel_store::{Answer, Error, Job, Op, Place, Question, Ticket};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,10 +28,10 @@ impl<P: Payload> Engine<P> {
         payload: P,
         released: &mut Released<P>,
     ) -> Result<(Halves, Ticket), Refused> {
-        let mut state = self.open_kept()?;
+        let mut state = self.open_stored()?;
         let boot = self.clock.boot();
         state.refresh(self, boot);
-        state.put_aside(FEW, released);
+        state.page_out_parked(FEW, released);
         let (clock, due) = state.resolve(due, boot)?;
         let stays = state.stays(clock, due);
         let id = state.new_id(boot, stays);
@@ -46,13 +46,13 @@ impl<P: Payload> Engine<P> {
                 state.submit_new(job, stays)
             })
         });
-        let ticket = submitted.inspect_err(|_| state.not_away(stays))?;
+        let ticket = submitted.inspect_err(|_| state.not_paged_out(stays))?;
         state.counts.scheduled += 1;
         if stays {
             state.put(id, clock, due, payload);
-            self.rouse(state, clock, due);
+            self.unlock_and_wake(state, clock, due);
         } else {
-            state.has_given(place.seq);
+            state.reserve_seq(place.seq);
             released.payloads.push(payload);
         }
         Ok((id, ticket))
@@ -71,7 +71,7 @@ impl<P: Payload> Engine<P> {
         released: &mut Released<P>,
     ) -> Result<(Vec<Halves>, Ticket), Refused> {
         let boot = self.clock.boot();
-        let mut state = self.open_kept()?;
+        let mut state = self.open_stored()?;
         state.refresh(self, boot);
         for &time in times {
             state.resolve(due(time), boot)?;
@@ -103,10 +103,10 @@ impl<P: Payload> Engine<P> {
                 })));
                 if stays {
                     taken.push((place.seq, Some(state.put(id, clock, due, payload))));
-                    wake |= state.rouses(clock, due);
+                    wake |= state.mark_awake_if_earlier(clock, due);
                 } else {
                     ops.push(Op::Yield(place.seq));
-                    state.has_given(place.seq);
+                    state.reserve_seq(place.seq);
                     taken.push((place.seq, None));
                     released.payloads.push(payload);
                 }
@@ -121,7 +121,7 @@ impl<P: Payload> Engine<P> {
             }
         }
         state.counts.scheduled += times.len() as u64;
-        state.put_aside(usize::MAX, released);
+        state.page_out_parked(usize::MAX, released);
         drop(state);
         if wake {
             self.sleeper.wake();
@@ -171,15 +171,15 @@ impl<P: Payload> Engine<P> {
         released: &mut Released<P>,
     ) -> Result<Ticket, Refused> {
         let boot = self.clock.boot();
-        let mut state = self.open_kept()?;
+        let mut state = self.open_stored()?;
         state.settle(self, released);
         state.refresh(self, boot);
         let (clock, due) = state.resolve(due, boot)?;
         state.catch_up()?;
         let text: Arc<str> = id.into();
         let reserved = |state: &State<P>| {
-            let kept = state.kept.as_ref();
-            kept.is_some_and(|kept| kept.reserved.contains(&text))
+            let residency = state.residency.as_ref();
+            residency.is_some_and(|residency| residency.reserved.contains(&text))
         };
         if state.find(id).is_some() || reserved(&state) {
             return Err(Refused::Duplicate);
@@ -193,21 +193,21 @@ impl<P: Payload> Engine<P> {
             new_job(id, parts, place, clock, job_due, created).into_owned()
         });
         (job.run, job.attempt) = (run, attempt);
-        state.has_given(place.seq);
-        let away = state.has_away();
-        let ticket = if away {
+        state.reserve_seq(place.seq);
+        let paged_out = state.has_paged_out();
+        let ticket = if paged_out {
             // Only the store knows whether a job that is away has this id.
-            if let Some(kept) = &mut state.kept {
-                kept.reserved.insert(text.clone());
+            if let Some(residency) = &mut state.residency {
+                residency.reserved.insert(text.clone());
             }
             // It counts when it is kept.
-            state.not_away(stays);
+            state.not_paged_out(stays);
             state.hold_pages();
             drop(state);
-            let answer = self.ask_held(Question::Insert(vec![job]));
+            let answer = self.ask_with_pages_held(Question::Insert(vec![job]));
             state = self.state.lock();
-            if let Some(kept) = &mut state.kept {
-                kept.reserved.remove(&text);
+            if let Some(residency) = &mut state.residency {
+                residency.reserved.remove(&text);
             }
             // A page that was asked for meanwhile does not have it, and moves the frontier past it.
             stays |= state.is_passed(place);
@@ -219,31 +219,31 @@ impl<P: Payload> Engine<P> {
                 };
                 ticket.map_err(Refused::from)
             });
-            if let Some(kept) = &mut state.kept
+            if let Some(residency) = &mut state.residency
                 && !stays
                 && ticket.is_ok()
             {
-                kept.away += 1;
+                residency.paged_out += 1;
             }
             // Not before this call has let go of the lock.
             state.free_pages(self);
             ticket?
         } else {
             let submitted = state.submit_new(job, stays);
-            submitted.inspect_err(|_| state.not_away(stays))?
+            submitted.inspect_err(|_| state.not_paged_out(stays))?
         };
         state.counts.scheduled += 1;
-        state.put_aside(FEW, released);
+        state.page_out_parked(FEW, released);
         if stays {
-            let side = Side {
+            let detail = Detail {
                 id: Id::Given(text),
                 job_due,
                 first_start: None,
                 attempt,
                 run,
             };
-            state.put_kept(clock, due, place.seq, side, payload);
-            self.rouse(state, clock, due);
+            state.put_kept(clock, due, place.seq, detail, payload);
+            self.unlock_and_wake(state, clock, due);
         } else {
             released.payloads.push(payload);
         }
@@ -256,9 +256,9 @@ impl<P: Payload> Engine<P> {
     ///
     /// [`Refused::Closed`], and those of the store.
     pub fn cancel_kept(&self, id: &str) -> Result<Changed<P>, Refused> {
-        let mut state = self.open_kept()?;
+        let mut state = self.open_stored()?;
         let Some(key) = state.find(id).filter(|_| !state.is_shared()) else {
-            return Ok(state.may_be_away());
+            return Ok(state.may_be_paged_out());
         };
         let Some(seq) = state.queue.get(key).map(|entry| entry.sequence) else {
             return Ok(Changed::No);
@@ -277,7 +277,7 @@ impl<P: Payload> Engine<P> {
         let payload = state.take(key);
         state.counts.cancelled += 1;
         self.notify(&state);
-        if state.has_away() && state.has_room(self.now()) {
+        if state.has_paged_out() && state.has_room(self.now()) {
             self.sleeper.wake();
         }
         Ok(match payload {
@@ -291,11 +291,15 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Closed`], and those of the store.
-    pub fn cancel_away(&self, id: &str, released: &mut Released<P>) -> Result<Asked<()>, Refused> {
+    pub fn cancel_paged_out(
+        &self,
+        id: &str,
+        released: &mut Released<P>,
+    ) -> Result<Asked<()>, Refused> {
         let question = Question::Cancel(id.to_owned());
-        self.ask_for_away(id, question, released, |state| {
+        self.change_paged_out(id, question, released, |state| {
             state.counts.cancelled += 1;
-            state.left_away(id);
+            state.left_paged_out(id);
             self.notify(state);
         })
     }
@@ -306,10 +310,10 @@ impl<P: Payload> Engine<P> {
     ///
     /// [`Refused::Closed`], and those of the store.
     pub fn reschedule_kept(&self, id: &str, due: i64) -> Result<Changed<()>, Refused> {
-        let mut state = self.open_kept()?;
+        let mut state = self.open_stored()?;
         let Some(key) = state.find(id).filter(|_| !state.is_shared()) else {
-            return Ok(match state.may_be_away() {
-                Changed::<P>::Away => Changed::Away,
+            return Ok(match state.may_be_paged_out() {
+                Changed::<P>::PagedOut => Changed::PagedOut,
                 _ => Changed::No,
             });
         };
@@ -329,9 +333,9 @@ impl<P: Payload> Engine<P> {
             }
         };
         state.note_changed(id);
-        state.give_side(key);
+        state.give_detail(key);
         state.requeue(key, ClockKind::Wall, due);
-        self.rouse(state, ClockKind::Wall, due);
+        self.unlock_and_wake(state, ClockKind::Wall, due);
         Ok(Changed::Yes((), ticket))
     }
 
@@ -341,15 +345,15 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Closed`], and those of the store.
-    pub fn reschedule_away(
+    pub fn reschedule_paged_out(
         &self,
         id: &str,
         due: i64,
         released: &mut Released<P>,
     ) -> Result<Asked<Option<Job<'static>>>, Refused> {
-        let mut state = self.open_kept()?;
+        let mut state = self.open_stored()?;
         let to = state.next_place(ClockKind::Wall, due);
-        state.has_given(to.seq);
+        state.reserve_seq(to.seq);
         drop(state);
         let clock = ClockKind::Wall;
         let question = Question::Move {
@@ -357,18 +361,18 @@ impl<P: Payload> Engine<P> {
             to,
             clock,
         };
-        let moved = self.ask_for_away(id, question, released, |state| {
+        let moved = self.change_paged_out(id, question, released, |state| {
             if state.is_shared() {
                 return state.yield_one(id, to.seq).map(|_| false);
             }
             state.note_changed(id);
             let near = state.is_near(to);
-            if let Some(kept) = &mut state.kept {
-                kept.comes_no_more(id);
+            if let Some(residency) = &mut state.residency {
+                residency.comes_no_more(id);
                 if near {
                     // Until it is taken in.
-                    kept.asking += 1;
-                    kept.comes(id, to.seq);
+                    residency.asking += 1;
+                    residency.comes(id, to.seq);
                 }
             }
             Ok(near)
@@ -381,7 +385,7 @@ impl<P: Payload> Engine<P> {
         if !near {
             return Ok(Asked::Yes(None));
         }
-        match self.ask_held(Question::Get(id.to_owned())) {
+        match self.ask_with_pages_held(Question::Get(id.to_owned())) {
             Ok(Answer::Job(Some(job))) => Ok(Asked::Yes(Some(job))),
             answer => {
                 self.load_none(to);
@@ -401,13 +405,13 @@ impl<P: Payload> Engine<P> {
         id: &str,
         released: &mut Released<P>,
     ) -> Result<Option<Job<'static>>, Refused> {
-        let mut state = self.open_kept()?;
+        let mut state = self.open_stored()?;
         state.settle(self, released);
         state.catch_up()?;
         let boot = self.clock.boot();
         state.refresh(self, boot);
         let to = state.next_place(ClockKind::Boot, boot);
-        state.has_given(to.seq);
+        state.reserve_seq(to.seq);
         // Until it is taken in.
         state.hold_pages();
         drop(state);
@@ -416,13 +420,13 @@ impl<P: Payload> Engine<P> {
             to,
             clock: ClockKind::Boot,
         };
-        match self.ask_held(question) {
+        match self.ask_with_pages_held(question) {
             Ok(Answer::Job(Some(job))) => {
                 let mut state = self.state.lock();
                 state.counts.revived += 1;
-                if let Some(kept) = &mut state.kept {
-                    kept.away += 1;
-                    kept.comes(id, job.place.seq);
+                if let Some(residency) = &mut state.residency {
+                    residency.paged_out += 1;
+                    residency.comes(id, job.place.seq);
                 }
                 Ok(Some(job))
             }
@@ -473,12 +477,12 @@ impl<P: Payload> State<P> {
     pub(super) fn stays(&mut self, clock: ClockKind, due: i64) -> bool {
         let place = self.next_place(clock, due);
         let near = self.is_near(place);
-        if let Some(kept) = &mut self.kept
+        if let Some(residency) = &mut self.residency
             && !near
         {
-            kept.away += 1;
+            residency.paged_out += 1;
             if clock == ClockKind::Boot {
-                kept.send_away(self.offset, place.due);
+                residency.note_paged_out(self.offset, place.due);
             }
         }
         near
@@ -491,31 +495,31 @@ impl<P: Payload> State<P> {
         let now = boot.saturating_add(self.offset);
         if self.is_shared() {
             // It comes with a page, if this node gets it.
-            self.comes_to(place, now);
+            self.request_page_if_near(place, now);
             return false;
         }
-        let Some(kept) = &mut self.kept else {
+        let Some(residency) = &mut self.residency else {
             return true;
         };
-        if kept.paging.is_some() {
+        if residency.paging.is_some() {
             // It may or may not be in the page.
             return true;
         }
-        if kept.away == 0 {
-            kept.frontier = END;
-            kept.boot_away = None;
+        if residency.paged_out == 0 {
+            residency.frontier = END;
+            residency.boot_paged_out = None;
         }
-        let near = kept.reached(Now { wall: now, boot });
-        let near = near.saturating_add(kept.window.horizon);
-        let beyond = place.due > near || count >= kept.window.resident;
-        if place < kept.frontier && !beyond {
+        let near = residency.reached(Now { wall: now, boot });
+        let near = near.saturating_add(residency.window.horizon);
+        let beyond = place.due > near || count >= residency.window.resident;
+        if place < residency.frontier && !beyond {
             return true;
         }
-        kept.frontier = kept.frontier.min(place);
-        if count >= kept.window.resident {
+        residency.frontier = residency.frontier.min(place);
+        if count >= residency.window.resident {
             // It may be due before all for which there was room: then the timer must bring it in.
-            let sleeper = kept.mail.sleeper();
-            if place.due <= now.saturating_add(kept.window.horizon) && self.is_first(place) {
+            let sleeper = residency.inbox.sleeper();
+            if place.due <= now.saturating_add(residency.window.horizon) && self.is_first(place) {
                 self.asleep = None;
                 sleeper.wake();
             }
@@ -525,20 +529,23 @@ impl<P: Payload> State<P> {
 
     /// Whether a place is, or will be, before the frontier without having been looked for there.
     fn is_passed(&self, place: Place) -> bool {
-        let kept = self.kept.as_ref().filter(|kept| kept.lease.is_none());
-        kept.is_some_and(|kept| kept.paging.is_some() || place < kept.frontier)
+        let residency = self
+            .residency
+            .as_ref()
+            .filter(|residency| residency.lease.is_none());
+        residency.is_some_and(|residency| residency.paging.is_some() || place < residency.frontier)
     }
 
     /// A new job was not taken in after all.
-    pub(super) fn not_away(&mut self, stays: bool) {
-        if let Some(kept) = &mut self.kept {
-            kept.away -= i64::from(!stays);
+    pub(super) fn not_paged_out(&mut self, stays: bool) {
+        if let Some(residency) = &mut self.residency {
+            residency.paged_out -= i64::from(!stays);
         }
     }
 
-    pub(super) fn may_be_away(&self) -> Changed<P> {
-        if self.has_away() {
-            Changed::Away
+    pub(super) fn may_be_paged_out(&self) -> Changed<P> {
+        if self.has_paged_out() {
+            Changed::PagedOut
         } else {
             Changed::No
         }
@@ -546,20 +553,21 @@ impl<P: Payload> State<P> {
 
     /// A page that is under way may hold this job as it was.
     pub(super) fn note_changed(&mut self, id: &str) {
-        if let Some(kept) = &mut self.kept
-            && kept.paging.is_some()
+        if let Some(residency) = &mut self.residency
+            && residency.paging.is_some()
         {
-            kept.changed.insert(id.to_owned());
+            residency.changed.insert(id.to_owned());
         }
     }
 
-    pub(super) fn left_away(&mut self, id: &str) {
+    pub(super) fn left_paged_out(&mut self, id: &str) {
         self.note_changed(id);
-        if let Some(kept) = &mut self.kept {
-            kept.unreadable
+        if let Some(residency) = &mut self.residency {
+            residency
+                .unreadable
                 .retain(|_, known| known.as_deref() != Some(id));
-            kept.came();
-            kept.comes_no_more(id);
+            residency.came();
+            residency.comes_no_more(id);
         }
     }
 
@@ -571,10 +579,10 @@ impl<P: Payload> State<P> {
         released: &mut Released<P>,
     ) {
         let ops = taken[..stored].iter().map(|(seq, _)| Op::Delete(*seq));
-        if let Some(kept) = &mut self.kept {
-            kept.outbox.extend(ops);
-            let away = taken.iter().filter(|(_, key)| key.is_none()).count();
-            kept.away -= away as i64;
+        if let Some(residency) = &mut self.residency {
+            residency.outbox.extend(ops);
+            let paged_out = taken.iter().filter(|(_, key)| key.is_none()).count();
+            residency.paged_out -= paged_out as i64;
         }
         for key in taken.iter().filter_map(|(_, key)| *key) {
             self.remove(key, released);
@@ -588,27 +596,34 @@ impl<P: Payload> State<P> {
         clock: ClockKind,
         due: i64,
         sequence: u64,
-        side: Side,
+        detail: Detail,
         payload: P,
     ) {
-        let id = side.id.clone();
-        let record = self.plain(clock, due, &side, payload);
-        let record = record.unwrap_or_else(|| Record::with_side(self.sides.insert(side), payload));
+        let id = detail.id.clone();
+        let record = self.plain(clock, due, &detail, payload);
+        let record =
+            record.unwrap_or_else(|| Record::with_detail(self.details.insert(detail), payload));
         let key = if self.is_shared() {
             self.queue.insert(clock, due, record)
         } else {
             self.queue.restore(clock, due, sequence, record)
         };
-        self.set_name(key, sequence);
+        self.set_store_seq(key, sequence);
         match id {
             Id::Given(id) => drop(self.given.insert(id, key)),
-            Id::Generated(id) => self.note_elsewhere(id, key),
+            Id::Generated(id) => self.index_id(id, key),
         }
     }
 
     /// A record that needs no side, if it says all that this side does.
-    fn plain(&mut self, clock: ClockKind, due: i64, side: &Side, payload: P) -> Option<Record<P>> {
-        let Id::Generated(id) = side.id else {
+    fn plain(
+        &mut self,
+        clock: ClockKind,
+        due: i64,
+        detail: &Detail,
+        payload: P,
+    ) -> Option<Record<P>> {
+        let Id::Generated(id) = detail.id else {
             return None;
         };
         let epoch = match clock {
@@ -616,9 +631,9 @@ impl<P: Payload> State<P> {
             ClockKind::Boot => self.offsets.current,
         };
         let record = Record::plain(id, epoch as u8, payload);
-        let is_new = (side.attempt, side.run, side.first_start) == (1, 1, None);
+        let is_new = (detail.attempt, detail.run, detail.first_start) == (1, 1, None);
         // Of a UUID of another version not all bits are kept.
-        let is_said = record.id() == id && self.first_due(&record, due) == side.job_due;
+        let is_said = record.id() == id && self.first_due(&record, due) == detail.job_due;
         if !(is_new && is_said) {
             return None;
         }
@@ -650,7 +665,7 @@ mod tests {
         let mut state = engine.state.lock();
         let id = |high, low| Id::Generated([high, low]);
         let made = id(0x0189_0000_0000_7fff, 0x8000_0000_0000_0001);
-        let side = Side {
+        let detail = Detail {
             id: made,
             job_due: 90,
             first_start: None,
@@ -658,62 +673,66 @@ mod tests {
             run: 1,
         };
         // The due on the boot clock is 70 less than on the wall clock.
-        assert!(state.plain(ClockKind::Wall, 90, &side, ()).is_some());
+        assert!(state.plain(ClockKind::Wall, 90, &detail, ()).is_some());
         assert_eq!(state.offsets.jobs, [0; 3]);
-        assert!(state.plain(ClockKind::Boot, 20, &side, ()).is_some());
+        assert!(state.plain(ClockKind::Boot, 20, &detail, ()).is_some());
         assert_eq!(state.offsets.jobs, [1, 0, 0]);
 
         let others = [
-            (91, side.clone()),
+            (91, detail.clone()),
             (
                 90,
-                Side {
+                Detail {
                     attempt: 2,
-                    ..side.clone()
+                    ..detail.clone()
                 },
             ),
             (
                 90,
-                Side {
+                Detail {
                     run: 2,
-                    ..side.clone()
+                    ..detail.clone()
                 },
             ),
             (
                 90,
-                Side {
+                Detail {
                     first_start: Some(0),
-                    ..side.clone()
+                    ..detail.clone()
                 },
             ),
             (
                 90,
-                Side {
+                Detail {
                     id: Id::Given("given".into()),
-                    ..side.clone()
+                    ..detail.clone()
                 },
             ),
             (
                 90,
-                Side {
+                Detail {
                     id: id(0x0189_0000_0000_4fff, 0x8000_0000_0000_0001),
-                    ..side.clone()
+                    ..detail.clone()
                 },
             ),
             (
                 90,
-                Side {
+                Detail {
                     id: id(0x0189_0000_0000_7fff, 0xc000_0000_0000_0001),
-                    ..side
+                    ..detail
                 },
             ),
         ];
-        for (due, side) in others {
+        for (due, detail) in others {
             assert!(
-                state.plain(ClockKind::Wall, due, &side, ()).is_none(),
-                "{side:?}"
+                state.plain(ClockKind::Wall, due, &detail, ()).is_none(),
+                "{detail:?}"
             );
-            assert!(state.plain(ClockKind::Boot, due - 70, &side, ()).is_none());
+            assert!(
+                state
+                    .plain(ClockKind::Boot, due - 70, &detail, ())
+                    .is_none()
+            );
         }
         assert_eq!(state.offsets.jobs, [1, 0, 0]);
     }

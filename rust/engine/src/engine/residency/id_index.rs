@@ -6,7 +6,7 @@
 
 use crate::due::queue::{DueQueue, Key};
 use crate::engine::State;
-use crate::jobs::details::Sides;
+use crate::jobs::details::Details;
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Id, Payload, Record};
 use hashbrown::HashTable;
@@ -17,13 +17,13 @@ const FEW: usize = 4_096;
 
 /// Indices of jobs, by generated ids that hint elsewhere.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Elsewhere {
+pub(in crate::engine) struct IdIndex {
     indices: HashTable<u32>,
     // Who gives a file can choose the ids in it.
     hasher: RandomState,
 }
 
-impl Elsewhere {
+impl IdIndex {
     fn len(&self) -> usize {
         self.indices.len()
     }
@@ -56,11 +56,11 @@ impl Elsewhere {
 #[inline]
 pub(in crate::engine) fn generated<P: Payload>(
     record: &Record<P>,
-    sides: &Sides,
+    details: &Details,
 ) -> Option<Halves> {
-    match record.side() {
+    match record.detail() {
         None => Some(record.id()),
-        Some(side) => match sides[side].id {
+        Some(detail) => match details[detail].id {
             Id::Generated(id) => Some(id),
             Id::Given(_) => None,
         },
@@ -69,59 +69,59 @@ pub(in crate::engine) fn generated<P: Payload>(
 
 fn generated_at<P: Payload>(
     queue: &DueQueue<Record<P>>,
-    sides: &Sides,
+    details: &Details,
     index: u32,
 ) -> Option<Halves> {
     let entry = queue.get(queue.key_at(index)?)?;
-    generated(entry.value, sides)
+    generated(entry.value, details)
 }
 
 impl<P: Payload> State<P> {
     /// A job with a generated id came in here: note where, unless the id says it.
-    pub(super) fn note_elsewhere(&mut self, id: Halves, key: Key) {
-        if let Some(kept) = &mut self.kept
+    pub(super) fn index_id(&mut self, id: Halves, key: Key) {
+        if let Some(residency) = &mut self.residency
             && self.ids.index(id) != key.index
         {
-            let id_at = |index| generated_at(&self.queue, &self.sides, index);
-            kept.elsewhere.insert(id, key.index, id_at);
+            let id_at = |index| generated_at(&self.queue, &self.details, index);
+            residency.id_index.insert(id, key.index, id_at);
         }
     }
 
     /// The key of a job whose generated id does not say where it is.
-    pub(in crate::engine) fn find_elsewhere(&self, id: Halves) -> Option<Key> {
-        let kept = self.kept.as_ref()?;
-        let id_at = |index| generated_at(&self.queue, &self.sides, index);
-        let index = kept.elsewhere.find(id, id_at)?;
+    pub(in crate::engine) fn find_indexed(&self, id: Halves) -> Option<Key> {
+        let residency = self.residency.as_ref()?;
+        let id_at = |index| generated_at(&self.queue, &self.details, index);
+        let index = residency.id_index.find(id, id_at)?;
         self.queue.key_at(index)
     }
 
     /// A job is no longer in the slab; its side, if it has one, still is.
-    pub(in crate::engine) fn forget_elsewhere(&mut self, key: Key, record: &Record<P>) {
-        if let Some(id) = generated(record, &self.sides)
-            && let Some(kept) = &mut self.kept
+    pub(in crate::engine) fn unindex_id(&mut self, key: Key, record: &Record<P>) {
+        if let Some(id) = generated(record, &self.details)
+            && let Some(residency) = &mut self.residency
             && self.ids.index(id) != key.index
         {
-            kept.elsewhere.remove(id, key.index);
+            residency.id_index.remove(id, key.index);
         }
     }
 
     /// Compare the generated ids in the slab with where they are said to be.
-    pub(in crate::engine) fn check_elsewhere(&self) -> Result<(), String> {
-        let Some(kept) = &self.kept else {
+    pub(in crate::engine) fn check_id_index(&self) -> Result<(), String> {
+        let Some(residency) = &self.residency else {
             return Ok(());
         };
         let mut counted = 0;
         for (key, entry) in self.queue.iter() {
-            let id = generated(entry.value, &self.sides);
+            let id = generated(entry.value, &self.details);
             let Some(id) = id.filter(|id| self.ids.index(*id) != key.index) else {
                 continue;
             };
             counted += 1;
-            if self.find_elsewhere(id) != Some(key) {
+            if self.find_indexed(id) != Some(key) {
                 return Err(format!("{key:?} is not found by its id"));
             }
         }
-        let noted = kept.elsewhere.len();
+        let noted = residency.id_index.len();
         if counted != noted {
             return Err(format!("{counted} jobs are elsewhere, {noted} are noted"));
         }

@@ -11,7 +11,7 @@
 //! What runs when it is taken back goes on, and is *stale*: its place here is free at once, for
 //! the same job may come again, and how it ends is nobody's business any more.
 
-use super::{Asked, Kept};
+use super::{Asked, Residency};
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Done, Outcome, Payload, Released, Stage, Started};
@@ -27,7 +27,7 @@ const POLL: i64 = duewheel_model::time::SECOND;
 pub(super) struct Lease {
     /// What the jobs in memory are called in the store. Their sequences in the queue are others:
     /// a job comes again under the same name, and other nodes give names too.
-    names: HashMap<Key, u64>,
+    store_seqs: HashMap<Key, u64>,
     /// The name that this node gives next.
     next: u64,
     /// The newest epoch that was lost.
@@ -44,7 +44,7 @@ pub(super) struct Lease {
 impl Lease {
     pub(super) fn new(next: u64) -> Self {
         Lease {
-            names: HashMap::new(),
+            store_seqs: HashMap::new(),
             next,
             lost: 0,
             poll: i64::MIN,
@@ -86,22 +86,22 @@ impl Lease {
 
 /// What was let go of and is not given back yet.
 #[derive(Debug)]
-pub(in crate::engine) struct LetGo<P> {
+pub(in crate::engine) struct Evicted<P> {
     /// Stale executions, by the keys that they had.
     started: HashMap<Key, P>,
     payloads: Vec<P>,
 }
 
-impl<P> Default for LetGo<P> {
+impl<P> Default for Evicted<P> {
     fn default() -> Self {
-        LetGo {
+        Evicted {
             started: HashMap::new(),
             payloads: Vec::new(),
         }
     }
 }
 
-impl<P: Payload> LetGo<P> {
+impl<P: Payload> Evicted<P> {
     /// How many executions are stale and have not ended.
     pub(in crate::engine) fn running(&self) -> usize {
         self.started.len()
@@ -131,24 +131,24 @@ impl<P: Payload> LetGo<P> {
     }
 }
 
-impl Kept {
+impl Residency {
     /// Whether there may be jobs that are not in memory.
-    pub(in crate::engine) fn has_away(&self) -> bool {
-        self.lease.is_some() || self.away > 0
+    pub(in crate::engine) fn has_paged_out(&self) -> bool {
+        self.lease.is_some() || self.paged_out > 0
     }
 
     /// One job is away no longer.
     pub(super) fn came(&mut self) {
-        if self.lease.is_some() || self.away > 0 {
-            self.away -= 1;
+        if self.lease.is_some() || self.paged_out > 0 {
+            self.paged_out -= 1;
         }
     }
 
     /// Ask for a page soon.
-    pub(super) fn stir(&mut self) {
+    pub(super) fn poll_now(&mut self) {
         if let Some(lease) = &mut self.lease {
             lease.poll = i64::MIN;
-            self.mail.sleeper.wake();
+            self.inbox.sleeper.wake();
         }
     }
 }
@@ -174,27 +174,27 @@ impl<P: Payload> Engine<P> {
 
     /// Whether an execution whose mark is settled is still this node's to start.
     pub fn may_start(&self, started: &Started<P>) -> bool {
-        self.state.lock().is_held(self, started)
+        self.state.lock().is_still_ours(self, started)
     }
 
     /// Ask the store to cancel or move a job that is away. What is in memory by now is not asked
     /// for: it may start before the store hears of it. But in a shared store only the store can
     /// say whether a job is this node's: take it out of memory and ask. What the store has of it then, if there was no `true`.
-    pub(super) fn ask_for_away<R>(
+    pub(super) fn change_paged_out<R>(
         &self,
         id: &str,
         question: Question,
         released: &mut Released<P>,
         then: impl FnOnce(&mut State<P>) -> R,
     ) -> Result<Asked<R>, Refused> {
-        let mut state = self.open_kept()?;
+        let mut state = self.open_stored()?;
         state.catch_up()?;
         let mut taken = None;
         if let Some(key) = state.find(id) {
             if !state.is_shared() {
                 return Ok(Asked::Here);
             }
-            taken = Some(state.name(key, 0));
+            taken = Some(state.store_seq(key, 0));
             if !state.withdraw(self, key) {
                 return Ok(Asked::No);
             }
@@ -205,12 +205,12 @@ impl<P: Payload> Engine<P> {
         // A page that was taken already may have it as it was, and come before the answer.
         state.note_changed(id);
         drop(state);
-        let aside = self.seq_aside(id);
-        let answer = self.ask_held(question);
+        let parked_on_disk = self.seq_parked_on_disk(id);
+        let answer = self.ask_with_pages_held(question);
         let mut state = self.state.lock();
         let changed = answer == Ok(duewheel_store::Answer::Changed(true));
         let result = if changed {
-            state.left_aside(aside);
+            state.left_parked(parked_on_disk);
             Ok(Asked::Yes(then(&mut state)))
         } else {
             // It may still be claimed, and is not in memory.
@@ -227,17 +227,22 @@ impl<P: Payload> Engine<P> {
 
 impl<P: Payload> State<P> {
     pub(in crate::engine) fn is_shared(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.lease.is_some())
+        self.residency
+            .as_ref()
+            .is_some_and(|residency| residency.lease.is_some())
     }
 
     /// The sequence that the next place has.
     pub(in crate::engine) fn next_given(&self) -> u64 {
-        let lease = self.kept.as_ref().and_then(|kept| kept.lease.as_ref());
+        let lease = self
+            .residency
+            .as_ref()
+            .and_then(|residency| residency.lease.as_ref());
         lease.map_or_else(|| self.queue.next_sequence(), |lease| lease.next)
     }
 
     /// A job that is not in memory has a place with this sequence.
-    pub(super) fn has_given(&mut self, seq: u64) {
+    pub(super) fn reserve_seq(&mut self, seq: u64) {
         match self.lease() {
             Some(lease) => lease.next = lease.next.max(seq + 1),
             None => self.queue.skip_sequences(seq + 1),
@@ -245,33 +250,40 @@ impl<P: Payload> State<P> {
     }
 
     fn lease(&mut self) -> Option<&mut Lease> {
-        self.kept.as_mut()?.lease.as_mut()
+        self.residency.as_mut()?.lease.as_mut()
     }
 
     /// What a job in memory is called in the store: where it is not shared, by its sequence.
-    pub(super) fn name(&self, key: Key, sequence: u64) -> u64 {
-        let lease = self.kept.as_ref().and_then(|kept| kept.lease.as_ref());
-        let name = lease.and_then(|lease| lease.names.get(&key));
+    pub(super) fn store_seq(&self, key: Key, sequence: u64) -> u64 {
+        let lease = self
+            .residency
+            .as_ref()
+            .and_then(|residency| residency.lease.as_ref());
+        let name = lease.and_then(|lease| lease.store_seqs.get(&key));
         name.copied().unwrap_or(sequence)
     }
 
-    pub(super) fn set_name(&mut self, key: Key, name: u64) {
+    pub(super) fn set_store_seq(&mut self, key: Key, name: u64) {
         if let Some(lease) = self.lease() {
-            lease.names.insert(key, name);
+            lease.store_seqs.insert(key, name);
         }
     }
 
-    pub(in crate::engine) fn forget_name(&mut self, key: Key) {
+    pub(in crate::engine) fn forget_store_seq(&mut self, key: Key) {
         if let Some(lease) = self.lease() {
-            lease.names.remove(&key);
+            lease.store_seqs.remove(&key);
         }
     }
 
     /// Let go of what the store has taken back.
-    pub(in crate::engine) fn heed(&mut self, engine: &Engine<P>) {
-        let Some(kept) = &mut self.kept else { return };
-        let Some(lease) = &mut kept.lease else { return };
-        let heard = std::mem::take(&mut *kept.mail.taken_back.lock());
+    pub(in crate::engine) fn apply_revocations(&mut self, engine: &Engine<P>) {
+        let Some(residency) = &mut self.residency else {
+            return;
+        };
+        let Some(lease) = &mut residency.lease else {
+            return;
+        };
+        let heard = std::mem::take(&mut *residency.inbox.taken_back.lock());
         if heard.is_empty() {
             return;
         }
@@ -290,16 +302,20 @@ impl<P: Payload> State<P> {
             lease.revoked.extend(&seqs);
         }
         let lost = |seq: u64| all || seqs.contains(&seq);
-        kept.outbox
+        residency
+            .outbox
             .retain(|op| !matches!(op, Op::Finish { seq, .. } if lost(*seq)));
-        kept.stir();
-        self.let_go(engine, lost);
+        residency.poll_now();
+        self.evicted(engine, lost);
     }
 
     /// Forget what is no longer this node's; what runs of it is stale.
-    fn let_go(&mut self, engine: &Engine<P>, lost: impl Fn(u64) -> bool) {
-        let lease = self.kept.as_ref().and_then(|kept| kept.lease.as_ref());
-        let names = lease.into_iter().flat_map(|lease| &lease.names);
+    fn evicted(&mut self, engine: &Engine<P>, lost: impl Fn(u64) -> bool) {
+        let lease = self
+            .residency
+            .as_ref()
+            .and_then(|residency| residency.lease.as_ref());
+        let names = lease.into_iter().flat_map(|lease| &lease.store_seqs);
         let keys: HashSet<Key> = names
             .filter(|(_, name)| lost(**name))
             .map(|(key, _)| *key)
@@ -325,17 +341,17 @@ impl<P: Payload> State<P> {
                 continue;
             };
             if runs {
-                self.let_go.started.insert(key, payload);
+                self.evicted.started.insert(key, payload);
             } else {
-                self.let_go.payloads.push(payload);
+                self.evicted.payloads.push(payload);
             }
         }
         engine.notify(self);
     }
 
     /// Whether an execution that a worker has taken is still this node's.
-    pub(super) fn is_held(&mut self, engine: &Engine<P>, started: &Started<P>) -> bool {
-        self.heed(engine);
+    pub(super) fn is_still_ours(&mut self, engine: &Engine<P>, started: &Started<P>) -> bool {
+        self.apply_revocations(engine);
         self.queue.get(started.execution.key).is_some()
     }
 
@@ -346,55 +362,55 @@ impl<P: Payload> State<P> {
             return self.submit(&[Op::Yield(seq)]);
         }
         let here = self.find(id);
-        if here.is_some_and(|key| self.name(key, 0) == seq) {
+        if here.is_some_and(|key| self.store_seq(key, 0) == seq) {
             return self.submit(&[]);
         }
         // The page that is under way may have it, and was asked for before.
         self.note_changed(id);
-        if let Some(kept) = &mut self.kept {
-            kept.stir();
+        if let Some(residency) = &mut self.residency {
+            residency.poll_now();
         }
         self.submit(&[Op::Yield(seq)])
     }
 
     /// Whether a page is wanted of a shared store; `None`: it is none.
     pub(super) fn wants_shared_page(&self, now: i64) -> Option<bool> {
-        let kept = self.kept.as_ref()?;
-        let lease = kept.lease.as_ref()?;
-        let room = self.queue.len() - self.parked < kept.window.resident;
-        Some(room && kept.paging.is_none() && lease.is_time(now))
+        let residency = self.residency.as_ref()?;
+        let lease = residency.lease.as_ref()?;
+        let room = self.queue.len() - self.parked < residency.window.resident;
+        Some(room && residency.paging.is_none() && lease.is_time(now))
     }
 
     /// When the timer is to look for a page of a shared store.
     pub(super) fn next_shared_page(&mut self) -> Option<i64> {
         let room = self.queue.len() - self.parked;
-        let kept = self.kept.as_mut()?;
-        let lease = kept.lease.as_mut()?;
-        lease.full = room >= kept.window.resident;
-        (kept.paging.is_none() && !lease.full).then_some(lease.poll)
+        let residency = self.residency.as_mut()?;
+        let lease = residency.lease.as_mut()?;
+        lease.full = room >= residency.window.resident;
+        (residency.paging.is_none() && !lease.full).then_some(lease.poll)
     }
 
     /// Whether room has come that the timer waits for.
     pub(super) fn has_shared_room(&mut self) -> bool {
         let count = self.queue.len() - self.parked;
-        let Some(kept) = &mut self.kept else {
+        let Some(residency) = &mut self.residency else {
             return false;
         };
-        let room = count < kept.window.resident / 2 + 1;
-        let lease = kept.lease.as_mut();
+        let room = count < residency.window.resident / 2 + 1;
+        let lease = residency.lease.as_mut();
         let waits = lease.is_some_and(|lease| lease.full && room);
         if waits {
-            kept.stir();
+            residency.poll_now();
         }
         waits
     }
 
     /// A job comes to this place: ask for it soon, if it is near.
-    pub(super) fn comes_to(&mut self, place: Place, now: i64) {
-        if let Some(kept) = &mut self.kept
-            && place.due <= now.saturating_add(kept.window.horizon)
+    pub(super) fn request_page_if_near(&mut self, place: Place, now: i64) {
+        if let Some(residency) = &mut self.residency
+            && place.due <= now.saturating_add(residency.window.horizon)
         {
-            kept.stir();
+            residency.poll_now();
         }
     }
 }

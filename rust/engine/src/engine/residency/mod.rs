@@ -2,7 +2,7 @@
 //!
 //! Every place before the *frontier* that is pending is in memory, parked jobs aside. What is past it,
 //! or would be one too many, stays away until a page brings it in. A page is asked for by the timer, arrives
-//! by the [`Mail`] on a thread of the store, and is taken in by a worker, which alone can make
+//! by the [`StoreInbox`] on a thread of the store, and is taken in by a worker, which alone can make
 //! payloads of what was stored.
 
 mod calls;
@@ -12,7 +12,7 @@ mod pages;
 mod parked;
 
 pub(super) use id_index::generated;
-pub(super) use lease::LetGo;
+pub(super) use lease::Evicted;
 
 use crate::due::queue::{ClockKind, Now};
 use crate::engine::{Engine, Phase, Refused, State};
@@ -24,8 +24,8 @@ use duewheel_store::{
     Answer, Ending, Error, Event, Events, Job, Op, Page, Place, Question, Settled, Store, Ticket,
     ask,
 };
-use id_index::Elsewhere;
-use parked::Aside;
+use id_index::IdIndex;
+use parked::ParkedOnDisk;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, mpsc};
@@ -52,7 +52,7 @@ const END: Place = Place {
 
 /// What the store's threads leave for the engine.
 #[derive(Debug)]
-pub struct Mail {
+pub struct StoreInbox {
     sleeper: Arc<Sleeper>,
     pages: Mutex<Vec<Page>>,
     failed: Mutex<Option<Error>>,
@@ -64,14 +64,14 @@ pub struct Mail {
     rotated: Mutex<(u64, u64)>,
 }
 
-impl Mail {
+impl StoreInbox {
     /// An empty one, with the sleeper of the engine that is to read it.
     ///
     /// # Errors
     ///
     /// When the process has no descriptors left for the timer.
     pub fn new() -> std::io::Result<Arc<Self>> {
-        Ok(Arc::new(Mail {
+        Ok(Arc::new(StoreInbox {
             sleeper: Arc::new(Sleeper::new()?),
             pages: Mutex::default(),
             failed: Mutex::default(),
@@ -87,15 +87,15 @@ impl Mail {
 
     /// What a store calls with its events.
     pub fn events(self: &Arc<Self>) -> Events {
-        let mail = self.clone();
+        let inbox = self.clone();
         Box::new(move |event| match event {
-            Event::Poisoned(error) => mail.fail(error),
+            Event::Poisoned(error) => inbox.fail(error),
             Event::Unapplied(record, why) => {
-                mail.unapplied.lock().push((record, why));
-                mail.sleeper.wake();
+                inbox.unapplied.lock().push((record, why));
+                inbox.sleeper.wake();
             }
-            Event::Rotated(done, all) => *mail.rotated.lock() = (done, all),
-            Event::Revoked(_) | Event::LeaseLost(_) => mail.take_back(event),
+            Event::Rotated(done, all) => *inbox.rotated.lock() = (done, all),
+            Event::Revoked(_) | Event::LeaseLost(_) => inbox.take_back(event),
         })
     }
 
@@ -126,20 +126,20 @@ pub struct Window {
 }
 
 /// The engine's side of a store.
-pub(super) struct Kept {
+pub(super) struct Residency {
     pub(super) store: Arc<dyn Store>,
-    mail: Arc<Mail>,
+    inbox: Arc<StoreInbox>,
     window: Window,
     /// All that is pending before this place is in memory, or aside.
     frontier: Place,
     /// What of the boot clock was sent away in this life; `None`: all of it has come in.
-    boot_away: Option<BootAway>,
+    boot_paged_out: Option<BootPagedOut>,
     /// The frontier goes back to the start when the page that is under way has come.
     starts_over: bool,
     /// Jobs that are about to be taken in one by one, by id and sequence, unless they change before.
     coming: Vec<(String, u64)>,
     /// What is away for want of a handler.
-    aside: Aside,
+    parked_on_disk: ParkedOnDisk,
     /// What had ended when the page under way was asked for, and the store did not know.
     unsent: HashSet<u64>,
     /// `wall − boot` since this process has the store: from which sequence on, and what it was. A
@@ -147,7 +147,7 @@ pub(super) struct Kept {
     offsets: Vec<(u64, i64)>,
     /// How many pending jobs are not in memory. In a shared store, where nobody knows: how many
     /// were let go of, less those that have come.
-    pub(super) away: i64,
+    pub(super) paged_out: i64,
     /// What a shared store wants to be known; `None`: it is none.
     lease: Option<lease::Lease>,
     /// The bound of the page that is under way.
@@ -161,24 +161,26 @@ pub(super) struct Kept {
     /// Jobs that changed while a page was under way, which may hold them as they were.
     changed: HashSet<String>,
     /// Generated ids whose index is not that of their job.
-    elsewhere: Elsewhere,
+    id_index: IdIndex,
     /// Outcomes that the store has not taken yet.
     pub(super) outbox: Vec<Op<'static>>,
 }
 
 /// Jobs on the boot clock whose stored dues were sent past the frontier: a bound of all of them.
 #[derive(Clone, Copy, Debug)]
-struct BootAway {
+struct BootPagedOut {
     /// The largest `wall − boot` that such a due was stored by.
     offset: i64,
     /// The latest of the stored dues.
     last: i64,
 }
 
-impl Kept {
+impl Residency {
     /// A due of the boot clock is stored past the frontier, as this wall time.
-    fn send_away(&mut self, offset: i64, due: i64) {
-        let so_far = self.boot_away.get_or_insert(BootAway { offset, last: due });
+    fn note_paged_out(&mut self, offset: i64, due: i64) {
+        let so_far = self
+            .boot_paged_out
+            .get_or_insert(BootPagedOut { offset, last: due });
         so_far.offset = so_far.offset.max(offset);
         so_far.last = so_far.last.max(due);
     }
@@ -193,8 +195,8 @@ impl Kept {
 
     /// The offset by which what is away on the boot clock may be due, if any of it is.
     fn boot_offset(&self) -> Option<i64> {
-        let away = self.boot_away?;
-        (self.frontier.due <= away.last).then_some(away.offset)
+        let paged_out = self.boot_paged_out?;
+        (self.frontier.due <= paged_out.last).then_some(paged_out.offset)
     }
 
     /// A job of this id and sequence is about to be taken in.
@@ -228,7 +230,7 @@ impl Kept {
             _ => None,
         });
         self.unsent = unsent.collect();
-        let least = match self.aside.is_empty() {
+        let least = match self.parked_on_disk.is_empty() {
             true => OVER,
             // Most of what comes may stay aside.
             false => OVER.max(self.window.resident / parked::PART),
@@ -259,7 +261,7 @@ pub enum Changed<T> {
     /// There is no such job, or it has started.
     No,
     /// It may be away: ask.
-    Away,
+    PagedOut,
 }
 
 /// What the store said of a job that was away.
@@ -273,7 +275,7 @@ pub enum Asked<T> {
     Here,
 }
 
-impl Kept {
+impl Residency {
     /// `wall − boot` when this job was given its due on the boot clock; `None`: it follows the wall
     /// clock, as all do that were given theirs before this process opened the store.
     fn offset_of(&self, job: &Job<'_>) -> Option<i64> {
@@ -299,56 +301,56 @@ impl From<Error> for Refused {
 impl<P: Payload> Engine<P> {
     /// Whether a store keeps its jobs.
     #[inline]
-    pub fn is_kept(&self) -> bool {
-        self.kept
+    pub fn has_store(&self) -> bool {
+        self.has_store
     }
 
     /// Put a store behind an engine that is new.
-    pub fn keep_in(&mut self, store: Arc<dyn Store>, mail: Arc<Mail>, window: Window) {
+    pub fn put_behind(&mut self, store: Arc<dyn Store>, inbox: Arc<StoreInbox>, window: Window) {
         let found = store.found().clone();
-        mail.unapplied.lock().extend(found.unapplied);
+        inbox.unapplied.lock().extend(found.unapplied);
         let lease = (found.epoch > 0).then(|| lease::Lease::new(found.seq + 1));
         // What others keep in a shared store was not taken in here.
-        let away = if lease.is_some() { 0 } else { found.jobs };
-        self.sleeper = mail.sleeper();
-        self.kept = true;
+        let paged_out = if lease.is_some() { 0 } else { found.jobs };
+        self.sleeper = inbox.sleeper();
+        self.has_store = true;
         for lane in &self.lanes {
             lane.lock().settle_at = 1;
         }
         let mut state = self.state.lock();
         let offset = state.offset;
         state.queue.skip_sequences(found.seq.saturating_add(1));
-        state.counts.scheduled = away;
-        state.kept = Some(Box::new(Kept {
+        state.counts.scheduled = paged_out;
+        state.residency = Some(Box::new(Residency {
             store,
-            mail,
+            inbox,
             window: Window {
                 // Pages that cover no time would follow each other without a pause.
                 horizon: window.horizon.max(SECOND / 10),
                 ..window
             },
             offsets: vec![(found.seq.saturating_add(1), offset)],
-            frontier: if away > 0 { START } else { END },
-            boot_away: None,
+            frontier: if paged_out > 0 { START } else { END },
+            boot_paged_out: None,
             starts_over: false,
             coming: Vec::new(),
-            aside: Aside::default(),
+            parked_on_disk: ParkedOnDisk::default(),
             unsent: HashSet::new(),
-            away: away as i64,
+            paged_out: paged_out as i64,
             lease,
             paging: None,
             asking: 0,
             unreadable: HashMap::new(),
             reserved: HashSet::new(),
             changed: HashSet::new(),
-            elsewhere: Elsewhere::default(),
+            id_index: IdIndex::default(),
             outbox: Vec::new(),
         }));
     }
 
-    pub(super) fn open_kept(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
+    pub(super) fn open_stored(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
         let mut state = self.open()?;
-        state.heed(self);
+        state.apply_revocations(self);
         match state.failed() {
             Some(error) => Err(error.into()),
             None => Ok(state),
@@ -358,17 +360,18 @@ impl<P: Payload> Engine<P> {
     /// What the store could not apply and nobody has been told of yet: record numbers, and why.
     pub fn unapplied(&self) -> Vec<(u64, Error)> {
         let state = self.state.lock();
-        let kept = state.kept.as_ref();
-        kept.map_or_else(Vec::new, |kept| {
-            std::mem::take(&mut *kept.mail.unapplied.lock())
+        let residency = state.residency.as_ref();
+        residency.map_or_else(Vec::new, |residency| {
+            std::mem::take(&mut *residency.inbox.unapplied.lock())
         })
     }
 
     /// Count a stored job that cannot be read as one that nobody waits for; whether that is news.
     pub fn note_unreadable(&self, seq: u64, id: Option<String>) -> bool {
         let mut state = self.state.lock();
-        let kept = state.kept.as_mut();
-        let is_new = kept.is_some_and(|kept| kept.unreadable.insert(seq, id).is_none());
+        let residency = state.residency.as_mut();
+        let is_new =
+            residency.is_some_and(|residency| residency.unreadable.insert(seq, id).is_none());
         self.notify(&state);
         is_new
     }
@@ -376,13 +379,13 @@ impl<P: Payload> Engine<P> {
     /// How far a rotation of keys has come: rows done, rows in all.
     pub fn rotated(&self) -> (u64, u64) {
         let state = self.state.lock();
-        let kept = state.kept.as_ref();
-        kept.map_or((0, 0), |kept| *kept.mail.rotated.lock())
+        let residency = state.residency.as_ref();
+        residency.map_or((0, 0), |residency| *residency.inbox.rotated.lock())
     }
 
     /// Why the store takes nothing any more, if it does not.
     pub fn failure(&self) -> Option<Error> {
-        self.kept.then(|| self.state.lock().failed()).flatten()
+        self.has_store.then(|| self.state.lock().failed()).flatten()
     }
 
     /// Wait until a batch is settled; `false`: the time is over.
@@ -397,10 +400,10 @@ impl<P: Payload> Engine<P> {
         let deadline = Instant::now().checked_add(timeout);
         let told = store.wait(ticket, deadline);
         if let Err(error @ Error::Poisoned(_)) = &told
-            && let Some(kept) = &self.state.lock().kept
+            && let Some(residency) = &self.state.lock().residency
         {
             // Who is told of it must find it by `failure`, whether the store's own thread has told yet or not.
-            kept.mail.fail(error.clone());
+            residency.inbox.fail(error.clone());
         }
         told.map_err(Refused::from)
     }
@@ -408,7 +411,10 @@ impl<P: Payload> Engine<P> {
     /// The store, while it is behind this engine.
     pub fn store(&self) -> Option<Arc<dyn Store>> {
         let state = self.state.lock();
-        state.kept.as_ref().map(|kept| kept.store.clone())
+        state
+            .residency
+            .as_ref()
+            .map(|residency| residency.store.clone())
     }
 
     /// Ask the store about what is not in memory, once it has all that has ended. Now and then
@@ -417,16 +423,16 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// Those of the store.
-    pub fn ask_away(
+    pub fn ask_paged_out(
         &self,
         question: Question,
         mut gives_up: impl FnMut() -> bool,
     ) -> Result<Option<Answer>, Refused> {
-        let mut state = self.open_kept()?;
-        let Some(kept) = &mut state.kept else {
+        let mut state = self.open_stored()?;
+        let Some(residency) = &mut state.residency else {
             return Err(Refused::Closed);
         };
-        let store = kept.store.clone();
+        let store = residency.store.clone();
         state.hold_pages();
         drop(state);
         let (send, receive) = mpsc::sync_channel(1);
@@ -449,7 +455,7 @@ impl<P: Payload> Engine<P> {
 
     /// Ask the store while pages are held: what the answer changes here is to be done before a page
     /// is taken in that may be older.
-    fn ask_held(&self, question: Question) -> Result<Answer, Refused> {
+    fn ask_with_pages_held(&self, question: Question) -> Result<Answer, Refused> {
         let store = self.store().ok_or(Refused::Closed)?;
         ask(&*store, question).map_err(Refused::from)
     }
@@ -458,7 +464,10 @@ impl<P: Payload> Engine<P> {
     pub(super) fn close_store(&self) {
         let state = self.state.lock();
         let over = state.phase == Phase::Closed && self.under_way() == 0;
-        let store = state.kept.as_ref().map(|kept| kept.store.clone());
+        let store = state
+            .residency
+            .as_ref()
+            .map(|residency| residency.store.clone());
         drop(state);
         if over && let Some(store) = store {
             // What could not be settled is as if the process had died now: nobody was told of it.
@@ -477,8 +486,11 @@ impl<P: Payload> Engine<P> {
     /// Take back the note of a start that did not come: the job is pending as before.
     pub fn unbegin(&self, started: &Started<P>) {
         let state = self.state.lock();
-        let seq = state.name(started.execution.key, started.execution.sequence);
-        let store = state.kept.as_ref().map(|kept| kept.store.clone());
+        let seq = state.store_seq(started.execution.key, started.execution.sequence);
+        let store = state
+            .residency
+            .as_ref()
+            .map(|residency| residency.store.clone());
         drop(state);
         if let Some(store) = store {
             // What cannot be taken back counts as interrupted when the file is opened again.
@@ -494,14 +506,14 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Lost`], and those of the store: nothing is noted, and it must not start.
     pub fn begin(&self, started: &Started<P>) -> Result<Option<Ticket>, Refused> {
         let mut state = self.state.lock();
-        let Some(kept) = &state.kept else {
+        let Some(residency) = &state.residency else {
             return Ok(None);
         };
-        let store = kept.store.clone();
-        if state.is_shared() && !state.is_held(self, started) {
+        let store = residency.store.clone();
+        if state.is_shared() && !state.is_still_ours(self, started) {
             return Err(Refused::Lost);
         }
-        let seq = state.name(started.execution.key, started.execution.sequence);
+        let seq = state.store_seq(started.execution.key, started.execution.sequence);
         drop(state);
         let at = self.clock.wall();
         let ticket = store.submit(&[Op::Begin { seq, at }])?;
@@ -515,45 +527,49 @@ impl<P: Payload> Engine<P> {
 
 impl<P: Payload> State<P> {
     pub(super) fn failed(&mut self) -> Option<Error> {
-        self.kept
+        self.residency
             .as_ref()
-            .and_then(|kept| kept.mail.failed.lock().clone())
+            .and_then(|residency| residency.inbox.failed.lock().clone())
     }
 
     /// Take in no page for now.
     fn hold_pages(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.asking += 1;
+        if let Some(residency) = &mut self.residency {
+            residency.asking += 1;
         }
     }
 
     /// Pages may be taken in again, as far as this call goes.
     fn free_pages(&mut self, engine: &Engine<P>) {
-        if let Some(kept) = &mut self.kept {
-            kept.asking = kept.asking.saturating_sub(1);
-            if kept.asking == 0 && !kept.mail.pages.lock().is_empty() {
+        if let Some(residency) = &mut self.residency {
+            residency.asking = residency.asking.saturating_sub(1);
+            if residency.asking == 0 && !residency.inbox.pages.lock().is_empty() {
                 engine.sleeper.wake();
             }
         }
     }
 
     /// How many pending jobs are known to be away.
-    pub(super) fn away(&self) -> u64 {
+    pub(super) fn paged_out(&self) -> u64 {
         if self.is_shared() {
             return 0;
         }
-        self.kept.as_ref().map_or(0, |kept| kept.away as u64)
+        self.residency
+            .as_ref()
+            .map_or(0, |residency| residency.paged_out as u64)
     }
 
     /// How many stored jobs are known not to be readable.
     pub(super) fn unreadable(&self) -> u64 {
-        let kept = self.kept.as_ref();
-        kept.map_or(0, |kept| kept.unreadable.len() as u64)
+        let residency = self.residency.as_ref();
+        residency.map_or(0, |residency| residency.unreadable.len() as u64)
     }
 
     /// Whether there may be jobs that are away.
-    pub(super) fn has_away(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.has_away())
+    pub(super) fn has_paged_out(&self) -> bool {
+        self.residency
+            .as_ref()
+            .is_some_and(|residency| residency.has_paged_out())
     }
 
     /// The place that the next job at this due takes.
@@ -567,16 +583,16 @@ impl<P: Payload> State<P> {
     /// Hand over a batch, after all that has changed before it.
     pub(super) fn submit(&mut self, ops: &[Op<'_>]) -> Result<Ticket, Error> {
         self.catch_up()?;
-        let Some(kept) = &mut self.kept else {
+        let Some(residency) = &mut self.residency else {
             return Err(Error::Closed);
         };
-        kept.store.submit(ops)
+        residency.store.submit(ops)
     }
 
     /// Say that this process ends in order, whatever still waits to be told.
     pub(super) fn leave(&self) -> Result<Ticket, Error> {
-        let kept = self.kept.as_ref().ok_or(Error::Closed)?;
-        kept.store.submit(&[Op::Leave])
+        let residency = self.residency.as_ref().ok_or(Error::Closed)?;
+        residency.store.submit(&[Op::Leave])
     }
 
     /// Give the store the outcomes that wait.
@@ -586,21 +602,21 @@ impl<P: Payload> State<P> {
     /// It does not take all of them. What speaks of the same jobs must not overtake them: a new job
     /// would meet the id of one that is over, and a cancelled one come again with its retry.
     pub(super) fn catch_up(&mut self) -> Result<(), Error> {
-        let Some(kept) = &mut self.kept else {
+        let Some(residency) = &mut self.residency else {
             return Ok(());
         };
-        while !kept.outbox.is_empty() {
-            let count = kept.outbox.len().min(SENT);
-            kept.store.submit(&kept.outbox[..count])?;
-            kept.outbox.drain(..count);
+        while !residency.outbox.is_empty() {
+            let count = residency.outbox.len().min(SENT);
+            residency.store.submit(&residency.outbox[..count])?;
+            residency.outbox.drain(..count);
         }
         Ok(())
     }
 
     /// A job ends with the engine: forgotten, unless it is pending where it is kept.
     pub(super) fn drop_one(&mut self) {
-        match &mut self.kept {
-            Some(kept) => kept.away += 1,
+        match &mut self.residency {
+            Some(residency) => residency.paged_out += 1,
             None => self.counts.dropped += 1,
         }
     }
@@ -621,10 +637,10 @@ impl<P: Payload> State<P> {
             Outcome::Retry(due) | Outcome::Snooze(due) => {
                 let to = self.next_place(ClockKind::Boot, *due);
                 if self.phase == Phase::Closed || self.is_shared() {
-                    self.has_given(to.seq);
+                    self.reserve_seq(to.seq);
                 }
                 if self.is_shared() {
-                    self.comes_to(to, engine.clock.wall());
+                    self.request_page_if_near(to, engine.clock.wall());
                     yielded = Some(to.seq);
                 }
                 Ending::Again {
@@ -641,11 +657,11 @@ impl<P: Payload> State<P> {
                 died: engine.clock.wall(),
             },
         };
-        let seq = self.name(execution.key, execution.sequence);
+        let seq = self.store_seq(execution.key, execution.sequence);
         execution.id.with_str(|id| self.note_changed(id));
-        if let Some(kept) = &mut self.kept {
-            kept.outbox.push(Op::Finish { seq, outcome });
-            kept.outbox.extend(yielded.map(Op::Yield));
+        if let Some(residency) = &mut self.residency {
+            residency.outbox.push(Op::Finish { seq, outcome });
+            residency.outbox.extend(yielded.map(Op::Yield));
         }
     }
 

@@ -1,10 +1,10 @@
 //! Pages: what is away comes into memory before it is due.
 
-use super::{END, Kept, START, Window};
+use super::{END, Residency, START, Window};
 use crate::due::queue::{ClockKind, Now};
 use crate::engine::{Engine, Phase, State};
 use crate::jobs::ids;
-use crate::jobs::record::{Id, Payload, Released, Side};
+use crate::jobs::record::{Detail, Id, Payload, Released};
 use crate::sleep::Until;
 use duewheel_model::time::SECOND;
 use duewheel_store::{Answer, Error, Job, Page, Place, Question};
@@ -28,23 +28,30 @@ impl<P: Payload> Engine<P> {
         let now = self.now();
         let first = state.queue.first(now).and_then(|key| state.place(key));
         let count = state.queue.len() - state.parked;
-        let kept = state.kept.as_mut()?;
-        if kept.away == 0 || kept.lease.is_some() || kept.paging.is_some() || kept.frontier == END {
+        let residency = state.residency.as_mut()?;
+        if residency.paged_out == 0
+            || residency.lease.is_some()
+            || residency.paging.is_some()
+            || residency.frontier == END
+        {
             return None;
         }
         // On the boot clock it may be due as much earlier as the wall clock was set back since.
-        let back = kept.reached(now).saturating_sub(now.wall);
-        let frontier = (kept.frontier.due.saturating_sub(back), kept.frontier.seq);
+        let back = residency.reached(now).saturating_sub(now.wall);
+        let frontier = (
+            residency.frontier.due.saturating_sub(back),
+            residency.frontier.seq,
+        );
         if first.is_some_and(|first| first.order() < frontier) {
             return None;
         }
-        Some(kept.page(i64::MAX, count))
+        Some(residency.page(i64::MAX, count))
     }
 
     /// How many pending jobs are away.
-    pub fn away(&self) -> u64 {
-        if self.kept {
-            self.state.lock().away()
+    pub fn paged_out(&self) -> u64 {
+        if self.has_store {
+            self.state.lock().paged_out()
         } else {
             0
         }
@@ -58,11 +65,11 @@ impl<P: Payload> Engine<P> {
     /// Pages that have come, for a worker to take in.
     pub fn pages(&self) -> Vec<Page> {
         let mut state = self.state.lock();
-        state.heed(self);
-        match &mut state.kept {
-            Some(kept) if kept.asking == 0 => {
-                let pages = std::mem::take(&mut *kept.mail.pages.lock());
-                if let (Some(lease), false) = (&mut kept.lease, pages.is_empty()) {
+        state.apply_revocations(self);
+        match &mut state.residency {
+            Some(residency) if residency.asking == 0 => {
+                let pages = std::mem::take(&mut *residency.inbox.pages.lock());
+                if let (Some(lease), false) = (&mut residency.lease, pages.is_empty()) {
                     lease.took();
                 }
                 pages
@@ -80,7 +87,7 @@ impl<P: Payload> Engine<P> {
         released: &mut Released<P>,
     ) {
         let mut state = self.state.lock();
-        state.heed(self);
+        state.apply_revocations(self);
         let jobs = if state.phase == Phase::Closed {
             released.payloads.extend(jobs.into_iter().map(|job| job.1));
             Vec::new()
@@ -88,21 +95,24 @@ impl<P: Payload> Engine<P> {
             jobs
         };
         for (job, payload) in jobs {
-            let lease = state.kept.as_ref().and_then(|kept| kept.lease.as_ref());
+            let lease = state
+                .residency
+                .as_ref()
+                .and_then(|residency| residency.lease.as_ref());
             if lease.is_none_or(|lease| lease.holds(epoch, &job)) {
                 state.load(&job, payload, false, released);
             } else {
                 released.payloads.push(payload);
             }
         }
-        if let Some(kept) = &mut state.kept {
-            let until = kept.paging.take().unwrap_or(i64::MIN);
-            kept.changed.clear();
-            kept.unsent.clear();
-            if let Some(lease) = &mut kept.lease {
+        if let Some(residency) = &mut state.residency {
+            let until = residency.paging.take().unwrap_or(i64::MIN);
+            residency.changed.clear();
+            residency.unsent.clear();
+            if let Some(lease) = &mut residency.lease {
                 lease.loaded(last.is_some());
             }
-            kept.frontier = match last {
+            residency.frontier = match last {
                 // More are due before the bound.
                 Some(last) => Place {
                     due: last.due,
@@ -112,14 +122,14 @@ impl<P: Payload> Engine<P> {
                 None if until == i64::MAX => END,
                 None => Place { due: until, seq: 0 },
             };
-            if kept.boot_offset().is_none() {
-                kept.boot_away = None;
+            if residency.boot_offset().is_none() {
+                residency.boot_paged_out = None;
             }
-            if std::mem::take(&mut kept.starts_over) {
-                kept.frontier = START;
+            if std::mem::take(&mut residency.starts_over) {
+                residency.frontier = START;
             }
         }
-        state.put_aside(usize::MAX, released);
+        state.page_out_parked(usize::MAX, released);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
@@ -140,7 +150,11 @@ impl<P: Payload> Engine<P> {
             return;
         }
         let seq = job.place.seq;
-        if !state.kept.as_mut().is_some_and(|kept| kept.came_by(seq)) {
+        if !state
+            .residency
+            .as_mut()
+            .is_some_and(|residency| residency.came_by(seq))
+        {
             released.payloads.push(payload);
             return;
         }
@@ -154,10 +168,10 @@ impl<P: Payload> Engine<P> {
     pub fn load_none(&self, place: Place) {
         let mut state = self.state.lock();
         state.free_pages(self);
-        if let Some(kept) = &mut state.kept
-            && kept.came_by(place.seq)
+        if let Some(residency) = &mut state.residency
+            && residency.came_by(place.seq)
         {
-            kept.frontier = kept.frontier.min(place);
+            residency.frontier = residency.frontier.min(place);
             self.sleeper.wake();
         }
     }
@@ -165,12 +179,12 @@ impl<P: Payload> Engine<P> {
     /// Do without the page that was asked for: it may be asked for again.
     pub fn load_no_page(&self) {
         let mut state = self.state.lock();
-        if let Some(kept) = &mut state.kept {
-            kept.paging = None;
-            kept.changed.clear();
-            kept.unsent.clear();
-            if std::mem::take(&mut kept.starts_over) {
-                kept.frontier = START;
+        if let Some(residency) = &mut state.residency {
+            residency.paging = None;
+            residency.changed.clear();
+            residency.unsent.clear();
+            if std::mem::take(&mut residency.starts_over) {
+                residency.frontier = START;
             }
         }
         drop(state);
@@ -187,17 +201,20 @@ impl<P: Payload> State<P> {
         fresh: bool,
         released: &mut Released<P>,
     ) {
-        let changed = |kept: &Kept| {
-            kept.unsent.contains(&job.place.seq)
-                || (kept.changed.contains(&*job.id) && kept.paging.is_some())
+        let changed = |residency: &Residency| {
+            residency.unsent.contains(&job.place.seq)
+                || (residency.changed.contains(&*job.id) && residency.paging.is_some())
         };
-        let stale = !fresh && self.kept.as_deref().is_some_and(changed);
+        let stale = !fresh && self.residency.as_deref().is_some_and(changed);
         let here = stale || self.find(&job.id).is_some();
-        if here || self.stays_aside(payload, job.place.seq) {
+        if here || self.stays_parked(payload, job.place.seq) {
             released.payloads.push(payload);
             return;
         }
-        let offset = self.kept.as_deref().and_then(|kept| kept.offset_of(job));
+        let offset = self
+            .residency
+            .as_deref()
+            .and_then(|residency| residency.offset_of(job));
         let (kind, due) = match offset {
             Some(offset) => (ClockKind::Boot, job.place.due.saturating_sub(offset)),
             None => (ClockKind::Wall, job.place.due),
@@ -206,17 +223,17 @@ impl<P: Payload> State<P> {
             Some(halves) => Id::Generated(halves),
             None => Id::Given((&*job.id).into()),
         };
-        let side = Side {
+        let detail = Detail {
             id,
             job_due: job.job_due,
             first_start: job.first_start.map(|wall| wall.saturating_sub(self.offset)),
             attempt: job.attempt,
             run: job.run,
         };
-        self.put_kept(kind, due, job.place.seq, side, payload);
-        if let Some(kept) = &mut self.kept {
-            kept.came();
-            kept.came_by(job.place.seq);
+        self.put_kept(kind, due, job.place.seq, detail, payload);
+        if let Some(residency) = &mut self.residency {
+            residency.came();
+            residency.came_by(job.place.seq);
         }
     }
 
@@ -226,12 +243,14 @@ impl<P: Payload> State<P> {
             return None;
         }
         let count = self.queue.len() - self.parked;
-        let kept = self.kept.as_mut()?;
-        if let Some(lease) = &mut kept.lease {
+        let residency = self.residency.as_mut()?;
+        if let Some(lease) = &mut residency.lease {
             lease.asked(now.wall);
         }
-        let until = kept.reached(now).saturating_add(kept.window.horizon);
-        Some(kept.page(until, count))
+        let until = residency
+            .reached(now)
+            .saturating_add(residency.window.horizon);
+        Some(residency.page(until, count))
     }
 
     /// Whether half of the horizon is used up, or half of the room is free.
@@ -239,25 +258,33 @@ impl<P: Payload> State<P> {
         if let Some(wanted) = self.wants_shared_page(now.wall) {
             return wanted;
         }
-        let Some(kept) = &self.kept else { return false };
+        let Some(residency) = &self.residency else {
+            return false;
+        };
         let count = self.queue.len() - self.parked;
-        let Window { horizon, resident } = kept.window;
+        let Window { horizon, resident } = residency.window;
         if count >= resident {
-            return self.is_overtaken() && kept.frontier.due <= now.wall.saturating_add(LEAD);
+            return self.is_overtaken() && residency.frontier.due <= now.wall.saturating_add(LEAD);
         }
-        let reached = kept.reached(now);
+        let reached = residency.reached(now);
         let until = reached.saturating_add(horizon);
-        let near = kept.frontier.due <= reached.saturating_add(horizon / 2);
+        let near = residency.frontier.due <= reached.saturating_add(horizon / 2);
         // At a sequence it was cut off for want of room; else all within the horizon is here.
-        let cut_off = kept.frontier.seq > 0 && count < resident / 2 + 1;
-        kept.away > 0 && kept.paging.is_none() && kept.frontier.due < until && (near || cut_off)
+        let cut_off = residency.frontier.seq > 0 && count < resident / 2 + 1;
+        residency.paged_out > 0
+            && residency.paging.is_none()
+            && residency.frontier.due < until
+            && (near || cut_off)
     }
 
     /// Whether what is away is due before all that waits in memory: room or not, it must come.
     fn is_overtaken(&self) -> bool {
-        let Some(kept) = &self.kept else { return false };
-        let free = kept.away > 0 && kept.paging.is_none() && kept.lease.is_none();
-        free && self.is_first(kept.frontier)
+        let Some(residency) = &self.residency else {
+            return false;
+        };
+        let free =
+            residency.paged_out > 0 && residency.paging.is_none() && residency.lease.is_none();
+        free && self.is_first(residency.frontier)
     }
 
     /// Whether a place is before all that waits in memory.
@@ -277,9 +304,9 @@ impl<P: Payload> State<P> {
             return self.has_shared_room();
         }
         let resident = self
-            .kept
+            .residency
             .as_ref()
-            .map_or(0, |kept| kept.window.resident / 2 + 1);
+            .map_or(0, |residency| residency.window.resident / 2 + 1);
         self.queue.len() - self.parked < resident && self.wants_page(now)
     }
 
@@ -289,18 +316,21 @@ impl<P: Payload> State<P> {
         if self.is_shared() {
             return on_the_wall(self.next_shared_page());
         }
-        let Some(kept) = &self.kept else {
+        let Some(residency) = &self.residency else {
             return Until::default();
         };
-        if self.queue.len() - self.parked >= kept.window.resident {
+        if self.queue.len() - self.parked >= residency.window.resident {
             let comes = self.is_overtaken();
-            return on_the_wall(comes.then(|| kept.frontier.due.saturating_sub(LEAD)));
+            return on_the_wall(comes.then(|| residency.frontier.due.saturating_sub(LEAD)));
         }
-        if kept.away == 0 || kept.paging.is_some() {
+        if residency.paged_out == 0 || residency.paging.is_some() {
             return Until::default();
         }
-        let stored = kept.frontier.due.saturating_sub(kept.window.horizon / 2);
-        let boot = kept.boot_offset();
+        let stored = residency
+            .frontier
+            .due
+            .saturating_sub(residency.window.horizon / 2);
+        let boot = residency.boot_offset();
         Until {
             wall: Some(stored),
             boot: boot.map(|offset| stored.saturating_sub(offset)),
@@ -312,27 +342,29 @@ impl<P: Payload> State<P> {
         let Some(question) = self.page_wanted(now) else {
             return;
         };
-        let Some(kept) = &self.kept else { return };
-        let mail = kept.mail.clone();
-        kept.store.ask(
+        let Some(residency) = &self.residency else {
+            return;
+        };
+        let inbox = residency.inbox.clone();
+        residency.store.ask(
             question,
             Box::new(move |answer| match answer {
                 Ok(Answer::Page(page)) => {
-                    mail.pages.lock().push(page);
-                    mail.sleeper.wake();
+                    inbox.pages.lock().push(page);
+                    inbox.sleeper.wake();
                 }
                 Ok(_) | Err(Error::Closed) => {}
-                Err(error) => mail.fail(error),
+                Err(error) => inbox.fail(error),
             }),
         );
     }
 
     /// Whether pages have come that nobody has taken in yet.
     pub(in crate::engine) fn has_pages(&self) -> bool {
-        let kept = self.kept.as_ref();
-        kept.is_some_and(|kept| {
-            let pages = kept.asking == 0 && !kept.mail.pages.lock().is_empty();
-            pages || !kept.mail.unapplied.lock().is_empty()
+        let residency = self.residency.as_ref();
+        residency.is_some_and(|residency| {
+            let pages = residency.asking == 0 && !residency.inbox.pages.lock().is_empty();
+            pages || !residency.inbox.unapplied.lock().is_empty()
         })
     }
 }

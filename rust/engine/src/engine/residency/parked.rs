@@ -24,9 +24,9 @@ struct Waiting {
 
 /// The jobs that are aside, by the name of their target: nothing else may speak of it.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Aside(HashMap<Box<str>, Waiting>);
+pub(in crate::engine) struct ParkedOnDisk(HashMap<Box<str>, Waiting>);
 
-impl Aside {
+impl ParkedOnDisk {
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -57,17 +57,17 @@ impl Aside {
 
 impl<P: Payload> Engine<P> {
     /// The sequence of a job that may be aside, while pages are held.
-    pub(super) fn seq_aside(&self, id: &str) -> Option<u64> {
+    pub(super) fn seq_parked_on_disk(&self, id: &str) -> Option<u64> {
         let any = |state: &State<P>| {
             state
-                .kept
+                .residency
                 .as_ref()
-                .is_some_and(|kept| !kept.aside.is_empty())
+                .is_some_and(|residency| !residency.parked_on_disk.is_empty())
         };
         if !any(&self.state.lock()) {
             return None;
         }
-        match self.ask_held(Question::Get(id.to_owned())) {
+        match self.ask_with_pages_held(Question::Get(id.to_owned())) {
             Ok(Answer::Job(Some(job))) => Some(job.place.seq),
             _ => None,
         }
@@ -77,21 +77,26 @@ impl<P: Payload> Engine<P> {
 impl<P: Payload> State<P> {
     /// How many jobs are parked, here and aside.
     pub(in crate::engine) fn all_parked(&self) -> u64 {
-        let aside = self.kept.iter().flat_map(|kept| kept.aside.0.values());
-        let parked = aside.filter(|waiting| !waiting.handled);
+        let parked_on_disk = self
+            .residency
+            .iter()
+            .flat_map(|residency| residency.parked_on_disk.0.values());
+        let parked = parked_on_disk.filter(|waiting| !waiting.handled);
         self.parked as u64 + parked.map(|waiting| waiting.seqs.len()).sum::<u64>()
     }
 
     /// Put parked jobs aside, if they are too many: so many at once.
-    pub(super) fn put_aside(&mut self, mut at_once: usize, released: &mut Released<P>) {
-        let Some(kept) = &self.kept else { return };
-        let most = kept.window.resident / PART;
-        if self.parked <= most || kept.lease.is_some() {
+    pub(super) fn page_out_parked(&mut self, mut at_once: usize, released: &mut Released<P>) {
+        let Some(residency) = &self.residency else {
+            return;
+        };
+        let most = residency.window.resident / PART;
+        if self.parked <= most || residency.lease.is_some() {
             return;
         }
         // What has not reached the store yet could not be told from what comes with a page; and
         // who asks about a job that is away has looked whether it is aside.
-        if !kept.outbox.is_empty() || kept.asking > 0 {
+        if !residency.outbox.is_empty() || residency.asking > 0 {
             return;
         }
         let mut parked = std::mem::take(&mut self.targets.parked);
@@ -101,91 +106,99 @@ impl<P: Payload> State<P> {
                 && let Some(key) = keys.pop()
             {
                 at_once -= 1;
-                self.put_one_aside(key, released);
+                self.page_out_one(key, released);
             }
         }
         self.targets.parked = parked;
     }
 
-    fn put_one_aside(&mut self, key: Key, released: &mut Released<P>) {
+    fn page_out_one(&mut self, key: Key, released: &mut Released<P>) {
         let parked = self.queue.get(key);
         let Some(entry) = parked.filter(|entry| entry.value.stage() == Stage::Parked) else {
             return; // it has left since
         };
-        let seq = self.name(key, entry.sequence);
+        let seq = self.store_seq(key, entry.sequence);
         let payload = entry.value.payload;
-        if let Some(kept) = &mut self.kept {
-            kept.away += 1;
-            payload.parts(|parts| kept.aside.add(parts.target, seq));
+        if let Some(residency) = &mut self.residency {
+            residency.paged_out += 1;
+            payload.parts(|parts| residency.parked_on_disk.add(parts.target, seq));
         }
         self.unpark(key);
         self.remove(key, released);
     }
 
     /// Whether a job that has come with a page stays aside; if not, it is so no longer.
-    pub(super) fn stays_aside(&mut self, payload: P, seq: u64) -> bool {
-        let Some(kept) = &mut self.kept else {
+    pub(super) fn stays_parked(&mut self, payload: P, seq: u64) -> bool {
+        let Some(residency) = &mut self.residency else {
             return false;
         };
-        if kept.aside.is_empty() {
+        if residency.parked_on_disk.is_empty() {
             return false;
         }
         let handled = payload.parts(|parts| {
-            let waiting = kept.aside.with(parts.target, seq);
+            let waiting = residency.parked_on_disk.with(parts.target, seq);
             waiting.map(|waiting| waiting.handled)
         });
         if handled == Some(true) {
-            kept.aside.forget(seq);
+            residency.parked_on_disk.forget(seq);
         }
         handled == Some(false)
     }
 
     /// A job that was away has been withdrawn or moved.
-    pub(super) fn left_aside(&mut self, seq: Option<u64>) {
-        if let (Some(kept), Some(seq)) = (&mut self.kept, seq) {
-            kept.aside.forget(seq);
+    pub(super) fn left_parked(&mut self, seq: Option<u64>) {
+        if let (Some(residency), Some(seq)) = (&mut self.residency, seq) {
+            residency.parked_on_disk.forget(seq);
         }
     }
 
     /// Forget what is aside: with the engine's end it is pending where it is kept.
-    pub(in crate::engine) fn forget_aside(&mut self) {
-        if let Some(kept) = &mut self.kept {
-            kept.aside = Aside::default();
+    pub(in crate::engine) fn forget_parked_on_disk(&mut self) {
+        if let Some(residency) = &mut self.residency {
+            residency.parked_on_disk = ParkedOnDisk::default();
         }
     }
 
     /// A target has a handler or has lost it; what is aside for want of one is brought in.
-    pub(in crate::engine) fn heard_of(&mut self, target: &str, handled: bool) {
-        if let Some(kept) = &mut self.kept
-            && let Some(waiting) = kept.aside.0.get_mut(target)
+    pub(in crate::engine) fn handler_changed(&mut self, target: &str, handled: bool) {
+        if let Some(residency) = &mut self.residency
+            && let Some(waiting) = residency.parked_on_disk.0.get_mut(target)
         {
             waiting.handled = handled;
             if handled {
-                kept.frontier = START;
+                residency.frontier = START;
                 // The page that is under way moves the frontier, too.
-                kept.starts_over = kept.paging.is_some();
+                residency.starts_over = residency.paging.is_some();
             }
         }
     }
 
     /// Report a broken invariant.
-    pub(in crate::engine) fn check_aside(&self) -> Result<(), String> {
-        let Some(kept) = &self.kept else {
+    pub(in crate::engine) fn check_parked_on_disk(&self) -> Result<(), String> {
+        let Some(residency) = &self.residency else {
             return Ok(());
         };
-        let aside = kept.aside.0.values().map(|waiting| waiting.seqs.len());
-        let aside: u64 = aside.sum();
-        if kept.lease.is_none() && aside as i64 > kept.away {
-            return Err(format!("{aside} jobs are aside, {} away", kept.away));
+        let parked_on_disk = residency
+            .parked_on_disk
+            .0
+            .values()
+            .map(|waiting| waiting.seqs.len());
+        let parked_on_disk: u64 = parked_on_disk.sum();
+        if residency.lease.is_none() && parked_on_disk as i64 > residency.paged_out {
+            return Err(format!(
+                "{parked_on_disk} jobs are parked on disk, {} paged out",
+                residency.paged_out
+            ));
         }
         for (key, entry) in self.queue.iter() {
-            let seq = self.name(key, entry.sequence);
-            let target = |parts: Parts<'_>| kept.aside.with(parts.target, seq).is_some();
+            let seq = self.store_seq(key, entry.sequence);
+            let target =
+                |parts: Parts<'_>| residency.parked_on_disk.with(parts.target, seq).is_some();
             if entry.value.payload.parts(target) {
                 return Err(format!("{key:?} is in memory and aside"));
             }
         }
-        if kept.frontier == END && kept.starts_over {
+        if residency.frontier == END && residency.starts_over {
             return Err("pages begin again behind the end".to_owned());
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::clock::{ManualClock, SystemClock};
-use crate::handover::loop_waker::Bell;
+use crate::handover::loop_waker::LoopWaker;
 use crate::handover::queue::{CAPACITY, Turn};
 use crate::jobs::record::{Outcome, Started};
 use duewheel_model::time::SECOND;
@@ -21,11 +21,11 @@ impl Payload for To {
 struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
+    fn below(&mut self, details: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % sides
+        self.0 % details
     }
 }
 
@@ -95,8 +95,9 @@ impl Bench {
                 });
                 true
             }
-            Turn::Tend => {
-                self.engine.tend(lane, &mut Released::default());
+            Turn::Settle => {
+                self.engine
+                    .settle_and_refill(lane, &mut Released::default());
                 true
             }
             Turn::Rest => false,
@@ -284,13 +285,13 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
     while bench.engine.lane(Lane::Loop).lock().room() > 0 || bench.engine.state.lock().held() == 0 {
         assert_eq!(bench.engine.pump(), Pumped::More);
     }
-    let mut tended = 0;
+    let mut settled = 0;
     while !bench.running[1].is_empty() || bench.engine.lane(Lane::Loop).has_due() {
         let before = bench.engine.lane(Lane::Loop).lock().started;
         assert!(bench.turn(Lane::Loop, true, true));
-        tended += usize::from(bench.engine.lane(Lane::Loop).lock().started == before);
+        settled += usize::from(bench.engine.lane(Lane::Loop).lock().started == before);
     }
-    assert!(tended < 20, "{tended} times");
+    assert!(settled < 20, "{settled} times");
     let moved = bench.engine.state.lock().held();
     assert!(
         moved < 2_000,
@@ -302,50 +303,50 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
 fn an_event_loop_that_comes_to_an_engine_closed_meanwhile_is_told() {
     let bench = Bench::new(1);
     bench.engine.close(&mut Released::default());
-    let bell = Arc::new(Bell::without_descriptor());
+    let loop_waker = Arc::new(LoopWaker::without_descriptor());
     let lane = bench.engine.lane(Lane::Loop);
-    lane.attach(Some(bell.clone()), 1);
-    assert!(bell.take_rung());
+    lane.attach(Some(loop_waker.clone()), 1);
+    assert!(loop_waker.take_rung());
     assert!(!bench.engine.begin_drain());
 }
 
 #[test]
 fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
     let mut bench = Bench::new(1);
-    let bell = Arc::new(Bell::without_descriptor());
+    let loop_waker = Arc::new(LoopWaker::without_descriptor());
     let due = |bench: &mut Bench| {
         bench.engine.schedule(Due::At(0), To(0)).unwrap();
         bench.timer();
     };
     bench.engine.set_registered(0, "", Some(Lane::Loop));
-    let attached = Some(bell.clone());
+    let attached = Some(loop_waker.clone());
     bench.engine.lane(Lane::Loop).attach(attached, 1);
     due(&mut bench);
-    assert!(bell.take_rung());
+    assert!(loop_waker.take_rung());
     due(&mut bench);
-    assert!(!bell.take_rung(), "it is on its way");
+    assert!(!loop_waker.take_rung(), "it is on its way");
     assert!(bench.engine.begin_drain());
     while bench.turn(Lane::Loop, true, true) {}
     due(&mut bench);
-    assert!(!bell.take_rung(), "it is not asleep yet");
+    assert!(!loop_waker.take_rung(), "it is not asleep yet");
     bench.engine.lane(Lane::Loop).rest();
-    assert!(bell.take_rung(), "what came before it rested is due");
+    assert!(loop_waker.take_rung(), "what came before it rested is due");
     assert!(bench.engine.begin_drain());
     assert!(bench.turn(Lane::Loop, false, true));
     due(&mut bench);
     assert!(!bench.turn(Lane::Loop, false, true), "one is running");
     bench.engine.lane(Lane::Loop).rest();
-    assert!(!bell.take_rung(), "it can do nothing");
+    assert!(!loop_waker.take_rung(), "it can do nothing");
     let done = bench.running[Lane::Loop as usize].pop().unwrap();
     bench.engine.lane(Lane::Loop).end(done);
-    assert!(bell.take_rung(), "there is room again");
+    assert!(loop_waker.take_rung(), "there is room again");
 }
 
 #[test]
 fn the_loop_alone_is_called_by_its_own_alarm_and_does_what_the_timer_would() {
     let engine = Engine::new(Box::new(SystemClock)).unwrap();
-    let (bell, lane) = (Arc::new(Bell::new().unwrap()), engine.lane(Lane::Loop));
-    lane.attach(Some(bell.clone()), 9);
+    let (loop_waker, lane) = (Arc::new(LoopWaker::new().unwrap()), engine.lane(Lane::Loop));
+    lane.attach(Some(loop_waker.clone()), 9);
     engine.set_registered(0, "", Some(Lane::Loop));
     engine.start().unwrap();
     let woken = || engine.sleeper().take_woken();
@@ -360,7 +361,7 @@ fn the_loop_alone_is_called_by_its_own_alarm_and_does_what_the_timer_would() {
     schedule(SECOND / 50).unwrap();
     sleeps(true);
     assert!(woken(), "by the start");
-    bell.await_alarm();
+    loop_waker.await_alarm();
     assert!(engine.begin_drain());
     assert!(lane.has_due());
     // The timer sleeps on, and is woken by what is due before its next look.

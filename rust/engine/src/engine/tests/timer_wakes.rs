@@ -69,7 +69,7 @@ fn run(engine: &Engine<Nothing>, outcome: Outcome<()>) {
         outcome,
     };
     let turn = engine.ready().turn(Some(done), engine.clock());
-    assert!(matches!(turn, Turn::Tend));
+    assert!(matches!(turn, Turn::Settle));
     pump(engine);
 }
 
