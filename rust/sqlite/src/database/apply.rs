@@ -374,7 +374,7 @@ mod tests {
         let dead = Op::Finish {
             seq: 1,
             outcome: Ending::Dead {
-                reason: crate::Reason::Failed,
+                reason: duewheel_store::Reason::Failed,
                 error: "e".repeat(64 * 1024).into(),
                 died: i64::MIN,
             },
