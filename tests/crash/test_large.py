@@ -1,7 +1,7 @@
 """Many stored jobs, a million of them of one due: the scheduler opens in seconds, in little memory.
 
-`DUEWHEEL_STORED_FILE` is a file that `rust/sqlite/tests/large.rs` has filled, with 100,000,000 in the full form; without
-it, two million are stored here.
+`DUEWHEEL_STORED_FILE` is a file that `rust/sqlite/tests/large.rs` has filled, with 100,000,000 in the full form;
+without it, two million are stored here.
 """
 
 import json

@@ -23,19 +23,19 @@ TO_BE_DIVIDED = "it holds more than one thing, and is to be divided"
 LONG_FILES = {
     "python/duewheel/_core.pyi": "an extension module has one stub",
     "python/duewheel/aio.py": TO_BE_DIVIDED,
-    "rust/binding/src/event_loop.rs": TO_BE_DIVIDED,
-    "rust/binding/src/kept.rs": TO_BE_DIVIDED,
-    "rust/binding/src/scheduler.rs": TO_BE_DIVIDED,
-    "rust/core/src/engine/kept/calls.rs": TO_BE_DIVIDED,
-    "rust/core/src/engine/kept/mod.rs": TO_BE_DIVIDED,
-    "rust/core/src/engine/mod.rs": TO_BE_DIVIDED,
-    "rust/core/src/level.rs": "a third of it are its tests, beside what they look into",
-    "rust/core/src/queue.rs": "the order of two clocks is one thing",
-    "rust/core/src/wheel.rs": "its moves share one invariant, which is read beside them",
-    "rust/core/tests/away.rs": TO_BE_DIVIDED,
-    "rust/store/src/log.rs": TO_BE_DIVIDED,
+    "rust/binding/src/run/event_loop.rs": TO_BE_DIVIDED,
+    "rust/binding/src/stores/local.rs": TO_BE_DIVIDED,
+    "rust/binding/src/calls/scheduler.rs": TO_BE_DIVIDED,
+    "rust/engine/src/engine/residency/calls.rs": TO_BE_DIVIDED,
+    "rust/engine/src/engine/residency/mod.rs": TO_BE_DIVIDED,
+    "rust/engine/src/engine/mod.rs": TO_BE_DIVIDED,
+    "rust/engine/src/due/level.rs": "a third of it are its tests, beside what they look into",
+    "rust/engine/src/due/queue.rs": "the order of two clocks is one thing",
+    "rust/engine/src/due/wheel.rs": "its moves share one invariant, which is read beside them",
+    "rust/engine/tests/paging.rs": TO_BE_DIVIDED,
+    "rust/sqlite/src/journal/group_commit.rs": TO_BE_DIVIDED,
     "rust/store/src/testing/shared.rs": TO_BE_DIVIDED,
-    "rust/store/tests/local.rs": TO_BE_DIVIDED,
+    "rust/sqlite/tests/local.rs": TO_BE_DIVIDED,
     "tests/asyncio/test_aio.py": TO_BE_DIVIDED,
     "tests/asyncio/test_async_handlers.py": TO_BE_DIVIDED,
     "tests/crash/test_ownership.py": TO_BE_DIVIDED,
@@ -44,14 +44,14 @@ LONG_FILES = {
 }
 
 LONG_FUNCTIONS = {
-    "rust/core/src/engine/kept/calls.rs::keep_many": TO_BE_DIVIDED,
-    "rust/core/src/engine/kept/calls.rs::keep_with": TO_BE_DIVIDED,
-    "rust/core/src/engine/query.rs::check": TO_BE_DIVIDED,
-    "rust/core/src/queue.rs::expire": TO_BE_DIVIDED,
-    "rust/core/src/wheel/check.rs::check": "it is a list of what holds, each with its message",
-    "rust/store/src/errands.rs::rotate": TO_BE_DIVIDED,
-    "rust/store/src/local.rs::open_claimed": TO_BE_DIVIDED,
-    "rust/store/src/log.rs::sync_for_others": TO_BE_DIVIDED,
+    "rust/engine/src/engine/residency/calls.rs::keep_many": TO_BE_DIVIDED,
+    "rust/engine/src/engine/residency/calls.rs::keep_with": TO_BE_DIVIDED,
+    "rust/engine/src/engine/query.rs::check": TO_BE_DIVIDED,
+    "rust/engine/src/due/queue.rs::expire": TO_BE_DIVIDED,
+    "rust/engine/src/due/wheel/check.rs::check": "it is a list of what holds, each with its message",
+    "rust/sqlite/src/database/maintenance.rs::rotate": TO_BE_DIVIDED,
+    "rust/sqlite/src/store.rs::open_claimed": TO_BE_DIVIDED,
+    "rust/sqlite/src/journal/group_commit.rs::sync_for_others": TO_BE_DIVIDED,
 }
 
 CIRCLES = {
@@ -59,23 +59,26 @@ CIRCLES = {
     for crate, names in [
         (
             "binding",
-            "bulk dead deferred drain driver event event_loop handover inside kept life nudge options payload queries "
-            "registry scheduler shared specs target thread worker",
+            "calls/awaited calls/bulk calls/events calls/scheduler interpreter/gil interpreter/process "
+            "interpreter/thread registry run/event_loop run/first_step run/handover run/inside run/task run/worker "
+            "shared stores/local values/dead values/event values/options values/payload values/specs values/target",
         ),
         (
-            "core",
-            "engine/kept/aside engine/kept/elsewhere engine/kept/lease engine/kept/mod engine/lanes engine/mod "
-            "engine/targets",
+            "engine",
+            "engine/lanes engine/mod engine/residency/id_index engine/residency/lease engine/residency/mod "
+            "engine/residency/parked engine/targets",
         ),
-        ("store", "claim disk locks"),
-        ("store", "errands local tables"),
+        ("sqlite", "disk ownership/claim ownership/locks"),
+        ("sqlite", "database/maintenance database/writer store"),
     ]
 }
 
 MAY_NEED = {
-    "store": set(),
-    "core": {"store"},
-    "binding": {"store", "core"},
+    "model": set(),
+    "store": {"model"},
+    "sqlite": {"model", "store"},
+    "engine": {"model", "store"},
+    "binding": {"model", "store", "sqlite", "engine"},
 }
 """What a crate may need outside its tests. A new crate takes its place here."""
 
