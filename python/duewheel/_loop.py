@@ -1,6 +1,8 @@
-"""Event loops: the tasks of async handlers, and the loop of a scheduler that is not on one of its user's.
+"""Put async handlers on an event loop: the user's, or one of the scheduler's own.
 
 Imported with the first async handler: asyncio takes longer to import than all of duewheel.
+
+An `event_loop` is the extension's `EventLoop`, the scheduler's part of an asyncio loop; a `loop` is asyncio's.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ from duewheel.errors import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from typing import TypeGuard
 
     from duewheel._core import EventLoop
     from duewheel.scheduler import Core
 
-_LAST_WORDS_S = 1.0
-"""How long what handlers have spawned may go on once the loop has no handlers left: it may swallow its cancellation."""
+_LAST_TASKS_S = 1.0
+"""How long cancelled tasks may go on before their loop is closed: a task may suppress its cancellation."""
 
 _FIRST_STEPS = (
     "on the thread of the running event loop the clock advances without waiting for async handlers, whose first steps "
@@ -39,8 +42,9 @@ _LOST = "the event loop was closed while this ran: a scheduler closes its own lo
 class HandlerTask(asyncio.Task[None]):
     """The task of an async handler.
 
-    One is the current task while handlers take their first steps; the extension must know when a handler looks at it,
-    for then it is that handler's alone.
+    Handlers take their first steps in one task, which is shared. A handler that reads an attribute or the hash of the
+    current task may keep it: the extension notes it, and gives other
+    handlers another task.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -55,29 +59,63 @@ class HandlerTask(asyncio.Task[None]):
 def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], object] | None = None) -> EventLoop:
     """Put the async handlers of a scheduler on this loop; called on its thread, or before it runs."""
     task = functools.partial(HandlerTask, loop=loop)
-    events = core._attach(loop, task, True, over)
+    event_loop = core._attach(loop, task, True, over)
     try:
-        if events.descriptor is None:
+        if event_loop.descriptor is None:
             raise NotImplementedError
-        loop.add_reader(events.descriptor, events.drain)
+        loop.add_reader(event_loop.descriptor, event_loop.drain)
     except NotImplementedError:
         # The loop watches no descriptors, as on Windows: a thread waits for the bell, one call a batch.
-        events.abandon()
-        events = core._attach(loop, task, False, over)
+        event_loop.abandon()
+        event_loop = core._attach(loop, task, False, over)
         try:
-            _threads.start(functools.partial(_call, events, loop), "duewheel-bell")
+            _threads.start(functools.partial(_forward_bell, event_loop), "duewheel-bell")
         except BaseException:
-            events.abandon()
+            event_loop.abandon()
             raise
-    return events
+    return event_loop
 
 
-def _call(events: EventLoop, loop: asyncio.AbstractEventLoop) -> None:
-    while events.wait_bell():
+def _forward_bell(event_loop: EventLoop) -> None:
+    while event_loop.wait_bell():
         try:
-            loop.call_soon_threadsafe(events.drain)
+            event_loop.events.call_soon_threadsafe(event_loop.drain)
         except RuntimeError:  # the loop is closed
             return
+
+
+def take_over(core: Core, loop: asyncio.AbstractEventLoop) -> bool:
+    """Put a scheduler on this loop unless it is; `False`: it has started on another one. Under its `_loop_lock`.
+
+    **Raises** `StateError` when another loop, which runs, has it.
+    """
+    event_loop = core._event_loop
+    if event_loop is not None and event_loop.events is not loop:
+        if core._started and not event_loop.events.is_closed():
+            return False
+        if event_loop.events.is_running():
+            raise StateError("another event loop, which runs, has this scheduler: close it there")
+        event_loop.abandon()
+        core._event_loop = event_loop = None
+    if event_loop is None:
+        core._event_loop = attach(core, loop)
+    return True
+
+
+def leave_closed(core: Core) -> None:
+    """Take a scheduler off a loop that was closed before the scheduler: nothing else ends what runs there."""
+    event_loop = core._event_loop
+    if event_loop is None or event_loop.over or not event_loop.events.is_closed():
+        return
+    with core._loop_lock:
+        if core._event_loop is event_loop:
+            event_loop.abandon()
+            core._event_loop = None
+
+
+def is_running_here(event_loop: EventLoop | None) -> TypeGuard[EventLoop]:
+    """Tell whether the scheduler is on the loop that runs in this thread."""
+    return event_loop is not None and event_loop.events is asyncio.get_running_loop() and not event_loop.over
 
 
 def as_coroutine(returned: object) -> Coroutine[Any, Any, object]:
@@ -93,34 +131,54 @@ async def _await(awaitable: Awaitable[object]) -> object:
     return await awaitable
 
 
-def run_due(core: Core) -> None:
-    """Run what is due, and all that it waits for, where the clock is a manual one.
+# The loop of a scheduler with a manual clock: it runs when the clock advances.
 
-    On the loop's own thread only the first steps: the loop cannot go on before its caller lets it.
+
+def run_due(core: Core) -> None:
+    """Run what is due on the loop, and all that it waits for, where the clock is a manual one.
+
+    On the loop's own thread only the first steps: the loop cannot go on before its caller returns.
     """
     while True:
-        events = core._provide_loop()
-        if events.over:
+        event_loop = core._provide_loop()
+        if event_loop.over:
             return
-        loop = events.events
-        here = asyncio._get_running_loop()
-        if here is loop:
-            events.drain()
+        loop = event_loop.events
+        if asyncio._get_running_loop() is loop:
+            event_loop.drain()
             if not core._holds("finished"):
-                warnings.warn(_FIRST_STEPS, RuntimeWarning, stacklevel=5)  # who advances the clock
+                warnings.warn(_FIRST_STEPS, RuntimeWarning, stacklevel=5)  # at the call that advances the clock
         elif loop.is_running():
-            asyncio.run_coroutine_threadsafe(_finish(events), loop).result()
+            asyncio.run_coroutine_threadsafe(_finish(event_loop), loop).result()
         elif not loop.is_closed():
-            _beside_loops(functools.partial(_run_until_finished, loop, events))
-        if events.over or not loop.is_closed():  # type: ignore[redundant-expr]  # it ends meanwhile
+            _beside_loops(functools.partial(_run_to_the_end, event_loop, functools.partial(_finish, event_loop)))
+        if event_loop.over or not loop.is_closed():  # type: ignore[redundant-expr]  # it ends meanwhile
             return
-        # Somebody has closed it.
-        events.abandon(StateError(_LOST))
-        core._events = None
+        # A handler has closed the loop.
+        event_loop.abandon(StateError(_LOST))
+        core._event_loop = None
+
+
+def close_by_hand(event_loop: EventLoop) -> None:
+    """Cancel the tasks and run them to their ends: the loop of a manual clock has no thread that does."""
+    event_loop.drain()
+    loop = event_loop.events
+    if event_loop.over or loop.is_running() or loop.is_closed():
+        return
+    if tasks := event_loop.tasks():
+        _beside_loops(functools.partial(_run_to_the_end, event_loop, functools.partial(_wait_for, tasks)))
+
+
+def _run_to_the_end(event_loop: EventLoop, main: Callable[[], Coroutine[Any, Any, object]]) -> None:
+    try:
+        _complete(event_loop.events, main())
+    finally:
+        if event_loop.over:  # a handler has closed the scheduler: the loop could not be closed while it ran
+            _end(event_loop.events)
 
 
 def _beside_loops(run: Callable[[], None]) -> None:
-    """Call what runs a loop: where another one runs in this thread, ours needs one of its own."""
+    """Call what runs a loop; in a thread of its own where another loop runs in this one."""
     if asyncio._get_running_loop() is None:
         run()
         return
@@ -141,14 +199,6 @@ def _beside_loops(run: Callable[[], None]) -> None:
         raise failed[0]
 
 
-def _run_until_finished(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
-    try:
-        _complete(loop, _finish(events))
-    finally:
-        if events.over:  # a handler has closed the scheduler: the loop could not be closed while it ran
-            _end(loop)
-
-
 def _complete(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, object]) -> None:
     """Run the loop until a coroutine has ended, whatever stops it on the way, but for Ctrl-C."""
     task = loop.create_task(main)
@@ -157,7 +207,7 @@ def _complete(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, object]
         try:
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt) as error:
-            if not _is_of_the_loop(error):
+            if not _comes_from_callback(error):
                 task.cancel()
                 raise
             _log.loop_stopped(error)
@@ -172,8 +222,8 @@ def _complete(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, object]
     task.result()
 
 
-def _is_of_the_loop(error: BaseException) -> bool:
-    """Tell whether an exception came out of what the loop has called, and not to who runs it, as Ctrl-C does."""
+def _comes_from_callback(error: BaseException) -> bool:
+    """Tell whether an exception was raised by a callback of the loop, not by a signal beside it, as Ctrl-C is."""
     if threading.current_thread() is not threading.main_thread():
         return True
     callback = asyncio.Handle._run.__code__
@@ -181,21 +231,20 @@ def _is_of_the_loop(error: BaseException) -> bool:
     return any(frame.f_code is callback for frame in frames)
 
 
-def close_by_hand(events: EventLoop) -> None:
-    """Cancel what runs, and let it end: the loop of a manual clock has no thread that goes on with it."""
-    events.drain()
-    loop = events.events
-    if not (events.over or loop.is_running() or loop.is_closed()):
-        _beside_loops(functools.partial(_run_last_words, loop, events))
+async def _finish(event_loop: EventLoop) -> None:
+    event_loop.drain()
+    while True:
+        if tasks := event_loop.tasks():
+            await asyncio.wait(tasks)
+        elif finished := event_loop.watch("finished"):
+            # It has started and is no task yet: an at-most-once job in a file waits for the disk first.
+            await finished
+        else:
+            return
 
 
-def _run_last_words(loop: asyncio.AbstractEventLoop, events: EventLoop) -> None:
-    try:
-        if tasks := events.tasks():
-            _complete(loop, _wait_for_last_words(tasks))
-    finally:
-        if events.over:
-            _end(loop)
+async def _wait_for(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks, timeout=_LAST_TASKS_S)
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
@@ -204,101 +253,89 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _end(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what handlers have left behind, and close the loop, as `asyncio.run` does, but not for ever."""
+    """Cancel the tasks that handlers have left, and close the loop, as `asyncio.run` does, but within a time."""
     if loop.is_closed():
         return
     if left := asyncio.all_tasks(loop):
         for task in left:
             task.cancel()
-        _complete(loop, _wait_for_last_words(left))
-    # What ended last may have something to say yet.
+        _complete(loop, _wait_for(left))
+    # After the tasks, which may have left generators.
     _complete(loop, loop.shutdown_asyncgens())
     loop.close()
 
 
-async def _wait_for_last_words(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    await asyncio.wait(tasks, timeout=_LAST_WORDS_S)
-
-
-async def _finish(events: EventLoop) -> None:
-    events.drain()
-    while True:
-        if tasks := events.tasks():
-            await asyncio.wait(tasks)
-        elif finished := events.watch("finished"):
-            # It has started and is no task yet: an at-most-once job in a file waits for the disk first.
-            await finished
-        else:
-            return
+# The loop of a scheduler whose user has none.
 
 
 def own_loop(core: Core, manual: bool) -> EventLoop:
-    """Make a loop for a scheduler whose user has none, and run it in a thread until the scheduler is closed.
+    """Make a loop for a scheduler, and run it in a thread until the scheduler is closed.
 
-    With a manual clock it has no thread: who advances the clock runs it.
+    With a manual clock it has no thread: the call that advances the clock runs it.
     """
     loop = _new_loop()
     try:
-        events = attach(core, loop, functools.partial(_close, loop) if manual else loop.stop)
+        event_loop = attach(core, loop, functools.partial(_close, loop) if manual else loop.stop)
     except BaseException:
         loop.close()
         raise
     if not manual:
         try:
-            # It refers to no scheduler: that is closed when nobody else does.
-            _threads.start(functools.partial(_run, loop, events, weakref.ref(core)), "duewheel-loop")
+            # The thread refers to no scheduler: that is closed when nothing else refers to it.
+            _threads.start(functools.partial(_run, event_loop, weakref.ref(core)), "duewheel-loop")
         except BaseException:
-            events.abandon()
+            event_loop.abandon()
             loop.close()
             raise
-    return events
+    return event_loop
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     if selector := _threads.original("selectors", "DefaultSelector"):
-        # The loop has a native thread, where gevent's would look for greenlets to wait for.
+        # The loop has a native thread, where gevent's selector would look for greenlets to wait for.
         return asyncio.SelectorEventLoop(selector())
     return asyncio.new_event_loop()
 
 
-def _run(loop: asyncio.AbstractEventLoop, events: EventLoop, owner: weakref.ref[Core]) -> None:
-    events.enter_thread()
+def _run(event_loop: EventLoop, owner: weakref.ref[Core]) -> None:
+    event_loop.enter_thread()
     try:
-        while _is_lost(loop, events):
-            # A handler has closed it, or one of its descriptors.
-            replaced = _replace(events, owner())
+        while not _run_until_over(event_loop):
+            # A handler has closed the loop, or one of its descriptors.
+            replaced = _replace(event_loop, owner())
             if replaced is None:
                 return
-            loop, events = replaced
-        _end(loop)
+            event_loop = replaced
+        _end(event_loop.events)
     finally:
-        events.leave_thread()
+        event_loop.leave_thread()
 
 
-def _is_lost(loop: asyncio.AbstractEventLoop, events: EventLoop) -> bool:
-    """Run a loop until its scheduler is closed, whatever stops it on the way; `True`: it cannot run any more."""
+def _run_until_over(event_loop: EventLoop) -> bool:
+    """Run a loop until its scheduler is closed, whatever stops it on the way; `False`: it cannot run any more."""
+    loop = event_loop.events
     asyncio.set_event_loop(loop)
-    while not events.over:
+    while not event_loop.over:
         try:
             loop.run_forever()
         except (SystemExit, KeyboardInterrupt) as error:
             _log.loop_stopped(error)
         except Exception as error:
             _log.loop_lost(error)
-            return not events.over
+            return event_loop.over
         else:
-            if not events.over:
+            if not event_loop.over:
                 _log.loop_stopped(None)
-    return False
+    return True
 
 
-def _replace(events: EventLoop, core: Core | None) -> tuple[asyncio.AbstractEventLoop, EventLoop] | None:
+def _replace(event_loop: EventLoop, core: Core | None) -> EventLoop | None:
     """Give up what ran on a loop that is lost, and go on with another one; `None`: the scheduler is closed."""
-    events.abandon(StateError(_LOST))
+    event_loop.abandon(StateError(_LOST))
     with contextlib.suppress(Exception):
-        events.events.close()
+        event_loop.events.close()
     if core is None or core._closed:
         return None
     loop = _new_loop()
-    core._events = attach(core, loop, loop.stop)
-    return loop, core._events
+    core._event_loop = attach(core, loop, loop.stop)
+    return core._event_loop

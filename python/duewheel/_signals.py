@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from socket import socket
 
 ENDS = (signal.SIGINT, signal.SIGTERM)
-"""What ends `run` unless other signals are given: Ctrl-C, and what systemd, Kubernetes and Docker send."""
+"""The signals that end `run` unless others are given: of Ctrl-C, and of systemd, Kubernetes and Docker."""
 
 LOOKS_EVERY_S = 0.1
 """How often a wait that gives up the interpreter looks for signals."""
 
 
 def checked(signals: Iterable[int]) -> tuple[int, ...]:
-    """Return signals as numbers, each once; refuse what is none, or cannot be handled."""
+    """Return signals as numbers, each once; refuse what is no signal, or cannot be handled."""
     if isinstance(signals, str | bytes):
         raise TypeError(f"signals must be numbers of signals, such as (signal.SIGTERM,), not {signals!r}")
     try:
@@ -40,8 +40,8 @@ def checked(signals: Iterable[int]) -> tuple[int, ...]:
 
 
 @contextlib.contextmanager
-def noted(numbers: Iterable[int], tell: Callable[[], object]) -> Iterator[list[int]]:
-    """Note what signals come, in a list, and call `tell` after each; in another thread than the main one, none do.
+def noted(numbers: Iterable[int], call: Callable[[], object]) -> Iterator[list[int]]:
+    """Note received signals in a list, and call `call` after each; in another thread than the main one, none.
 
     A signal whose handler was not set from Python keeps it: it could not be put back.
     """
@@ -56,7 +56,7 @@ def noted(numbers: Iterable[int], tell: Callable[[], object]) -> Iterator[list[i
             signal.raise_signal(number)
             return
         received.append(number)
-        tell()
+        call()
 
     try:
         if threading.current_thread() is threading.main_thread():
@@ -80,28 +80,38 @@ def waking(loop: AbstractEventLoop) -> Iterator[None]:
         return
     present = signal.set_wakeup_fd(-1)
     if present != -1:
-        # A loop that looks for signals by itself, as uvloop's.
+        # A loop that reads signals by itself, as uvloop's.
         signal.set_wakeup_fd(present)
         yield
         return
     from socket import socketpair  # asyncio has imported it
 
-    heard, told = socketpair()
-    heard.setblocking(False)
-    told.setblocking(False)
+    reader, writer = socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
     try:
-        loop.add_reader(heard, _hear, heard)
-        signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(reader, _empty, reader)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         yield
     finally:
         present = signal.set_wakeup_fd(-1)
-        if present != told.fileno():
+        if present != writer.fileno():
             signal.set_wakeup_fd(present)
-        loop.remove_reader(heard)
-        heard.close()
-        told.close()
+        loop.remove_reader(reader)
+        reader.close()
+        writer.close()
 
 
-def _hear(heard: socket) -> None:
+def _empty(reader: socket) -> None:
     with contextlib.suppress(BlockingIOError):
-        heard.recv(4_096)
+        reader.recv(4_096)
+
+
+@contextlib.contextmanager
+def noted_on(loop: AbstractEventLoop, numbers: Iterable[int], call: Callable[[], object]) -> Iterator[list[int]]:
+    """Note signals as `noted` does, while the loop runs, and call `call` on it after each."""
+    with (
+        waking(loop) if numbers else contextlib.nullcontext(),
+        noted(numbers, lambda: loop.call_soon_threadsafe(call)) as received,
+    ):
+        yield received

@@ -74,7 +74,7 @@ def at(
 
     See `Scheduler.at`. In a coroutine await `duewheel.aio.at` instead.
     """
-    scheduler = _callable_here()
+    scheduler = _callable_in_this_thread()
     return scheduler.at(when, target, data, id=id, options=options, **job_options)
 
 
@@ -91,15 +91,15 @@ def in_(
 
     See `Scheduler.in_`. In a coroutine await `duewheel.aio.in_` instead.
     """
-    scheduler = _callable_here()
+    scheduler = _callable_in_this_thread()
     return scheduler.in_(delay, target, data, id=id, options=options, **job_options)
 
 
-def _callable_here() -> Scheduler:
+def _callable_in_this_thread() -> Scheduler:
     """Find the current scheduler, as it can be called in this thread."""
     scheduler = current_scheduler()
-    here = getattr(scheduler, "_here", None)
-    return scheduler if here is None else here()
+    in_this_thread = getattr(scheduler, "_in_this_thread", None)
+    return scheduler if in_this_thread is None else in_this_thread()
 
 
 @contextmanager

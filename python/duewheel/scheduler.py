@@ -52,9 +52,9 @@ _H = TypeVar("_H", bound=Handler)
 
 
 class Core(SchedulerCore):
-    """The engine with the event loop of its async handlers, as a manual clock drives both."""
+    """The engine, and the event loop of its async handlers."""
 
-    _events: EventLoop | None = None
+    _event_loop: EventLoop | None = None
 
     def __init__(
         self,
@@ -67,14 +67,15 @@ class Core(SchedulerCore):
         tasks: int = 1_000,
     ) -> None:
         """Open it; `start` starts it."""
+        self._loop_lock = threading.Lock()  # held to give it an event loop, and to leave one
         self._open(storage, workers, options, clock, seed, tasks)
         if clock is not None:
             clock._attach(self)
 
     def close(self) -> None:
         """Start nothing more; of async handlers, the one that calls this goes on."""
-        if self._events is not None:
-            self._events.spare_caller()
+        if self._event_loop is not None:
+            self._event_loop.spare_caller()
         super().close()
 
     def _manual_run(self) -> bool:
@@ -86,10 +87,34 @@ class Core(SchedulerCore):
         return ran
 
     def _provide_loop(self) -> EventLoop:
-        """Have an event loop for what async handlers do."""
-        if self._events is None:
+        """Return the event loop that runs async handlers."""
+        if self._event_loop is None:
             raise StateError("its event loop has ended: start the scheduler on another one")
-        return self._events
+        return self._event_loop
+
+    def _handle(self, target: str, fn: Handler, on_loop: bool) -> Callable[[], None]:
+        """Register a handler; return what deregisters it."""
+        number, registration = self._register(target, fn, on_loop)
+
+        def deregister() -> None:
+            self._deregister(number, registration)
+
+        return deregister
+
+    def _refuse_in_memory(self, what: str) -> None:
+        len(self)  # raises when closed, and in a fork
+        if not self._kept:
+            raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
+
+    def _state(self) -> str:
+        """Describe its state for a `repr`."""
+        if self._forked:
+            return "of the parent process"
+        if not self._opened:
+            return "that was not opened"
+        if self._closed:
+            return "closed"
+        return f"{'started' if self._started else 'stopped'}, {len(self)} pending"
 
 
 class Scheduler(Core):
@@ -140,7 +165,6 @@ class Scheduler(Core):
     ) -> None:
         """Make a scheduler; `start` starts it."""
         self._manual = clock is not None
-        self._events_lock = threading.Lock()
         super().__init__(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
 
     def start(self) -> None:
@@ -161,10 +185,10 @@ class Scheduler(Core):
     def _provide_loop(self) -> EventLoop:
         from duewheel import _loop
 
-        with self._events_lock:
-            if self._events is None:
-                self._events = _loop.own_loop(self, self._manual)
-            return self._events
+        with self._loop_lock:
+            if self._event_loop is None:
+                self._event_loop = _loop.own_loop(self, self._manual)
+            return self._event_loop
 
     def close(self) -> None:
         """Start nothing more, for good, and wait for nothing.
@@ -176,10 +200,10 @@ class Scheduler(Core):
         runs when the process ends comes again with the next `run`.
         """
         super().close()
-        if self._manual and self._events is not None:
+        if self._manual and self._event_loop is not None:
             from duewheel import _loop
 
-            _loop.close_by_hand(self._events)
+            _loop.close_by_hand(self._event_loop)
 
     def handle(self, target: str, fn: Handler) -> Callable[[], None]:
         """Register `fn(event)` as the handler of `target`; return what deregisters it.
@@ -191,15 +215,11 @@ class Scheduler(Core):
         not callable, `ClosedError`.
         """
         on_loop = is_async(fn)
-        number, registration = self._register(target, fn, on_loop)
+        deregister = self._handle(target, fn, on_loop)
         if on_loop:
             self._has_async = True
             if self._started:
                 self._provide_loop()
-
-        def deregister() -> None:
-            self._deregister(number, registration)
-
         return deregister
 
     def handler(self, target: str) -> Callable[[_H], _H]:
@@ -308,11 +328,6 @@ class Scheduler(Core):
         self._refuse_in_memory("rotate the keys of")
         self._rotate(progress)
 
-    def _refuse_in_memory(self, what: str) -> None:
-        len(self)  # raises when closed, and in a fork
-        if not self._kept:
-            raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
-
     def __enter__(self) -> Self:
         """Start."""
         self.start()
@@ -336,15 +351,7 @@ class Scheduler(Core):
         raise TypeError(NO_COPY)
 
     def __repr__(self) -> str:
-        if self._forked:
-            state = "of the parent process"
-        elif not self._opened:
-            state = "that was not opened"
-        elif self._closed:
-            state = "closed"
-        else:
-            state = f"{'started' if self._started else 'stopped'}, {len(self)} pending"
-        return f"<duewheel.Scheduler {state}>"
+        return f"<duewheel.Scheduler {self._state()}>"
 
     def __del__(self) -> None:
         if self._forked or self._closed:

@@ -236,12 +236,12 @@ def test_another_loop_cannot_start_what_a_running_one_has():
         async with aio.Scheduler() as scheduler:
             elsewhere = functools.partial(asyncio.run, scheduler.start())
             await asyncio.to_thread(elsewhere)  # it is started: nothing to do
-            assert scheduler._core._events.events is asyncio.get_running_loop()
+            assert scheduler._core._event_loop.events is asyncio.get_running_loop()
             assert await scheduler.drain(PATIENCE_S)
             elsewhere = functools.partial(asyncio.run, scheduler.start())
             with pytest.raises(StateError, match="another event loop, which runs, has this scheduler"):
                 await asyncio.to_thread(elsewhere)
-            assert scheduler._core._events.events is asyncio.get_running_loop()
+            assert scheduler._core._event_loop.events is asyncio.get_running_loop()
 
     run(main())
 
@@ -300,7 +300,7 @@ def test_closing_cancels_a_task_and_what_it_waits_for(has_begun):
         end = time.monotonic() + PATIENCE_S
         while not waiting and time.monotonic() < end:
             # The first step alone: its task is not told yet what it waits for.
-            scheduler._core._events.drain()
+            scheduler._core._event_loop.drain()
         if has_begun:
             await asyncio.sleep(0)
         await scheduler.close()
@@ -336,7 +336,7 @@ def test_it_is_closed_from_another_thread_s_loop():
         assert await waiting
         assert len(cancelled) == 3
         assert await scheduler.drain(PATIENCE_S)
-        await until(lambda: scheduler._core._events.over)
+        await until(lambda: scheduler._core._event_loop.over)
 
     run(main())
 
@@ -368,7 +368,7 @@ def test_a_handler_that_closes_its_scheduler_goes_on_and_the_others_do_not(tmp_p
         await scheduler.in_(0, "t")
         await until(lambda: seen)
         assert await scheduler.drain(PATIENCE_S)
-        await until(lambda: scheduler._core._events.over)
+        await until(lambda: scheduler._core._event_loop.over)
         assert seen == ["went on"]
         stats = scheduler.stats()
         assert (stats.succeeded, stats.running) == (1, 0)
@@ -401,7 +401,7 @@ def test_a_handler_that_closes_another_scheduler_spares_none_of_it(waits):
             await until(lambda scheduler=scheduler: scheduler.stats().started)
         assert await one.wait(PATIENCE_S)
         assert await other.drain(PATIENCE_S)
-        await until(lambda: other._core._events.over)
+        await until(lambda: other._core._event_loop.over)
         assert (one.stats().succeeded, other.stats().dropped) == (1, 1)
         await one.close()
 
@@ -573,7 +573,7 @@ def test_no_more_is_marked_ahead_than_twice_the_workers(tmp_path):
             await scheduler.at_many([0] * 30, "t", consistency=Consistency.AT_MOST_ONCE)
             await scheduler.start()
             while scheduler.stats().succeeded < 30:
-                scheduler._core._events.drain()  # as for any ring of the bell
+                scheduler._core._event_loop.drain()  # as for any ring of the bell
                 assert scheduler.stats().running <= 2
                 await asyncio.sleep(0)
 
@@ -619,7 +619,7 @@ def test_what_was_to_be_marked_when_it_was_closed_is_pending_again(tmp_path):
         if count:
             end = time.monotonic() + PATIENCE_S
             while not scheduler.stats().running:  # not being marked yet; the loop's own turn may start all of them
-                scheduler._core._events.drain()
+                scheduler._core._event_loop.drain()
                 assert time.monotonic() < end
         else:
             assert await scheduler.wait(PATIENCE_S)
@@ -766,7 +766,7 @@ def test_nothing_is_left_of_many(loop, times):
 
             await scheduler.in_(0, "t")
             assert await scheduler.wait(PATIENCE_S)
-        return weakref.ref(scheduler), weakref.ref(scheduler._core._events)
+        return weakref.ref(scheduler), weakref.ref(scheduler._core._event_loop)
 
     async def main():
         # The allocator's own memory grows with the first few hundred.

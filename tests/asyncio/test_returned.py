@@ -406,7 +406,7 @@ def test_what_would_wait_for_itself_is_refused():
 
 def test_a_scheduler_without_async_handlers_has_no_loop():
     scheduler, _ = run(lambda event: None)
-    assert scheduler._events is None
+    assert scheduler._event_loop is None
 
 
 # On the user's loop

@@ -27,6 +27,9 @@ ORDER = [
     "context",
     "config",
     "adapters",
+    "aio._unopened",
+    "aio._waits",
+    "aio._context",
     "aio",
     "testing",
     "reference._rules",
@@ -77,10 +80,9 @@ def imports(source):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"relative import in line {node.lineno}"
-            names = [node.module]
-            if node.module == "duewheel":  # from duewheel import errors: the module, not the package
-                below = [alias.name for alias in node.names]
-                names = [f"duewheel.{name}" if name in ORDER else "duewheel" for name in below]
+            # from duewheel import errors: the module, not the package
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name.removeprefix("duewheel.") in ORDER else node.module for name in below]
         else:
             continue
         for name in names:

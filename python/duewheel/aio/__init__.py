@@ -20,25 +20,23 @@ hello Ada
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import signal
-import threading
 import warnings
 from collections.abc import Sized
-from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from duewheel import _current, _loop, _signals
-from duewheel import context as _context
 from duewheel._checks import lists_keywords
 from duewheel._core import check_bounds, timeout_s
+from duewheel.aio import _waits
+from duewheel.aio._context import at, in_
+from duewheel.aio._unopened import UNOPENED
 from duewheel.errors import StateError
 from duewheel.scheduler import NO_COPY, Core, is_async
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
     from datetime import datetime, timedelta
     from os import PathLike
     from types import TracebackType
@@ -55,29 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Scheduler", "Storage", "at", "in_"]
 
-_A = TypeVar("_A")
-_R = TypeVar("_R")
-
-_MANY = 1_000
-"""So many jobs at once take some hundred microseconds: more are not the event loop's to do."""
-
-_CHUNK = 100
-"""How many events an iterator makes before the event loop has its turn."""
-
-
-class _NotOpened:
-    """Stands for what a scheduler has once it was opened.
-
-    In the instance, not in the class, and not as its `__getattr__`: looking at what is there must cost nothing.
-    """
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("__"):  # what any object may be asked for
-            raise AttributeError(name)
-        raise StateError("this scheduler was not opened: super().__init__() was not called, or has raised")
-
-
-_NOT_OPENED: Any = _NotOpened()
+at.__module__ = in_.__module__ = __name__  # where users find them
 
 
 class Scheduler:
@@ -95,16 +71,15 @@ class Scheduler:
     """
 
     _core: Core
-    _kept: bool  # else a call waits for nothing
     _awaited: AwaitedCalls
-    _starting: threading.Lock  # of the loops of several threads, one gets it
+    _has_store: bool  # else no call waits
 
     def __new__(cls, *_arguments: object, **_keywords: object) -> Self:
         """Make one that is not opened yet."""
         self = super().__new__(cls)
-        self._core = self._awaited = self._starting = _NOT_OPENED
-        self._kept = False
-        self._unfinished = False  # `run` was told not to wait for what still runs
+        self._core = self._awaited = UNOPENED
+        self._has_store = False
+        self._unfinished = False  # `run` has ended before the handlers: leaving `async with` does not wait for them
         return self
 
     @lists_keywords
@@ -119,12 +94,11 @@ class Scheduler:
         tasks: int = 1_000,
     ) -> None:
         """Make a scheduler; `start` starts it."""
-        if self._core is not _NOT_OPENED:
+        if self._core is not UNOPENED:
             raise StateError("this scheduler is open: __init__() was called before; make another one")
         self._core = Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
-        self._kept = self._core._kept
+        self._has_store = self._core._kept
         self._awaited = self._core._awaited()
-        self._starting = threading.Lock()
 
     async def start(self) -> None:
         """Begin to run what is due, async handlers on this event loop.
@@ -136,21 +110,11 @@ class Scheduler:
         """
         self._check_open()
         core = self._core
-        loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
         context.run(_current.current.set, self)  # type: ignore[arg-type]  # the same calls, awaited
-        with self._starting:
-            events = core._events
-            if events is not None and events.events is not loop:
-                if core._started and not events.events.is_closed():
-                    return
-                if events.events.is_running():
-                    raise StateError("another event loop, which runs, has this scheduler: close it there")
-                events.abandon()
-                core._events = events = None
-            if events is None:
-                core._events = _loop.attach(core, loop)
-            core._start(context)
+        with core._loop_lock:
+            if _loop.take_over(core, asyncio.get_running_loop()):
+                core._start(context)
 
     async def drain(self, timeout: float | timedelta | None = None) -> bool:
         """Start nothing more and finish what has started, tasks too.
@@ -161,12 +125,12 @@ class Scheduler:
         **Raises** `StateError` in a handler of this scheduler.
         """
         seconds = timeout_s(timeout)
-        self._core._refuse_inside("drain")
         core = self._core
+        core._refuse_inside("drain")
         core._stop()
-        self._leave_closed_loop()
-        finished = await self._until("finished", seconds)
-        if finished and self._kept and core._closed:
+        _loop.leave_closed(core)
+        finished = await _waits.until(core, "finished", seconds)
+        if finished and self._has_store and core._closed:
             await asyncio.to_thread(core._give_up_file)
         return finished
 
@@ -181,24 +145,20 @@ class Scheduler:
         last outcome.
         """
         core = self._core
-        self._leave_closed_loop()
-        events = core._events
-        if events is not None:
-            events.spare_caller()  # here, where it is known: a thread may close it
-        if self._kept or (not core._closed and len(core) > _MANY):
-            await _in_thread(self._awaited.close_gently)
+        _loop.leave_closed(core)
+        event_loop = core._event_loop
+        if event_loop is not None:
+            event_loop.spare_caller()  # on this thread, where the caller is known: another one may close it
+        if self._has_store or (not core._closed and len(core) > _waits.MANY):
+            await _waits.to_its_end(self._awaited.close_gently)
         else:
             core.close()
-        if events is not None:
-            if events.events is not asyncio.get_running_loop():
-                return  # the bell has rung there
-            events.drain()
-            for _ in range(10):
-                await asyncio.sleep(0)
-                if events.over:
-                    break
-        if self._kept:
-            await _in_thread(core._give_up_file)
+        if event_loop is not None:
+            if event_loop.events is not asyncio.get_running_loop():
+                return  # its bell has rung there
+            await _waits.let_tasks_end(event_loop)
+        if self._has_store:
+            await _waits.to_its_end(core._give_up_file)
 
     async def wait(self, timeout: float | timedelta | None = None) -> bool:
         """Wait until nothing is pending or running, parked jobs aside; `False` at the timeout.
@@ -212,8 +172,8 @@ class Scheduler:
         if self._core._closed:
             self._core.wait(0)  # raises
         self._core._refuse_inside("wait")
-        self._leave_closed_loop()
-        return await self._until("idle", seconds)
+        _loop.leave_closed(self._core)
+        return await _waits.until(self._core, "idle", seconds)
 
     async def run(
         self, *, drain_timeout: float | timedelta | None = None, signals: Iterable[int] = _signals.ENDS
@@ -234,19 +194,16 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         again: asyncio.Future[None] = loop.create_future()
 
-        def told() -> None:
+        def stop() -> None:
             self._core._stop()
             if len(received) > 1 and not again.done():
                 again.set_result(None)
 
-        with (
-            _signals.waking(loop) if numbers else contextlib.nullcontext(),
-            _signals.noted(numbers, lambda: loop.call_soon_threadsafe(told)) as received,
-        ):
+        with _signals.noted_on(loop, numbers, stop) as received:
             await self.start()
             try:
                 if not received:
-                    await self._until("stopped", None)
+                    await _waits.until(self._core, "stopped", None)
             except asyncio.CancelledError:
                 await self._end_run(patience_s, again)
                 raise
@@ -258,7 +215,7 @@ class Scheduler:
     async def _end_run(self, patience_s: float | None, again: asyncio.Future[None]) -> None:
         try:
             self._core._stop()
-            self._unfinished = not await self._until("finished", patience_s, again)
+            self._unfinished = not await _waits.until(self._core, "finished", patience_s, again)
         finally:
             await self.close()
 
@@ -288,13 +245,7 @@ class Scheduler:
         **Raises** `DuplicateTargetError` when the target has a handler, `TypeError` when `fn` is not callable,
         `ClosedError`.
         """
-        core = self._core
-        number, registration = core._register(target, fn, is_async(fn))
-
-        def deregister() -> None:
-            core._deregister(number, registration)
-
-        return deregister
+        return self._core._handle(target, fn, is_async(fn))
 
     def handler(self, target: str) -> Callable[[_H], _H]:
         """Register the decorated function as the handler of `target`.
@@ -320,14 +271,14 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id. As `duewheel.Scheduler.at`."""
-        if self._kept:
-            made = self._awaited.at(when, target, data, id=id, options=options, **job_options)
-            if made is not None:
-                return await self._settled(*made)
-            return await asyncio.to_thread(self._core.at, when, target, data, id=id, options=options, **job_options)
+        core = self._core
+        if self._has_store:
+            return await _waits.complete(
+                core, self._awaited.at, core.at, when, target, data, id=id, options=options, **job_options
+            )
         if job_options:
-            return self._core.at(when, target, data, id=id, options=options, **job_options)
-        return self._core.at(when, target, data, id=id, options=options)  # packs no keywords: a third of the time
+            return core.at(when, target, data, id=id, options=options, **job_options)
+        return core.at(when, target, data, id=id, options=options)  # without **keywords: a third of the time
 
     async def in_(
         self,
@@ -340,14 +291,14 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job after a delay from now; return its id. As `duewheel.Scheduler.in_`."""
-        if self._kept:
-            made = self._awaited.in_(delay, target, data, id=id, options=options, **job_options)
-            if made is not None:
-                return await self._settled(*made)
-            return await asyncio.to_thread(self._core.in_, delay, target, data, id=id, options=options, **job_options)
+        core = self._core
+        if self._has_store:
+            return await _waits.complete(
+                core, self._awaited.in_, core.in_, delay, target, data, id=id, options=options, **job_options
+            )
         if job_options:
-            return self._core.in_(delay, target, data, id=id, options=options, **job_options)
-        return self._core.in_(delay, target, data, id=id, options=options)  # packs no keywords: a third of the time
+            return core.in_(delay, target, data, id=id, options=options, **job_options)
+        return core.in_(delay, target, data, id=id, options=options)  # without **keywords: a third of the time
 
     async def at_many(
         self,
@@ -359,7 +310,7 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
         """Schedule many jobs of one target, all of them or none; return their ids. As `duewheel.Scheduler.at_many`."""
-        return await self._make_many(False, whens, target, datas, options, job_options)
+        return await self._many(False, whens, target, datas, options, job_options)
 
     async def in_many(
         self,
@@ -371,36 +322,36 @@ class Scheduler:
         **job_options: Unpack[_JobOptions],
     ) -> Sequence[str]:
         """Schedule many jobs after delays from now, as `at_many` does; return their ids."""
-        return await self._make_many(True, delays, target, datas, options, job_options)
+        return await self._many(True, delays, target, datas, options, job_options)
 
     async def cancel(self, id: str) -> bool:
         """Withdraw a pending job. As `duewheel.Scheduler.cancel`."""
-        if not self._kept:
-            return self._core.cancel(id)
-        made = self._awaited.cancel(id)
-        return await (asyncio.to_thread(self._core.cancel, id) if made is None else self._settled(*made))
+        core = self._core
+        if not self._has_store:
+            return core.cancel(id)
+        return await _waits.complete(core, self._awaited.cancel, core.cancel, id)
 
     async def reschedule(self, id: str, when: datetime | float) -> bool:
         """Move a pending job to another time of the wall clock. As `duewheel.Scheduler.reschedule`."""
-        if not self._kept:
-            return self._core.reschedule(id, when)
-        made = self._awaited.reschedule(id, when)
-        return await (asyncio.to_thread(self._core.reschedule, id, when) if made is None else self._settled(*made))
+        core = self._core
+        if not self._has_store:
+            return core.reschedule(id, when)
+        return await _waits.complete(core, self._awaited.reschedule, core.reschedule, id, when)
 
     async def get(self, id: str) -> Event | None:
         """Return the pending event of a job, or `None`."""
-        if not self._kept:
-            return self._core.get(id)
-        made = self._awaited.get(id)
-        return await asyncio.to_thread(self._core.get, id) if made is None else made[0]
+        core = self._core
+        if not self._has_store:
+            return core.get(id)
+        return await _waits.complete(core, self._awaited.get, core.get, id)
 
     async def next(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Event | None:
         """Return the first pending event with `start <= due < end`, or `None`. As `duewheel.Scheduler.next`."""
         check_bounds(start, end)
-        made = None
-        if start is None or await self.count() <= _MANY:
-            made = self._awaited.next(start, end)
-        return await asyncio.to_thread(self._core.next, start, end) if made is None else made[0]
+        core = self._core
+        if start is None or len(core) <= _waits.MANY:
+            return await _waits.complete(core, self._awaited.next, core.next, start, end)
+        return await asyncio.to_thread(core.next, start, end)
 
     def between(
         self, start: datetime | float | None = None, end: datetime | float | None = None
@@ -408,20 +359,22 @@ class Scheduler:
         """Iterate over the pending events with `start <= due < end`. As `duewheel.Scheduler.between`."""
         check_bounds(start, end)
         self._check_open()
-        return self._each(lambda: self._core.between(start, end))
+        return _waits.each(self._core, lambda: self._core.between(start, end))
 
     def dead(self) -> AsyncIterator[DeadEvent]:
         """Iterate over the jobs that ended as dead, newest first. As `duewheel.Scheduler.dead`."""
         self._check_open()
-        return self._each(lambda: iter(self._core._dead()))
+        return _waits.each(self._core, lambda: iter(self._core._dead()))
 
     async def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1. As `duewheel.Scheduler.revive`."""
-        return await self._ask(self._core.revive, id)
+        core = self._core
+        return await asyncio.to_thread(core.revive, id) if self._has_store else core.revive(id)
 
     async def purge(self, before: datetime | float | None = None) -> int:
         """Forget the dead that died before a time, or all; return how many. As `duewheel.Scheduler.purge`."""
-        return await self._ask(self._core.purge, before)
+        core = self._core
+        return await asyncio.to_thread(core.purge, before) if self._has_store else core.purge(before)
 
     async def count(self) -> int:
         """Return how many jobs are pending."""
@@ -443,7 +396,7 @@ class Scheduler:
 
     async def backup(self, path: str | PathLike[str]) -> None:
         """Copy the durable store into a new file while it is in use. As `duewheel.Scheduler.backup`."""
-        self._refuse_in_memory("back up")
+        self._core._refuse_in_memory("back up")
         await asyncio.to_thread(self._core._backup, path)
 
     async def rotate(self, progress: Callable[[int, int], object] | None = None) -> None:
@@ -451,37 +404,10 @@ class Scheduler:
 
         **Concurrency**: `progress` is called on a thread.
         """
-        self._refuse_in_memory("rotate the keys of")
+        self._core._refuse_in_memory("rotate the keys of")
         await asyncio.to_thread(self._core._rotate, progress)
 
-    def _leave_closed_loop(self) -> None:
-        """Give up what a loop has left that was closed before the scheduler was: nobody else ends it."""
-        core = self._core
-        events = core._events
-        if events is None or events.over or not events.events.is_closed():
-            return
-        with self._starting:
-            if core._events is events:
-                events.abandon()
-                core._events = None
-
-    def _here(self) -> Scheduler | Core:
-        """Return what takes jobs in this thread: a sync handler on a worker has no loop to await a coroutine on."""
-        return self if asyncio._get_running_loop() else self._core
-
-    def _refuse_in_memory(self, what: str) -> None:
-        self._check_open()
-        if not self._kept:
-            raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
-
-    def _check_open(self) -> None:
-        if self._core._forked or self._core._closed:
-            len(self._core)  # raises
-
-    # A call that changes a file writes its batch and returns the ticket to wait for; one that would have to ask the
-    # store first does nothing, and is made anew in a thread.
-
-    async def _make_many(
+    async def _many(
         self,
         are_delays: bool,
         times: Sequence[Any] | Buffer | _Array,
@@ -490,77 +416,28 @@ class Scheduler:
         options: JobOptions | None,
         job_options: _JobOptions,
     ) -> Sequence[str]:
-        """Make a bulk call; a long one is not the loop's to make."""
-        awaited = self._awaited
-        if not (isinstance(times, Sized) and len(times) > _MANY):
-            made = awaited.many(are_delays, times, target, datas, options=options, **job_options)
-            if made is not None:
-                return await self._settled(*made)
-        return await asyncio.to_thread(
-            awaited.many_gently, are_delays, times, target, datas, options=options, **job_options
+        """Make a bulk call; a long one in a thread."""
+        call, in_thread = self._awaited.many, self._awaited.many_gently
+        if isinstance(times, Sized) and len(times) > _waits.MANY:
+            return await asyncio.to_thread(in_thread, are_delays, times, target, datas, options=options, **job_options)
+        return await _waits.complete(
+            self._core, call, in_thread, are_delays, times, target, datas, options=options, **job_options
         )
 
     async def _restore(self, event: Event) -> None:
-        if self._kept:
-            made = self._awaited.restore(event)
-            await (asyncio.to_thread(self._core._restore, event) if made is None else self._settled(*made))
+        core = self._core
+        if self._has_store:
+            await _waits.complete(core, self._awaited.restore, core._restore, event)
         else:
-            self._core._restore(event)
+            core._restore(event)
 
-    async def _ask(self, call: Callable[[_A], _R], argument: _A) -> _R:
-        """Make a call that has to ask the store."""
-        return await asyncio.to_thread(call, argument) if self._kept else call(argument)
+    def _in_this_thread(self) -> Scheduler | Core:
+        """Return what schedules jobs in this thread: a sync handler on a worker has no loop to await a coroutine on."""
+        return self if asyncio._get_running_loop() else self._core
 
-    async def _settled(self, result: _R, ticket: int) -> _R:
-        """Return the result of a call once its batch is on disk."""
-        if not ticket:
-            return result
-        events = self._core._events
-        if events is not None and events.events is asyncio.get_running_loop() and not events.over:
-            await events.settled(ticket)
-            if self._core._has_room():
-                return result
-        await asyncio.to_thread(self._core._wait_settled, ticket)
-        return result
-
-    async def _until(self, awaited: str, seconds: float | None, unless: asyncio.Future[None] | None = None) -> bool:
-        """Wait until something holds; `False`: the time is over, or there is no need to wait any more."""
-        events = self._core._events
-        if events is None or events.events is not asyncio.get_running_loop() or events.over:
-            return await self._until_elsewhere(awaited, seconds, unless)
-        future = events.watch(awaited)
-        if future is None:
-            return True
-        try:
-            ends = (future,) if unless is None else (future, unless)
-            done, _ = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if future in done:
-                future.result()
-            return future in done
-        finally:
-            events.unwatch(future)
-
-    async def _until_elsewhere(self, awaited: str, seconds: float | None, unless: asyncio.Future[None] | None) -> bool:
-        # Not started, or on another loop: nobody tells this one.
-        loop = asyncio.get_running_loop()
-        end = None if seconds is None else loop.time() + seconds
-        while not self._core._holds(awaited):
-            if (end is not None and loop.time() >= end) or (unless is not None and unless.done()):
-                return False
-            await asyncio.sleep(0.02 if end is None else min(0.02, max(0.0, end - loop.time())))
-        return True
-
-    async def _each(self, begin: Callable[[], Iterator[_R]]) -> AsyncIterator[_R]:
-        """Iterate over events in chunks, between which the loop goes on."""
-        slow = self._kept or len(self._core) > _MANY
-        items = await asyncio.to_thread(begin) if slow else begin()
-        while True:
-            chunk = await asyncio.to_thread(_take, items) if self._kept else _take(items)
-            for item in chunk:
-                yield item
-            if len(chunk) < _CHUNK:
-                return
-            await asyncio.sleep(0)
+    def _check_open(self) -> None:
+        if self._core._forked or self._core._closed:
+            len(self._core)  # raises
 
     def __bool__(self) -> bool:
         return True
@@ -570,81 +447,25 @@ class Scheduler:
         raise TypeError(NO_COPY)
 
     def __repr__(self) -> str:
-        if self._core is _NOT_OPENED:
-            state = "that was not opened"
-        elif self._core._forked:
-            state = "of the parent process"
-        elif self._core._closed:
-            state = "closed"
-        else:
-            state = f"{'started' if self._core._started else 'stopped'}, {len(self._core)} pending"
+        state = "that was not opened" if self._core is UNOPENED else self._core._state()
         return f"<duewheel.aio.Scheduler {state}>"
 
     def __del__(self) -> None:
         core = self._core
-        if core is _NOT_OPENED or core._forked or core._closed:
+        if core is UNOPENED or core._forked or core._closed:
             return
         if core._started:
             message = f"unclosed {self!r}: nothing refers to it any more; await close(), or use async with"
             warnings.warn(message, ResourceWarning, source=self)
-        events = core._events
-        if events is not None and not (events.over or events.events.is_running()):
-            # Its loop has ended, as asyncio.run does: nobody cancels what is left there.
-            events.abandon()
+        event_loop = core._event_loop
+        if event_loop is not None and not (event_loop.over or event_loop.events.is_running()):
+            # Its loop has ended, as asyncio.run does, and cancels nothing that is left there.
+            event_loop.abandon()
         core.close()
         core._give_up_file()
 
 
 Scheduler.__new__.__wrapped__ = Scheduler.__init__  # type: ignore[attr-defined]  # its signature is that of the class
-
-
-async def at(
-    when: datetime | float,
-    target: str,
-    data: Buffer = b"",
-    *,
-    id: str | None = None,
-    options: JobOptions | None = None,
-    **job_options: Unpack[_JobOptions],
-) -> str:
-    """Schedule a job due at `when` on the current scheduler; return its id. As `duewheel.at`, for coroutines.
-
-    The current scheduler may be a plain one: where it has a file, a thread waits for the disk, not the loop.
-    """
-    scheduler = _current_one()
-    if isinstance(scheduler, Scheduler):
-        return await scheduler.at(when, target, data, id=id, options=options, **job_options)
-    return await _apart(partial(_context.at, when, target, data, id=id, options=options, **job_options))
-
-
-async def in_(
-    delay: timedelta | float,
-    target: str,
-    data: Buffer = b"",
-    *,
-    id: str | None = None,
-    options: JobOptions | None = None,
-    **job_options: Unpack[_JobOptions],
-) -> str:
-    """Schedule a job due `delay` from now on the current scheduler; return its id. As `duewheel.in_`, for coroutines.
-
-    The current scheduler may be a plain one: where it has a file, a thread waits for the disk, not the loop.
-    """
-    scheduler = _current_one()
-    if isinstance(scheduler, Scheduler):
-        return await scheduler.in_(delay, target, data, id=id, options=options, **job_options)
-    return await _apart(partial(_context.in_, delay, target, data, id=id, options=options, **job_options))
-
-
-def _current_one() -> object:
-    """Return the current scheduler, which may be one of this module."""
-    return _context.current_scheduler()
-
-
-async def _apart(call: Callable[[], _R]) -> _R:
-    """Make a call of the current scheduler, a plain one; where it waits for a disk, in a thread."""
-    kept = getattr(_current_one(), "_kept", False)
-    return await asyncio.to_thread(call) if kept else call()
 
 
 class Storage:
@@ -674,13 +495,3 @@ class Storage:
     ) -> AsyncIterator[Event]:
         """Iterate over the pending events with `start <= due < end`, in order."""
         return self._scheduler.between(start, end)
-
-
-def _take(items: Iterator[_R]) -> list[_R]:
-    return list(islice(items, _CHUNK))
-
-
-async def _in_thread(call: Callable[[], object]) -> None:
-    """Make a call in a thread, to its end, also when the coroutine that waits for it is cancelled."""
-    made = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, call)
-    await asyncio.shield(made)

@@ -1,0 +1,122 @@
+"""Wait on an event loop for what the engine does later: a batch on disk, a condition, a call in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from itertools import islice
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from duewheel import _loop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from duewheel._core import EventLoop
+    from duewheel.scheduler import Core
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+MANY = 1_000
+"""So many jobs at once take some hundred microseconds: a thread makes a call for more, not the event loop."""
+
+_CHUNK = 100
+"""How many events an iterator makes before the event loop has its turn."""
+
+_LAST_TURNS = 10
+"""How many turns of the loop cancelled tasks get while `close` waits."""
+
+_POLL_S = 0.02
+"""How often a condition is read on a loop that the scheduler does not run on."""
+
+
+async def complete(
+    core: Core,
+    call: Callable[_P, tuple[_R, int] | None],
+    in_thread: Callable[_P, _R],
+    *arguments: _P.args,
+    **keywords: _P.kwargs,
+) -> _R:
+    """Make a call over a store, and return its result once its batch is on disk.
+
+    `call` submits the batch and returns the result and a ticket. Where it would have to ask the store first it does
+    nothing and returns `None`: then `in_thread` makes the call in a thread.
+    """
+    made = call(*arguments, **keywords)
+    if made is None:
+        return await asyncio.to_thread(in_thread, *arguments, **keywords)
+    result, ticket = made
+    if ticket:
+        await _settled(core, ticket)
+    return result
+
+
+async def _settled(core: Core, ticket: int) -> None:
+    event_loop = core._event_loop
+    if _loop.is_running_here(event_loop):
+        await event_loop.settled(ticket)
+        if core._has_room():
+            return
+    await asyncio.to_thread(core._wait_settled, ticket)
+
+
+async def until(core: Core, condition: str, seconds: float | None, unless: asyncio.Future[None] | None = None) -> bool:
+    """Wait until a condition holds; `False`: the time is over, or `unless` is done."""
+    event_loop = core._event_loop
+    if not _loop.is_running_here(event_loop):
+        return await _poll(core, condition, seconds, unless)
+    future = event_loop.watch(condition)
+    if future is None:
+        return True
+    try:
+        ends = (future,) if unless is None else (future, unless)
+        done, _ = await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if future in done:
+            future.result()
+        return future in done
+    finally:
+        event_loop.unwatch(future)
+
+
+async def _poll(core: Core, condition: str, seconds: float | None, unless: asyncio.Future[None] | None) -> bool:
+    """Wait on a loop that no change of the condition wakes: the scheduler has not started, or runs on another one."""
+    loop = asyncio.get_running_loop()
+    end = None if seconds is None else loop.time() + seconds
+    while not core._holds(condition):
+        if (end is not None and loop.time() >= end) or (unless is not None and unless.done()):
+            return False
+        await asyncio.sleep(_POLL_S if end is None else min(_POLL_S, max(0.0, end - loop.time())))
+    return True
+
+
+async def let_tasks_end(event_loop: EventLoop) -> None:
+    """Cancel the tasks of a closed scheduler, and give them some turns of the loop to end."""
+    event_loop.drain()
+    for _ in range(_LAST_TURNS):
+        await asyncio.sleep(0)
+        if event_loop.over:
+            return
+
+
+async def each(core: Core, begin: Callable[[], Iterator[_R]]) -> AsyncIterator[_R]:
+    """Iterate in chunks, between which the loop goes on; over a store a thread reads them."""
+    has_store = core._kept
+    items = await asyncio.to_thread(begin) if has_store or len(core) > MANY else begin()
+    while True:
+        chunk = await asyncio.to_thread(_take, items) if has_store else _take(items)
+        for item in chunk:
+            yield item
+        if len(chunk) < _CHUNK:
+            return
+        await asyncio.sleep(0)
+
+
+def _take(items: Iterator[_R]) -> list[_R]:
+    return list(islice(items, _CHUNK))
+
+
+async def to_its_end(call: Callable[[], object]) -> None:
+    """Make a call in a thread, to its end, also when the coroutine that waits for it is cancelled."""
+    made = asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, call)
+    await asyncio.shield(made)
