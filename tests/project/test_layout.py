@@ -22,7 +22,6 @@ TO_BE_DIVIDED = "it holds more than one thing, and is to be divided"
 
 LONG_FILES = {
     "python/duewheel/_core.pyi": "an extension module has one stub",
-    "python/duewheel/aio.py": TO_BE_DIVIDED,
     "rust/binding/src/run/event_loop.rs": TO_BE_DIVIDED,
     "rust/binding/src/stores/local.rs": TO_BE_DIVIDED,
     "rust/binding/src/calls/scheduler.rs": TO_BE_DIVIDED,
