@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from jobs_file import JobsFile
 
 GRACE_S = 15
 """How long after its limit a test is let live that no signal reaches, since it is wedged in the extension."""
@@ -61,6 +62,20 @@ def quiet() -> Iterator[None]:
     before, logger.disabled = logger.disabled, True
     yield
     logger.disabled = before
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture(params=[{}, {"horizon": 5, "resident": 3}, {"horizon": 0}], ids=str)
+def file(request, path, caplog):
+    """A file of which all, some or none is in memory."""
+    caplog.set_level(logging.CRITICAL, "duewheel")
+    file = JobsFile(path, **request.param)
+    yield file
+    file.close()
 
 
 @pytest.hookimpl(wrapper=True)

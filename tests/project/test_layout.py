@@ -38,7 +38,6 @@ LONG_FILES = {
     "tests/asyncio/test_aio.py": TO_BE_DIVIDED,
     "tests/asyncio/test_async_handlers.py": TO_BE_DIVIDED,
     "tests/crash/test_ownership.py": TO_BE_DIVIDED,
-    "tests/durable/test_durable.py": TO_BE_DIVIDED,
     "tests/model/machine.py": TO_BE_DIVIDED,
 }
 

@@ -1,0 +1,81 @@
+"""The dead of a file: all of them are there after a restart, with their errors, and may be revived."""
+
+import pytest
+from jobs_file import SECOND, START, counts, fail
+
+from duewheel import Discard, DuplicateJobError, Scheduler
+
+
+def test_the_dead_are_kept_all_of_them(file):
+    def discard(event):
+        raise Discard(f"because of {event.data.decode()}")
+
+    file.act = discard
+    scheduler = file.open()
+    ids = scheduler.in_many([number // 2 for number in range(1_300)], "t", [b"%d" % n for n in range(1_300)])
+    file.clock.advance(1_300)
+    for _ in range(2):
+        dead = list(scheduler.dead())
+        assert [int(one.event.data) for one in dead] == list(reversed(range(1_300)))
+        assert [one.event.job_id for one in reversed(dead)] == list(ids)
+        assert dead[-1].error == "because of 0" and dead[0].reason == "discarded"
+        assert [one.died // SECOND - START for one in reversed(dead)] == [number // 2 for number in range(1_300)]
+        scheduler = file.again()
+    assert scheduler.purge(START + 5) == 10
+    assert scheduler.purge(START + 5) == 0
+    assert [one.event.data for one in scheduler.dead()][-1] == b"10"
+    scheduler = file.again()
+    assert scheduler.purge() == 1_290 and list(scheduler.dead()) == []
+    assert list(file.again().dead()) == []
+
+
+def test_a_dead_job_comes_back_after_a_restart(file):
+    file.act = fail
+    scheduler = file.open()
+    scheduler.in_(0, "t", b"x", id="a", age_limit=4, min_backoff=2, max_backoff=2)
+    file.clock.advance(10)
+    scheduler = file.again()
+    assert scheduler.revive("a") and not scheduler.revive("a")
+    assert list(scheduler.dead()) == []
+    event = scheduler.get("a")
+    assert (event.run, event.attempt, event.due, event.job.due, event.data) == (
+        4, 1, (START + 10) * SECOND, START * SECOND, b"x",
+    )  # fmt: skip
+    scheduler = file.again()
+    assert scheduler.get("a") == event
+    file.clock.advance(10)
+    assert [(event.run, event.attempt) for event in file.ran[3:]] == [(4, 1), (5, 2), (6, 3)]
+    assert counts(scheduler.stats(), "dead", "pending") == (1, 0)
+    assert file.again().revive("a")
+
+
+def test_the_newest_of_an_id_is_revived(file):
+    file.act = fail
+    scheduler = file.open()
+    for data in (b"old", b"new"):
+        scheduler.in_(0, "t", data, id="a", retry_limit=0)
+        file.clock.advance(1)
+    assert [one.event.data for one in scheduler.dead()] == [b"new", b"old"]
+    scheduler = file.again()
+    assert scheduler.revive("a")
+    with pytest.raises(DuplicateJobError, match="'a'"):
+        scheduler.revive("a")
+    assert scheduler.get("a").data == b"new"
+    assert [one.event.data for one in scheduler.dead()] == [b"old"]
+    assert counts(scheduler.stats(), "revived", "pending") == (1, 1)
+    assert scheduler.cancel("a") and scheduler.revive("a")
+    assert scheduler.get("a").data == b"old"
+    assert not scheduler.revive("unknown")
+
+
+def test_a_lone_surrogate_in_a_message_takes_nothing_else_of_the_error(path):
+    def handler(event):
+        raise ValueError("no \udcff")
+
+    with Scheduler(path) as scheduler:
+        scheduler.handle("t", handler)
+        scheduler.in_(0, "t", retry_limit=0)
+        assert scheduler.wait(10)
+        (dead,) = scheduler.dead()
+    assert "Traceback" in dead.error
+    assert "ValueError: no " in dead.error
