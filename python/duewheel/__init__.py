@@ -15,7 +15,7 @@ import warnings as _warnings
 
 from duewheel import _core, adapters
 
-# The extension imports these by name, and what packs programs looks for imports in Python alone.
+# The extension imports these by name, and packers of programs follow the imports of Python alone.
 from duewheel import _failure as _failure
 from duewheel import _log as _log
 from duewheel._core import DeadEvent, Event, Job, Lateness, Stats

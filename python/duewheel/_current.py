@@ -1,6 +1,6 @@
 """Hold the variable that names the current scheduler.
 
-It has a module of its own because both sides set it: `use()` for its block, the extension for each handler.
+It has a module of its own since two set it: `use()` for its block, and the schedulers for their handlers.
 """
 
 from contextvars import ContextVar

@@ -1,11 +1,10 @@
 """The text of an exception, made when it is read.
 
-A traceback's text takes tens of microseconds, and of a thousand dead jobs few are looked at. So
-the ordinary exception is kept as its places (code object and instruction, which hold on to no
-local variable) and its last lines; the text that `traceback` would have made comes out of them.
+To make a traceback's text takes tens of microseconds, and of a thousand dead jobs few are read. So
+an ordinary exception is kept as its places (code object and instruction, which refer to no local
+variable) and its last lines; the text that `traceback` would have made is made of them.
 
-No text is longer than `LIMIT`: a thousand dead jobs are kept in memory, and a row on disk has to be
-read again.
+No text is longer than `LIMIT`: a thousand dead jobs are held in memory, and rows on disk are read again.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import traceback
 from types import CodeType, TracebackType
 
 LIMIT = 64 * 1024
-"""The most that is kept of a text, in bytes of UTF-8."""
+"""The longest text, in bytes of UTF-8."""
 
 _DEEPEST = 64
 _SHORT = LIMIT // 8  # characters, of which each takes at most four bytes
@@ -45,7 +44,7 @@ def _left_out(count: int) -> str:
 
 
 def capture(error: BaseException) -> Captured | str:
-    """Keep what the text of `error` is made from, or the text itself where that is not simple."""
+    """Return the parts that the text of `error` is made of, or the text itself where parts are not enough."""
     simple = (
         error.__cause__ is None
         and (error.__context__ is None or error.__suppress_context__)

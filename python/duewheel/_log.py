@@ -1,4 +1,4 @@
-"""What the scheduler says to the logger `duewheel`."""
+"""Log to the logger `duewheel`; one function a message, called by the extension."""
 
 from __future__ import annotations
 
@@ -48,27 +48,27 @@ def ancient(due_ns: int) -> None:
 
 
 def unreadable(row: int, why: str) -> None:
-    """Report a stored job that cannot be read: it stays where it is, and keeps no other waiting."""
+    """Report a stored job that cannot be read: it stays in the store, and others do not wait for it."""
     logger.error("the stored job %d cannot be read, and will not run: %s", row, why)
 
 
 def unreadable_dead(number: int, why: str) -> None:
-    """Report a dead job that cannot be read: it stays where it is, and is not listed."""
+    """Report a dead job that cannot be read: it stays in the store, and is not listed."""
     logger.error("the dead job %d cannot be read: %s", number, why)
 
 
 def unapplied(record: int, why: str) -> None:
-    """Report a record of the journal that could not be applied: what it says is kept beside the jobs."""
+    """Report a record of the journal that could not be applied: it is kept in a table of its own."""
     logger.error("the record %d of the journal could not be applied, and is kept in `unapplied`: %s", record, why)
 
 
 def store_failed(why: str) -> None:
-    """Report that the store takes nothing any more: nothing runs until it is opened again."""
+    """Report that the store has failed: nothing runs until it is opened again."""
     logger.critical("nothing runs any more until the scheduler is made anew: %s", why)
 
 
 def loop_stopped(error: BaseException | None) -> None:
-    """Report what stopped the event loop of a scheduler, which runs it again."""
+    """Report that an exception, or a call, stopped the event loop of a scheduler, which runs it again."""
     if error is None:
         logger.warning("the event loop of async handlers was stopped, and goes on: close() the scheduler to end it")
     else:
@@ -76,5 +76,5 @@ def loop_stopped(error: BaseException | None) -> None:
 
 
 def loop_lost(error: BaseException) -> None:
-    """Report that the event loop of a scheduler cannot run any more: it gets another one."""
+    """Report that the event loop of a scheduler cannot run any more: the scheduler gets another one."""
     logger.error("the event loop of async handlers is lost, and with it what ran there", exc_info=error)

@@ -85,7 +85,7 @@ def _forward_bell(event_loop: EventLoop) -> None:
 
 
 def take_over(core: Core, loop: asyncio.AbstractEventLoop) -> bool:
-    """Put a scheduler on this loop unless it is; `False`: it has started on another one. Under its `_loop_lock`.
+    """Put a scheduler on this loop; `False`: it has started on another one. Called under its `_loop_lock`.
 
     **Raises** `StateError` when another loop, which runs, has it.
     """
@@ -178,7 +178,7 @@ def _run_to_the_end(event_loop: EventLoop, main: Callable[[], Coroutine[Any, Any
 
 
 def _beside_loops(run: Callable[[], None]) -> None:
-    """Call what runs a loop; in a thread of its own where another loop runs in this one."""
+    """Call `run`, which runs a loop; in a thread of its own where another loop runs in this one."""
     if asyncio._get_running_loop() is None:
         run()
         return

@@ -51,7 +51,7 @@ def noted(numbers: Iterable[int], call: Callable[[], object]) -> Iterator[list[i
 
     def note(number: int, _frame: object) -> None:
         if os.getpid() != process:
-            # A child that was forked meanwhile is not ended by the end of what its parent runs.
+            # Not in a child that was forked meanwhile: there the former handler is called.
             signal.signal(number, former[number])
             signal.raise_signal(number)
             return

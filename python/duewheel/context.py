@@ -128,14 +128,14 @@ def _default_scheduler() -> Scheduler:
 
 
 def _forget_default() -> None:
-    """Start afresh in a forked child, where the parent's scheduler is dead and its lock may be held by nobody."""
+    """Start afresh in a forked child, where the parent's scheduler is unusable and the lock may stay locked."""
     global _default, _lock
     _default = None
     _lock = RLock()
 
 
 _default: Scheduler | None = None
-_lock = RLock()  # re-entrant: a signal handler may ask, too
+_lock = RLock()  # re-entrant: a signal handler may call, too
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_default)

@@ -185,7 +185,7 @@ class NopScheduler(Scheduler):
         return Stats._zeros()
 
     def _restore(self, event: object) -> None:
-        """Discard what `storage.create` is given."""
+        """Discard the event of `storage.create`."""
 
     def __contains__(self, id: object) -> bool:
         return False
@@ -216,7 +216,7 @@ class NopScheduler(Scheduler):
         return "<duewheel.NopScheduler>"
 
     def __del__(self, warn: object = None) -> None:
-        """Leave nothing behind: nothing was begun."""
+        """Do nothing: nothing was begun."""
 
 
 def _deregister() -> None:

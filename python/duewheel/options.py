@@ -32,7 +32,7 @@ class Unset(enum.Enum):
 
 
 UNSET: Final = Unset.UNSET
-"""What a field of `JobOptions` reads as that was not given."""
+"""The value of a field of `JobOptions` that was not given."""
 
 
 class Consistency(enum.Enum):
@@ -53,9 +53,9 @@ DEFAULT_MAX_BACKOFF: Final = 3600.0
 
 
 def _rebuild(fields: dict[str, Any], exact: dict[str, int | None | Unset]) -> JobOptions:
-    """Make options again from what `pickle` kept."""
+    """Make options from their pickled fields."""
     for name, ns in exact.items():
-        # What came from a timedelta its float may not tell.
+        # A float may not be exact where a timedelta was given.
         if isinstance(ns, int):
             fields[name] = exactly(ns, fields[name])
     return JobOptions(**fields)

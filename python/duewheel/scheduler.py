@@ -1,4 +1,4 @@
-"""The scheduler: the engine's calls, and what is said better in Python than in Rust."""
+"""The scheduler: the engine's calls, and those that are written in Python, around them."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def is_async(fn: object) -> bool:
         raise TypeError(f"a handler must be callable, not {fn!r}")
     while isinstance(fn, functools.partial):
         fn = fn.func
-    # What it wraps is not asked: a sync function around a coroutine is called as one, and what it returns decides.
+    # Not what it wraps: a sync function around a coroutine is called as a sync one, and may return the coroutine.
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
 
 
 Handler: TypeAlias = Callable[[Event], object]
-"""What may be registered for a target: it is called with an `Event`. An `async def` function is one, too."""
+"""A function that may be registered for a target: it is called with an `Event`. It may be an `async def` one."""
 
 _H = TypeVar("_H", bound=Handler)
 
@@ -73,7 +73,7 @@ class Core(SchedulerCore):
             clock._attach(self)
 
     def close(self) -> None:
-        """Start nothing more; of async handlers, the one that calls this goes on."""
+        """Start nothing more; the async handler that calls this goes on, if one does."""
         if self._event_loop is not None:
             self._event_loop.spare_caller()
         super().close()
@@ -149,8 +149,7 @@ class Scheduler(Core):
 
     _has_async = False
 
-    # `run` was told not to wait for what still runs.
-    _unfinished = False
+    _unfinished = False  # `run` has ended before the handlers: leaving `with` does not wait for them
 
     @lists_keywords
     def __init__(
@@ -177,7 +176,7 @@ class Scheduler(Core):
         context = contextvars.copy_context()
         context.run(_current.current.set, self)
         if self._has_async:
-            self._provide_loop()  # first: what fails for want of a thread has not started
+            self._provide_loop()  # first: without a thread for the loop nothing starts
         self._start(context)
         if self._has_async:
             self._provide_loop()  # for a handler that was registered meanwhile
@@ -263,7 +262,7 @@ class Scheduler(Core):
                     self._unfinished = not self._drain_unless_again(patience_s, received)
                     self.close()
         except BaseException as error:
-            # Not after a start that failed: another one may do. A store that failed says so until it is closed.
+            # Not after a start that failed: the next one may succeed. A store that failed is kept, to be looked at.
             if (began and not isinstance(error, StorageError)) or not isinstance(error, Exception):
                 self.close()
             raise
@@ -318,8 +317,8 @@ class Scheduler(Core):
     def rotate(self, progress: Callable[[int, int], object] | None = None) -> None:
         """Encrypt the data of all jobs of the durable store under the keyring's default key.
 
-        `progress(done, all)` is told now and then how many rows are done, of how many. When this
-        returns, the other keys are needed no more: open it without them from then on.
+        `progress(done, all)` is called now and then with how many rows are done, of how many. When this
+        returns, no row needs the other keys: open it without them from then on.
 
         **Concurrency**: jobs are scheduled and run meanwhile; returns when all is done.
         **Raises** `StateError` for a scheduler in memory, `WrongKeyError` without a keyring,
@@ -347,7 +346,7 @@ class Scheduler(Core):
             self.close()
 
     def __reduce__(self) -> NoReturn:
-        """Refuse: what it holds is of this process."""
+        """Refuse: its jobs, threads and file are of this process."""
         raise TypeError(NO_COPY)
 
     def __repr__(self) -> str:

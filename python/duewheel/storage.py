@@ -1,4 +1,4 @@
-"""Where jobs are kept on disk, and the pending events of a scheduler as a store."""
+"""Describe a store on disk, and show the pending events of a scheduler as a store."""
 
 from __future__ import annotations
 

@@ -22,27 +22,27 @@ from duewheel.errors import StateError
 
 __all__ = ["ManualClock"]
 
-# Nobody may take the boot clock for the wall clock, so it begins at a time of its own.
 _BOOT_ORIGIN_NS = 1_000 * SECOND
+"""Where the boot clock begins: at another time than the wall clock, so that a mix-up of them shows."""
 
 _NOTED = 5
-"""Of how many further errors the first one says what they are."""
+"""How many further errors the note of the first one shows."""
 
 
-class _Here(threading.local):
-    """Whether the calling thread is inside an advance, and so possibly in a handler."""
+class _Thread(threading.local):
+    """State of the calling thread."""
 
-    advancing = False
+    advancing = False  # it may be in a handler
 
 
-_here = _Here()
+_thread = _Thread()
 
 
 class _Participant(Protocol):
-    """What runs in virtual time: an engine or the reference."""
+    """A scheduler in virtual time: an engine or the reference."""
 
     def _manual_next(self) -> tuple[int, int] | None:
-        """Tell when (boot ns) the first execution can start, and its due (wall ns); ``None``: nothing can."""
+        """Return when (boot ns) the first execution can start, and its due (wall ns); ``None``: nothing can."""
 
     def _manual_run(self) -> bool:
         """Take up the one execution that is due first, on the calling thread; ``False``: none is due."""
@@ -50,7 +50,7 @@ class _Participant(Protocol):
 
 
 class ManualClock:
-    """Show the wall clock at ``start`` and move only when told to.
+    """Show the wall clock at ``start`` and move only when a call moves it.
 
     There are two clocks in one, as the machine has: the wall clock, which ``at`` follows and which may
     step, and the boot clock, which ``in_``, retries and ages follow and which only advances. Several
@@ -135,13 +135,13 @@ class ManualClock:
         self._participants.append(weakref.ref(participant))
 
     def _refuse_reentry(self, call: str) -> None:
-        if _here.advancing:
+        if _thread.advancing:
             raise StateError(f"{call}() in a handler: its clock stands still until it returns")
 
     def _advance_by(self, delay_ns: int, given: object) -> None:
         _times.checked_ns(self._time.wall() + delay_ns, given, "delay")
         target_ns = _times.checked_ns(self._time.boot() + delay_ns, given, "delay")
-        _here.advancing = True
+        _thread.advancing = True
         try:
             while (first := self._first(target_ns)) is not None:
                 start_ns, participant = first
@@ -149,26 +149,26 @@ class ManualClock:
                 participant._manual_run()
             self._move_to(target_ns)
         finally:
-            _here.advancing = False
+            _thread.advancing = False
         if errors := self._time.take_errors():
             raise _with_notes(errors)
 
     def _first(self, target_ns: int) -> tuple[int, _Participant] | None:
-        """Find who may start first, until ``target_ns`` on the boot clock, and when."""
+        """Find the scheduler whose job starts first, until ``target_ns`` on the boot clock, and when."""
         now_ns = self._time.boot()
         best: tuple[int, int] | None = None
         chosen: _Participant | None = None
         for reference in tuple(self._participants):
             participant = reference()
             if participant is None:
-                # In place: meanwhile others may join.
+                # In place: another thread may append meanwhile.
                 self._participants.remove(reference)
                 continue
             offer = participant._manual_next()
             if offer is None:
                 continue
             rank = max(offer[0], now_ns), offer[1]
-            # Strictly smaller: of equals, the one that was attached first.
+            # Strictly less: of equals the scheduler that was attached first.
             if rank[0] <= target_ns and (best is None or rank < best):
                 best, chosen = rank, participant
         return None if best is None or chosen is None else (best[0], chosen)
@@ -179,7 +179,7 @@ class ManualClock:
 
 
 def _with_notes(errors: list[BaseException]) -> BaseException:
-    """Return the first of several errors, which says what the others were."""
+    """Return the first of several errors, with a note of the others."""
     first, *others = errors
     if others:
         lines = [line for error in others[:_NOTED] for line in traceback.format_exception_only(error)]

@@ -432,7 +432,7 @@ class Scheduler:
             core._restore(event)
 
     def _in_this_thread(self) -> Scheduler | Core:
-        """Return what schedules jobs in this thread: a sync handler on a worker has no loop to await a coroutine on."""
+        """Return the scheduler for this thread: a sync handler on a worker has no loop to await a coroutine on."""
         return self if asyncio._get_running_loop() else self._core
 
     def _check_open(self) -> None:
@@ -443,7 +443,7 @@ class Scheduler:
         return True
 
     def __reduce__(self) -> NoReturn:
-        """Refuse: what it holds is of this process."""
+        """Refuse: its jobs, threads and file are of this process."""
         raise TypeError(NO_COPY)
 
     def __repr__(self) -> str:
@@ -459,7 +459,7 @@ class Scheduler:
             warnings.warn(message, ResourceWarning, source=self)
         event_loop = core._event_loop
         if event_loop is not None and not (event_loop.over or event_loop.events.is_running()):
-            # Its loop has ended, as asyncio.run does, and cancels nothing that is left there.
+            # Its loop has stopped, as that of asyncio.run does, and nothing else cancels the tasks there.
             event_loop.abandon()
         core.close()
         core._give_up_file()

@@ -15,4 +15,4 @@ class _Unopened:
 
 
 UNOPENED: Any = _Unopened()
-"""What the attributes are until `__init__` has opened the scheduler: reading anything of it raises `StateError`."""
+"""The value of attributes until `__init__` has opened the scheduler: using it raises `StateError`."""

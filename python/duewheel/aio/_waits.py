@@ -1,4 +1,4 @@
-"""Wait on an event loop for what the engine does later: a batch on disk, a condition, a call in a thread."""
+"""Wait on an event loop, without blocking it: for a batch on disk, a condition, a call in a thread."""
 
 from __future__ import annotations
 
