@@ -5,6 +5,7 @@
 
 mod calls;
 mod clock;
+mod errors;
 mod interpreter;
 mod registry;
 mod run;

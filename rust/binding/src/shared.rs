@@ -1,24 +1,20 @@
-//! What a scheduler's Python object and its threads share, and the errors that they raise.
+//! What a scheduler's Python object and its threads share.
 
 use crate::calls::awaited::Manner;
 use crate::clock::Raised;
-use crate::interpreter::call;
+use crate::errors::{error, store_failed};
 use crate::interpreter::process;
 use crate::interpreter::thread::Threads;
 use crate::registry::Registry;
 use crate::run::handover::HandOver;
 use crate::run::inside::inside;
 use crate::run::worker;
-use crate::stores::local::raised;
 use crate::values::payload::{Handle, release, release_gently};
 use crate::values::specs::Specs;
-use duewheel_engine::engine::{Engine, Refused};
+use duewheel_engine::engine::Engine;
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
-use duewheel_model::time::SECOND;
-use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,48 +44,6 @@ pub(crate) struct Shared {
     /// Where what handlers raise is kept for who advances a manual clock.
     pub(crate) raised: Option<Raised>,
     pub(crate) forks: usize,
-}
-
-/// Turn a refusal into the error that Python sees.
-pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
-    let (class, message) = match refused {
-        Refused::Closed => ("ClosedError", "the scheduler is closed".to_owned()),
-        Refused::Duplicate => (
-            "DuplicateJobError",
-            format!(
-                "a job with the id {} is pending or running: cancel it, or choose another",
-                quoted(py, id)
-            ),
-        ),
-        Refused::Lost => (
-            "StorageError",
-            "the job is no longer this node's: another may have it".to_owned(),
-        ),
-        Refused::Store(failure) => return raised(py, failure, None),
-        Refused::Overflow(delay) => {
-            let delay = delay as f64 / SECOND as f64;
-            return PyOverflowError::new_err(format!(
-                "delay is out of range: {delay:?} s; 64 bits of unix nanoseconds end in the year 2262"
-            ));
-        }
-    };
-    error(py, class, message)
-}
-
-/// A text as Python would show it.
-pub(crate) fn quoted(py: Python<'_>, text: &str) -> String {
-    PyString::new(py, text)
-        .repr()
-        .map_or_else(|_| text.to_owned(), |shown| shown.to_string())
-}
-
-pub(crate) fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
-    match call::import(py, "duewheel.errors")
-        .and_then(|errors| errors.getattr(class)?.call1((message,)))
-    {
-        Ok(value) => PyErr::from_value(value),
-        Err(error) => error,
-    }
 }
 
 impl Shared {
@@ -161,7 +115,7 @@ impl Shared {
             }
             py.check_signals()?;
             if let Some(failure) = self.engine.failure() {
-                return Err(raised(py, failure, None));
+                return Err(store_failed(py, &failure, None));
             }
             if left.is_some_and(|left| left <= slice) {
                 return Ok(false);

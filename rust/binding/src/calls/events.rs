@@ -1,7 +1,8 @@
 //! `between`: pending events in order, each looked at when it is asked for.
 
 use crate::calls::awaited::Manner;
-use crate::shared::{Shared, refused};
+use crate::errors::refused;
+use crate::shared::Shared;
 use crate::values::event::Event;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{Engine, QueryPlace, Refused};

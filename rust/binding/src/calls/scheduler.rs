@@ -6,13 +6,14 @@ use crate::calls::convert;
 use crate::calls::events::Events;
 use crate::calls::ids::{self, Ids};
 use crate::clock;
+use crate::errors::{error, quoted, refused, store_failed};
 use crate::interpreter::process;
 use crate::interpreter::thread::{self, Threads};
 use crate::registry::{self, Registry};
 use crate::run::event_loop::{Awaited, EventLoop};
 use crate::run::handover::HandOver;
 use crate::run::worker;
-use crate::shared::{Shared, error, quoted, refused, releasing};
+use crate::shared::{Shared, releasing};
 use crate::stores::local;
 use crate::values::dead::{DeadEvent, DeadParts};
 use crate::values::event::Event;
@@ -393,7 +394,7 @@ impl SchedulerCore {
     fn _failure<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let failure = self.shared(py)?.engine.failure();
         Ok(failure.map(|failure| {
-            local::raised(py, failure, None)
+            store_failed(py, &failure, None)
                 .value(py)
                 .clone()
                 .into_any()
@@ -807,7 +808,7 @@ impl SchedulerCore {
     fn _holds(&self, py: Python<'_>, awaited: &str) -> PyResult<bool> {
         let shared = self.shared(py)?;
         if let Some(failure) = shared.engine.failure() {
-            return Err(local::raised(py, failure, None));
+            return Err(store_failed(py, &failure, None));
         }
         Ok(Awaited::named(awaited)?.holds(shared))
     }

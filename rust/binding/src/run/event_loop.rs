@@ -3,6 +3,7 @@
 //! A bell, a descriptor that the loop watches, rings when something is due; the loop then drains its
 //! lane, under its own hold of the interpreter.
 
+use crate::errors::store_failed;
 use crate::interpreter::call::{self, Arguments};
 use crate::interpreter::thread;
 use crate::run::first_step;
@@ -11,7 +12,6 @@ use crate::run::inside;
 use crate::run::task::{Driver, Running};
 use crate::run::worker;
 use crate::shared::Shared;
-use crate::stores::local::raised;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use duewheel_engine::engine::Refused;
@@ -327,7 +327,7 @@ impl EventLoop {
             let told = if awaited.holds(&self.shared) {
                 Ok(())
             } else if let Some(failure) = self.shared.engine.failure() {
-                Err(raised(py, failure, None))
+                Err(store_failed(py, &failure, None))
             } else {
                 self.inner.lock().watchers.push((awaited, future));
                 continue;
@@ -339,7 +339,11 @@ impl EventLoop {
         for (number, result) in settled {
             let future = self.inner.lock().settling.remove(&number);
             if let Some(future) = future {
-                resolve(py, &future, result.map_err(|error| raised(py, error, None)))?;
+                resolve(
+                    py,
+                    &future,
+                    result.map_err(|error| store_failed(py, &error, None)),
+                )?;
             }
         }
         Ok(())

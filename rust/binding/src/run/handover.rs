@@ -1,7 +1,8 @@
 //! Coroutines that sync handlers have returned: the same attempt goes on with them on the event loop.
 
+use crate::errors::error;
 use crate::interpreter::call;
-use crate::shared::{Shared, error};
+use crate::shared::Shared;
 use crate::values::failure::Failure;
 use crate::values::payload::Handle;
 use duewheel_engine::handover::queue::Lane;

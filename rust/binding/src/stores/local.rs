@@ -2,9 +2,10 @@
 
 use crate::calls::awaited::Manner;
 use crate::calls::ids;
+use crate::errors::{error, refused, store_failed};
 use crate::interpreter::call;
 use crate::run::worker;
-use crate::shared::{Shared, error, refused, releasing};
+use crate::shared::{Shared, releasing};
 use crate::values::data::Data;
 use crate::values::dead::DeadEvent;
 use crate::values::event::{Event, Job};
@@ -67,7 +68,7 @@ pub(crate) fn open(
     let arguments = storage.call_method0("_arguments")?;
     let Arguments(path, relaxed, keys, max_data, horizon, resident, max_interruptions) =
         arguments.extract()?;
-    let failed = |error| raised(py, error, Some(&path));
+    let failed = |error| store_failed(py, &error, Some(&path));
     let keys = keys.map(|(keys, default)| Keyring::new(keys, default));
     let settings = Settings {
         durability: if relaxed {
@@ -86,30 +87,6 @@ pub(crate) fn open(
     let window = Window { horizon, resident };
     engine.put_behind(Arc::new(store), inbox, window);
     Ok(Opened { max_data, relaxed })
-}
-
-/// The error that Python sees for one of the store's.
-pub(crate) fn raised(py: Python<'_>, failure: Error, path: Option<&PathBuf>) -> PyErr {
-    let class = match &failure {
-        Error::Locked { .. } | Error::OpenHere => "StorageLockedError",
-        Error::Corrupt(_) | Error::Unreadable(_) => "StorageCorruptError",
-        Error::TooLarge(_) => "PayloadTooLargeError",
-        Error::Newer { .. } => "StorageVersionError",
-        Error::WrongKey(_) => "WrongKeyError",
-        Error::Full => "StorageFullError",
-        Error::Closed => "ClosedError",
-        Error::Duplicate(_) => "DuplicateJobError",
-        Error::ReadOnly(_) | Error::NotAFile(_) | Error::Poisoned(_) | Error::Io(_) => {
-            "StorageError"
-        }
-    };
-    let message = match path {
-        // It names its path itself.
-        _ if matches!(failure, Error::ReadOnly(_) | Error::NotAFile(_)) => failure.to_string(),
-        Some(path) => format!("{}: {failure}", path.display()),
-        None => failure.to_string(),
-    };
-    error(py, class, message)
 }
 
 /// What is said of a stored job that cannot be read.
@@ -197,7 +174,7 @@ impl Shared {
                 Ok(answer) => {
                     return answer
                         .map(drop)
-                        .map_err(|failure| raised(py, failure, None));
+                        .map_err(|failure| store_failed(py, &failure, None));
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
