@@ -7,19 +7,20 @@ mod calls;
 mod clock;
 mod errors;
 mod interpreter;
+mod log;
 mod registry;
 mod run;
 mod shared;
 mod stores;
 mod values;
 
-use calls::{awaited, events, ids, keywords, scheduler};
+use calls::{awaited, events, keywords, scheduler};
 use interpreter::{gil, process};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use run::{event_loop, first_step, inside, task};
-use values::{dead, event, options, stats};
+use values::{dead, event, ids, options, stats};
 
 /// Threads of Rust's that attach to Python enter the main interpreter, whose modules are others than those of the code
 /// that they would run; and objects that this library keeps belong to one interpreter.

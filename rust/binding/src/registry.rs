@@ -1,6 +1,6 @@
 //! Handlers, and the targets that they are for.
 
-use crate::calls::convert;
+use crate::values::convert;
 use crate::values::payload::Handle;
 use crate::values::target::{Names, Target};
 use duewheel_engine::engine::Engine;

@@ -5,10 +5,10 @@ use crate::clock::Raised;
 use crate::errors::{error, store_failed};
 use crate::interpreter::process;
 use crate::interpreter::thread::Threads;
+use crate::log;
 use crate::registry::Registry;
 use crate::run::handover::HandOver;
 use crate::run::inside::inside;
-use crate::run::worker;
 use crate::values::payload::{Handle, release, release_gently};
 use crate::values::specs::Specs;
 use duewheel_engine::engine::Engine;
@@ -80,7 +80,7 @@ impl Shared {
             release(py, &mut released);
         }
         if dropped > 0 {
-            worker::log_dropped(py, dropped);
+            log::dropped(py, dropped);
         }
         self.give_back_if_over(py);
     }

@@ -4,11 +4,11 @@
 //! Python, which calls other schedulers, or the same one, and those calls are calls of their own.
 
 use crate::calls::bulk::{self, Times};
-use crate::calls::convert;
-use crate::calls::ids::Ids;
 use crate::calls::scheduler::SchedulerCore;
 use crate::shared::Shared;
+use crate::values::convert;
 use crate::values::event::Event;
+use crate::values::ids::Ids;
 use crate::values::options::Fields;
 use crate::values::payload::Fresh;
 use duewheel_engine::engine::Due;

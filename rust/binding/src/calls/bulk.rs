@@ -1,11 +1,11 @@
 //! The bulk calls: many times read at once, scheduled all or none.
 
 use crate::calls::awaited::Manner;
-use crate::calls::convert::{self, Array};
-use crate::calls::ids::Ids;
 use crate::calls::scheduler::SchedulerCore;
 use crate::errors::refused;
 use crate::shared::{Shared, releasing};
+use crate::values::convert::{self, Array};
+use crate::values::ids::Ids;
 use crate::values::options::{Fields, Spec};
 use crate::values::payload::{Batch, Fresh};
 use duewheel_engine::engine::Due;

@@ -4,7 +4,7 @@
 //! dictionary for every call: some 250 instructions. So the method has its keywords alone, and the
 //! error that PyO3 raises for another one is replaced on its way out.
 
-use crate::calls::convert;
+use crate::values::convert;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, PyCFunctionFastWithKeywords};
 use pyo3::prelude::*;

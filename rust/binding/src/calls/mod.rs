@@ -2,8 +2,6 @@
 
 pub(crate) mod awaited;
 pub(crate) mod bulk;
-pub(crate) mod convert;
 pub(crate) mod events;
-pub(crate) mod ids;
 pub(crate) mod keywords;
 pub(crate) mod scheduler;

@@ -2,21 +2,22 @@
 
 use crate::calls::awaited::{AwaitedCalls, Manner};
 use crate::calls::bulk::{self, Times};
-use crate::calls::convert;
 use crate::calls::events::Events;
-use crate::calls::ids::{self, Ids};
 use crate::clock;
 use crate::errors::{error, quoted, refused, store_failed};
 use crate::interpreter::process;
 use crate::interpreter::thread::{self, Threads};
+use crate::log;
 use crate::registry::{self, Registry};
 use crate::run::event_loop::{Awaited, EventLoop};
 use crate::run::handover::HandOver;
 use crate::run::worker;
 use crate::shared::{Shared, releasing};
 use crate::stores::local;
+use crate::values::convert;
 use crate::values::dead::{DeadEvent, DeadParts};
 use crate::values::event::Event;
+use crate::values::ids::{self, Ids};
 use crate::values::options::Fields;
 use crate::values::payload::{Fresh, Handle};
 use crate::values::specs::Specs;
@@ -129,7 +130,7 @@ impl SchedulerCore {
         if let Due::At(due) = due
             && due < shared.engine.clock().wall().saturating_sub(YEAR)
         {
-            worker::log_ancient(py, due);
+            log::ancient(py, due);
         }
     }
 
@@ -911,7 +912,7 @@ impl SchedulerCore {
                 return Ok((true, false));
             }
             for target in notices {
-                worker::log_parked(py, &target);
+                log::parked(py, &target);
             }
             // The handler may have closed it.
             shared.give_back_if_over(py);

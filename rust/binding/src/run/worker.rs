@@ -1,13 +1,14 @@
 //! What a worker does: run the handlers of what is due.
 
-use crate::interpreter::call::{self, Arguments};
+use crate::interpreter::call;
 use crate::interpreter::gil::Way;
+use crate::log;
 use crate::registry::{self, Handlers};
 use crate::run::handover::{self, Coming};
 use crate::run::inside::within;
 use crate::shared::Shared;
 use crate::values::event::Event;
-use crate::values::failure::Failure;
+use crate::values::failure::{Failure, carry_traceback};
 use crate::values::payload::{Handle, release};
 use duewheel_engine::engine::Refused;
 use duewheel_engine::handover::queue::{Lane, Turn};
@@ -50,7 +51,7 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
             break;
         }
         for target in notices {
-            log_parked(py, &target);
+            log::parked(py, &target);
         }
     }
     Ok(())
@@ -59,7 +60,7 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
 /// Take in what has come from the store, or report its failure.
 fn take_in_pages(py: Python<'_>, shared: &Shared) {
     if let Some(failure) = shared.engine.failure() {
-        return log(py, "store_failed", (failure.to_string(),));
+        return log::store_failed(py, &failure);
     }
     if let Err(error) = shared.take_in_pages(py) {
         error.write_unraisable(py, None);
@@ -263,7 +264,7 @@ pub(crate) fn failed(
         return Outcome::Dead(Reason::Discarded, Failure::bounded(py, reason));
     }
     let dead = limits.exhausted(execution.attempt, now.saturating_sub(started.first_start()));
-    log_failed(py, event, error, dead);
+    log::failed(py, event, error, dead);
     if let Some(raised) = &shared.raised {
         carry_traceback(py, error);
         raised
@@ -284,61 +285,4 @@ pub(crate) fn failed(
         .id
         .with_str(|id| limits.backoff(jitter, id.as_bytes(), execution.attempt));
     Outcome::Retry(now.saturating_add(backoff))
-}
-
-/// Before 3.12 an exception that C fetched does not carry its traceback yet.
-fn carry_traceback(py: Python<'_>, error: &PyErr) {
-    if let Some(traceback) = error.traceback(py) {
-        let _ = error.value(py).setattr("__traceback__", traceback);
-    }
-}
-
-/// Report to the logger; what goes wrong there must not reach the worker.
-fn log<'py>(py: Python<'py>, what: &str, arguments: impl Arguments<'py>) {
-    let logged = call::import(py, "duewheel._log")
-        .and_then(|module| module.getattr(what))
-        .and_then(|report| call::python(py, report.as_unbound(), arguments));
-    if let Err(error) = logged {
-        error.write_unraisable(py, None);
-    }
-}
-
-fn log_failed(py: Python<'_>, event: &Py<PyAny>, error: &PyErr, dead: bool) {
-    static ENABLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    // Asked for every failure: the bound method is kept.
-    let enabled = ENABLED.get_or_try_init(py, || {
-        let logger = call::import(py, "duewheel._log")?.getattr("logger")?;
-        Ok::<_, PyErr>(logger.getattr("isEnabledFor")?.unbind())
-    });
-    let level = if dead { 40 } else { 30 };
-    let wanted = enabled.and_then(|enabled| call::python(py, enabled, (level,))?.is_truthy());
-    if wanted.unwrap_or(true) {
-        carry_traceback(py, error);
-        log(py, "failed", (event, error.value(py), dead));
-    }
-}
-
-/// Warn of a due so long past that it may have been meant as a delay.
-pub(crate) fn log_ancient(py: Python<'_>, due: i64) {
-    log(py, "ancient", (due,));
-}
-
-pub(crate) fn log_parked(py: Python<'_>, target: &str) {
-    log(py, "parked", (target,));
-}
-
-pub(crate) fn log_unreadable(py: Python<'_>, row: u64, why: &str) {
-    log(py, "unreadable", (row, why));
-}
-
-pub(crate) fn log_unreadable_dead(py: Python<'_>, number: u64, why: &str) {
-    log(py, "unreadable_dead", (number, why));
-}
-
-pub(crate) fn log_unapplied(py: Python<'_>, record: u64, why: &str) {
-    log(py, "unapplied", (record, why));
-}
-
-pub(crate) fn log_dropped(py: Python<'_>, count: u64) {
-    log(py, "dropped", (count,));
 }

@@ -1,14 +1,14 @@
 //! Jobs in a file: opening it, waiting for it, and what is made of what it holds.
 
 use crate::calls::awaited::Manner;
-use crate::calls::ids;
 use crate::errors::{error, refused, store_failed};
 use crate::interpreter::call;
-use crate::run::worker;
+use crate::log;
 use crate::shared::{Shared, releasing};
 use crate::values::data::Data;
 use crate::values::dead::DeadEvent;
 use crate::values::event::{Event, Job};
+use crate::values::ids;
 use crate::values::options::{Fields, Spec};
 use crate::values::payload::{Fresh, Handle, release};
 use duewheel_engine::engine::{Asked, Changed, Due, Engine, Refused, StoreInbox, Window};
@@ -415,14 +415,14 @@ impl Shared {
                 return Ok(all);
             };
             for dead in page.unreadable {
-                worker::log_unreadable_dead(py, dead.place.seq, &told(&dead));
+                log::unreadable_dead(py, dead.place.seq, &told(&dead));
             }
             for dead in page.jobs {
                 let event = self.event(py, &dead.job);
                 match event.and_then(|event| DeadEvent::stored(py, event, &dead)) {
                     Ok(dead) => all.push(dead),
                     Err(error) => {
-                        worker::log_unreadable_dead(py, dead.number, &error.to_string());
+                        log::unreadable_dead(py, dead.number, &error.to_string());
                     }
                 }
             }
@@ -453,7 +453,7 @@ impl Shared {
     /// Report what the store could not apply.
     fn report_unapplied(&self, py: Python<'_>) {
         for (record, why) in self.engine.unapplied() {
-            worker::log_unapplied(py, record, &why.to_string());
+            log::unapplied(py, record, &why.to_string());
         }
     }
 
@@ -461,7 +461,7 @@ impl Shared {
     pub(crate) fn report_unreadable(&self, py: Python<'_>, job: store::Unreadable) {
         let (seq, why) = (job.place.seq, told(&job));
         if self.engine.note_unreadable(seq, job.id) {
-            worker::log_unreadable(py, seq, &why);
+            log::unreadable(py, seq, &why);
         }
     }
 

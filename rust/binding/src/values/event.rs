@@ -1,8 +1,8 @@
 //! `Job` and `Event`: frozen, their attributes made on access.
 
-use crate::calls::convert;
-use crate::calls::ids;
 use crate::interpreter::call;
+use crate::values::convert;
+use crate::values::ids;
 use crate::values::options::{JobOptions, Spec};
 use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::{Id, Started, View};

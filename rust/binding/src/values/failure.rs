@@ -99,3 +99,10 @@ impl Failure {
         call::python(py, render, (&self.kept,))
     }
 }
+
+/// Before 3.12 an exception that C fetched does not carry its traceback yet.
+pub(crate) fn carry_traceback(py: Python<'_>, error: &PyErr) {
+    if let Some(traceback) = error.traceback(py) {
+        let _ = error.value(py).setattr("__traceback__", traceback);
+    }
+}

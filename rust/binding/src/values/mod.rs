@@ -1,9 +1,11 @@
 //! What Python is shown of jobs, and what is kept of its objects.
 
+pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod dead;
 pub(crate) mod event;
 pub(crate) mod failure;
+pub(crate) mod ids;
 pub(crate) mod options;
 pub(crate) mod payload;
 pub(crate) mod specs;

@@ -1,7 +1,7 @@
 //! `JobOptions`: fields that may be unset, overlaid in layers, resolved once a job.
 
-use crate::calls::convert;
 use crate::interpreter::call;
+use crate::values::convert;
 use crate::values::target::Target;
 use duewheel_model::retry::RetryOptions;
 use duewheel_model::time::{SECOND, ceil_ns};
