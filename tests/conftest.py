@@ -3,6 +3,7 @@
 import faulthandler
 import logging
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -62,6 +63,15 @@ def quiet() -> Iterator[None]:
     before, logger.disabled = logger.disabled, True
     yield
     logger.disabled = before
+
+
+@pytest.fixture
+def switching():
+    """Let threads take turns often, as they do where there is no lock to take turns with."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
 
 
 @pytest.fixture

@@ -6,20 +6,16 @@ import os
 import subprocess
 import sys
 import weakref
-from importlib import import_module
-from importlib.util import find_spec
 
 import pytest
+from loops import WATCHING
+from waiting import PATIENCE_S
 
 from duewheel import ClosedError, Consistency, Scheduler, aio
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-PATIENCE_S = 10
-LOOPS = {"asyncio": asyncio.SelectorEventLoop}
-if find_spec("uvloop"):
-    LOOPS["uvloop"] = import_module("uvloop").new_event_loop
-ON_EVERY_LOOP = pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS.keys())
+ON_WATCHING_LOOPS = pytest.mark.parametrize("loop", WATCHING.values(), ids=WATCHING.keys())
 
 
 def descriptors():
@@ -64,7 +60,7 @@ def collected(scheduler):
     assert gone() is None
 
 
-@ON_EVERY_LOOP
+@ON_WATCHING_LOOPS
 @pytest.mark.parametrize("swallow", [False, True])
 @pytest.mark.parametrize("tasks", [1, 1_000])
 @pytest.mark.parametrize("consistency", list(Consistency))
@@ -82,7 +78,7 @@ def test_its_file_can_be_opened_at_once(loop, swallow, tasks, consistency, tmp_p
         again.close()
 
 
-@ON_EVERY_LOOP
+@ON_WATCHING_LOOPS
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="descriptors are counted in /proc")
 @pytest.mark.parametrize("kept", [False, True])
 def test_its_descriptors_are_returned(loop, kept, tmp_path):

@@ -10,32 +10,21 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import pytest
+from async_jobs import loop_threads
+from waiting import PATIENCE_S, until
 
 from duewheel import Consistency, Scheduler, aio
 from duewheel.testing import ManualClock
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-PATIENCE_S = 10
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="closes a descriptor of epoll")
 ENDS = [lambda: sys.exit(3), lambda: signal.default_int_handler(2, None)]
 EXITS = pytest.mark.parametrize("ends", ENDS, ids=["SystemExit", "KeyboardInterrupt"])
 WAITS = pytest.mark.parametrize("waits", [False, True], ids=["first step", "later step"])
 CLOCKS = pytest.mark.parametrize("manual", [False, True], ids=["real clock", "manual clock"])
-
-
-def until(holds):
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
-def loop_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "duewheel-loop"]
 
 
 class Lane:

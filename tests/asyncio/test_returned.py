@@ -7,10 +7,11 @@ import gc
 import inspect
 import sys
 import threading
-import time
 from unittest import mock
 
 import pytest
+from async_jobs import AT_ONCE
+from waiting import PATIENCE_S, until
 
 from duewheel import Consistency, Discard, Scheduler, Snooze, StateError, aio, current_scheduler
 from duewheel.reference import ReferenceScheduler
@@ -19,17 +20,8 @@ from duewheel.testing import ManualClock
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-PATIENCE_S = 10
-AT_ONCE = {"min_backoff": 0, "max_backoff": 0}
 CLOCKS = pytest.mark.parametrize("manual", [False, True], ids=["real clock", "manual clock"])
 KEPT = pytest.mark.parametrize("kept", [False, True], ids=["memory", "file"])
-
-
-def until(holds):
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def run(*handlers, manual=False, path=None, tasks=1_000, count=1, **job_options):

@@ -52,6 +52,21 @@ class Children:
         return json.loads(out) if out else None
 
     @staticmethod
+    def answer(child):
+        """What a child prints next, a line of JSON."""
+        line = child.stdout.readline()
+        assert line, child.communicate()[1].decode()
+        return json.loads(line)
+
+    @staticmethod
+    def line(child):
+        return child.stdout.readline().decode().strip()
+
+    def state_of(self, path):
+        """What another process sees of a file: the name of its error, or `opened`."""
+        return self.finish("refused", path=str(path))[0]
+
+    @staticmethod
     def kill(child):
         child.kill()
         out, err = child.communicate()

@@ -1,6 +1,5 @@
 """A disk without space: a typed error to the caller, nothing false acknowledged, and all goes on when space returns."""
 
-import json
 import shutil
 import subprocess
 
@@ -13,12 +12,6 @@ MOUNT = 'mount -t tmpfs -o size=256m none "$0" && head -c 240000000 /dev/zero >"
 
 What is on its way lies in the journal, in SQLite's log and in the database: so much more has to return.
 """
-
-
-def answered(child):
-    line = child.stdout.readline()
-    assert line, child.communicate()[1].decode()
-    return json.loads(line)
 
 
 def audit(lines, listed, found, record):
@@ -51,14 +44,14 @@ def test_a_full_disk(children, place, path, lines, record_property):
     full = str(disk / "jobs.db")
     told = {"ballast": str(disk / "ballast"), "log": path, "threads": THREADS}
     child = children.start("fill", before=before, path=full, **told)
-    found = answered(child)
+    found = children.answer(child)
     # Killed and opened again, on the same disk: a process that stays in the namespace keeps it.
     inside = ["nsenter", f"--mount=/proc/{child.pid}/ns/mnt"]
     keeper = children.start("rest", before=inside)
-    answered(keeper)
+    children.answer(keeper)
     children.kill(child)
     inside = ["nsenter", f"--mount=/proc/{keeper.pid}/ns/mnt"]
-    listed = answered(children.start("listed", before=inside, path=full))
+    listed = children.answer(children.start("listed", before=inside, path=full))
     assert not list(disk.iterdir()), "the disk is none of this namespace"
     audit(lines, listed, found, record_property)
 
@@ -66,7 +59,7 @@ def test_a_full_disk(children, place, path, lines, record_property):
 @pytest.mark.parametrize("limit", [MIB, 3 * MIB])
 def test_a_file_that_may_not_grow(children, path, lines, limit, record_property):
     child = children.start("fill", path=path, log=path, threads=THREADS, limit=limit)
-    found = answered(child)
+    found = children.answer(child)
     children.kill(child)
     audit(lines, children.finish("listed", path=path), found, record_property)
 

@@ -3,7 +3,6 @@
 `DUEWHEEL_KILLS` is how often the slow forms kill (200 unless given).
 """
 
-import json
 import os
 import random
 import shutil
@@ -29,15 +28,9 @@ def killed(children, path):
     scheduler.in_(3_600, "t", id="kept")
     scheduler.close()
     child = children.start("fifty", path=path)
-    assert len(answered(child)) == 50
+    assert len(children.answer(child)) == 50
     children.kill(child)
     return path
-
-
-def answered(child):
-    line = child.stdout.readline()
-    assert line, child.communicate()[1].decode()
-    return json.loads(line)
 
 
 def refused(path, *named):
@@ -96,7 +89,7 @@ def test_all_files_together_may_be_moved(killed, place):
 def test_a_bare_copy_of_a_file_in_use_is_refused(children, path, place):
     copies = [str(place / f"copy {number}.db") for number in range(7)]
     child = children.start("copied_live", path=path, copies=copies)
-    pending = answered(child)
+    pending = children.answer(child)
     for copy in copies:
         message = refused(copy, f"{copy}-ops and {copy}-wal are missing or empty", "backup(path)")
         assert "in use" in message
@@ -110,7 +103,7 @@ def test_a_backup_over_stale_side_files_is_refused(children, killed, place):
         scheduler.in_(3_600, "t")
         scheduler.backup(backup)
     child = children.start("fifty", path=killed)
-    answered(child)
+    children.answer(child)
     children.kill(child)
     live = Path(killed).read_bytes()
     shutil.copy(backup, killed)
@@ -131,7 +124,7 @@ def test_an_older_copy_under_later_side_files_is_refused(children, killed, place
         pass
     older = Path(killed).read_bytes()
     child = children.start("fifty", path=killed)
-    answered(child)
+    children.answer(child)
     children.kill(child)
     later = Path(killed).read_bytes()
     Path(killed).write_bytes(older)
@@ -169,7 +162,7 @@ def test_killed_in_a_rotation_every_payload_is_readable(children, path, kills):
     default = 1
     for _ in range(kills):
         child = children.start("rotate_for_ever", path=path, default=3 - default)
-        default = answered(child)
+        default = children.answer(child)
         time.sleep(rng.random() * 0.1)
         out, err = children.kill(child)
         assert not err, err
@@ -191,7 +184,7 @@ def test_killed_in_a_backup_no_part_is_taken_for_the_whole(children, path, place
     parts = 0
     for _ in range(kills):
         child = children.start("back_up_for_ever", path=path, copy=copy)
-        answered(child)
+        children.answer(child)
         time.sleep(rng.random() * 0.2)
         _, err = children.kill(child)
         assert not err, err
@@ -247,7 +240,7 @@ def test_killed_in_a_migration_it_opens(children, path, place, kills):
         file.close()
         for _ in range(3):  # what is killed is opened, and killed
             child = children.start("upgrade", path=path)
-            assert answered(child) == "begin"
+            assert children.answer(child) == "begin"
             time.sleep(rng.random() * 0.04)
             out, err = children.kill(child)
             assert not err, err
@@ -273,13 +266,13 @@ def test_a_disk_that_turns_read_only(children, place, path, lines):
         pytest.skip("no disk may be mounted here")
     file = str(disk / "jobs.db")
     child = children.start("outlive", before=before, path=file, log=path)
-    assert answered(child) == "begin"
+    assert children.answer(child) == "begin"
     while len(list(lines)) < 20:
         assert child.poll() is None
     # As the kernel does when the disk reports errors: at once, whatever is open.
     inside = ["nsenter", f"--mount=/proc/{child.pid}/ns/mnt"]
     subprocess.run([*inside, "mount", "-o", "remount,abort", str(disk)], check=True)
-    kept, told = answered(child)
+    kept, told = children.answer(child)
     acknowledged = {token for word, token in lines if word == "ack"}
     assert len(acknowledged) == kept >= 20
     *calls, close, again = told
@@ -294,5 +287,5 @@ def test_a_disk_that_turns_read_only(children, place, path, lines):
     children.kill(child)
     # The disk is mounted again, and can be written.
     child = children.start("listed", before=before, path=file)
-    tokens, dead = answered(child)
+    tokens, dead = children.answer(child)
     assert (acknowledged <= set(tokens), dead) == (True, [])

@@ -9,7 +9,6 @@ import contextlib
 import inspect
 import os
 import random
-import sys
 import threading
 import time
 from collections import Counter
@@ -22,14 +21,6 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 THREADS, IDS, CALLS = 8, [f"id-{number}" for number in range(30)], 400
 RACES = int(os.environ.get("DUEWHEEL_RACES", "100"))
-
-
-@pytest.fixture
-def switching():
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
 
 
 async def said(answer):

@@ -1,5 +1,5 @@
-"""Let the tests of this directory share the machine, with its assertions explained."""
+"""Let the tests of this directory share the machine and its sides, with their assertions explained."""
 
 import pytest
 
-pytest.register_assert_rewrite("machine")
+pytest.register_assert_rewrite("machine", "sides")

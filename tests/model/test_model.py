@@ -7,7 +7,8 @@ import functools
 import os
 
 import pytest
-from machine import Side, bursts, hold, kept_bursts
+from machine import bursts, hold, kept_bursts
+from sides import Side
 
 from duewheel import Scheduler
 

@@ -7,7 +7,8 @@ import itertools
 import os
 
 import pytest
-from machine import Random, Side, at_once, bursts, hold, kept_bursts
+from machine import bursts, hold, kept_bursts
+from sides import Random, Side, at_once
 
 from duewheel import Scheduler, aio
 

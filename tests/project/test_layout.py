@@ -35,10 +35,6 @@ LONG_FILES = {
     "rust/sqlite/src/journal/group_commit.rs": TO_BE_DIVIDED,
     "rust/store/src/testing/shared.rs": TO_BE_DIVIDED,
     "rust/sqlite/tests/local.rs": TO_BE_DIVIDED,
-    "tests/asyncio/test_aio.py": TO_BE_DIVIDED,
-    "tests/asyncio/test_async_handlers.py": TO_BE_DIVIDED,
-    "tests/crash/test_ownership.py": TO_BE_DIVIDED,
-    "tests/model/machine.py": TO_BE_DIVIDED,
 }
 
 LONG_FUNCTIONS = {

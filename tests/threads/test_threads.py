@@ -5,11 +5,11 @@ import contextlib
 import gc
 import inspect
 import random
-import sys
 import threading
 import time
 
 import pytest
+from waiting import until
 
 from duewheel import ClosedError, DuplicateTargetError, LocalStorage, Scheduler, StateError, _loop, aio
 from duewheel.reference import ReferenceScheduler
@@ -18,22 +18,6 @@ from duewheel.testing import ManualClock
 pytestmark = pytest.mark.usefixtures("quiet", "switching")
 
 PATIENCE_S = 40
-
-
-@pytest.fixture
-def switching():
-    """Let threads take turns often, as they do where there is no lock to take turns with."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
-def until(holds):
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 @contextlib.contextmanager

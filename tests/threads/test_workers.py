@@ -8,10 +8,10 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from duewheel import Scheduler, StateError, _threads
 from duewheel.testing import ManualClock
@@ -280,13 +280,6 @@ def timers():
         with contextlib.suppress(OSError):  # it has ended
             names.append(task.read_text().strip())
     return names.count("duewheel-timer")
-
-
-def until(holds):
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
