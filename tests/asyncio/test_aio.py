@@ -188,7 +188,7 @@ def test_wait_ends_when_what_it_waited_for_is_parked_again(tmp_path):
             for _ in range(20):
                 await scheduler.at_many([0] * 20, "t")
                 await until(lambda: scheduler.stats().parked == 20)
-                await scheduler.in_(3_600, "other", id="x")  # puts them aside
+                await scheduler.in_(3_600, "other", id="x")  # they are on disk alone then
                 await scheduler.cancel("x")
                 deregister = scheduler.handle("t", lambda event: None)
                 waiting = asyncio.create_task(scheduler.wait(PATIENCE_S))

@@ -225,7 +225,7 @@ def test_what_is_freed_calls_another_scheduler(call, right, other, tmp_path):
     assert (seen, later) == ([right], [False])
 
 
-def test_it_calls_the_same_scheduler(logs, tmp_path):
+def test_a_handler_of_the_logger_calls_the_same_scheduler(logs, tmp_path):
     """What is not awaited waits, on whatever scheduler."""
     path = tmp_path / "own.db"
 
@@ -247,7 +247,7 @@ def test_a_deferred_call_within_another_leaves_each_its_own_ticket(logs, tmp_pat
     assert [event.job_id for event in run(tmp_path / "own.db", use)] == ["first", "second"]
 
 
-def test_a_long_call_is_gentle_by_itself_alone(other, logs, tmp_path):
+def test_the_logger_of_a_long_bulk_calls_another_scheduler_off_the_loop(other, logs, tmp_path):
     seen = logs(lambda: (other.in_(FAR_S, "t", id="new"), threading.current_thread() is threading.main_thread()))
     count = 1_500
 
@@ -259,7 +259,7 @@ def test_a_long_call_is_gentle_by_itself_alone(other, logs, tmp_path):
     assert seen == [("new", False)]
 
 
-def test_closing_a_full_one_frees_what_calls_another(other):
+def test_what_closing_frees_calls_another_scheduler(other):
     seen = []
 
     async def main():

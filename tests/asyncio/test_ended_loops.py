@@ -91,7 +91,7 @@ def test_its_descriptors_are_returned(loop, kept, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
-def test_a_loop_that_was_never_closed(tmp_path):
+def test_it_is_given_up_on_a_loop_that_was_never_closed(tmp_path):
     path = tmp_path / "jobs.db"
     loop = asyncio.new_event_loop()
 
@@ -173,7 +173,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("how", ["kept", "collected"])
-def test_a_program_that_ends_so_ends(how, tmp_path):
+def test_a_program_whose_loop_ends_so_ends_well(how, tmp_path):
     path = tmp_path / "jobs.db"
     ended = subprocess.run([sys.executable, "-c", PROGRAM, path, how], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr

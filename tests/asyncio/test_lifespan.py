@@ -154,12 +154,12 @@ async def ping_pong():
 
 
 @pytest.mark.parametrize("run", [anyio.run, lambda main: asyncio.run(main())], ids=["anyio", "asyncio"])
-def test_loops_one_after_another(run):
+def test_schedulers_run_on_loops_one_after_another(run):
     for _ in range(5):
         run(ping_pong)
 
 
-def test_one_runner_many_schedulers():
+def test_schedulers_run_one_after_another_on_one_loop():
     # As fixtures of a test suite do that keeps one loop for all tests.
     with asyncio.Runner() as runner:
         for _ in range(5):

@@ -73,7 +73,7 @@ class Made:
         raise AssertionError("called")
 
 
-def test_what_is_called_decides():
+def test_a_handler_is_async_if_what_is_called_is():
     for handler in (work, Called(), Called().method, Called.of_the_class, mock.AsyncMock()):
         assert is_async(handler)
         assert is_async(functools.partial(functools.partial(handler)))
@@ -196,7 +196,7 @@ def test_what_it_raises_is_a_failure_of_the_same_attempt(returned, manual, waits
 
 
 @CLOCKS
-def test_it_steers(manual):
+def test_it_may_snooze_and_discard(manual):
     runs = []
 
     async def steers(event):
@@ -227,7 +227,7 @@ def test_at_most_once_is_not_tried_again(kept, tmp_path):
     assert [one.reason for one in dead] == ["failed"]
 
 
-def test_a_generator_and_what_waits_for_no_loop():
+def test_a_generator_that_is_returned_is_a_failure():
     def generator(event):
         yield
 
@@ -239,7 +239,7 @@ def test_a_generator_and_what_waits_for_no_loop():
     assert all("must not yield" in one.error for one in dead)
 
 
-def test_a_future_is_under_way_elsewhere_and_is_dropped():
+def test_a_future_that_is_returned_is_not_waited_for():
     async def main():
         future = asyncio.get_running_loop().create_future()
         async with aio.Scheduler() as scheduler:
@@ -336,7 +336,7 @@ def test_drain_waits_for_it_and_it_starts_again():
 
 @KEPT
 @pytest.mark.parametrize("consistency", list(Consistency))
-def test_closing_cuts_it_short_wherever_it_is(kept, consistency, tmp_path):
+def test_closing_cuts_it_short_in_every_state(kept, consistency, tmp_path):
     path = tmp_path / "jobs.db" if kept else None
     begun = []
 
@@ -405,7 +405,7 @@ def test_a_scheduler_without_async_handlers_has_no_loop():
 
 
 @KEPT
-def test_on_the_users_loop(kept, tmp_path):
+def test_it_goes_on_on_the_loop_of_its_user(kept, tmp_path):
     seen = []
 
     async def goes_on(event):

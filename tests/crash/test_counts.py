@@ -30,7 +30,7 @@ def numbers(count):
 
 @pytest.mark.parametrize("durability", ["commit", "relaxed"])
 @pytest.mark.parametrize("count", [5_000, pytest.param(MANY, marks=SLOW)])
-def test_at_most_once_in_a_file(path, durability, count):
+def test_at_most_once_jobs_of_a_file_start_once_each(path, durability, count):
     """Each is marked on disk before it starts: each starts once, and none is left, in this life and in the next."""
     starts = bytearray(count)
 
@@ -57,7 +57,7 @@ def test_at_most_once_in_a_file(path, durability, count):
 
 @pytest.mark.parametrize("kept", [False, True], ids=["memory", "file"])
 @pytest.mark.parametrize("count", [2_000, pytest.param(MANY // 10, marks=SLOW)])
-def test_many_in_retry_at_once(path, kept, count):
+def test_each_of_many_in_retry_has_its_own_time_and_attempt(path, kept, count):
     """All of them fail twice; each comes again at its own time, with its own attempt, also in another process."""
     clock = ManualClock(1_000_000)
     attempts = bytearray(count)
@@ -155,7 +155,7 @@ def come_and_go(path, kept, seconds, each):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory and descriptors are read in /proc")
 @pytest.mark.parametrize("kept", [False, True], ids=["memory", "file"])
 @pytest.mark.parametrize("seconds", [HOUR // 4, pytest.param(DAY, marks=SLOW)])
-def test_jobs_come_and_go(path, kept, seconds):
+def test_what_is_held_does_not_grow_while_jobs_come_and_go(path, kept, seconds):
     """What is held, after a third of the time and at its end, is the same; in a process that has held nothing else."""
     each = MANY // (10 if kept else 1) * 10 // DAY if seconds == DAY else 10
     command = [sys.executable, __file__, json.dumps([path, kept, seconds, max(each, 1)])]

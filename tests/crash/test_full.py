@@ -35,7 +35,7 @@ def audit(lines, listed, found, record):
     record("after_s", found["after_s"])
 
 
-def test_a_full_disk(children, place, path, lines, record_property):
+def test_a_full_disk_loses_nothing_that_was_acknowledged(children, place, path, lines, record_property):
     disk = place / "disk"
     disk.mkdir()
     before = ["unshare", "--mount", "sh", "-c", MOUNT, str(disk)]
@@ -57,7 +57,7 @@ def test_a_full_disk(children, place, path, lines, record_property):
 
 
 @pytest.mark.parametrize("limit", [MIB, 3 * MIB])
-def test_a_file_that_may_not_grow(children, path, lines, limit, record_property):
+def test_a_file_that_may_not_grow_loses_nothing_that_was_acknowledged(children, path, lines, limit, record_property):
     child = children.start("fill", path=path, log=path, threads=THREADS, limit=limit)
     found = children.answer(child)
     children.kill(child)

@@ -274,13 +274,13 @@ def test_a_line_torn_by_a_kill_is_no_line(path, lines):
     assert list(lines) == [["ask", "p1", "p2"], ["open", "1"]]
 
 
-def test_the_books_add_up():
+def test_the_audit_passes_books_that_add_up():
     figures = audit(Books(map(str.split, GOOD.split("\n")[1:-1])), 1, WORKERS)
     assert (figures["acknowledged"], figures["interrupted"], figures["extra starts"]) == (4, 1, 0)
 
 
 @pytest.mark.parametrize("wrong", BAD)
-def test_the_books_can_tell(wrong):
+def test_the_audit_refuses_books_that_are_false(wrong):
     old, new = BAD[wrong]
     assert old in GOOD
     books = Books(map(str.split, GOOD.replace(old, new, 1).split("\n")[1:-1]))

@@ -40,7 +40,7 @@ def refused(children, path, **more):
     return name, message
 
 
-def test_locked_by_another_process(children, closed):
+def test_a_file_of_another_process_is_refused_with_its_pid(children, closed):
     holder = children.start("hold", path=closed)
     pid = int(holder.stdout.readline())
     with pytest.raises(duewheel.StorageLockedError, match=rf"\b{pid}\b"):
@@ -52,7 +52,7 @@ def test_locked_by_another_process(children, closed):
 
 
 @pytest.mark.parametrize("what", ["file", "directory"])
-def test_read_only(children, closed, place, what):
+def test_a_file_or_directory_that_is_read_only_is_refused(children, closed, place, what):
     root = os.geteuid() == 0
     place.chmod(0o755)
     Path(closed).chmod(0o444 if what == "file" else 0o666)
@@ -75,17 +75,17 @@ def test_read_only(children, closed, place, what):
     assert kept(closed)
 
 
-def test_a_new_file_in_a_directory_that_is_not_there(children, place):
+def test_a_path_in_a_directory_that_is_not_there_is_refused(children, place):
     name, message = refused(children, place / "none" / "jobs.db")
     assert name == "StorageError", message
 
 
-def test_a_directory(children, place):
+def test_a_directory_is_refused(children, place):
     name, message = refused(children, place)
     assert (name, "is not a file" in message) == ("StorageError", True), message
 
 
-def test_corrupt(children, closed):
+def test_a_damaged_file_is_refused_as_corrupt(children, closed):
     whole = Path(closed).read_bytes()
     damages = {
         "no store of ours": b"a text of somebody, who would like to keep it\n" * 100,
@@ -102,7 +102,7 @@ def test_corrupt(children, closed):
     assert kept(closed)
 
 
-def test_a_database_of_another_program(children, closed):
+def test_a_database_of_another_program_is_refused(children, closed):
     Path(closed).unlink()
     with sqlite3.connect(closed) as file:
         file.execute("CREATE TABLE job (a)")
@@ -110,7 +110,7 @@ def test_a_database_of_another_program(children, closed):
     assert refused(children, closed)[0] == "StorageCorruptError"
 
 
-def test_a_journal_that_is_missing(children, closed):
+def test_a_file_whose_journal_is_missing_is_refused(children, closed):
     holder = children.start("hold", path=closed)
     holder.stdout.readline()
     children.kill(holder)
@@ -121,7 +121,7 @@ def test_a_journal_that_is_missing(children, closed):
     assert kept(closed)
 
 
-def test_a_newer_schema(children, closed):
+def test_a_file_of_a_newer_schema_is_refused(children, closed):
     with sqlite3.connect(closed) as file:
         ours = file.execute("PRAGMA user_version").fetchone()[0]
         file.execute(f"PRAGMA user_version = {ours + 1}")
@@ -134,7 +134,7 @@ def test_a_newer_schema(children, closed):
     assert kept(closed)
 
 
-def test_wrong_and_missing_keys(children, path):
+def test_a_file_is_refused_without_its_key(children, path):
     keys = Keyring({1: KEY}, default=1)
     scheduler = Scheduler(LocalStorage(path, keys=keys))
     scheduler.in_(3_600, "t", b"payload", id="kept")

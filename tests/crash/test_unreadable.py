@@ -131,7 +131,7 @@ def test_a_row_that_cannot_be_read_is_reported_and_keeps_no_other_waiting(path, 
         scheduler._check()
 
 
-def test_what_is_asked_about_it_says_so_and_harms_nothing_else(path, caplog):
+def test_a_call_about_an_unreadable_row_says_so_and_harms_nothing_else(path, caplog):
     clock, ran = ManualClock(START), []
     good = filled(path, clock, 9_000)
     spoil(path, "job", SPOILT["backoffs that contradict"])
@@ -155,7 +155,7 @@ def test_what_is_asked_about_it_says_so_and_harms_nothing_else(path, caplog):
     assert len(reports(caplog)) <= 1
 
 
-def test_more_of_them_than_a_page_holds(path, caplog):
+def test_more_unreadable_rows_than_a_page_holds_are_each_reported(path, caplog):
     clock, ran = ManualClock(START), []
     with opened(path, clock, ran) as scheduler:
         scheduler.in_many([5] * 300, "t")

@@ -6,7 +6,7 @@ from jobs_file import FAR, START, JobsFile, counts
 from duewheel import Event, Job, JobOptions, PayloadTooLargeError, StorageError
 
 
-def test_bulk_calls_are_kept(file):
+def test_jobs_of_bulk_calls_are_there_after_a_restart(file):
     scheduler = file.open()
     ids = scheduler.in_many(range(1, 10_001), "t")
     ids = [*ids, *scheduler.at_many([START + 1.5, START + 0.5], "t", [b"b", b"a"])]
@@ -38,7 +38,7 @@ def test_bulk_calls_are_all_or_nothing(path, call):
 
 
 @pytest.mark.parametrize("most", [0, 1, 1_048_576])
-def test_max_data(path, most):
+def test_data_longer_than_max_data_are_refused(path, most):
     file = JobsFile(path, max_data=most)
     scheduler = file.open(handles="")
     scheduler.in_(FAR, "t" * 255, b"x" * most, id="i" * 255)

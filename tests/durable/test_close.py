@@ -72,7 +72,7 @@ def test_close_drops_nothing(file, caplog):
 
 
 @pytest.mark.parametrize("outcome", ["succeeds", "fails", "snoozes"])
-def test_a_handler_that_runs_at_the_close_has_its_outcome_kept(path, outcome, caplog):
+def test_a_handler_that_runs_at_the_close_has_its_outcome_written(path, outcome, caplog):
     caplog.set_level(logging.CRITICAL, "duewheel")
     inside, go_on, runs = threading.Event(), threading.Event(), []
 

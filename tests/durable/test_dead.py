@@ -6,7 +6,7 @@ from jobs_file import SECOND, START, counts, fail
 from duewheel import Discard, DuplicateJobError, Scheduler
 
 
-def test_the_dead_are_kept_all_of_them(file):
+def test_all_of_the_dead_are_there_after_a_restart(file):
     def discard(event):
         raise Discard(f"because of {event.data.decode()}")
 

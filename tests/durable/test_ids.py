@@ -67,7 +67,7 @@ def test_an_id_of_before_never_names_another_job(file):
 
 
 @pytest.mark.parametrize("change", ["cancel", "reschedule", "revive"])
-def test_threads_may_speak_of_one_id_while_others_are_away(path, change):
+def test_threads_may_speak_of_one_id_while_other_jobs_are_on_disk_alone(path, change):
     scheduler = Scheduler(LocalStorage(path, durability="relaxed", horizon=10))
     scheduler.in_(FAR, "t", id="away")
     if change == "revive":

@@ -22,7 +22,7 @@ def both(request, path):
     file.close()
 
 
-def test_questions_about_what_is_away(both):
+def test_jobs_on_disk_alone_are_found(both):
     kept, memory, _ = both
     assert len(kept) == len(memory) == 100
     assert [kept.get(f"j{number}") for number in range(101)] == [memory.get(f"j{number}") for number in range(101)]
@@ -37,7 +37,7 @@ def test_questions_about_what_is_away(both):
             assert kept.storage.next(start, end) == (events[0] if events else None)
 
 
-def test_what_is_away_can_be_changed(both):
+def test_jobs_on_disk_alone_can_be_changed(both):
     kept, memory, _ = both
     job = Job("made", "t", START * SECOND, b"x", JobOptions(retry_limit=1))
     calls = [
@@ -65,7 +65,7 @@ def test_what_is_away_can_be_changed(both):
     assert counts(kept.stats(), "scheduled", "cancelled") == counts(memory.stats(), "scheduled", "cancelled")
 
 
-def test_what_is_away_comes_in_time(both):
+def test_jobs_on_disk_alone_run_at_their_due(both):
     kept, memory, clock = both
     memory.handle("t", lambda event: None)
     ran = {kept: [], memory: []}
@@ -146,7 +146,7 @@ def test_parked_jobs_that_leave_memory_meanwhile_are_iterated_over(path):
         parked(scheduler, 40)
         early, late = scheduler.between(), scheduler.between()
         assert next(late).job_id == ids[0]
-        other = scheduler.in_(3_600, "b", id="other")  # puts most of them aside
+        other = scheduler.in_(3_600, "b", id="other")  # most of them are on disk alone then
         assert scheduler.stats().parked == 40
         assert [event.job_id for event in early] == [*ids]
         assert [event.job_id for event in late] == [*ids[1:]]
@@ -159,7 +159,7 @@ HORIZON_S = 10
 
 
 @pytest.mark.parametrize("first", [1, 3], ids=["one seen before", "three seen before"])
-def test_a_job_that_comes_in_while_it_is_iterated_over_is_seen_once(path, first):
+def test_a_job_that_is_paged_in_while_it_is_iterated_over_is_seen_once(path, first):
     clock = ManualClock()
     with Scheduler(LocalStorage(path, horizon=HORIZON_S), clock=clock) as scheduler:
         near = [scheduler.in_(HORIZON_S / 2 + number / 10, "t") for number in range(3)]
@@ -170,7 +170,7 @@ def test_a_job_that_comes_in_while_it_is_iterated_over_is_seen_once(path, first)
         assert [*seen, *(event.job_id for event in events)] == near + far
 
 
-def test_one_that_has_come_in_and_was_cancelled_or_moved_is_not_seen_in_its_old_place(path):
+def test_a_job_that_was_paged_in_and_cancelled_or_moved_is_not_seen_in_its_old_place(path):
     clock = ManualClock()
     with Scheduler(LocalStorage(path, horizon=HORIZON_S), clock=clock) as scheduler:
         far = [scheduler.in_(HORIZON_S * 1.2 + number / 10, "t") for number in range(4)]

@@ -181,7 +181,7 @@ def test_parked_jobs_are_parked_again(file):
     assert [event.lateness for event in file.ran] == [5, 5, 4]
 
 
-def test_changes_are_kept(file):
+def test_changes_are_there_after_a_restart(file):
     scheduler = file.open()
     for number in range(10):
         scheduler.in_(number + 1, "t", b"%d" % number, id=f"j{number}")

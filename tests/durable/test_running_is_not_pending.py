@@ -41,7 +41,7 @@ def test_what_runs_is_not_shown_as_pending(tmp_path, question):
     assert shown == 0
 
 
-def test_nor_by_coroutines(tmp_path):
+def test_what_runs_is_not_shown_as_pending_to_coroutines(tmp_path):
     async def main():
         shown = 0
         async with aio.Scheduler(tmp_path / "jobs.db") as scheduler:

@@ -9,7 +9,7 @@ from jobs_file import FAR, START, balance, counts
 from duewheel import Consistency, LocalStorage, Scheduler, Snooze, StateError
 
 
-def test_at_most_once(file):
+def test_at_most_once_jobs_are_never_tried_again(file):
     def act(event):
         if event.data == b"fail":
             raise RuntimeError
@@ -31,7 +31,7 @@ def test_at_most_once(file):
 @pytest.mark.parametrize("durability", ["commit", "relaxed"])
 @pytest.mark.parametrize("workers", [1, 4])
 @pytest.mark.parametrize("consistency", Consistency, ids=str)
-def test_on_the_machine_s_clocks(path, durability, workers, consistency):
+def test_on_the_machine_s_clocks_each_job_runs_once(path, durability, workers, consistency):
     ran, lock = [], threading.Lock()
 
     def run(event):
@@ -115,7 +115,7 @@ def test_a_handler_may_do_all_but_wait_for_itself(file):
     assert file.data() == [b"", b"now", b"soon", b"", b"late"]
 
 
-def test_stats(file):
+def test_stats_add_up_across_restarts(file):
     def act(event):
         if event.data == b"fail":
             raise RuntimeError

@@ -106,7 +106,7 @@ def load(path, name):
     return module
 
 
-def test_the_extension_by_another_name():
+def test_the_extension_by_another_name_is_the_same():
     """It is one library, so the types are the same."""
     core = duewheel._core
     again = load(core.__file__, "_core")
@@ -114,7 +114,7 @@ def test_the_extension_by_another_name():
     assert again.Event is core.Event
 
 
-def test_another_copy_of_the_package_beside_it(tmp_path):
+def test_another_copy_of_the_package_has_its_own_schedulers(tmp_path):
     """Two libraries in one process: each has its own schedulers, threads and classes."""
     shutil.copytree(PACKAGE, tmp_path / "duewheel", ignore=shutil.ignore_patterns("__pycache__"))
     run(

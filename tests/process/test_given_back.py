@@ -176,7 +176,7 @@ def test_on_the_loop_of_its_user_it_is_given_back_too():
     )
 
 
-def test_at_its_own_time_under_a_manual_clock():
+def test_under_a_manual_clock_it_is_given_back_too():
     child(
         """
         clock = ManualClock()

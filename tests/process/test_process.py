@@ -82,7 +82,7 @@ def test_the_interpreter_ends(code, status):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_forked_child_is_told_and_the_parent_goes_on():
+def test_a_forked_child_is_refused_and_the_parent_goes_on():
     ended = run("""
         import warnings
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from 3.12
@@ -161,7 +161,7 @@ def test_a_thousand_exits_and_two_hundred_forks():
         ended = run(f"{codes[number % len(codes)]}\nsys.exit(5)")
         assert ended.returncode == 5, (codes[number % len(codes)], ended.stderr)
     for _ in range(10):
-        test_a_forked_child_is_told_and_the_parent_goes_on()
+        test_a_forked_child_is_refused_and_the_parent_goes_on()
 
 
 def test_sigterm_ends_it():

@@ -237,7 +237,7 @@ def test_in_a_thread_no_signal_is_handled(face):
     assert (ended.returncode, ended.stdout) == (0, "open\nreturned\n"), ended.stderr
 
 
-def test_drained_from_elsewhere_it_returns_open(face):
+def test_drained_by_another_thread_it_returns_open(face):
     ended = child(face, "threading.Timer(0.2, core.drain).start(); run(); core.close()")
     assert (ended.returncode, ended.stdout) == (0, "open\nreturned\n"), ended.stderr
 

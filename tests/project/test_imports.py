@@ -91,7 +91,7 @@ def imports(source):
     return found
 
 
-def test_the_reader_reads():
+def test_the_reader_finds_the_imports_of_a_module():
     source = """
 import os, duewheel.options
 from duewheel import errors, Scheduler
@@ -152,7 +152,7 @@ def test_a_module_finder_finds_every_module():
     assert {name for name in finder.modules if name.startswith("duewheel.")} >= {f"duewheel.{n}" for n in MODULES if n}
 
 
-def test_what_is_imported_when_it_is_asked_for():
+def test_aio_testing_and_reference_are_imported_when_they_are_asked_for():
     code = """
 import sys, duewheel
 assert "asyncio" not in sys.modules

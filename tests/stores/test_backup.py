@@ -81,7 +81,7 @@ def test_a_backup_beside_a_load_without_a_pause(path):
     assert path.with_name("copy.db").exists()
 
 
-def test_a_backup_that_cannot_be(file):
+def test_a_backup_to_where_none_can_be_is_refused(file):
     scheduler = file.open()
     scheduler.in_(FAR, "t", id="a")
     nowhere = file.path.parent / "no" / "where.db"

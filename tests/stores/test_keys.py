@@ -88,7 +88,7 @@ def test_keys_rotate_while_jobs_come_and_go(path):
     (Keyring({1: KEY[2]}, default=1), "key 1 is not the one"),
     (Keyring({1: KEY[2], 2: KEY[1]}, default=2), "key 1 is not the one"),
 ], ids=["none", "missing", "wrong", "exchanged"])  # fmt: skip
-def test_wrong_keys(path, keys, said):
+def test_a_file_is_refused_without_its_keys_and_stays_as_it_was(path, keys, said):
     file = JobsFile(path)
     file.open(keys=keyring(1, default=1)).in_(FAR, "t", SECRET, id="a")
     file.close()

@@ -177,7 +177,7 @@ LONG = [pytest.mark.slow, pytest.mark.timeout(1_200)]
         pytest.param(True, 100, marks=LONG, id="file, long"),
     ],
 )
-def test_threads_times_schedulers(tmp_path, kept, rounds):
+def test_what_threads_do_to_schedulers_of_each_other_adds_up(tmp_path, kept, rounds):
     shared = []
 
     async def lives(thread):

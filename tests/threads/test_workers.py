@@ -344,7 +344,7 @@ def test_start_makes_a_loop_that_an_earlier_one_could_not(monkeypatch):
     scheduler.close()
 
 
-def test_threads_that_the_system_itself_refuses(monkeypatch):
+def test_a_start_that_was_interrupted_can_be_made_again(monkeypatch):
     """By the way that `threading` takes, interrupted after the thread was made."""
 
     def interrupted(self, timeout=None):

@@ -134,22 +134,22 @@ def refuses(error, said, call, *arguments, **keywords):
 
 
 @pytest.mark.parametrize(("value", "error", "said"), INSTANTS)
-def test_at(scheduler, value, error, said):
+def test_a_wrong_due_is_refused(scheduler, value, error, said):
     refuses(error, said, scheduler.at, value, "t")
 
 
 @pytest.mark.parametrize(("value", "error", "said"), INSTANTS)
-def test_at_many(scheduler, value, error, said):
+def test_a_wrong_due_of_many_is_refused(scheduler, value, error, said):
     refuses(error, said, scheduler.at_many, [1, value, 2], "t")
 
 
 @pytest.mark.parametrize(("value", "error", "said"), DELAYS)
-def test_in(scheduler, value, error, said):
+def test_a_wrong_delay_is_refused(scheduler, value, error, said):
     refuses(error, said, scheduler.in_, value, "t")
 
 
 @pytest.mark.parametrize(("value", "error", "said"), DELAYS)
-def test_in_many(scheduler, value, error, said):
+def test_a_wrong_delay_of_many_is_refused(scheduler, value, error, said):
     refuses(error, said, scheduler.in_many, [1, value, 2], "t")
 
 
@@ -159,7 +159,7 @@ def test_in_many(scheduler, value, error, said):
     ("in_many", NAN, ValueError), ("in_many", -INF, ValueError), ("in_many", -1.0, ValueError),
     ("in_many", -5e-324, ValueError), ("in_many", 1e10, OverflowError),
 ])  # fmt: skip
-def test_buffers(scheduler, make, call, value, error):
+def test_buffers_that_are_no_bytes_are_refused(scheduler, make, call, value, error):
     refuses(error, [repr(value)], getattr(scheduler, call), make([1.0, 2.0, value]), "t")
 
 
@@ -171,13 +171,13 @@ def test_buffers(scheduler, make, call, value, error):
     ("at_many", np.array([1, 2], "timedelta64[s]"), TypeError, "datetime"),
     ("in_many", np.array([1, 2], "datetime64[s]"), TypeError, "timedelta"),
 ], ids=["NaT", "NaT-span", "negative", "far", "spans", "dates"])  # fmt: skip
-def test_numpy_dates(scheduler, call, values, error, said):
+def test_wrong_dates_of_numpy_are_refused(scheduler, call, values, error, said):
     refuses(error, [said], getattr(scheduler, call), values, "t")
 
 
 @pytest.mark.parametrize("call", ["at_many", "in_many"])
 @pytest.mark.parametrize("values", ["12", b"12", 5, None, True, 1.5], ids=repr)
-def test_what_is_no_sequence_of_times(scheduler, call, values):
+def test_what_is_no_sequence_of_times_is_refused(scheduler, call, values):
     refuses(TypeError, [repr(values), "sequence"], getattr(scheduler, call), values, "t")
 
 
@@ -192,12 +192,12 @@ def test_wrong_arguments_name_the_class_that_users_know(call, name):
 
 
 @pytest.mark.filterwarnings("ignore:The 'generic' unit for NumPy:DeprecationWarning")  # from NumPy 2.5
-def test_what_is_no_time_of_no_unit(scheduler):
+def test_a_nat_of_no_unit_is_refused(scheduler):
     refuses(ValueError, ["NaT"], scheduler.at, np.datetime64("NaT"), "t")
     refuses(ValueError, ["NaT"], scheduler.in_, np.timedelta64("NaT"), "t")
 
 
-def test_a_due_past_the_end_of_time(scheduler):
+def test_a_due_past_the_end_of_time_is_refused(scheduler):
     """The delay alone would fit; the wall clock's due would not."""
     refuses(OverflowError, ["64 bits"], scheduler.in_, 9_223_372_036, "t")
     refuses(OverflowError, ["64 bits"], scheduler.in_many, [1, 9_223_372_036], "t")
@@ -205,7 +205,7 @@ def test_a_due_past_the_end_of_time(scheduler):
 
 @pytest.mark.parametrize("id", ["taken", "unknown"])
 @pytest.mark.parametrize(("value", "error", "said"), INSTANTS)
-def test_reschedule(scheduler, id, value, error, said):
+def test_a_wrong_due_to_reschedule_to_is_refused(scheduler, id, value, error, said):
     scheduler = type(scheduler)(clock=ManualClock(1_000))
     scheduler.at(5, "t", id="taken")
     refuses(error, said, scheduler.reschedule, id, value)
@@ -216,18 +216,18 @@ def test_reschedule(scheduler, id, value, error, said):
 @pytest.mark.parametrize("call", ["next", "between"])
 @pytest.mark.parametrize("bound", ["start", "end"])
 @pytest.mark.parametrize(("value", "error", "said"), OPTIONAL_INSTANTS)
-def test_bounds(scheduler, call, bound, value, error, said):
+def test_wrong_bounds_are_refused(scheduler, call, bound, value, error, said):
     refuses(error, [bound, *said], getattr(scheduler, call), **{bound: value})
 
 
 @pytest.mark.parametrize(("value", "error", "said"), OPTIONAL_INSTANTS)
-def test_purge(scheduler, value, error, said):
+def test_a_wrong_time_to_purge_is_refused(scheduler, value, error, said):
     refuses(error, ["before", *said], scheduler.purge, value)
 
 
 @pytest.mark.parametrize("call", ["drain", "wait"])
 @pytest.mark.parametrize(("value", "error", "said"), OPTIONAL_DELAYS)
-def test_timeouts(scheduler, call, value, error, said):
+def test_wrong_timeouts_are_refused(scheduler, call, value, error, said):
     refuses(error, ["timeout", *said], getattr(scheduler, call), value)
 
 
@@ -240,48 +240,48 @@ SCHEDULE = pytest.mark.parametrize(
 
 @SCHEDULE
 @pytest.mark.parametrize(("value", "error", "said"), TARGETS)
-def test_targets(scheduler, call, first, value, error, said):
+def test_wrong_targets_are_refused(scheduler, call, first, value, error, said):
     refuses(error, ["target", *said], getattr(scheduler, call), first, value)
 
 
 @pytest.mark.parametrize("call", ["at", "in_"])
 @pytest.mark.parametrize(("value", "error", "said"), NAMES)
-def test_given_ids(scheduler, call, value, error, said):
+def test_wrong_ids_that_are_given_are_refused(scheduler, call, value, error, said):
     refuses(error, ["id", *said], getattr(scheduler, call), 5, "t", id=value)
 
 
 @pytest.mark.parametrize("call", ["cancel", "get", "revive", "__contains__"])
 @pytest.mark.parametrize(("value", "error", "said"), TARGETS)
-def test_asked_ids(scheduler, call, value, error, said):
+def test_wrong_ids_that_are_asked_for_are_refused(scheduler, call, value, error, said):
     refuses(error, ["id", *said], getattr(scheduler, call), value)
 
 
 @pytest.mark.parametrize(("value", "error", "said"), TARGETS)
-def test_rescheduled_ids(scheduler, value, error, said):
+def test_wrong_ids_to_reschedule_are_refused(scheduler, value, error, said):
     refuses(error, ["id", *said], scheduler.reschedule, value, 5)
 
 
 @pytest.mark.parametrize("call", ["at", "in_"])
 @pytest.mark.parametrize(("value", "error", "said"), DATA)
-def test_data(scheduler, call, value, error, said):
+def test_wrong_data_are_refused(scheduler, call, value, error, said):
     refuses(error, ["data", *said], getattr(scheduler, call), 5, "t", value)
 
 
 @pytest.mark.parametrize("call", ["at_many", "in_many"])
 @pytest.mark.parametrize(("value", "error", "said"), DATA)
-def test_one_of_many_datas(scheduler, call, value, error, said):
+def test_wrong_data_of_one_of_many_are_refused(scheduler, call, value, error, said):
     refuses(error, ["data", *said], getattr(scheduler, call), [5, 6], "t", [b"right", value])
 
 
 @pytest.mark.parametrize("call", ["at_many", "in_many"])
 @pytest.mark.parametrize("datas", ["ab", b"ab", 5, True], ids=repr)
-def test_what_is_no_sequence_of_datas(scheduler, call, datas):
+def test_what_is_no_sequence_of_datas_is_refused(scheduler, call, datas):
     refuses(TypeError, ["datas", repr(datas), "sequence"], getattr(scheduler, call), [5, 6], "t", datas)
 
 
 @pytest.mark.parametrize("call", ["at_many", "in_many"])
 @pytest.mark.parametrize("datas", [[], [b"a"], [b"a"] * 3], ids=len)
-def test_unequal_lengths(scheduler, call, datas):
+def test_times_and_datas_of_unequal_lengths_are_refused(scheduler, call, datas):
     refuses(ValueError, ["datas", str(len(datas)), "2"], getattr(scheduler, call), [5, 6], "t", datas)
 
 
@@ -295,29 +295,29 @@ def test_many_take_no_id(scheduler, call):
 
 @SCHEDULE
 @pytest.mark.parametrize(("keywords", "error", "said"), [*OPTIONS, *RESOLVED])
-def test_job_options_of_a_call(scheduler, call, first, keywords, error, said):
+def test_wrong_job_options_of_a_call_are_refused(scheduler, call, first, keywords, error, said):
     refuses(error, said, getattr(scheduler, call), first, "t", **keywords)
 
 
 @SCHEDULE
 @pytest.mark.parametrize("options", [{}, {"retry_limit": 3}, 5, "fast", JobOptions], ids=repr)
-def test_options_of_a_call(scheduler, call, first, options):
+def test_wrong_options_of_a_call_are_refused(scheduler, call, first, options):
     refuses(TypeError, ["options", repr(options), "JobOptions"], getattr(scheduler, call), first, "t", options=options)
 
 
 @pytest.mark.parametrize(("keywords", "error", "said"), OPTIONS)
-def test_job_options(keywords, error, said):
+def test_wrong_job_options_are_refused(keywords, error, said):
     refuses(error, said, JobOptions, **keywords)
     refuses(error, said, JobOptions().replace, **keywords)
 
 
 @pytest.mark.parametrize("make", [Scheduler, lambda **given: ReferenceScheduler(clock=ManualClock(), **given)])
 @pytest.mark.parametrize(("keywords", "error", "said"), RESOLVED)
-def test_options_of_a_scheduler(make, keywords, error, said):
+def test_wrong_options_of_a_scheduler_are_refused(make, keywords, error, said):
     refuses(error, said, make, options=JobOptions(**keywords))
 
 
-def test_options_that_only_together_are_wrong():
+def test_options_that_contradict_each_other_are_refused():
     scheduler = Scheduler(options=JobOptions(max_backoff=10))
     refuses(ValueError, ["min_backoff", "20", "10"], scheduler.in_, 1, "t", min_backoff=20)
     refuses(
@@ -346,23 +346,23 @@ SEEDS = [
     *[row({"storage": value}, TypeError, "storage", repr(value)) for value in [5, True, 1.5]],
     row({"speed": 5}, TypeError, "speed"),
 ])  # fmt: skip
-def test_a_scheduler(keywords, error, said):
+def test_wrong_arguments_of_a_scheduler_are_refused(keywords, error, said):
     refuses(error, said, Scheduler, **keywords)
 
 
 @pytest.mark.parametrize(("keywords", "error", "said"), SEEDS)
-def test_a_reference(keywords, error, said):
+def test_wrong_arguments_of_a_reference_are_refused(keywords, error, said):
     refuses(error, said, ReferenceScheduler, clock=ManualClock(), **keywords)
 
 
 @pytest.mark.parametrize(("value", "error", "said"), TARGETS)
-def test_handled_targets(scheduler, value, error, said):
+def test_wrong_targets_of_handlers_are_refused(scheduler, value, error, said):
     refuses(error, ["target", *said], scheduler.handle, value, print)
     refuses(error, ["target", *said], scheduler.handler, value)
 
 
 @pytest.mark.parametrize("fn", [None, 5, "print"], ids=repr)
-def test_what_is_no_handler(scheduler, fn):
+def test_what_is_no_handler_is_refused(scheduler, fn):
     refuses(TypeError, ["callable", repr(fn)], scheduler.handle, "t", fn)
     scheduler.handle("t", print)  # and the target is free still
 
@@ -402,7 +402,7 @@ def whole(name, least, most):
     *[row({"horizon": value}, error, "horizon", *said) for value, error, said in (param.values for param in HORIZONS)],
     row({"size": 5}, TypeError, "size"),
 ])  # fmt: skip
-def test_a_local_storage(keywords, error, said):
+def test_a_wrong_local_storage_is_refused(keywords, error, said):
     refuses(error, said, LocalStorage, **{"path": "jobs.db"} | keywords)
 
 
@@ -426,7 +426,7 @@ def test_a_local_storage_takes_a_path_alone():
       for value in ["1", 1.0, None, True, [1]]],
     pytest.param({1: KEY, 3: KEY}, 2, WrongKeyError, ["default", "2", "[1, 3]"], id="default 2"),
 ])  # fmt: skip
-def test_a_keyring(keys, default, error, said):
+def test_a_wrong_keyring_is_refused(keys, default, error, said):
     refuses(error, said, Keyring, keys, default=default)
 
 

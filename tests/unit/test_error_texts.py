@@ -115,7 +115,7 @@ def test_a_short_text_is_as_traceback_makes_it(bench):
     assert dead.error.splitlines()[-1] == made[0].splitlines()[-1]
 
 
-def test_async_handlers_too(tmp_path, caplog):
+def test_of_a_long_text_of_an_async_handler_head_and_tail_are_kept(tmp_path, caplog):
     caplog.set_level("CRITICAL", "duewheel")
 
     async def fail(event):

@@ -80,7 +80,7 @@ def test_numbers_are_as_many_as_targets_at_once(scheduler):
     assert numbers <= known + 2  # one more while the oldest is not forgotten yet
 
 
-def test_what_a_target_has_keeps_it(scheduler, clock):
+def test_a_target_stays_while_a_job_a_handler_or_an_event_has_it(scheduler, clock):
     deregister = scheduler.handle("handled", print)
     pending, optional = scheduler.in_(60, "pending"), scheduler.in_(60, "optional", retry_limit=1)
     parked = scheduler.in_(0, "parked")
@@ -139,7 +139,7 @@ def test_a_dead_job_comes_again(scheduler, clock, kept):
     assert spoken_of(scheduler) == 1
 
 
-def test_parked_and_forgotten_and_parked_again(scheduler, clock, caplog):
+def test_a_target_may_be_parked_again_once_it_is_forgotten(scheduler, clock, caplog):
     ran = []
     for turn in range(3):
         caplog.clear()
@@ -166,7 +166,7 @@ def test_parked_and_forgotten_and_parked_again(scheduler, clock, caplog):
     assert [event.target for event in ran] == ["late"]
 
 
-def test_who_has_the_number_of_one_that_was_parked_is_parked_itself(clock, caplog):
+def test_a_target_with_the_number_of_one_that_was_parked_is_parked_itself(clock, caplog):
     with Scheduler(workers=1, clock=clock) as scheduler:
         ids = [scheduler.in_(0, f"former {n}") for n in range(100)]
         clock.advance(0)
@@ -183,7 +183,7 @@ def test_who_has_the_number_of_one_that_was_parked_is_parked_itself(clock, caplo
             scheduler.cancel(id)
 
 
-def test_an_old_deregister_does_nothing_to_who_has_the_number(scheduler, clock):
+def test_an_old_deregister_does_nothing_to_the_target_that_has_the_number(scheduler, clock):
     old, ran = [], []
     for name in "abcabc":
         deregister = scheduler.handle(name, ran.append)
@@ -208,7 +208,7 @@ def test_what_is_parked_on_disk_alone_finds_its_handler(tmp_path):
             scheduler.in_(0, f"parked {n % 40}", n.to_bytes(1, "big"))
         assert scheduler.wait(30)
         assert scheduler.stats().parked == 120
-        for _ in range(10):  # each puts some aside
+        for _ in range(10):  # each leaves some on disk alone
             assert scheduler.cancel(scheduler.in_(3_600, "far"))
         assert spoken_of(scheduler) < 10
         ran = []
@@ -229,7 +229,7 @@ def test_what_is_parked_on_disk_alone_finds_its_handler(tmp_path):
         assert scheduler.stats().pending == 0
 
 
-def test_on_a_loop(tmp_path, kept, clock):
+def test_targets_of_a_loop_are_forgotten(tmp_path, kept, clock):
     async def main():
         ran = []
 
@@ -320,7 +320,7 @@ def test_targets_come_and_go_at_random(scheduler, clock, seed):
     assert all(handlers[target][0] == tag for tag, target, _ in ran)
 
 
-def test_threads_that_make_targets_come_and_go(tmp_path, kept):
+def test_threads_may_make_and_forget_targets_at_once(tmp_path, kept):
     wrong, turns = [], 60 if kept else 1_500
     switch = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)

@@ -57,7 +57,7 @@ def test_counters_begin_at_0_with_each_opening(tmp_path, quiet):
 
 
 @pytest.mark.parametrize("died", [0, 1, -1, 1_798_761_600_123_456_789, -(2**63), 2**63 - 1])
-def test_the_time_of_a_death(died):
+def test_the_time_of_a_death_is_a_datetime_of_utc(died):
     event = Event(Job("a", "t", died, b"", JobOptions()))
     dead = DeadEvent(event, "failed", "why", died)
     assert dead.died_at == event.due_at == datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=died // 1_000)
@@ -79,7 +79,7 @@ def test_what_died_may_be_purged_by_when_it_died(quiet):
     scheduler.close()
 
 
-def test_what_has_not_failed(tmp_path):
+def test_failure_is_none_where_nothing_has_failed(tmp_path):
     for scheduler in (Scheduler(), Scheduler(tmp_path / "a.db"), NopScheduler()):
         assert scheduler.failure is None
         scheduler.close()

@@ -30,16 +30,16 @@ def parameters(method):
 
 
 @pytest.mark.parametrize("name", sorted(surface(Scheduler)))
-def test_has_it_of_its_own(name):
+def test_every_method_is_its_own(name):
     assert name in vars(NopScheduler), "inherited: it would reach the engine"
 
 
-def test_has_nothing_more():
+def test_its_names_are_those_of_a_scheduler():
     assert surface(NopScheduler) == surface(Scheduler)
 
 
 @pytest.mark.parametrize("name", sorted(n for n in surface(Scheduler) if not n.startswith("_")))
-def test_has_the_same_parameters(name):
+def test_its_methods_have_the_same_parameters(name):
     real, nop = (inspect.getattr_static(kind, name) for kind in (Scheduler, NopScheduler))
     assert isinstance(real, property) == isinstance(nop, property)
     if not isinstance(real, property):
@@ -101,7 +101,7 @@ def test_stats_are_zero():
     assert (stats.pending, stats.scheduled, stats.lateness.count) == (0, 0, 0)
 
 
-def test_life_has_no_states():
+def test_it_starts_drains_and_closes_again_and_again():
     nop = NopScheduler()
     for _ in range(2):
         nop.start()

@@ -110,7 +110,7 @@ def test_signals_are_no_errors(clock, scheduler):
         clock.advance(5)
 
 
-def test_several_schedulers_on_one_clock(clock):
+def test_the_first_error_of_several_schedulers_is_raised_and_has_the_others_as_notes(clock):
     engine, reference = Scheduler(clock=clock), ReferenceScheduler(clock=clock)
     for scheduler in (engine, reference):
         scheduler.handle("t", wrong)
@@ -124,7 +124,7 @@ def test_several_schedulers_on_one_clock(clock):
     reference.close()
 
 
-def test_async_handlers(clock):
+def test_what_an_async_handler_raises_comes_out(clock):
     scheduler = Scheduler(clock=clock)
 
     @scheduler.handler("t")
@@ -143,7 +143,7 @@ def test_async_handlers(clock):
     scheduler.close()
 
 
-def test_on_a_loop_that_runs(clock):
+def test_what_a_handler_raises_comes_out_on_a_loop_that_runs(clock):
     async def main():
         async with aio.Scheduler(clock=clock) as scheduler:
 
@@ -160,7 +160,7 @@ def test_on_a_loop_that_runs(clock):
     asyncio.run(main())
 
 
-def test_in_a_file(clock, tmp_path):
+def test_what_a_handler_of_a_file_raises_comes_out(clock, tmp_path):
     with Scheduler(tmp_path / "jobs.db", clock=clock) as scheduler:
         scheduler.handle("t", wrong)
         scheduler.in_(1, "t", b"left", retry_limit=0)

@@ -137,7 +137,7 @@ def dues(scheduler):
 
 @KINDS
 @SPANS
-def test_delays(kind, span, ns):
+def test_delays_are_read_exactly_or_a_little_later(kind, span, ns):
     scheduler = kind(clock=ManualClock())
     scheduler.in_(span, "t")
     scheduler.in_many([span, span], "t")
@@ -161,7 +161,7 @@ def test_a_job_is_never_early_by_it(kind, span, ns):
 
 
 @SPANS
-def test_snoozes_clocks_and_storage(span, ns, tmp_path):
+def test_snoozes_clocks_and_storage_read_spans_exactly_or_a_little_later(span, ns, tmp_path):
     assert Snooze(span)._delay_ns == ns
     clock = ManualClock()
     clock.advance(span)
@@ -172,7 +172,7 @@ def test_snoozes_clocks_and_storage(span, ns, tmp_path):
 
 @KINDS
 @SPANS
-def test_options(kind, span, ns):
+def test_durations_of_options_are_read_exactly_or_a_little_later(kind, span, ns):
     options = JobOptions(min_backoff=span, max_backoff=span, age_limit=span, retry_limit=1)
     kept = (options._min_backoff_ns, options._max_backoff_ns, options._age_limit_ns)
     assert kept == (ns, ns, ns)
@@ -187,7 +187,7 @@ def test_options(kind, span, ns):
 
 @KINDS
 @MOMENTS
-def test_times(kind, moment, ns):
+def test_times_are_read_exactly_or_a_little_later(kind, moment, ns):
     clock = ManualClock(moment)
     assert clock.now_ns() == ns
     ManualClock().advance_to(moment)
@@ -213,11 +213,11 @@ async def awaited():
         await scheduler.close()
 
 
-def test_the_awaited_calls():
+def test_the_awaited_calls_read_times_as_the_others_do():
     asyncio.run(awaited())
 
 
-def test_arrays():
+def test_arrays_are_read_exactly_or_a_little_later():
     scheduler = Scheduler(clock=ManualClock())
     scheduler.in_many(np.array([1, 2], "int16"), "t")
     scheduler.in_many(np.array([0.1], "float32"), "t")
@@ -244,7 +244,7 @@ NAT = Nothing(1, 1, 1)
 
 
 @KINDS
-def test_what_is_no_time(kind):
+def test_what_is_no_time_is_refused(kind):
     scheduler = kind(clock=ManualClock())
     for call in (scheduler.at, scheduler.in_, lambda value, target: scheduler.in_many([value], target)):
         with pytest.raises(ValueError, match="must not be NaT"):
@@ -295,7 +295,7 @@ BEYOND = [
 
 @KINDS
 @pytest.mark.parametrize(("when", "ns"), ENDS, ids=ids)
-def test_the_ends_of_64_bits(kind, when, ns):
+def test_the_first_and_the_last_time_of_64_bits_are_read(kind, when, ns):
     clock = ManualClock(FIRST // 10**9 + 1)
     scheduler = kind(clock=clock)
     scheduler.at(when, "t", id="x")
@@ -313,7 +313,7 @@ def test_the_ends_of_64_bits(kind, when, ns):
 
 @KINDS
 @pytest.mark.parametrize("when", BEYOND, ids=ids)
-def test_beyond_the_ends_of_64_bits(kind, when):
+def test_a_time_beyond_64_bits_is_refused(kind, when):
     scheduler = kind(clock=ManualClock())
     calls = [scheduler.at, lambda when, target: scheduler.at_many([1, when], target)]
     if isinstance(when, np.datetime64):
