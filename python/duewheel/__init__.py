@@ -113,6 +113,8 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'duewheel' has no attribute {name!r}")
 
 
+_core.find_names()  # all that it uses of these modules is there
+
 if _core.DEBUG:
     _warnings.warn(
         "duewheel was built without optimisation: figures taken with it mean nothing",

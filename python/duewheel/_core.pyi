@@ -47,6 +47,7 @@ __all__ = [
     "after_fork_in_child",
     "at_exit",
     "check_bounds",
+    "find_names",
     "outer_handlers",
     "run_inside",
     "timeout_s",
@@ -712,6 +713,9 @@ def timeout_s(timeout: _Seconds | None) -> float | None:
 
 def touch() -> None:
     """Note that somebody looks at a task of ours."""
+
+def find_names() -> None:
+    """Look up what the extension uses of the package's modules; called once they are imported."""
 
 def outer_handlers() -> list[int]:
     """Which schedulers the calling thread is in handlers of, for a thread that it waits for."""

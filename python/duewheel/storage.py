@@ -135,18 +135,6 @@ class LocalStorage:
         """Show the path and the durability."""
         return f"LocalStorage({self._path!r}, durability={self._durability!r})"
 
-    def _arguments(self) -> tuple[str, bool, tuple[dict[int, bytes], int] | None, int, int, int, int]:
-        keys = None if self._keys is None else (self._keys._keys, self._keys._default)
-        return (
-            self._path,
-            self._durability == "relaxed",
-            keys,
-            self._max_data,
-            self._horizon_ns,
-            self._resident,
-            self._max_interruptions,
-        )
-
 
 class Storage:
     """Read and change what is pending, event by event; made by `Scheduler.storage`.

@@ -166,3 +166,10 @@ else:
     raise SystemExit(1)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_name_that_the_extension_lacks_is_missed_at_import():
+    code = "import sys, types; sys.modules['duewheel._log'] = types.ModuleType('duewheel._log'); import duewheel"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("AttributeError: module 'duewheel._log' has no attribute 'logger'\n")

@@ -287,15 +287,15 @@ def timers():
 @pytest.mark.parametrize("times", [1, 3])
 def test_start_makes_what_an_earlier_one_could_not(monkeypatch, failing, times):
     until(lambda: timers() == 0)
-    calls, start = [], _threads.start
+    calls, start = [], threading.Thread.start
 
-    def refuses(run, name):
-        calls.append(name)
+    def refuses(thread):
+        calls.append(thread.name)
         if len(calls) in range(failing, failing + times):
             raise RuntimeError("can't start new thread")
-        start(run, name)
+        start(thread)
 
-    monkeypatch.setattr(_threads, "start", refuses)
+    monkeypatch.setattr(threading.Thread, "start", refuses)
     ran = threading.Barrier(5)
     scheduler = Scheduler(workers=4)
     scheduler.handle("t", lambda event: ran.wait(PATIENCE_S))

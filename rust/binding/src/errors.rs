@@ -1,6 +1,6 @@
 //! The one table of errors: what the engine refuses and what a store fails with, as Python sees it.
 
-use crate::interpreter::call;
+use crate::interpreter::names::{Name, names};
 use duewheel_engine::engine::Refused;
 use duewheel_model::time::SECOND;
 use duewheel_store::Error;
@@ -11,43 +11,42 @@ use std::path::Path;
 
 /// The exception for what the engine has refused; `id` is the job's that it was asked about, or empty.
 pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
-    let (class, message) = match refused {
-        Refused::Closed => ("ClosedError", "the scheduler is closed".to_owned()),
-        Refused::Duplicate => (
-            "DuplicateJobError",
-            format!(
-                "a job with the id {} is pending or running: cancel it, or choose another",
-                quoted(py, id)
-            ),
-        ),
-        Refused::Lost => (
-            "StorageError",
-            "the job is no longer this node's: another may have it".to_owned(),
-        ),
-        Refused::Store(failure) => return store_failed(py, &failure, None),
+    match refused {
+        Refused::Closed => error(py, |names| &names.closed_error, "the scheduler is closed"),
+        Refused::Duplicate => {
+            let id = quoted(py, id);
+            let message = format!(
+                "a job with the id {id} is pending or running: cancel it, or choose another"
+            );
+            error(py, |names| &names.duplicate_job_error, message)
+        }
+        Refused::Lost => {
+            let message = "the job is no longer this node's: another may have it";
+            error(py, |names| &names.storage_error, message)
+        }
+        Refused::Store(failure) => store_failed(py, &failure, None),
         Refused::Overflow(delay) => {
             let delay = delay as f64 / SECOND as f64;
-            return PyOverflowError::new_err(format!(
+            PyOverflowError::new_err(format!(
                 "delay is out of range: {delay:?} s; 64 bits of unix nanoseconds end in the year 2262"
-            ));
+            ))
         }
-    };
-    error(py, class, message)
+    }
 }
 
 /// The exception for what a store has failed with; `path` is the file's, where one is being opened.
 pub(crate) fn store_failed(py: Python<'_>, failure: &Error, path: Option<&Path>) -> PyErr {
-    let class = match failure {
-        Error::Locked { .. } | Error::OpenHere => "StorageLockedError",
-        Error::Corrupt(_) | Error::Unreadable(_) => "StorageCorruptError",
-        Error::TooLarge(_) => "PayloadTooLargeError",
-        Error::Newer { .. } => "StorageVersionError",
-        Error::WrongKey(_) => "WrongKeyError",
-        Error::Full => "StorageFullError",
-        Error::Closed => "ClosedError",
-        Error::Duplicate(_) => "DuplicateJobError",
+    let class: Name = match failure {
+        Error::Locked { .. } | Error::OpenHere => |names| &names.storage_locked_error,
+        Error::Corrupt(_) | Error::Unreadable(_) => |names| &names.storage_corrupt_error,
+        Error::TooLarge(_) => |names| &names.payload_too_large_error,
+        Error::Newer { .. } => |names| &names.storage_version_error,
+        Error::WrongKey(_) => |names| &names.wrong_key_error,
+        Error::Full => |names| &names.storage_full_error,
+        Error::Closed => |names| &names.closed_error,
+        Error::Duplicate(_) => |names| &names.duplicate_job_error,
         Error::ReadOnly(_) | Error::NotAFile(_) | Error::Poisoned(_) | Error::Io(_) => {
-            "StorageError"
+            |names| &names.storage_error
         }
     };
     let message = match path {
@@ -60,10 +59,8 @@ pub(crate) fn store_failed(py: Python<'_>, failure: &Error, path: Option<&Path>)
 }
 
 /// An exception of `duewheel.errors`.
-pub(crate) fn error(py: Python<'_>, class: &str, message: String) -> PyErr {
-    match call::import(py, "duewheel.errors")
-        .and_then(|errors| errors.getattr(class)?.call1((message,)))
-    {
+pub(crate) fn error(py: Python<'_>, class: Name, message: impl AsRef<str>) -> PyErr {
+    match names(py).and_then(|names| class(names).bind(py).call1((message.as_ref(),))) {
         Ok(value) => PyErr::from_value(value),
         Err(error) => error,
     }

@@ -15,7 +15,7 @@ mod stores;
 mod values;
 
 use calls::{awaited, events, keywords, scheduler};
-use interpreter::{gil, process};
+use interpreter::{gil, names, process};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -66,6 +66,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(awaited::check_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
     module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;
+    module.add_function(wrap_pyfunction!(names::find_names, module)?)?;
     module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(inside::run_inside, module)?)?;
     module.add_function(wrap_pyfunction!(process::after_fork_in_child, module)?)?;

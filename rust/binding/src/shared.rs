@@ -56,8 +56,8 @@ impl Shared {
         if self.is_forked() {
             return Err(error(
                 py,
-                "ForkedError",
-                "this scheduler belongs to the parent process: make one after the fork".to_owned(),
+                |names| &names.forked_error,
+                "this scheduler belongs to the parent process: make one after the fork",
             ));
         }
         Ok(())
@@ -127,7 +127,7 @@ impl Shared {
         if inside(self) {
             return Err(error(
                 py,
-                "StateError",
+                |names| &names.state_error,
                 format!("{call}() in a handler of the same scheduler would wait for itself"),
             ));
         }

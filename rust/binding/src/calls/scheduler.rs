@@ -54,7 +54,7 @@ pub(crate) struct SchedulerCore {
 #[cold]
 fn not_opened(py: Python<'_>) -> PyErr {
     let message = "this scheduler was not opened: super().__init__() was not called, or has raised";
-    error(py, "StateError", message.to_owned())
+    error(py, |names| &names.state_error, message)
 }
 
 impl SchedulerCore {
@@ -256,7 +256,7 @@ impl SchedulerCore {
     ) -> PyResult<()> {
         let twice = || {
             let message = "this scheduler is open: __init__() was called before; make another one";
-            error(py, "StateError", message.to_owned())
+            error(py, |names| &names.state_error, message)
         };
         if self.opened.get().is_some() {
             return Err(twice());
@@ -445,7 +445,7 @@ impl SchedulerCore {
         let Some(registration) = shared.registry.add(&target, handler, lane) else {
             return Err(error(
                 py,
-                "DuplicateTargetError",
+                |names| &names.duplicate_target_error,
                 format!(
                     "the target {} has a handler: deregister it first",
                     quoted(py, &target.text)

@@ -3,7 +3,7 @@
 //! A worker is a thread of `threading`, so that tracers, profilers, debuggers and loggers know it, and
 //! its stack is as large as that of others.
 
-use crate::interpreter::call;
+use crate::interpreter::names::names;
 use crate::interpreter::process;
 use crate::run::worker;
 use crate::shared::Shared;
@@ -59,7 +59,7 @@ pub(crate) fn spawn_missing(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()
         };
         let worker = Py::new(py, worker)?;
         let name = format!("duewheel-worker-{}", present + 1);
-        let start = call::import(py, "duewheel._threads")?.getattr("start")?;
+        let start = names(py)?.start_thread.bind(py);
         start.call1((&worker, name)).inspect_err(|_| {
             // What was raised may refer to it for long, and it may have started all the same.
             worker.get().end(MADE);

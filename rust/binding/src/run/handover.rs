@@ -147,7 +147,7 @@ impl HandOver {
         let owner = owner.and_then(|owner| owner.bind(py).upgrade());
         let Some(owner) = owner else {
             let gone = "the scheduler is gone, and its event loop with it";
-            return Err(error(py, "ClosedError", gone.to_owned()));
+            return Err(error(py, |names| &names.closed_error, gone));
         };
         let provide = owner.get_type().getattr("_provide_loop")?.unbind();
         call::call(py, &provide, &owner.unbind()).map(drop)
@@ -178,7 +178,7 @@ pub(crate) fn hand_over(
     }
     let ended = || {
         let message = "what its handler returned is to be awaited, and its event loop has ended";
-        error(py, "StateError", message.to_owned())
+        error(py, |names| &names.state_error, message)
     };
     Err((coming, Some(provided.err().unwrap_or_else(ended))))
 }

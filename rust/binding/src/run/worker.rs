@@ -2,6 +2,7 @@
 
 use crate::interpreter::call;
 use crate::interpreter::gil::Way;
+use crate::interpreter::names::{Name, names};
 use crate::log;
 use crate::registry::{self, Handlers};
 use crate::run::handover::{self, Coming};
@@ -16,7 +17,6 @@ use duewheel_engine::jobs::record::{Done, Outcome, Payload, Reason, Released, St
 use duewheel_model::retry::Jitter;
 use duewheel_store::Error;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use std::time::Duration;
 
 /// After so many jobs a worker offers the interpreter to others: handlers written in C never
@@ -218,17 +218,6 @@ fn begin(py: Python<'_>, shared: &Shared, started: &Started<Handle>) -> bool {
     }
 }
 
-fn signal<'py>(
-    py: Python<'py>,
-    cell: &'static PyOnceLock<Py<PyAny>>,
-    name: &str,
-) -> PyResult<&'py Bound<'py, PyAny>> {
-    let class = cell.get_or_try_init(py, || {
-        Ok::<_, PyErr>(call::import(py, "duewheel.errors")?.getattr(name)?.unbind())
-    })?;
-    Ok(class.bind(py))
-}
-
 /// What becomes of an execution whose handler raised.
 pub(crate) fn failed(
     py: Python<'_>,
@@ -239,14 +228,11 @@ pub(crate) fn failed(
     error: &PyErr,
 ) -> Outcome<Failure> {
     let execution = &started.execution;
-    static SNOOZE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static DISCARD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let now = shared.engine.clock().boot();
-    let is = |cell, name| {
-        signal(py, cell, name).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
-    };
+    let is =
+        |class: Name| names(py).is_ok_and(|names| error.matches(py, class(names)).unwrap_or(false));
     let limits = execution.payload.spec(py).get().limits;
-    if is(&SNOOZE, "Snooze") && !limits.at_most_once {
+    if is(|names| &names.snooze) && !limits.at_most_once {
         let delay = error
             .value(py)
             .getattr("_delay_ns")
@@ -254,7 +240,7 @@ pub(crate) fn failed(
         if let Ok(delay) = delay {
             return Outcome::Snooze(now.saturating_add(delay));
         }
-    } else if is(&DISCARD, "Discard") {
+    } else if is(|names| &names.discard) {
         let reason = error
             .value(py)
             .getattr("reason")

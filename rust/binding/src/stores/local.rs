@@ -2,7 +2,7 @@
 
 use crate::calls::awaited::Manner;
 use crate::errors::{error, refused, store_failed};
-use crate::interpreter::call;
+use crate::interpreter::names::names;
 use crate::log;
 use crate::shared::{Shared, releasing};
 use crate::values::data::Data;
@@ -28,17 +28,33 @@ use std::time::Duration;
 /// How long a wait for the store lasts before it looks for signals.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// What `LocalStorage._arguments` gives.
+/// A `LocalStorage`, by its attributes.
 #[derive(FromPyObject)]
-struct Arguments(
-    PathBuf,
-    bool,
-    Option<(HashMap<u32, [u8; 32]>, u32)>,
-    usize,
-    i64,
-    usize,
-    u32,
-);
+struct LocalStorage {
+    #[pyo3(attribute("_path"))]
+    path: PathBuf,
+    #[pyo3(attribute("_durability"))]
+    durability: String,
+    #[pyo3(attribute("_keys"))]
+    keys: Option<Keys>,
+    #[pyo3(attribute("_max_data"))]
+    max_data: usize,
+    #[pyo3(attribute("_horizon_ns"))]
+    horizon_ns: i64,
+    #[pyo3(attribute("_resident"))]
+    resident: usize,
+    #[pyo3(attribute("_max_interruptions"))]
+    max_interruptions: u32,
+}
+
+/// A `Keyring`, by its attributes.
+#[derive(FromPyObject)]
+struct Keys {
+    #[pyo3(attribute("_keys"))]
+    keys: HashMap<u32, [u8; 32]>,
+    #[pyo3(attribute("_default"))]
+    default: u32,
+}
 
 /// What the binding has to know of an open file.
 pub(crate) struct Opened {
@@ -54,22 +70,29 @@ pub(crate) fn open(
     storage: &Bound<'_, PyAny>,
     engine: &mut Engine<Handle>,
 ) -> PyResult<Opened> {
-    let class = call::import(py, "duewheel.storage")?.getattr("LocalStorage")?;
+    let class = names(py)?.local_storage.bind(py);
     let is_path = storage.is_instance_of::<PyString>() || storage.hasattr("__fspath__")?;
     let storage = if is_path {
         class.call1((storage,))?
-    } else if storage.is_instance(&class)? {
+    } else if storage.is_instance(class)? {
         storage.clone()
     } else {
         return Err(PyTypeError::new_err(format!(
             "storage must be None, a path or a LocalStorage, not {storage:?}"
         )));
     };
-    let arguments = storage.call_method0("_arguments")?;
-    let Arguments(path, relaxed, keys, max_data, horizon, resident, max_interruptions) =
-        arguments.extract()?;
+    let LocalStorage {
+        path,
+        durability,
+        keys,
+        max_data,
+        horizon_ns: horizon,
+        resident,
+        max_interruptions,
+    } = storage.extract()?;
+    let relaxed = durability == "relaxed";
     let failed = |error| store_failed(py, &error, Some(&path));
-    let keys = keys.map(|(keys, default)| Keyring::new(keys, default));
+    let keys = keys.map(|given| Keyring::new(given.keys, given.default));
     let settings = Settings {
         durability: if relaxed {
             Durability::Relaxed
@@ -157,7 +180,7 @@ impl Shared {
     ) -> PyResult<()> {
         let Some(store) = self.engine.store() else {
             let message = "this scheduler keeps its jobs in memory: give it a storage";
-            return Err(error(py, "StateError", message.to_owned()));
+            return Err(error(py, |names| &names.state_error, message));
         };
         let (send, receive) = mpsc::sync_channel(1);
         let then = move |answer| {
@@ -192,7 +215,7 @@ impl Shared {
                 "data must have at most {} bytes (LocalStorage's max_data), not {length}",
                 self.max_data
             );
-            return Err(error(py, "PayloadTooLargeError", message));
+            return Err(error(py, |names| &names.payload_too_large_error, message));
         }
         Ok(())
     }

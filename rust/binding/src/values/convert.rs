@@ -1,6 +1,7 @@
 //! From Python's times, targets and data to integers and handles, with errors that name the value.
 
 use crate::interpreter::call;
+use crate::interpreter::names::{Name, names};
 use duewheel_model::time::{SECOND, ceil_ns};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
@@ -19,41 +20,32 @@ const LONGEST_NAME: usize = 255;
 /// What a function of Python's makes of a value that is rare, or wrong.
 #[cold]
 fn in_python<'py>(
-    module: &str,
-    function: &str,
+    function: Name,
     value: &Bound<'py, PyAny>,
     what: Option<&str>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = value.py();
-    let function = call::import(py, module)?.getattr(function)?;
+    let function = function(names(py)?);
     match what {
-        Some(what) => call::python(py, function.as_unbound(), (value, what)),
-        None => call::python(py, function.as_unbound(), (value,)),
+        Some(what) => call::python(py, function, (value, what)),
+        None => call::python(py, function, (value,)),
     }
 }
 
-/// Nanoseconds by a function of `duewheel._times`.
-fn ns_in_python(function: &str, value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
-    in_python("duewheel._times", function, value, Some(what))?.extract()
-}
-
-/// The error that a function of `duewheel._checks` makes, or raises.
-fn refusal(function: &str, value: &Bound<'_, PyAny>, what: Option<&str>) -> PyErr {
-    in_python("duewheel._checks", function, value, what)
-        .map_or_else(|error| error, PyErr::from_value)
+/// The error that a function of Python's makes, or raises.
+fn refusal(function: Name, value: &Bound<'_, PyAny>, what: Option<&str>) -> PyErr {
+    in_python(function, value, what).map_or_else(|error| error, PyErr::from_value)
 }
 
 /// The error for a keyword that a call does not have.
 #[cold]
 pub(crate) fn unknown_keyword(name: &Bound<'_, PyAny>, call: &str) -> PyErr {
-    refusal("unknown_keyword", name, Some(call))
+    refusal(|names| &names.unknown_keyword, name, Some(call))
 }
 
 /// The keywords that a call has.
 pub(crate) fn keywords<'py>(py: Python<'py>, call: &str) -> PyResult<Bound<'py, PyAny>> {
-    call::import(py, "duewheel._checks")?
-        .getattr("KEYWORDS")?
-        .get_item(call)
+    names(py)?.keywords.bind(py).get_item(call)
 }
 
 /// The exact nanoseconds of a `timedelta`, no subclass: its fields may say less than it counts.
@@ -95,7 +87,7 @@ pub(crate) fn wall_time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
     };
     match ns {
         Some(ns) => Ok(ns),
-        None => ns_in_python("wall_ns", value, what),
+        None => in_python(|names| &names.wall_ns, value, Some(what))?.extract(),
     }
 }
 
@@ -128,7 +120,7 @@ pub(crate) fn delay(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
     };
     match ns {
         Some(ns) if !negative(ns) => Ok(ns),
-        _ => ns_in_python("delay_ns", value, what),
+        _ => in_python(|names| &names.delay_ns, value, Some(what))?.extract(),
     }
 }
 
@@ -158,7 +150,7 @@ pub(crate) fn name<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a 
     let fits = |text: &&str| (1..=LONGEST_NAME).contains(&text.len());
     match text.filter(fits) {
         Some(text) => Ok(text),
-        None => Err(refusal("check_name", value, Some(what))),
+        None => Err(refusal(|names| &names.check_name, value, Some(what))),
     }
 }
 
@@ -217,7 +209,7 @@ pub(crate) fn data(value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
         // SAFETY: checked for the buffer protocol only.
         let buffer = unsafe { ffi::PyObject_CheckBuffer(value.as_ptr()) } != 0;
         if !buffer {
-            return Err(refusal("no_data", value, None));
+            return Err(refusal(|names| &names.no_data, value, None));
         }
         PyMemoryView::from(value)?
             .call_method0("tobytes")?
@@ -245,9 +237,10 @@ pub(crate) fn array<'py>(
     }
     let found: String = values.getattr("dtype")?.getattr("kind")?.extract()?;
     if found == kind {
-        let module = call::import(values.py(), "duewheel._times")?;
-        let ns = module.call_method1("numpy_array_ns", (values, what, kind != "m"))?;
-        let times = pyo3::buffer::PyBuffer::<i64>::get(&ns)?.to_vec(values.py())?;
+        let py = values.py();
+        let numpy_array_ns = &names(py)?.numpy_array_ns;
+        let ns = call::python(py, numpy_array_ns, (values, what, kind != "m"))?;
+        let times = pyo3::buffer::PyBuffer::<i64>::get(&ns)?.to_vec(py)?;
         return Ok(Some(Array::Times(times)));
     }
     let numbers = matches!(found.as_str(), "i" | "u" | "f") && values.getattr("ndim")?.eq(1)?;

@@ -1,8 +1,8 @@
 //! What is kept of an exception: its text, or what its text is made from, never the exception.
 
 use crate::interpreter::call;
+use crate::interpreter::names::names;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 /// Above so many bytes a text may be too long to be kept: `LIMIT` of `duewheel._failure`.
@@ -20,19 +20,10 @@ pub(crate) struct Failure {
     text: Option<String>,
 }
 
-pub(crate) fn function(py: Python<'_>, name: &'static str) -> PyResult<Py<PyAny>> {
-    Ok(call::import(py, "duewheel._failure")?
-        .getattr(name)?
-        .unbind())
-}
-
 impl Failure {
     /// Keep an exception.
     pub(crate) fn capture(py: Python<'_>, error: &PyErr) -> Self {
-        static CAPTURE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let kept = CAPTURE
-            .get_or_try_init(py, || function(py, "capture"))
-            .and_then(|capture| call::python(py, capture, (error.value(py),)));
+        let kept = names(py).and_then(|names| call::python(py, &names.capture, (error.value(py),)));
         match kept {
             Ok(kept) => Failure {
                 kept: kept.unbind(),
@@ -48,8 +39,8 @@ impl Failure {
         if text.len() <= LIMIT {
             return Failure::text(py, &text);
         }
-        let cut = function(py, "bounded").and_then(|bounded| {
-            let cut = call::python(py, &bounded, (text,))?;
+        let cut = names(py).and_then(|names| {
+            let cut = call::python(py, &names.bounded, (text,))?;
             Ok(cut.cast::<PyString>()?.to_string_lossy().into_owned())
         });
         // What cannot be cut is not kept: memory and rows have no room for any length.
@@ -94,9 +85,7 @@ impl Failure {
         if self.kept.bind(py).is_instance_of::<PyString>() {
             return Ok(self.kept.bind(py).clone());
         }
-        static RENDER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let render = RENDER.get_or_try_init(py, || function(py, "render"))?;
-        call::python(py, render, (&self.kept,))
+        call::python(py, &names(py)?.render, (&self.kept,))
     }
 }
 

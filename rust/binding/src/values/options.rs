@@ -1,6 +1,6 @@
 //! `JobOptions`: fields that may be unset, overlaid in layers, resolved once a job.
 
-use crate::interpreter::call;
+use crate::interpreter::names::names;
 use crate::values::convert;
 use crate::values::target::Target;
 use duewheel_model::retry::RetryOptions;
@@ -8,7 +8,6 @@ use duewheel_model::time::{SECOND, ceil_ns};
 use duewheel_store as store;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -80,34 +79,18 @@ pub(crate) struct JobOptions {
     pub(crate) fields: Fields,
 }
 
-fn constant(
-    py: Python<'_>,
-    cell: &'static PyOnceLock<Py<PyAny>>,
-    path: &[&str],
-) -> PyResult<Py<PyAny>> {
-    let value = cell.get_or_try_init(py, || {
-        let mut value = call::import(py, "duewheel.options")?;
-        for name in path {
-            value = value.getattr(*name)?;
-        }
-        Ok::<_, PyErr>(value.unbind())
-    })?;
-    Ok(value.clone_ref(py))
-}
-
 fn unset(py: Python<'_>) -> PyResult<Py<PyAny>> {
-    static UNSET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    constant(py, &UNSET, &["UNSET"])
+    Ok(names(py)?.unset.clone_ref(py))
 }
 
 fn consistency(py: Python<'_>, at_most_once: bool) -> PyResult<Py<PyAny>> {
-    static MOST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static LEAST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    if at_most_once {
-        constant(py, &MOST, &["Consistency", "AT_MOST_ONCE"])
+    let names = names(py)?;
+    let value = if at_most_once {
+        &names.at_most_once
     } else {
-        constant(py, &LEAST, &["Consistency", "AT_LEAST_ONCE"])
-    }
+        &names.at_least_once
+    };
+    Ok(value.clone_ref(py))
 }
 
 fn span(value: &Bound<'_, PyAny>, what: &str) -> PyResult<Span> {
@@ -453,7 +436,7 @@ impl JobOptions {
         for name in ["min_backoff", "max_backoff", "age_limit"] {
             exact.set_item(name, slf.getattr(format!("_{name}_ns").as_str())?)?;
         }
-        let rebuild = call::import(py, "duewheel.options")?.getattr("_rebuild")?;
+        let rebuild = &names(py)?.rebuild_options;
         (rebuild, (values, exact)).into_pyobject(py)
     }
 }
