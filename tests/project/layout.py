@@ -94,7 +94,7 @@ def reached_from(after, start):
 
 
 def circles_of(edges):
-    """The sets of files that all name each other, directly or through others; each with a shortest circle of it."""
+    """The sets of files that all name each other, directly or through others; each with its circles, shortest first."""
     after = {}
     for one, other in edges:
         after.setdefault(one, set()).add(other)
@@ -104,8 +104,8 @@ def circles_of(edges):
         if one in reached.get(other, ()):
             files = frozenset(file for file in reached[one] if one in reached.get(file, ()))
             circle = [one, *way(after, other, one)]
-            circles[files] = min(circles.get(files, circle), circle, key=len)
-    return circles
+            circles.setdefault(files, {}).setdefault(frozenset(circle), circle)
+    return {files: sorted(found.values(), key=len) for files, found in circles.items()}
 
 
 def described(src, edges, circle):
@@ -118,13 +118,14 @@ def described(src, edges, circle):
 
 
 def circles_of_crates(crates):
-    """The circles of each crate: `{(crate, files): the shortest of them, in a line}`."""
-    return {
-        (name, frozenset(file.relative_to(crate.src).as_posix() for file in files)): described(crate.src, edges, circle)
-        for name, crate in crates.items()
-        for edges in [crate.names()]
-        for files, circle in circles_of(edges).items()
-    }
+    """The circles of each crate: `{(crate, files): the shortest circles among them, a line each}`."""
+    found = {}
+    for name, crate in crates.items():
+        edges = crate.names()
+        for files, circles in circles_of(edges).items():
+            names = frozenset(file.relative_to(crate.src).as_posix() for file in files)
+            found[name, names] = [described(crate.src, edges, circle) for circle in circles]
+    return found
 
 
 def table(root):
@@ -145,8 +146,9 @@ def table(root):
         yield from (f"  {lines:4}  {name}" for name, lines in sorted(found.items(), key=lambda item: -item[1]))
     circles = circles_of_crates(crates)
     yield f"\ncircles of files, tests aside: {len(circles)}"
-    for (name, files), circle in circles.items():
-        yield f"  {name}: {len(files)} files: {', '.join(sorted(files))}\n    {circle}"
+    for (name, files), lines in circles.items():
+        shortest = [line for line in lines if line.count("→") <= max(3, lines[0].count("→"))]
+        yield "\n    ".join([f"  {name}: {len(files)} files: {', '.join(sorted(files))}", *shortest])
     yield "\ncrates that a crate needs"
     yield from (f"  {name}: {', '.join(sorted(needed)) or 'none'}" for name, needed in dependencies_of(root).items())
 
