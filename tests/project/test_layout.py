@@ -51,12 +51,8 @@ LONG_FUNCTIONS = {
 CIRCLES = {
     (crate, frozenset(f"{name}.rs" for name in names.split()))
     for crate, names in [
-        (
-            "binding",
-            "calls/awaited calls/bulk calls/events calls/scheduler interpreter/gil interpreter/process "
-            "interpreter/thread registry run/event_loop run/first_step run/handover run/inside run/task run/worker "
-            "shared stores/local values/dead values/event values/options values/payload values/specs values/target",
-        ),
+        ("binding", "calls/awaited calls/bulk calls/events calls/scheduler stores/local"),
+        ("binding", "run/event_loop run/first_step run/task"),
         (
             "engine",
             "engine/lanes engine/mod engine/residency/id_index engine/residency/lease engine/residency/mod "

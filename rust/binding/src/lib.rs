@@ -8,18 +8,17 @@ mod clock;
 mod errors;
 mod interpreter;
 mod log;
-mod registry;
 mod run;
 mod shared;
 mod stores;
 mod values;
 
 use calls::{awaited, events, keywords, scheduler};
-use interpreter::{gil, names, process};
+use interpreter::{gil, names};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use run::{event_loop, first_step, inside, task};
+use run::{alive, event_loop, first_step, inside, task};
 use values::{dead, event, ids, options, stats};
 
 /// Threads of Rust's that attach to Python enter the main interpreter, whose modules are others than those of the code
@@ -69,7 +68,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(names::find_names, module)?)?;
     module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(inside::run_inside, module)?)?;
-    module.add_function(wrap_pyfunction!(process::after_fork_in_child, module)?)?;
-    module.add_function(wrap_pyfunction!(process::at_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(alive::after_fork_in_child, module)?)?;
+    module.add_function(wrap_pyfunction!(alive::at_exit, module)?)?;
     Ok(())
 }

@@ -1,15 +1,14 @@
 //! What a scheduler's Python object and its threads share.
 
-use crate::calls::awaited::Manner;
 use crate::clock::Raised;
 use crate::errors::{error, store_failed};
 use crate::interpreter::process;
-use crate::interpreter::thread::Threads;
 use crate::log;
-use crate::registry::Registry;
-use crate::run::handover::HandOver;
-use crate::run::inside::inside;
-use crate::values::payload::{Handle, release, release_gently};
+use crate::run::continuations::Continuations;
+use crate::run::inside::{Identity, is_inside};
+use crate::run::registry::Registry;
+use crate::run::threads::Threads;
+use crate::values::payload::{Handle, release};
 use crate::values::specs::Specs;
 use duewheel_engine::engine::Engine;
 use duewheel_engine::jobs::record::Released;
@@ -35,8 +34,8 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: Threads,
-    /// What workers leave to the event loop.
-    pub(crate) handed: HandOver,
+    /// What sync handlers have returned that the event loop is to await.
+    pub(crate) continuations: Continuations,
     pub(crate) workers: usize,
     /// How many async handlers run at once.
     pub(crate) tasks: usize,
@@ -47,6 +46,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn identity(&self) -> Identity {
+        Identity::of(self)
+    }
+
     pub(crate) fn is_forked(&self) -> bool {
         self.forks != process::forks()
     }
@@ -70,15 +73,15 @@ impl Shared {
             .map(|context| context.clone_ref(py))
     }
 
-    /// Close the engine and free what it kept; returns how many pending jobs were dropped.
-    pub(crate) fn close(&self, py: Python<'_>, manner: Manner<'_>) {
+    /// Close the engine, and free by `release` what it kept.
+    pub(crate) fn close(
+        &self,
+        py: Python<'_>,
+        release: impl FnOnce(Python<'_>, &mut Released<Handle>),
+    ) {
         let mut released = Released::default();
         let dropped = py.detach(|| self.engine.close(&mut released));
-        if manner.is_gentle() {
-            release_gently(py, &mut released);
-        } else {
-            release(py, &mut released);
-        }
+        release(py, &mut released);
         if dropped > 0 {
             log::dropped(py, dropped);
         }
@@ -124,7 +127,7 @@ impl Shared {
     }
 
     pub(crate) fn refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {
-        if inside(self) {
+        if is_inside(self.identity()) {
             return Err(error(
                 py,
                 |names| &names.state_error,

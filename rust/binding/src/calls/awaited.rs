@@ -10,7 +10,7 @@ use crate::values::convert;
 use crate::values::event::Event;
 use crate::values::ids::Ids;
 use crate::values::options::Fields;
-use crate::values::payload::Fresh;
+use crate::values::payload::{Fresh, release_gently};
 use duewheel_engine::engine::Due;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -111,9 +111,9 @@ impl AwaitedCalls {
     ) -> PyResult<Bound<'py, PyString>> {
         let py = target.py();
         let shared = self.shared(py)?;
-        let (specs, registry) = (&shared.specs, &shared.registry);
+        let specs = &shared.specs;
         let spec = if more.options.is_none() && more.job_options.is_none() {
-            specs.plain(registry, target)?
+            specs.plain(target)?
         } else {
             let call = match due {
                 Due::At(_) => "Scheduler.at",
@@ -121,7 +121,7 @@ impl AwaitedCalls {
             };
             let read = |keywords| Fields::read(keywords, call);
             let given = more.job_options.map(read).transpose()?;
-            specs.special(registry, target, more.options, &given.unwrap_or_default())?
+            specs.special(target, more.options, &given.unwrap_or_default())?
         };
         let data = more.data.as_ref().map_or(Ok(None), convert::data)?;
         shared.check_data(py, data.as_ref())?;
@@ -256,7 +256,7 @@ impl AwaitedCalls {
 
     /// As `Scheduler.close`, on a thread, giving up the interpreter on the way.
     fn close_gently(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared(py)?.close(py, Manner::Gentle);
+        self.shared(py)?.close(py, release_gently);
         Ok(())
     }
 }

@@ -132,14 +132,13 @@ pub(crate) fn schedule(
     let times = &kind.read(times, manner)?;
     let py = target.py();
     let spec = if options.is_none() && keywords.is_none() {
-        shared.specs.plain(&shared.registry, target)?
+        shared.specs.plain(target)?
     } else {
         let given = keywords
             .map(|keywords| Fields::read(keywords, kind.call()))
             .transpose()?
             .unwrap_or_default();
-        let (specs, registry) = (&shared.specs, &shared.registry);
-        specs.special(registry, target, options, &given)?
+        shared.specs.special(target, options, &given)?
     };
     let datas = datas
         .map(|datas| read_datas(datas, times.len()))

@@ -6,12 +6,14 @@ use crate::calls::events::Events;
 use crate::clock;
 use crate::errors::{error, quoted, refused, store_failed};
 use crate::interpreter::process;
-use crate::interpreter::thread::{self, Threads};
 use crate::log;
-use crate::registry::{self, Registry};
+use crate::run::alive;
+use crate::run::continuations::Continuations;
 use crate::run::event_loop::{Awaited, EventLoop};
-use crate::run::handover::HandOver;
+use crate::run::registry::{self, Registry};
+use crate::run::threads::Threads;
 use crate::run::worker;
+use crate::run::worker_thread;
 use crate::shared::{Shared, releasing};
 use crate::stores::local;
 use crate::values::convert;
@@ -19,8 +21,8 @@ use crate::values::dead::{DeadEvent, DeadParts};
 use crate::values::event::Event;
 use crate::values::ids::{self, Ids};
 use crate::values::options::Fields;
-use crate::values::payload::{Fresh, Handle};
-use crate::values::specs::Specs;
+use crate::values::payload::{Fresh, Handle, release};
+use crate::values::specs::{self, Specs};
 use crate::values::stats::Stats;
 use crate::values::target::Target;
 use duewheel_engine::engine::{Due, Engine, Refused};
@@ -88,11 +90,11 @@ impl SchedulerCore {
         let shared = self.shared(py)?;
         let engine = &*shared.engine;
         let spec = if options.is_none() && fields.iter().all(Option::is_none) {
-            shared.specs.plain(&shared.registry, target)?
+            shared.specs.plain(target)?
         } else {
             shared
                 .specs
-                .special(&shared.registry, target, options, &Fields::given(fields)?)?
+                .special(target, options, &Fields::given(fields)?)?
         };
         let data = data.map_or(Ok(None), convert::data)?;
         if engine.has_store() {
@@ -192,7 +194,6 @@ impl SchedulerCore {
         let job = event.job_ref();
         let options = job.spec.get().options.bind(py).clone().into_any();
         let spec = shared.specs.special(
-            &shared.registry,
             job.spec.get().name.bind(py),
             Some(&options),
             &Fields::default(),
@@ -263,7 +264,7 @@ impl SchedulerCore {
         }
         let workers = workers.map_or(Ok(4), |workers| convert::count(workers, "workers"))?;
         let tasks = tasks.map_or(Ok(1_000), |tasks| convert::count(tasks, "tasks"))?;
-        let specs = Specs::new(py, options)?;
+        let base = specs::base(options)?;
         let seed = convert::seed(seed)?;
         let clock = clock::read(clock)?;
         let mut engine = Engine::new(clock.clock)?;
@@ -276,15 +277,15 @@ impl SchedulerCore {
         }
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
-            registry: Registry::new(engine.clone()),
+            registry: Registry::default(),
+            specs: Specs::new(py, engine.clone(), base),
             engine,
-            specs,
             max_data: opened.max_data,
             turns: Mutex::new(()),
             relaxed: opened.relaxed,
             seed,
             context: Mutex::new(None),
-            handed: HandOver::default(),
+            continuations: Continuations::new((!clock.manual).then_some(tasks)),
             threads: Threads::default(),
             workers,
             tasks,
@@ -292,13 +293,13 @@ impl SchedulerCore {
             raised: clock.raised,
             forks: process::forks(),
         });
-        process::remember(&shared);
+        alive::remember(&shared);
         if shared.engine.has_store() {
             shared.take_in_all(py)?;
         }
         // Another thread may have been faster.
         self.opened.set(shared).map_err(|late| {
-            late.close(py, Manner::Waits);
+            late.close(py, release);
             twice()
         })
     }
@@ -313,8 +314,8 @@ impl SchedulerCore {
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        shared.handed.set_owner(slf.as_any())?;
-        thread::spawn_missing(py, shared)?;
+        shared.continuations.set_owner(slf.as_any())?;
+        worker_thread::spawn_missing(py, shared)?;
         let old = if engine.is_started() {
             None
         } else {
@@ -354,7 +355,7 @@ impl SchedulerCore {
     /// **Durability**: on disk it stays pending, and the file is given up after the last outcome. What still
     /// runs when the process ends comes again with the next `run`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared(py)?.close(py, Manner::Waits);
+        self.shared(py)?.close(py, release);
         Ok(())
     }
 
@@ -440,7 +441,7 @@ impl SchedulerCore {
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        let target = shared.registry.target(target)?;
+        let target = shared.specs.target(target)?;
         let lane = if on_loop { Lane::Loop } else { Lane::Workers };
         let Some(registration) = shared.registry.add(&target, handler, lane) else {
             return Err(error(
@@ -875,7 +876,7 @@ impl SchedulerCore {
 
     /// How many targets are known, and how many numbers there are for them.
     fn _targets(&self, py: Python<'_>) -> PyResult<(usize, u32)> {
-        Ok(self.shared(py)?.registry.names.counts())
+        Ok(self.shared(py)?.specs.targets())
     }
 
     /// When the first due execution can start, and its due: for a manual clock.
@@ -902,7 +903,7 @@ impl SchedulerCore {
         let engine = &*shared.engine;
         let lane = engine.lane(Lane::Loop);
         // A loop that runs in another thread may have taken it before anybody looks.
-        let taken = || (lane.handed_over(), shared.handed.total());
+        let taken = || (lane.handed_over(), shared.continuations.total());
         let before = taken();
         let expired = engine.manual_expire();
         if expired {
@@ -925,7 +926,7 @@ impl SchedulerCore {
             return Ok(());
         };
         shared.registry.traverse(&visit)?;
-        shared.handed.traverse(&visit)?;
+        shared.continuations.traverse(&visit)?;
         if let Some(context) = shared.context.try_lock()
             && let Some(context) = &*context
         {

@@ -1,111 +1,30 @@
-//! Life in a process: forks, and the end of the interpreter.
+//! This process: how often it was forked, and whether its interpreter is about to end.
 
-use crate::calls::awaited::Manner;
-use crate::interpreter::gil;
-use crate::interpreter::thread;
-use crate::shared::Shared;
-use duewheel_engine::sync::Mutex;
-use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
 
 /// How often this process was made by a fork of one that had loaded the module.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
-static ALIVE: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
-
 /// The interpreter is about to end.
 static ENDING: AtomicBool = AtomicBool::new(false);
-
-/// How often the end of the interpreter closes what was made meanwhile: what closing logs may be
-/// answered by a scheduler each time.
-const ROUNDS: usize = 3;
-
-/// How long the end of the interpreter waits for idle threads to end.
-const FAREWELL: Duration = Duration::from_secs(5);
-
-/// How long it waits for event loops whose tasks have been cancelled.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 #[inline]
 pub(crate) fn forks() -> usize {
     FORKS.load(Ordering::Relaxed)
 }
 
-pub(crate) fn remember(shared: &Arc<Shared>) {
-    let mut alive = ALIVE.lock();
-    alive.retain(|known| known.strong_count() > 0);
-    alive.push(Arc::downgrade(shared));
-}
-
-/// Disown what was made before: called in the child of every fork.
-#[pyfunction]
+/// This process is the child of a fork.
 pub(crate) fn after_fork_in_child() {
     FORKS.fetch_add(1, Ordering::Relaxed);
     ENDING.store(false, Ordering::SeqCst);
-    gil::after_fork_in_child();
-    thread::after_fork_in_child();
-    // Another thread may have held the lock when the process was copied: it never lets go.
-    if let Some(mut alive) = ALIVE.try_lock() {
-        std::mem::take(&mut *alive)
-            .into_iter()
-            .for_each(std::mem::forget);
-    }
+}
+
+/// From now on the interpreter is about to end.
+pub(crate) fn set_ending() {
+    ENDING.store(true, Ordering::SeqCst);
 }
 
 /// Whether the interpreter is about to end: no thread is made any more.
 pub(crate) fn is_ending() -> bool {
     ENDING.load(Ordering::SeqCst)
-}
-
-/// The schedulers of this process that have been made since this was asked last.
-fn take_alive() -> Vec<Arc<Shared>> {
-    // Who holds it lets go at once, but for ever in a child forked meanwhile that did not tell us.
-    let held = (0..1_000).find_map(|_| {
-        std::thread::yield_now();
-        ALIVE.try_lock()
-    });
-    let alive = held.map_or_else(Vec::new, |mut alive| std::mem::take(&mut *alive));
-    let alive = alive.iter().filter_map(Weak::upgrade);
-    alive.filter(|shared| !shared.is_forked()).collect()
-}
-
-/// Close every scheduler and wait until no thread of ours will want the interpreter again.
-///
-/// Those aside that are inside a handler.
-#[pyfunction]
-pub(crate) fn at_exit(py: Python<'_>) {
-    ENDING.store(true, Ordering::SeqCst);
-    let mut closed = Vec::new();
-    for _ in 0..ROUNDS {
-        // Closing logs, and what is called so may make, use and close schedulers.
-        let alive = take_alive();
-        if alive.is_empty() {
-            break;
-        }
-        for shared in &alive {
-            shared.close(py, Manner::Waits);
-        }
-        closed.extend(alive);
-    }
-    py.detach(|| {
-        let wait_while = |patience, busy: &dyn Fn(&Arc<Shared>) -> bool| {
-            let deadline = Instant::now() + patience;
-            while closed.iter().any(busy) && Instant::now() < deadline {
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        };
-        // A loop goes on while a task of it does, which may swallow that it is cancelled.
-        wait_while(LAST_WORDS, &|shared| {
-            shared.threads.loops.load(Ordering::SeqCst) > 0
-        });
-        wait_while(FAREWELL, &|shared| {
-            shared.threads.workers() > shared.engine.ready().running()
-        });
-        let deadline = Instant::now() + LAST_WORDS;
-        while thread::leaving() > 0 && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_micros(200));
-        }
-    });
 }

@@ -6,8 +6,8 @@
 use crate::errors::store_failed;
 use crate::interpreter::call::{self, Arguments};
 use crate::interpreter::thread;
+use crate::run::continuations;
 use crate::run::first_step;
-use crate::run::handover;
 use crate::run::inside;
 use crate::run::task::{Driver, Running};
 use crate::run::worker;
@@ -28,7 +28,6 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What a coroutine waits for that the engine tells.
@@ -152,7 +151,7 @@ impl EventLoop {
         )?;
         let lane = shared.engine.lane(Lane::Loop);
         lane.attach(Some(waker), shared.tasks);
-        shared.handed.open();
+        shared.continuations.open();
         // From now on the bell has an alarm to set.
         shared.engine.wake_timer();
         Ok(attached)
@@ -286,7 +285,7 @@ impl EventLoop {
             let mut jitter = Jitter::new(self.shared.seed);
             return worker::failed(py, &self.shared, &mut jitter, started, event, error);
         }
-        handover::cut_short(py, &self.shared, started)
+        continuations::cut_short(py, &self.shared.engine, started)
     }
 
     /// A handler that had waited for something has ended.
@@ -301,7 +300,7 @@ impl EventLoop {
         };
         self.end(py, running.started.ended(outcome));
         drop(task);
-        if !self.shared.handed.is_empty() {
+        if !self.shared.continuations.is_empty() {
             // There is room for it.
             self.waker.ring();
         }
@@ -388,9 +387,9 @@ impl EventLoop {
 
     /// Take nothing from workers any more; what they left is cut short.
     fn shut(&self, py: Python<'_>) {
-        for coming in self.shared.handed.shut() {
-            let started = coming.abandon(py);
-            let outcome = handover::cut_short(py, &self.shared, &started);
+        for continuation in self.shared.continuations.shut() {
+            let started = continuation.abandon(py);
+            let outcome = continuations::cut_short(py, &self.shared.engine, &started);
             self.end(py, started.ended(outcome));
         }
     }
@@ -471,15 +470,15 @@ impl EventLoop {
     ///
     /// All that it runs is a handler's, or what one has spawned: a call that waits would wait for itself.
     fn enter_thread(&self) {
-        inside::stay(&self.shared);
-        self.shared.threads.loops.fetch_add(1, Ordering::SeqCst);
+        inside::enter_thread(self.shared.identity());
+        self.shared.threads.add_loop();
     }
 
     /// Count it out again.
     fn leave_thread(&self) {
-        thread::leaves();
-        self.shared.threads.loops.fetch_sub(1, Ordering::SeqCst);
-        inside::leave(&self.shared);
+        thread::count_ending();
+        self.shared.threads.remove_loop();
+        inside::leave_thread(self.shared.identity());
     }
 
     /// Wait until the bell rings; `False`: it never will again.

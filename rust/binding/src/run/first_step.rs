@@ -5,10 +5,10 @@
 //! unless it has looked at it.
 
 use crate::interpreter::call;
-use crate::registry::{self, Handlers};
+use crate::run::continuations::Continuation;
 use crate::run::event_loop::EventLoop;
-use crate::run::handover::Coming;
 use crate::run::inside;
+use crate::run::registry::{self, Handlers};
 use crate::run::task::{Driver, Running};
 use crate::values::event::Event;
 use crate::values::failure::Failure;
@@ -115,7 +115,7 @@ impl Drain<'_, '_> {
 
     /// Start what has been marked, then what is due.
     fn go_on(&mut self) -> Next {
-        let come = self.take_coming();
+        let come = self.take_continuations();
         match self.events.inbox.marked.lock().take() {
             Some(Ok(())) => {
                 while let Some(started) = self.events.next_marked() {
@@ -147,9 +147,9 @@ impl Drain<'_, '_> {
     }
 
     /// Go on with what workers have left to the loop; whether there is more at once.
-    fn take_coming(&mut self) -> bool {
-        let handed = &self.events.shared().handed;
-        if handed.is_empty() {
+    fn take_continuations(&mut self) -> bool {
+        let continuations = &self.events.shared().continuations;
+        if continuations.is_empty() {
             return false;
         }
         let clock = self.events.shared().engine.clock();
@@ -158,28 +158,30 @@ impl Drain<'_, '_> {
             if !self.events.has_room() || clock.boot() - began > AT_LENGTH {
                 break;
             }
-            let Some(coming) = handed.take() else { break };
-            if let Some(done) = self.go_on_with(coming) {
+            let Some(continuation) = continuations.take() else {
+                break;
+            };
+            if let Some(done) = self.continue_with(continuation) {
                 self.events.end(self.py(), done);
             }
         }
-        !handed.is_empty() && self.events.has_room()
+        !continuations.is_empty() && self.events.has_room()
     }
 
-    fn go_on_with(&mut self, coming: Coming) -> Option<Done<Failure>> {
+    fn continue_with(&mut self, continuation: Continuation) -> Option<Done<Failure>> {
         let py = self.slf.py();
         if let Err(error) = self.provide_spare() {
-            let event = coming.event.clone_ref(py);
-            let started = coming.abandon(py);
+            let event = continuation.event.clone_ref(py);
+            let started = continuation.abandon(py);
             let outcome = self.events.failed(py, &started, &event, &error);
             return Some(started.ended(outcome));
         }
-        let Coming {
+        let Continuation {
             awaited,
             context,
             started,
             event,
-        } = coming;
+        } = continuation;
         self.take_step(started, event, context.into_bound(py), |_| Ok(awaited))
     }
 
@@ -346,7 +348,7 @@ impl Drain<'_, '_> {
     ) -> Option<Done<Failure>> {
         let py = self.slf.py();
         TOUCHED.set(false);
-        let stepped = inside::within(self.events.shared(), || {
+        let stepped = inside::within(self.events.shared().identity(), || {
             call::within(py, &context, || {
                 let coroutine = as_coroutine(py, begin(&event)?)?;
                 let waits_for = call::resume(py, &coroutine)?;

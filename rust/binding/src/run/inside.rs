@@ -1,13 +1,22 @@
 //! Which schedulers the calling thread is in handlers of: a call of theirs that waits would wait for itself.
 
-use crate::shared::Shared;
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::ptr;
 
+/// A scheduler, by the address of what its threads share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity(usize);
+
+impl Identity {
+    pub(crate) fn of<T>(shared: &T) -> Self {
+        Identity(ptr::from_ref(shared) as usize)
+    }
+}
+
 /// A handler that is being called, on the stack of its thread.
 struct Frame {
-    shared: *const Shared,
+    scheduler: Identity,
     outer: *const Frame,
 }
 
@@ -15,8 +24,8 @@ thread_local! {
     /// The handler that this thread is in, which may have been called by another's.
     static INNERMOST: Cell<*const Frame> = const { Cell::new(ptr::null()) };
 
-    /// The schedulers, by address, in whose handlers this thread is all the time.
-    static ALWAYS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    /// The schedulers in whose handlers this thread is all the time.
+    static ALWAYS: RefCell<Vec<Identity>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Back to what the thread was in before, whatever ends the call.
@@ -30,53 +39,49 @@ impl Drop for Leave {
 
 /// Call a handler of this scheduler, or go on with one.
 #[inline]
-pub(crate) fn within<R>(shared: &Shared, run: impl FnOnce() -> R) -> R {
+pub(crate) fn within<R>(scheduler: Identity, run: impl FnOnce() -> R) -> R {
     let outer = INNERMOST.get();
-    let frame = Frame {
-        shared: ptr::from_ref(shared),
-        outer,
-    };
+    let frame = Frame { scheduler, outer };
     let _leave = Leave(outer);
     INNERMOST.set(&raw const frame);
     run()
 }
 
 /// Each scheduler that the calling thread is in a handler of, the innermost first.
-fn each() -> impl Iterator<Item = usize> {
+fn each() -> impl Iterator<Item = Identity> {
     let mut frame = INNERMOST.get();
     let called = std::iter::from_fn(move || {
         // SAFETY: it is null, or a frame of a call of `within` on this thread that has not returned.
         let present = unsafe { frame.as_ref() }?;
         frame = present.outer;
-        Some(present.shared as usize)
+        Some(present.scheduler)
     });
     called.chain(ALWAYS.with_borrow(Vec::clone))
 }
 
 /// Whether the calling thread is in a handler of this scheduler.
-pub(crate) fn inside(shared: &Shared) -> bool {
-    each().any(|known| known == ptr::from_ref(shared) as usize)
+pub(crate) fn is_inside(scheduler: Identity) -> bool {
+    each().any(|known| known == scheduler)
 }
 
 /// From now on all that the calling thread runs is a handler's of this scheduler.
-pub(crate) fn stay(shared: &Shared) {
-    ALWAYS.with_borrow_mut(|always| always.push(ptr::from_ref(shared) as usize));
+pub(crate) fn enter_thread(scheduler: Identity) {
+    ALWAYS.with_borrow_mut(|always| always.push(scheduler));
 }
 
-/// No longer.
-pub(crate) fn leave(shared: &Shared) {
-    ALWAYS
-        .with_borrow_mut(|always| always.retain(|known| *known != ptr::from_ref(shared) as usize));
+/// Undo [`enter_thread`].
+pub(crate) fn leave_thread(scheduler: Identity) {
+    ALWAYS.with_borrow_mut(|always| always.retain(|known| *known != scheduler));
 }
 
 /// Which schedulers the calling thread is in handlers of, for a thread that it waits for.
 #[pyfunction]
 pub(crate) fn outer_handlers() -> Vec<usize> {
-    each().collect()
+    each().map(|scheduler| scheduler.0).collect()
 }
 
 /// Run the rest of the calling thread as if it was in these handlers, too.
 #[pyfunction]
 pub(crate) fn run_inside(outer: Vec<usize>) {
-    ALWAYS.with_borrow_mut(|always| always.extend(outer));
+    ALWAYS.with_borrow_mut(|always| always.extend(outer.into_iter().map(Identity)));
 }

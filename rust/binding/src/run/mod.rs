@@ -1,8 +1,12 @@
 //! Handlers: workers, event loops, tasks.
 
+pub(crate) mod alive;
+pub(crate) mod continuations;
 pub(crate) mod event_loop;
 pub(crate) mod first_step;
-pub(crate) mod handover;
 pub(crate) mod inside;
+pub(crate) mod registry;
 pub(crate) mod task;
+pub(crate) mod threads;
 pub(crate) mod worker;
+pub(crate) mod worker_thread;

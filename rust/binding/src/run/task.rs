@@ -74,7 +74,7 @@ impl Driver {
             return Ok(None);
         };
         let events = self.events.get();
-        let stepped = inside::within(events.shared(), || {
+        let stepped = inside::within(events.shared().identity(), || {
             call::within(py, &context, || step(&coroutine))
         });
         let ended = match stepped {

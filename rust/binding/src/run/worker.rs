@@ -4,9 +4,9 @@ use crate::interpreter::call;
 use crate::interpreter::gil::Way;
 use crate::interpreter::names::{Name, names};
 use crate::log;
-use crate::registry::{self, Handlers};
-use crate::run::handover::{self, Coming};
+use crate::run::continuations::{self, Continuation};
 use crate::run::inside::within;
+use crate::run::registry::{self, Handlers};
 use crate::shared::Shared;
 use crate::values::event::Event;
 use crate::values::failure::{Failure, carry_traceback};
@@ -141,18 +141,21 @@ fn go_on(
     unawaited: call::Unawaited,
     event: Py<PyAny>,
 ) -> Option<Done<Failure>> {
-    let coming = Coming {
+    let continuation = Continuation {
         awaited: unawaited.returned,
         context: unawaited.context,
         started,
         event: event.clone_ref(py),
     };
-    let Err((coming, error)) = handover::hand_over(py, shared, coming) else {
+    let given = shared
+        .continuations
+        .hand_over(py, &shared.engine, continuation);
+    let Err((continuation, error)) = given else {
         return None;
     };
-    let started = coming.abandon(py);
+    let started = continuation.abandon(py);
     let outcome = match error {
-        None => handover::cut_short(py, shared, &started),
+        None => continuations::cut_short(py, &shared.engine, &started),
         Some(error) => {
             let mut jitter = Jitter::new(shared.seed);
             failed(py, shared, &mut jitter, &started, &event, &error)
@@ -182,7 +185,9 @@ fn run(
     Ran::Ended(match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
             let event = event.into_any();
-            let result = within(shared, || call::handler(py, &handler.call, &event, context));
+            let result = within(shared.identity(), || {
+                call::handler(py, &handler.call, &event, context)
+            });
             if shared.is_forked() {
                 return Ran::Forked(result.map(drop));
             }

@@ -528,8 +528,7 @@ impl Shared {
     fn spec_of(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Py<Spec>> {
         let target = PyString::new(py, &job.target);
         let fields = Fields::of(&job.options);
-        self.specs
-            .resolved(&self.registry, target.as_any(), &fields)
+        self.specs.resolved(target.as_any(), &fields)
     }
 
     fn handle<'py>(&self, py: Python<'py>, job: &store::Job<'_>) -> PyResult<Fresh<'py>> {

@@ -1,8 +1,10 @@
 //! What jobs are asked for, made once for all jobs that ask for the same.
 
-use crate::registry::Registry;
+use crate::values::convert;
 use crate::values::options::{Fields, JobOptions, Spec};
-use crate::values::target::Target;
+use crate::values::payload::Handle;
+use crate::values::target::{Names, Target};
+use duewheel_engine::engine::Engine;
 use duewheel_engine::sync::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -17,8 +19,11 @@ const PLAIN_KEPT: usize = 16_384;
 /// How many specifications with options are remembered, likewise.
 const SPECS_KEPT: usize = 1024;
 
-/// The specifications of one scheduler.
+/// The specifications of one scheduler, and the targets that they are for.
 pub(crate) struct Specs {
+    engine: Arc<Engine<Handle>>,
+    names: Arc<Names>,
+    /// The scheduler's own options.
     base: Fields,
     /// Target to [`Spec`], for jobs without options of their own.
     plain: Py<PyDict>,
@@ -28,32 +33,40 @@ pub(crate) struct Specs {
 }
 
 impl Specs {
-    /// None yet; `options` are the scheduler's own.
-    pub(crate) fn new(py: Python<'_>, options: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        let base = options.map(fields_of).transpose()?.unwrap_or_default();
-        base.resolve()?;
-        Ok(Specs {
+    /// No specifications yet; `base` are the scheduler's own options.
+    pub(crate) fn new(py: Python<'_>, engine: Arc<Engine<Handle>>, base: Fields) -> Self {
+        Specs {
+            engine,
+            names: Arc::default(),
             base,
             plain: PyDict::new(py).unbind(),
             order: Mutex::default(),
             special: Mutex::default(),
-        })
+        }
+    }
+
+    /// The target of this name, new or known.
+    pub(crate) fn target(&self, name: &Bound<'_, PyAny>) -> PyResult<Arc<Target>> {
+        let text = convert::name(name, "target")?;
+        let renumber = |number| self.engine.renumber(number);
+        Ok(self.names.target(name.py(), text, renumber))
+    }
+
+    /// How many targets are known, and how many numbers there are for them.
+    pub(crate) fn targets(&self) -> (usize, u32) {
+        self.names.counts()
     }
 
     /// The specification of a job for `target` without options of its own.
     #[inline]
-    pub(crate) fn plain(
-        &self,
-        registry: &Registry,
-        target: &Bound<'_, PyAny>,
-    ) -> PyResult<Py<Spec>> {
+    pub(crate) fn plain(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
         // Anything but an exact str may answer to the hash of one, and is no target.
         if let Ok(name) = target.cast_exact::<PyString>()
             && let Some(spec) = self.known(name)?
         {
             return Ok(spec);
         }
-        self.new_plain(registry, target)
+        self.new_plain(target)
     }
 
     #[inline]
@@ -64,9 +77,9 @@ impl Specs {
     }
 
     #[cold]
-    fn new_plain(&self, registry: &Registry, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
+    fn new_plain(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
         let py = target.py();
-        let target = registry.target(target)?;
+        let target = self.target(target)?;
         let name = target.name.clone_ref(py);
         if let Some(spec) = self.known(name.bind(py))? {
             return Ok(spec);
@@ -88,7 +101,6 @@ impl Specs {
     /// The specification of a job for `target` with `given` laid over `options`.
     pub(crate) fn special(
         &self,
-        registry: &Registry,
         target: &Bound<'_, PyAny>,
         options: Option<&Bound<'_, PyAny>>,
         given: &Fields,
@@ -96,18 +108,17 @@ impl Specs {
         let below = options.map(fields_of).transpose()?.unwrap_or_default();
         let call = given.over(&below);
         call.check()?;
-        self.resolved(registry, target, &call.over(&self.base))
+        self.resolved(target, &call.over(&self.base))
     }
 
     /// The specification of a job for `target` with these fields, whatever the scheduler's own.
     pub(crate) fn resolved(
         &self,
-        registry: &Registry,
         target: &Bound<'_, PyAny>,
         fields: &Fields,
     ) -> PyResult<Py<Spec>> {
         let py = target.py();
-        let target = registry.target(target)?;
+        let target = self.target(target)?;
         let number = target.number;
         let specs = self.special.lock();
         let known = specs
@@ -143,6 +154,13 @@ fn make(py: Python<'_>, target: Arc<Target>, fields: &Fields) -> PyResult<Py<Spe
             limits,
         },
     )
+}
+
+/// The scheduler's own options, checked as a whole.
+pub(crate) fn base(options: Option<&Bound<'_, PyAny>>) -> PyResult<Fields> {
+    let base = options.map(fields_of).transpose()?.unwrap_or_default();
+    base.resolve()?;
+    Ok(base)
 }
 
 fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {

@@ -1,8 +1,6 @@
 //! Targets: their names, and the numbers that the engine knows them by.
 
 use crate::interpreter::process;
-use crate::values::payload::Handle;
-use duewheel_engine::engine::Engine;
 use duewheel_engine::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -88,12 +86,12 @@ impl Known {
 }
 
 impl Names {
-    /// The target of this name, known or new.
+    /// The target of this name, known or new; `renumber` is called with a number that stood for another before.
     pub(crate) fn target(
         self: &Arc<Self>,
         py: Python<'_>,
         name: &str,
-        engine: &Engine<Handle>,
+        renumber: impl FnOnce(u32),
     ) -> Arc<Target> {
         let mut known = self.known.lock();
         if let Some(target) = known.find(name) {
@@ -102,7 +100,7 @@ impl Names {
         let (number, used) = known.number();
         drop(known);
         if used {
-            engine.renumber(number);
+            renumber(number);
         }
         let target = Arc::new(Target {
             number,

@@ -1,10 +1,10 @@
-//! Coroutines that sync handlers have returned: the same attempt goes on with them on the event loop.
+//! What sync handlers have returned that is to be awaited: the same attempt goes on with it on the event loop.
 
 use crate::errors::error;
 use crate::interpreter::call;
-use crate::shared::Shared;
 use crate::values::failure::Failure;
 use crate::values::payload::Handle;
+use duewheel_engine::engine::Engine;
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::{Outcome, Reason, Started};
 use duewheel_engine::sync::{Condvar, Mutex};
@@ -15,8 +15,8 @@ use pyo3::types::PyWeakrefReference;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// An execution whose worker has done its part.
-pub(crate) struct Coming {
+/// An execution whose handler has returned something to await.
+pub(crate) struct Continuation {
     /// A coroutine, or what else is awaited.
     pub(crate) awaited: Py<PyAny>,
     /// The context that the handler was called in.
@@ -25,8 +25,8 @@ pub(crate) struct Coming {
     pub(crate) event: Py<PyAny>,
 }
 
-impl Coming {
-    /// Give it up, closing what would never be awaited.
+impl Continuation {
+    /// Close what is never awaited; the execution.
     pub(crate) fn abandon(self, py: Python<'_>) -> Started<Handle> {
         // SAFETY: the pointer is a live reference.
         let coroutine = unsafe { pyo3::ffi::PyCoro_CheckExact(self.awaited.as_ptr()) } != 0;
@@ -39,14 +39,15 @@ impl Coming {
 
 #[derive(Default)]
 struct Inner {
-    queue: VecDeque<Coming>,
+    queue: VecDeque<Continuation>,
     /// A loop takes them.
     open: bool,
 }
 
-/// What waits for the event loop.
-#[derive(Default)]
-pub(crate) struct HandOver {
+/// The continuations that wait for the event loop.
+pub(crate) struct Continuations {
+    /// How many wait at most; `None` is no limit, with a manual clock: its one thread runs workers and loop.
+    limit: Option<usize>,
     inner: Mutex<Inner>,
     changed: Condvar,
     waiting: AtomicUsize,
@@ -55,14 +56,25 @@ pub(crate) struct HandOver {
     owner: Mutex<Option<Py<PyWeakrefReference>>>,
 }
 
-impl HandOver {
+impl Continuations {
+    pub(crate) fn new(limit: Option<usize>) -> Self {
+        Continuations {
+            limit,
+            inner: Mutex::default(),
+            changed: Condvar::default(),
+            waiting: AtomicUsize::new(0),
+            total: AtomicU64::new(0),
+            owner: Mutex::default(),
+        }
+    }
+
     /// From now on a loop takes what comes.
     pub(crate) fn open(&self) {
         self.inner.lock().open = true;
     }
 
     /// No loop takes what comes any more: what nobody has taken.
-    pub(crate) fn shut(&self) -> VecDeque<Coming> {
+    pub(crate) fn shut(&self) -> VecDeque<Continuation> {
         let mut inner = self.inner.lock();
         inner.open = false;
         self.waiting.store(0, Ordering::SeqCst);
@@ -79,12 +91,12 @@ impl HandOver {
         self.total.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn take(&self) -> Option<Coming> {
+    pub(crate) fn take(&self) -> Option<Continuation> {
         let mut inner = self.inner.lock();
-        let coming = inner.queue.pop_front();
+        let continuation = inner.queue.pop_front();
         self.waiting.store(inner.queue.len(), Ordering::SeqCst);
         self.changed.notify_one();
-        coming
+        continuation
     }
 
     /// Remember whose event loop is to be provided, without keeping it.
@@ -98,23 +110,28 @@ impl HandOver {
     /// Visit what waits; tried only, for the collector must not wait.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Some(inner) = self.inner.try_lock() {
-            for coming in &inner.queue {
-                visit.call(&coming.awaited)?;
-                visit.call(&coming.context)?;
-                visit.call(&coming.event)?;
+            for continuation in &inner.queue {
+                visit.call(&continuation.awaited)?;
+                visit.call(&continuation.context)?;
+                visit.call(&continuation.event)?;
             }
         }
         Ok(())
     }
 
-    /// Let the loop go on with an execution; what there is no loop for is given back.
+    /// Leave a continuation to the loop; it is given back where there is none.
     ///
-    /// Waits while as many wait as run at once, so that no worker is ahead of the loop without end; not with a
-    /// manual clock, where the same thread runs the loop.
+    /// Waits while the limit is reached, so that no worker is ahead of the loop without end.
     #[allow(clippy::result_large_err)] // it is what was given
-    fn push(&self, py: Python<'_>, shared: &Shared, coming: Coming) -> Result<(), Coming> {
-        let is_full =
-            |inner: &Inner| inner.open && !shared.manual && inner.queue.len() >= shared.tasks;
+    fn push(
+        &self,
+        py: Python<'_>,
+        engine: &Engine<Handle>,
+        continuation: Continuation,
+    ) -> Result<(), Continuation> {
+        let is_full = |inner: &Inner| {
+            inner.open && self.limit.is_some_and(|limit| inner.queue.len() >= limit)
+        };
         let mut inner = loop {
             let inner = self.inner.lock();
             if !is_full(&inner) {
@@ -129,16 +146,16 @@ impl HandOver {
             });
         };
         if !inner.open {
-            return Err(coming);
+            return Err(continuation);
         }
         // Counted there before it is not here: who waits for nothing to run never sees none.
-        shared.engine.lane(Lane::Loop).take_over();
-        inner.queue.push_back(coming);
+        engine.lane(Lane::Loop).take_over();
+        inner.queue.push_back(continuation);
         self.waiting.store(inner.queue.len(), Ordering::SeqCst);
         self.total.fetch_add(1, Ordering::SeqCst);
         drop(inner);
-        shared.engine.lane(Lane::Workers).hand_off();
-        shared.engine.lane(Lane::Loop).ring();
+        engine.lane(Lane::Workers).hand_off();
+        engine.lane(Lane::Loop).ring();
         Ok(())
     }
 
@@ -152,41 +169,43 @@ impl HandOver {
         let provide = owner.get_type().getattr("_provide_loop")?.unbind();
         call::call(py, &provide, &owner.unbind()).map(drop)
     }
-}
 
-/// Let the event loop go on with an execution, one that is made for it if there is none. Given back with
-/// the reason is what no loop can be had for; without one, after closing.
-#[allow(clippy::result_large_err)] // it is what was given
-pub(crate) fn hand_over(
-    py: Python<'_>,
-    shared: &Shared,
-    coming: Coming,
-) -> Result<(), (Coming, Option<PyErr>)> {
-    let handed = &shared.handed;
-    let Err(coming) = handed.push(py, shared, coming) else {
-        return Ok(());
-    };
-    if shared.engine.is_closed() {
-        return Err((coming, None));
+    /// Leave a continuation to the event loop, which is made if there is none.
+    ///
+    /// Given back is a continuation that no loop takes, with the reason; without a reason after closing.
+    #[allow(clippy::result_large_err)] // it is what was given
+    pub(crate) fn hand_over(
+        &self,
+        py: Python<'_>,
+        engine: &Engine<Handle>,
+        continuation: Continuation,
+    ) -> Result<(), (Continuation, Option<PyErr>)> {
+        let Err(continuation) = self.push(py, engine, continuation) else {
+            return Ok(());
+        };
+        if engine.is_closed() {
+            return Err((continuation, None));
+        }
+        let provided = self.provide_loop(py);
+        let Err(continuation) = self.push(py, engine, continuation) else {
+            return Ok(());
+        };
+        if engine.is_closed() {
+            return Err((continuation, None));
+        }
+        let ended = || {
+            let message =
+                "what its handler returned is to be awaited, and its event loop has ended";
+            error(py, |names| &names.state_error, message)
+        };
+        Err((continuation, Some(provided.err().unwrap_or_else(ended))))
     }
-    let provided = handed.provide_loop(py);
-    let Err(coming) = handed.push(py, shared, coming) else {
-        return Ok(());
-    };
-    if shared.engine.is_closed() {
-        return Err((coming, None));
-    }
-    let ended = || {
-        let message = "what its handler returned is to be awaited, and its event loop has ended";
-        error(py, |names| &names.state_error, message)
-    };
-    Err((coming, Some(provided.err().unwrap_or_else(ended))))
 }
 
 /// What becomes of an execution that closing has cut short.
 pub(crate) fn cut_short(
     py: Python<'_>,
-    shared: &Shared,
+    engine: &Engine<Handle>,
     started: &Started<Handle>,
 ) -> Outcome<Failure> {
     if started.execution.payload.spec(py).get().limits.at_most_once {
@@ -194,5 +213,5 @@ pub(crate) fn cut_short(
         return Outcome::Dead(Reason::Interrupted, Failure::text(py, why));
     }
     // Closing is not the handler's failure: where the job is kept, it is pending again.
-    Outcome::Snooze(shared.engine.clock().boot())
+    Outcome::Snooze(engine.clock().boot())
 }

@@ -1,9 +1,6 @@
-//! Handlers, and the targets that they are for.
+//! The handlers of a scheduler, by the numbers of their targets.
 
-use crate::values::convert;
-use crate::values::payload::Handle;
-use crate::values::target::{Names, Target};
-use duewheel_engine::engine::Engine;
+use crate::values::target::Target;
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::sync::Mutex;
 use pyo3::PyTraverseError;
@@ -82,24 +79,14 @@ struct Table {
     registrations: u64,
 }
 
-/// The targets and handlers of one scheduler.
+/// The handlers of one scheduler.
+#[derive(Default)]
 pub(crate) struct Registry {
-    engine: Arc<Engine<Handle>>,
-    pub(crate) names: Arc<Names>,
     table: Mutex<Table>,
     version: AtomicU64,
 }
 
 impl Registry {
-    pub(crate) fn new(engine: Arc<Engine<Handle>>) -> Self {
-        Registry {
-            engine,
-            names: Arc::default(),
-            table: Mutex::default(),
-            version: AtomicU64::new(0),
-        }
-    }
-
     #[inline]
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
@@ -109,12 +96,6 @@ impl Registry {
     pub(crate) fn handlers(&self) -> (u64, Handlers) {
         let table = self.table.lock();
         (self.version(), table.handlers.clone())
-    }
-
-    /// The target of this name, new or known.
-    pub(crate) fn target(&self, name: &Bound<'_, PyAny>) -> PyResult<Arc<Target>> {
-        let text = convert::name(name, "target")?;
-        Ok(self.names.target(name.py(), text, &self.engine))
     }
 
     /// Register a handler; `None` when the target has one. Returns its registration.
