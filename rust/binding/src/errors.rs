@@ -3,6 +3,7 @@
 use crate::interpreter::names::{Name, names};
 use duewheel_engine::engine::Refused;
 use duewheel_model::time::SECOND;
+use duewheel_sqlite::Error as FileError;
 use duewheel_store::Error;
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
@@ -34,28 +35,41 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
     }
 }
 
+/// The exception for what the files of a store have failed with; `path` is theirs, where they are being opened.
+pub(crate) fn file_failed(py: Python<'_>, failure: &FileError, path: Option<&Path>) -> PyErr {
+    let message = with_path(&failure.to_string(), path);
+    match failure {
+        FileError::Store(failure) => store_failed(py, failure, path),
+        FileError::Locked { .. } | FileError::OpenHere => {
+            error(py, |names| &names.storage_locked_error, message)
+        }
+        FileError::Newer { .. } => error(py, |names| &names.storage_version_error, message),
+        // It names its path itself.
+        FileError::ReadOnly(_) | FileError::NotAFile(_) => {
+            error(py, |names| &names.storage_error, failure.to_string())
+        }
+    }
+}
+
 /// The exception for what a store has failed with; `path` is the file's, where one is being opened.
 pub(crate) fn store_failed(py: Python<'_>, failure: &Error, path: Option<&Path>) -> PyErr {
     let class: Name = match failure {
-        Error::Locked { .. } | Error::OpenHere => |names| &names.storage_locked_error,
         Error::Corrupt(_) | Error::Unreadable(_) => |names| &names.storage_corrupt_error,
         Error::TooLarge(_) => |names| &names.payload_too_large_error,
-        Error::Newer { .. } => |names| &names.storage_version_error,
         Error::WrongKey(_) => |names| &names.wrong_key_error,
         Error::Full => |names| &names.storage_full_error,
         Error::Closed => |names| &names.closed_error,
         Error::Duplicate(_) => |names| &names.duplicate_job_error,
-        Error::ReadOnly(_) | Error::NotAFile(_) | Error::Poisoned(_) | Error::Io(_) => {
-            |names| &names.storage_error
-        }
+        Error::Poisoned(_) | Error::Io(_) => |names| &names.storage_error,
     };
-    let message = match path {
-        // It names its path itself.
-        _ if matches!(failure, Error::ReadOnly(_) | Error::NotAFile(_)) => failure.to_string(),
-        Some(path) => format!("{}: {failure}", path.display()),
-        None => failure.to_string(),
-    };
-    error(py, class, message)
+    error(py, class, with_path(&failure.to_string(), path))
+}
+
+fn with_path(message: &str, path: Option<&Path>) -> String {
+    match path {
+        Some(path) => format!("{}: {message}", path.display()),
+        None => message.to_owned(),
+    }
 }
 
 /// An exception of `duewheel.errors`.

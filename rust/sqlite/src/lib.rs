@@ -14,6 +14,7 @@
 
 mod database;
 mod disk;
+mod error;
 mod journal;
 mod ownership;
 mod store;
@@ -22,7 +23,8 @@ pub mod testing;
 
 pub use database::writer::Limits;
 pub use disk::{Disk, LogFile, RealDisk};
-pub(crate) use duewheel_store::Error;
+pub(crate) use duewheel_store::Error as StoreError;
+pub use error::Error;
 pub use journal::group_commit::Durability;
 pub use ownership::claim::Claim;
 pub use store::{LocalStore, Settings, no_events};

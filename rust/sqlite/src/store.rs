@@ -1,6 +1,5 @@
 //! The local store: one SQLite file, a journal beside it while it is open, and two threads.
 
-use crate::Error;
 use crate::database::recovery::{Recovered, Recovery, catch_up, check_keys, close_version_1};
 use crate::database::schema;
 use crate::database::writer::{Checkpoints, Limits, Tables};
@@ -10,6 +9,7 @@ use crate::journal::group_commit::{Durability, Log};
 use crate::ownership::claim::Claim;
 use crate::ownership::identity::Identity;
 use crate::ownership::life::{Life, OpenLog};
+use crate::{Error, StoreError};
 use duewheel_store::Keyring;
 use duewheel_store::{Answered, Event, Events, Found, Op, Question, Settled, Store, Ticket};
 use rusqlite::{Connection, OpenFlags};
@@ -55,7 +55,7 @@ pub struct LocalStore {
 }
 
 struct Threads {
-    tables: JoinHandle<Result<(), Error>>,
+    tables: JoinHandle<Result<(), StoreError>>,
     syncer: Option<JoinHandle<()>>,
 }
 
@@ -149,7 +149,7 @@ impl LocalStore {
         let life = Life::get(&connection)?;
         let log = beside(&*disk, &claim, "-wal", false)?;
         let wal = Arc::new(OpenLog {
-            file: log.ok_or_else(|| Error::Io(format!("{} is gone", wal.display())))?,
+            file: log.ok_or_else(|| Error::io(format!("{} is gone", wal.display())))?,
             path: wal.clone(),
         });
         if version < schema::VERSION || identity.lags(life) {
@@ -162,7 +162,7 @@ impl LocalStore {
                 // It must be there before the tables say that it is.
                 let file = beside(&*disk, &claim, "-ops", true)?;
                 disk.sync_directory(&journal)?;
-                file.ok_or_else(|| Error::Io("the journal was not made".into()))?
+                file.ok_or_else(|| Error::io("the journal was not made"))?
             }
         };
         let recovery = Recovery {
@@ -264,7 +264,7 @@ struct PoisonOnPanic(Arc<Log>);
 impl Drop for PoisonOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let error = Error::Poisoned("the thread of the tables has panicked".into());
+            let error = StoreError::Poisoned("the thread of the tables has panicked".into());
             self.0.poison(&mut self.0.lock(), &error);
         }
     }
@@ -287,7 +287,7 @@ fn connect(path: &Path, disk: &dyn Disk) -> Result<Connection, Error> {
 
 /// What tells one life of a store from another; not zero, which stands for none.
 pub(crate) fn salt() -> Result<u32, Error> {
-    let drawn = getrandom::u32().map_err(|error| Error::Io(error.to_string()))?;
+    let drawn = getrandom::u32().map_err(|error| Error::io(error.to_string()))?;
     Ok(drawn.max(1))
 }
 
@@ -300,7 +300,7 @@ fn now() -> i64 {
 }
 
 impl Store for LocalStore {
-    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
+    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, StoreError> {
         let mut sealed = Vec::new();
         let mut inserts = false;
         for op in batch {
@@ -327,7 +327,7 @@ impl Store for LocalStore {
         Ok(Ticket(number))
     }
 
-    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
+    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, StoreError> {
         self.log.wait(ticket.0, deadline)
     }
 
@@ -348,7 +348,7 @@ impl Store for LocalStore {
         &self.found
     }
 
-    fn close(&self) -> Result<(), Error> {
+    fn close(&self) -> Result<(), StoreError> {
         if self.process != std::process::id() {
             return Ok(());
         }
@@ -359,12 +359,12 @@ impl Store for LocalStore {
         };
         let ended = tables.join().unwrap_or_else(|_| {
             let error = self.log.poisoned();
-            Err(error.unwrap_or(Error::Closed))
+            Err(error.unwrap_or(StoreError::Closed))
         });
         if let Some(syncer) = syncer
             && syncer.join().is_err()
         {
-            return Err(Error::Closed);
+            return Err(StoreError::Closed);
         }
         ended
     }

@@ -35,7 +35,7 @@ fn settings(disk: &SimDisk, durability: Durability) -> Settings {
     }
 }
 
-fn open(disk: &SimDisk, durability: Durability) -> Result<LocalStore, duewheel_store::Error> {
+fn open(disk: &SimDisk, durability: Durability) -> Result<LocalStore, duewheel_sqlite::Error> {
     let settings = settings(disk, durability);
     LocalStore::open(&disk.path("jobs.db"), settings, no_events())
 }

@@ -21,7 +21,7 @@ fn settings(disk: &SimDisk) -> Settings {
     }
 }
 
-fn open(disk: &SimDisk) -> Result<LocalStore, Error> {
+fn open(disk: &SimDisk) -> Result<LocalStore, duewheel_sqlite::Error> {
     LocalStore::open(&disk.path("jobs.db"), settings(disk), no_events())
 }
 
@@ -241,7 +241,7 @@ fn a_full_disk_at_open_is_an_error_and_no_more() {
         });
         match open(&disk) {
             Ok(store) => assert_eq!(kit::seqs(&store).len(), 20),
-            Err(error) => assert_eq!(error, Error::Full, "with {more} more bytes"),
+            Err(error) => assert_eq!(error, Error::Full.into(), "with {more} more bytes"),
         }
         disk.fail(Faults::default());
         assert_eq!(kit::seqs(&open(&disk).unwrap()).len(), 20);

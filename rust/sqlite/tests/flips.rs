@@ -5,8 +5,8 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk};
-use duewheel_sqlite::{LocalStore, Settings, no_events};
-use duewheel_store::{Answer, Error, Question, Store, ask};
+use duewheel_sqlite::{Error, LocalStore, Settings, no_events};
+use duewheel_store::{Answer, Error as StoreError, Question, Store, ask};
 use kit::model::Random;
 use kit::{bury, job, ring};
 use std::collections::BTreeMap;
@@ -57,7 +57,8 @@ fn a_flipped_bit_is_an_error_or_harmless() {
                 assert!(
                     !matches!(
                         error,
-                        Error::Locked { .. } | Error::Full | Error::Poisoned(_)
+                        Error::Locked { .. }
+                            | Error::Store(StoreError::Full | StoreError::Poisoned(_))
                     ),
                     "{what}: {error:?}"
                 );
@@ -130,7 +131,10 @@ fn a_flipped_bit_in_the_journal_takes_no_more_than_the_last_batch() {
                 read += 1;
             }
             Err(error) => {
-                assert!(matches!(error, Error::Corrupt(_)), "{error}");
+                assert!(
+                    matches!(error, Error::Store(StoreError::Corrupt(_))),
+                    "{error}"
+                );
                 errors += 1;
             }
         }

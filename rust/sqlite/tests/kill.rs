@@ -239,6 +239,6 @@ fn the_lock_of_another_process_is_told_by_its_number() {
     let pid = cfg!(unix).then(|| child.id());
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(refused, duewheel_store::Error::Locked { pid });
+    assert_eq!(refused, duewheel_sqlite::Error::Locked { pid });
     open(&path, Durability::Commit);
 }

@@ -2,8 +2,10 @@
 
 mod kit;
 
-use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
-use duewheel_store::{Answer, ClockKind, Error, Event, Op, Question, Reason, Store, ask};
+use duewheel_sqlite::{Durability, Error, LocalStore, Settings, no_events};
+use duewheel_store::{
+    Answer, ClockKind, Error as StoreError, Event, Op, Question, Reason, Store, ask,
+};
 use kit::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -182,7 +184,7 @@ fn given_ids_are_taken_until_their_jobs_are_over() {
     };
     let insert = |store: &LocalStore, jobs| ask(store, Question::Insert(jobs));
     assert_eq!(insert(&store, vec![named(1, "a")]), Ok(Answer::Done));
-    let taken = Err(Error::Duplicate("a".into()));
+    let taken = Err(StoreError::Duplicate("a".into()));
     assert_eq!(insert(&store, vec![named(2, "b"), named(3, "a")]), taken);
     assert_eq!(insert(&store, vec![named(2, "b")]), Ok(Answer::Done));
     assert!(insert(&store, vec![named(4, "c"), named(5, "c")]).is_err());
@@ -227,7 +229,7 @@ fn what_is_no_store_is_refused() {
     std::fs::write(&text, "Dear diary, ".repeat(1000)).unwrap();
     assert!(matches!(
         refused(&text, Settings::default()),
-        Error::Corrupt(_)
+        Error::Store(StoreError::Corrupt(_))
     ));
     let other = dir.file("other.db");
     let connection = rusqlite::Connection::open(&other).unwrap();
@@ -235,7 +237,7 @@ fn what_is_no_store_is_refused() {
     drop(connection);
     assert!(matches!(
         refused(&other, Settings::default()),
-        Error::Corrupt(_)
+        Error::Store(StoreError::Corrupt(_))
     ));
     let locked = dir.file("locked.db");
     open(&locked, Durability::Commit).close().unwrap();
@@ -247,7 +249,10 @@ fn what_is_no_store_is_refused() {
         Error::ReadOnly(locked)
     );
     let nowhere = refused(&dir.file("no/such/jobs.db"), Settings::default());
-    assert!(matches!(nowhere, Error::Io(_)), "{nowhere:?}");
+    assert!(
+        matches!(nowhere, Error::Store(StoreError::Io(_))),
+        "{nowhere:?}"
+    );
     let newer = dir.file("newer.db");
     open(&newer, Durability::Commit).close().unwrap();
     let connection = rusqlite::Connection::open(&newer).unwrap();
@@ -316,7 +321,7 @@ fn the_dead_are_listed_revived_and_purged() {
     put(&store, &[begin(9), bury(9, Reason::Discarded, 400)]);
     let again = job(2, 3);
     ask(&store, Question::Insert(vec![again])).unwrap();
-    assert_eq!(revive(&id, 11), Err(Error::Duplicate(id.clone())));
+    assert_eq!(revive(&id, 11), Err(StoreError::Duplicate(id.clone())));
     assert_eq!(ask(&store, Question::Purge(None)), Ok(Answer::Count(2)));
     store.close().unwrap();
     assert_eq!(seqs(&open(&path, Durability::Commit)), [2, 4]);
@@ -398,16 +403,19 @@ fn payloads_are_sealed_and_keys_are_rotated() {
             "{name}"
         );
     }
-    assert!(matches!(refused(&path, with(None)), Error::WrongKey(_)));
+    assert!(matches!(
+        refused(&path, with(None)),
+        Error::Store(StoreError::WrongKey(_))
+    ));
     let other = duewheel_store::Keyring::new([(1, [9; 32])], 1).unwrap();
     assert!(matches!(
         refused(&path, with(Some(other))),
-        Error::WrongKey(_)
+        Error::Store(StoreError::WrongKey(_))
     ));
     let missing = duewheel_store::Keyring::new([(2, [2; 32])], 2).unwrap();
     assert!(matches!(
         refused(&path, with(Some(missing))),
-        Error::WrongKey(_)
+        Error::Store(StoreError::WrongKey(_))
     ));
 
     let progress = Arc::new(Mutex::new(Vec::new()));
@@ -442,7 +450,7 @@ fn a_backup_is_made_while_it_is_in_use() {
         Ok(Answer::Done)
     );
     let exists = ask(&*store, Question::Backup(copy.clone()));
-    assert!(matches!(exists, Err(Error::Io(_))));
+    assert!(matches!(exists, Err(StoreError::Io(_))));
     thread.join().unwrap();
     let backup = open(&copy, Durability::Commit);
     let jobs = seqs(&backup);

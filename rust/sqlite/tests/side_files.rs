@@ -7,8 +7,8 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{Durability, Limits, LocalStore, Settings, no_events};
-use duewheel_store::{Answer, Error, Question, Store, ask};
+use duewheel_sqlite::{Durability, Error, Limits, LocalStore, Settings, no_events};
+use duewheel_store::{Answer, Error as StoreError, Question, Store, ask};
 use kit::model::Random;
 use kit::{Dir, job, seqs};
 use std::path::Path;
@@ -78,7 +78,7 @@ fn refused(files: &Image, named: &[&str], what: &str) -> String {
     let disk = SimDisk::new(files.clone());
     let error = match open(&disk) {
         Ok(store) => panic!("{what}: it opened with {} jobs", seqs(&store).len()),
-        Err(Error::Corrupt(error)) => error,
+        Err(Error::Store(StoreError::Corrupt(error))) => error,
         Err(other) => panic!("{what}: {other:?}"),
     };
     for name in named {
@@ -388,7 +388,7 @@ fn a_file_that_is_refused_stays_as_it_was() {
         let disk = SimDisk::new(files.clone());
         match (open(&disk), what) {
             (Err(Error::Newer { found: 9, .. }), "newer") => {}
-            (Err(Error::WrongKey(_)), "crashed" | "closed") => {}
+            (Err(Error::Store(StoreError::WrongKey(_))), "crashed" | "closed") => {}
             (other, _) => panic!("{what}: {:?}", other.err()),
         }
         assert!(&disk.files() == files, "{what}: it was changed");
@@ -422,7 +422,7 @@ fn a_backup_is_no_part_of_the_life_it_was_made_in() {
             std::fs::copy(beside(&path, ending), beside(&at, ending)).unwrap();
         }
         match kit::refused(&at, kit::settings(Durability::Commit)) {
-            Error::Corrupt(why) => {
+            Error::Store(StoreError::Corrupt(why)) => {
                 let named = beside(&at, endings[0]).display().to_string();
                 assert!(why.contains(&named), "{why}");
                 assert!(why.contains("move away"), "{why}");
@@ -439,7 +439,7 @@ fn a_backup_is_no_part_of_the_life_it_was_made_in() {
         let taken = dir.file("taken.db");
         std::fs::write(beside(&taken, endings[0]), b"").unwrap();
         match ask(&store, Question::Backup(taken.clone())) {
-            Err(Error::Io(why)) => assert!(why.contains(endings[0]), "{why}"),
+            Err(StoreError::Io(why)) => assert!(why.contains(endings[0]), "{why}"),
             other => panic!("{other:?}"),
         }
         std::fs::remove_file(beside(&taken, endings[0])).unwrap();

@@ -1,7 +1,7 @@
 //! Jobs in a file: opening it, waiting for it, and what is made of what it holds.
 
 use crate::calls::awaited::Manner;
-use crate::errors::{error, refused, store_failed};
+use crate::errors::{error, file_failed, refused, store_failed};
 use crate::interpreter::names::names;
 use crate::log;
 use crate::shared::{Shared, releasing};
@@ -91,22 +91,23 @@ pub(crate) fn open(
         max_interruptions,
     } = storage.extract()?;
     let relaxed = durability == "relaxed";
-    let failed = |error| store_failed(py, &error, Some(&path));
-    let keys = keys.map(|given| Keyring::new(given.keys, given.default));
+    let keys = keys
+        .map(|given| Keyring::new(given.keys, given.default))
+        .transpose();
     let settings = Settings {
         durability: if relaxed {
             Durability::Relaxed
         } else {
             Durability::Commit
         },
-        keys: keys.transpose().map_err(failed)?,
+        keys: keys.map_err(|failure| store_failed(py, &failure, Some(&path)))?,
         max_interruptions,
         ..Settings::default()
     };
     let inbox = StoreInbox::new()?;
     let events = inbox.events();
     let opened = py.detach(|| LocalStore::open(&path, settings, events));
-    let store = opened.map_err(failed)?;
+    let store = opened.map_err(|failure| file_failed(py, &failure, Some(&path)))?;
     let window = Window { horizon, resident };
     engine.put_behind(Arc::new(store), inbox, window);
     Ok(Opened { max_data, relaxed })

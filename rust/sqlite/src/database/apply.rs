@@ -4,10 +4,10 @@
 //! reaches the tables: an insertion waits in memory until the run is through, and a start until
 //! then, too; what ends meanwhile is dropped.
 
-use crate::Error;
 use crate::database::rows;
 use crate::database::schema;
 use crate::journal::codec::Reader;
+use crate::{Error, StoreError};
 use duewheel_store::{Ending, Job, Op};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -36,7 +36,7 @@ pub(crate) struct Run<'a> {
     /// The record that is applied now.
     record: Record<'a>,
     /// What could not be applied, by the number of its record, and why: the rest goes on.
-    refused: BTreeMap<u64, (Error, &'a [u8])>,
+    refused: BTreeMap<u64, (StoreError, &'a [u8])>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
             batch,
         };
         for entry in Reader::new(batch) {
-            let no_form = || Error::Unreadable("it has no form that is known".into());
+            let no_form = || Error::unreadable("it has no form that is known");
             let done = entry
                 .map_err(|()| no_form())
                 .and_then(|(op, key)| self.op(op, key));
@@ -92,7 +92,7 @@ impl<'a> Run<'a> {
         match done {
             Err(why) if why.is_of_one() => {
                 let first = self.refused.entry(record.number);
-                first.or_insert((why, record.batch));
+                first.or_insert((why.into(), record.batch));
                 Ok(())
             }
             done => done,
@@ -221,7 +221,7 @@ impl<'a> Run<'a> {
     }
 
     /// Flush, and note in the same transaction how far the batches go; what could not be applied.
-    pub(crate) fn end_at(mut self, applied: u64) -> Result<(Known, Vec<(u64, Error)>), Error> {
+    pub(crate) fn end_at(mut self, applied: u64) -> Result<(Known, Vec<(u64, StoreError)>), Error> {
         self.flush()?;
         let mut unapplied = Vec::new();
         for (record, (why, batch)) in std::mem::take(&mut self.refused) {
@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
 fn keep_unapplied(
     connection: &Connection,
     record: u64,
-    why: &Error,
+    why: &StoreError,
     batch: &[u8],
 ) -> Result<(), Error> {
     connection.execute_batch(
@@ -255,7 +255,7 @@ fn keep_unapplied(
     let mut keep = |batch| insert.execute((record as i64, why.to_string(), batch));
     match keep(Some(batch)).map_err(Error::from) {
         // Alone it is larger than a row.
-        Err(Error::TooLarge(_)) => keep(None)?,
+        Err(Error::Store(StoreError::TooLarge(_))) => keep(None)?,
         kept => kept?,
     };
     Ok(())
@@ -308,7 +308,10 @@ mod tests {
     }
 
     /// Apply these records after the third; what was refused, and which ids are there.
-    fn applied(connection: &Connection, records: &[Vec<u8>]) -> (Vec<(u64, Error)>, Vec<String>) {
+    fn applied(
+        connection: &Connection,
+        records: &[Vec<u8>],
+    ) -> (Vec<(u64, StoreError)>, Vec<String>) {
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut run = Run::new(connection, Known::default(), 3);
         for record in records {
@@ -351,7 +354,7 @@ mod tests {
         assert!(
             refused
                 .iter()
-                .all(|(_, why)| matches!(why, Error::Unreadable(_)))
+                .all(|(_, why)| matches!(why, StoreError::Unreadable(_)))
         );
         let kept: Vec<u8> = connection
             .query_row("SELECT batch FROM unapplied WHERE record = 6", [], |row| {
@@ -389,7 +392,7 @@ mod tests {
         let (refused, ids) = applied(&connection, &records);
         assert_eq!(ids, [id.as_str(), "last"]);
         assert!(
-            matches!(refused[..], [(7, Error::TooLarge(_))]),
+            matches!(refused[..], [(7, StoreError::TooLarge(_))]),
             "{refused:?}"
         );
         let kept = connection.query_row("SELECT batch FROM unapplied", [], |row| {

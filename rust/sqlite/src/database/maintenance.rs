@@ -1,7 +1,6 @@
 //! What the thread of the tables does beside its work, a step at a time: copying the store, and
 //! encrypting it anew.
 
-use crate::Error;
 use crate::database::rows;
 use crate::database::schema::columns;
 use crate::database::writer::Tables;
@@ -9,6 +8,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::ownership::claim;
 use crate::ownership::life::Life;
 use crate::store::salt;
+use crate::{Error, StoreError};
 use duewheel_store::{Answer, Answered, Event};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::ValueRef;
@@ -72,7 +72,7 @@ impl Errand {
     }
 
     pub(crate) fn end(self, result: Result<(), Error>) {
-        (self.then)(result.map(|()| Answer::Done));
+        (self.then)(result.map(|()| Answer::Done).map_err(StoreError::from));
     }
 }
 
@@ -84,7 +84,7 @@ fn free_place(path: &Path) -> Result<(), Error> {
         if taken.symlink_metadata().is_ok() {
             let taken = taken.display();
             let why = format!("{taken} exists already: give the path of a new file");
-            return Err(Error::Io(why));
+            return Err(Error::Store(StoreError::Io(why)));
         }
     }
     let directory = path
@@ -92,7 +92,7 @@ fn free_place(path: &Path) -> Result<(), Error> {
         .filter(|parent| !parent.as_os_str().is_empty());
     if directory.is_some_and(|directory| !directory.is_dir()) {
         let why = format!("{shown} cannot be made: its directory is not there, make it first");
-        return Err(Error::Io(why));
+        return Err(Error::Store(StoreError::Io(why)));
     }
     Ok(())
 }
@@ -124,7 +124,7 @@ impl Tables {
                 passed,
             } => {
                 let step = self.rotate(table, after, done, passed);
-                if let Err(error @ Error::Io(_)) = &step {
+                if let Err(Error::Store(error @ StoreError::Io(_))) = &step {
                     self.log.poison(&mut self.log.lock(), error);
                 }
                 step
@@ -159,7 +159,7 @@ impl Tables {
         }
         copied.map_err(|error| match error {
             Error::ReadOnly(_) => Error::ReadOnly(path.to_owned()),
-            Error::Io(why) => Error::Io(format!("{}: {why}", path.display())),
+            Error::Store(StoreError::Io(why)) => Error::io(format!("{}: {why}", path.display())),
             other => other,
         })
     }
@@ -192,7 +192,7 @@ impl Tables {
             let before = std::mem::replace(&mut pages, self.pages()?);
             step = (2 * (pages - before)).max(STEP as i32);
             if let Some(error) = self.log.poisoned() {
-                return Err(error);
+                return Err(error.into());
             }
         }
         drop(backup);
@@ -225,13 +225,13 @@ impl Tables {
         passed: &mut (u64, Option<Error>),
     ) -> Result<bool, Error> {
         let Some(keys) = self.keys.clone() else {
-            return Err(Error::WrongKey("there is no keyring to rotate to".into()));
+            return Err(StoreError::WrongKey("there is no keyring to rotate to".into()).into());
         };
         let connection = self.connection.clone();
         let transaction = connection.unchecked_transaction()?;
         let Some((name, select)) = TABLES.get(*table) else {
             if let (count, Some(why)) = passed {
-                return Err(Error::Unreadable(format!(
+                return Err(Error::unreadable(format!(
                     "{count} rows cannot be read, and keep their keys; all others have the new \
                      one. The first: {why}"
                 )));

@@ -1,9 +1,9 @@
 //! Questions, answered from the tables. All batches before them have been applied.
 
-use crate::Error;
 use crate::database::apply::Known;
 use crate::database::rows;
 use crate::database::schema::{columns, unbegun};
+use crate::{Error, StoreError};
 use duewheel_store::Keyring;
 use duewheel_store::{Answer, ClockKind, DeadPage, Job, Page, Place, Question, Ticket};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
@@ -51,7 +51,7 @@ impl Desk<'_> {
             }
             Question::Purge(before) => self.purge(*before).map(Answer::Count),
             Question::Count => Ok(Answer::Count(known.jobs.max(0) as u64)),
-            Question::Backup(_) | Question::Rotate => Err(Error::Io("no such question".into())),
+            Question::Backup(_) | Question::Rotate => Err(Error::io("no such question")),
         }
     }
 
@@ -149,7 +149,7 @@ impl Desk<'_> {
         let mut ids = HashSet::with_capacity(jobs.len());
         for job in jobs {
             if !ids.insert(&job.id) || rows::find(self.connection, &job.id)?.is_some() {
-                return Err(Error::Duplicate(job.id.to_string()));
+                return Err(StoreError::Duplicate(job.id.to_string()).into());
             }
         }
         for job in jobs {
@@ -213,7 +213,7 @@ impl Desk<'_> {
             return Ok(None);
         };
         if rows::find(self.connection, id)?.is_some() {
-            return Err(Error::Duplicate(id.into()));
+            return Err(StoreError::Duplicate(id.into()).into());
         }
         // What cannot be read is not revived, though what is wrong with it might be renewed.
         self.connection

@@ -1,13 +1,13 @@
 //! What is found at open: keys are checked, the journal is replayed, and what was running when
 //! the process died is interrupted.
 
-use crate::Error;
 use crate::database::apply::{Known, Run};
 use crate::database::interruptions::{interrupt, started};
 use crate::database::schema;
 use crate::disk::LogFile;
 use crate::journal::file::{self as journal, Head, Journal};
 use crate::ownership::life::{self, Life, OpenLog};
+use crate::{Error, StoreError};
 use duewheel_store::Found;
 use duewheel_store::Keyring;
 use rusqlite::Connection;
@@ -21,9 +21,10 @@ pub(crate) fn check_keys(connection: &Connection, keys: Option<&Keyring>) -> Res
         match keys {
             Some(keys) => keys.check(key, &proof)?,
             None => {
-                return Err(Error::WrongKey(format!(
+                return Err(StoreError::WrongKey(format!(
                     "the store is encrypted, and needs the key {key}"
-                )));
+                ))
+                .into());
             }
         }
     }
@@ -46,7 +47,7 @@ fn replay(
     journal: &[u8],
     salt: u32,
     also: impl FnOnce() -> Result<(), Error>,
-) -> Result<Vec<(u64, Error)>, Error> {
+) -> Result<Vec<(u64, StoreError)>, Error> {
     let applied = applied(connection)?;
     let (records, last) = journal::replay(journal, salt, applied)?;
     let transaction = connection.unchecked_transaction()?;

@@ -1,8 +1,8 @@
 //! Jobs as rows of the database.
 
-use crate::Error;
 use crate::database::schema::columns;
 use crate::journal::codec;
+use crate::{Error, StoreError};
 use duewheel_store::Keyring;
 use duewheel_store::{ClockKind, DeadJob, Ending, Job, Place, RetryOptions, Unreadable};
 use rusqlite::types::ValueRef;
@@ -67,7 +67,7 @@ impl<'a> Columns<'a> {
             ValueRef::Text(bytes) => format!("a text of {} bytes", bytes.len()),
             ValueRef::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
         };
-        Error::Unreadable(format!("{name} must be {must}, not {found}"))
+        Error::unreadable(format!("{name} must be {must}, not {found}"))
     }
 
     fn optional(&self, at: usize, name: &str, least: i64, most: i64) -> Result<Option<i64>, Error> {
@@ -124,7 +124,7 @@ impl<'a> Columns<'a> {
             at_most_once: self.flag(17, "once")?,
         };
         if options.min_backoff > options.max_backoff {
-            return Err(Error::Unreadable(format!(
+            return Err(Error::unreadable(format!(
                 "min_backoff must not be above max_backoff: {} > {}",
                 options.min_backoff, options.max_backoff
             )));
@@ -132,7 +132,7 @@ impl<'a> Columns<'a> {
         let limited = options.retry_limit.is_some() || options.at_most_once;
         if options.age_limit.is_some() && options.min_backoff == 0 && !limited {
             let why = "age_limit alone needs a min_backoff above 0";
-            return Err(Error::Unreadable(why.to_owned()));
+            return Err(Error::unreadable(why));
         }
         Ok(options)
     }
@@ -144,12 +144,14 @@ impl<'a> Columns<'a> {
         };
         match (self.optional(6, "key", 0, u32::MAX.into())?, keys) {
             // The number of its key was damaged: what is sealed is nobody's payload.
-            (None, Some(keys)) if keys.has_sealed(id, target, data) => Err(Error::Unreadable(
+            (None, Some(keys)) if keys.has_sealed(id, target, data) => Err(Error::unreadable(
                 format!("its payload is sealed for {id:?}, and no key is named"),
             )),
             (None, _) => Ok(data.to_vec()),
-            (Some(key), Some(keys)) => keys.open(key as u32, id, target, data),
-            (Some(key), None) => Err(Error::WrongKey(format!("the store needs the key {key}"))),
+            (Some(key), Some(keys)) => Ok(keys.open(key as u32, id, target, data)?),
+            (Some(key), None) => {
+                Err(StoreError::WrongKey(format!("the store needs the key {key}")).into())
+            }
         }
     }
 }
@@ -191,7 +193,7 @@ pub(crate) fn unreadable(row: &Row<'_>, from: usize, place: Place, why: Error) -
     Unreadable {
         place,
         id: id.map(str::to_owned),
-        why,
+        why: why.into(),
     }
 }
 
@@ -202,7 +204,7 @@ pub(crate) fn dead(row: &Row<'_>, keys: Option<&Keyring>) -> Result<DeadJob, Err
         number: columns.integer(0, "number", 0, i64::MAX)? as u64,
         job: job(row, 1, keys)?,
         reason: codec::reason(columns.integer(19, "reason", 0, 2)?)
-            .ok_or_else(|| Error::Unreadable("a death has no known reason".into()))?,
+            .ok_or_else(|| Error::unreadable("a death has no known reason"))?,
         error: columns.text(20, "error")?.to_owned(),
         died: columns.time(21, "died")?,
     })

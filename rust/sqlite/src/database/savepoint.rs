@@ -27,6 +27,7 @@ pub(crate) fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StoreError;
 
     #[test]
     fn a_step_that_fails_by_itself_leaves_the_others() {
@@ -34,17 +35,24 @@ mod tests {
         connection
             .execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY); BEGIN IMMEDIATE;")
             .unwrap();
-        let insert = |n: i64, error: Option<Error>| {
+        let insert = |n: i64, error: Option<StoreError>| {
             within(&connection, || {
                 connection.execute("INSERT INTO t VALUES (?1)", [n])?;
-                error.map_or(Ok(n), Err)
+                error.map_or(Ok(n), |error| Err(error.into()))
             })
         };
-        let refused = Error::Duplicate("7".into());
+        let refused = StoreError::Duplicate("7".into());
         assert_eq!(insert(1, None), Ok(Ok(1)));
-        assert_eq!(insert(2, Some(refused.clone())), Ok(Err(refused)));
-        assert!(matches!(insert(1, None), Ok(Err(Error::Unreadable(_)))));
-        assert_eq!(insert(3, Some(Error::Full)), Err(Error::Full));
+        assert_eq!(insert(2, Some(refused.clone())), Ok(Err(refused.into())));
+        let taken = insert(1, None);
+        assert!(matches!(
+            taken,
+            Ok(Err(Error::Store(StoreError::Unreadable(_))))
+        ));
+        assert_eq!(
+            insert(3, Some(StoreError::Full)),
+            Err(StoreError::Full.into())
+        );
         connection.execute_batch("COMMIT").unwrap();
         let sum: i64 = connection
             .query_row("SELECT sum(n) FROM t", [], |row| row.get(0))

@@ -139,7 +139,7 @@ pub(crate) fn prepare(
     check(found)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
-        return Err(Error::Io(format!(
+        return Err(Error::io(format!(
             "SQLite keeps no write-ahead log here, but {mode:?}"
         )));
     }
@@ -162,15 +162,15 @@ fn identify(connection: &Connection) -> Result<u32, Error> {
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (application, version) {
         (0, 0) if tables == 0 => Ok(0),
-        (application, _) if application != i64::from(APPLICATION) => Err(Error::Corrupt(
-            "it is a database of another application".into(),
-        )),
+        (application, _) if application != i64::from(APPLICATION) => {
+            Err(Error::corrupt("it is a database of another application"))
+        }
         (_, version @ 1..) if version <= i64::from(VERSION) => Ok(version as u32),
         (_, version @ 1..) => Err(Error::Newer {
             found: u32::try_from(version).unwrap_or(u32::MAX),
             known: VERSION,
         }),
-        _ => Err(Error::Corrupt("its schema has no version".into())),
+        _ => Err(Error::corrupt("its schema has no version")),
     }
 }
 
@@ -201,7 +201,7 @@ pub(crate) fn get(connection: &Connection, name: &str) -> Result<i64, Error> {
         .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
         .query_row([name], |row| row.get(0))
         .optional()?
-        .ok_or_else(|| Error::Corrupt(format!("the number {name:?} is missing")))
+        .ok_or_else(|| Error::corrupt(format!("the number {name:?} is missing")))
 }
 
 /// Set a number in `meta`.

@@ -1,7 +1,6 @@
 //! The thread that owns the database: it takes batches from the journal to the tables, answers
 //! questions, and runs errands beside that.
 
-use crate::Error;
 use crate::database::apply::{Known, Run};
 use crate::database::maintenance::Errand;
 use crate::database::queries::{Desk, changes};
@@ -11,6 +10,7 @@ use crate::journal::file as journal;
 use crate::journal::group_commit::{Log, Woken};
 use crate::ownership::claim::Claim;
 use crate::ownership::life::{self, Life, OpenLog, Wal};
+use crate::{Error, StoreError};
 use duewheel_store::Keyring;
 use duewheel_store::{Answer, Answered, Event, Events, Question};
 use rusqlite::Connection;
@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-type Answers = Result<Answer, Error>;
+type Answers = Result<Answer, StoreError>;
 
 /// How many questions one transaction answers at most.
 const QUESTIONS: usize = 256;
@@ -104,7 +104,7 @@ impl Checkpoints {
         let left: i64 =
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if left != 0 {
-            return Err(Error::Io("SQLite's log could not be emptied".into()));
+            return Err(Error::io("SQLite's log could not be emptied"));
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Tables {
     }
 
     /// Its life, until the store is closed or poisoned.
-    pub(crate) fn run(mut self) -> Result<(), Error> {
+    pub(crate) fn run(mut self) -> Result<(), StoreError> {
         let ended = loop {
             match self
                 .log
@@ -171,13 +171,13 @@ impl Tables {
                     self.turn();
                     self.errand();
                 }
-                Woken::ToClose => break self.close(),
-                Woken::Poisoned => break Err(self.log.poisoned().unwrap_or(Error::Closed)),
+                Woken::ToClose => break self.close().map_err(StoreError::from),
+                Woken::Poisoned => break Err(self.log.poisoned().unwrap_or(StoreError::Closed)),
             }
         };
         let refusal = match &ended {
             Err(error) => error.clone(),
-            Ok(()) => Error::Closed,
+            Ok(()) => StoreError::Closed,
         };
         if let Some(poison) = self.log.poisoned() {
             (self.events)(Event::Poisoned(poison));
@@ -186,13 +186,13 @@ impl Tables {
         ended
     }
 
-    fn refuse_all(&mut self, refusal: &Error) {
+    fn refuse_all(&mut self, refusal: &StoreError) {
         let left: Vec<_> = self.log.lock().questions.drain(..).collect();
         for (_, then) in left {
             then(Err(refusal.clone()));
         }
         for errand in self.errands.drain(..) {
-            errand.end(Err(refusal.clone()));
+            errand.end(Err(refusal.clone().into()));
         }
     }
 
@@ -222,7 +222,7 @@ impl Tables {
                     then(answer);
                 }
             }
-            Err(error) => self.failed(error, asked),
+            Err(error) => self.failed(error.into(), asked),
         }
         self.checkpoint();
     }
@@ -268,9 +268,9 @@ impl Tables {
             for (question, _) in asked {
                 if !changes(question) {
                     match desk.answer(&mut run.known, question) {
-                        Err(Error::Full) => return Err(Error::Full),
+                        Err(error) if error.is_full() => return Err(error),
                         // What only reads harms no other, whatever it has found.
-                        answer => answers.push(answer),
+                        answer => answers.push(answer.map_err(StoreError::from)),
                     }
                     continue;
                 }
@@ -280,7 +280,7 @@ impl Tables {
                 if answer.is_err() {
                     (run.known.jobs, run.known.seq) = (jobs, seq);
                 }
-                answers.push(answer);
+                answers.push(answer.map_err(StoreError::from));
             }
             Ok(answers)
         })();
@@ -328,11 +328,11 @@ impl Tables {
         log.pass(state);
     }
 
-    fn failed(&mut self, error: Error, asked: Vec<(Question, Answered)>) {
+    fn failed(&mut self, error: StoreError, asked: Vec<(Question, Answered)>) {
         let log = self.log.clone();
         let mut state = log.lock();
         let mut refused = Vec::new();
-        if error == Error::Full {
+        if error == StoreError::Full {
             // What waits is safe in the journal. A page waits with it, for it is to hold it; who
             // asks for anything else is told.
             self.retry = true;
@@ -357,7 +357,11 @@ impl Tables {
 
     /// Refuse while what was acknowledged is not in the tables, for want of space.
     pub(crate) fn is_whole(&self) -> Result<(), Error> {
-        if self.retry { Err(Error::Full) } else { Ok(()) }
+        if self.retry {
+            Err(StoreError::Full.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Take SQLite's own log to the database file when it has grown.
@@ -371,9 +375,9 @@ impl Tables {
             Err(error) => Err(error.into()),
         };
         if let Err(error) = done
-            && error != Error::Full
+            && !error.is_full()
         {
-            self.log.poison(&mut self.log.lock(), &error);
+            self.log.poison(&mut self.log.lock(), &error.into());
         }
     }
 
@@ -382,10 +386,10 @@ impl Tables {
         loop {
             self.turn();
             if let Some(error) = self.log.poisoned() {
-                return Err(error);
+                return Err(error.into());
             }
             if self.retry && !self.batch.is_empty() {
-                return Err(Error::Full); // the journal stays, and is replayed at the next open
+                return Err(StoreError::Full.into()); // the journal stays, and is replayed at the next open
             }
             let state = self.log.lock();
             if state.questions.is_empty() && state.journal.pending.is_empty() {

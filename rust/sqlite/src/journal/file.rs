@@ -16,8 +16,8 @@
 //! sum is missing, and what an earlier lap or an earlier life left behind it is never taken for
 //! a record.
 
-use crate::Error;
 use crate::disk::LogFile;
+use crate::{Error, StoreError};
 
 const MAGIC: &[u8; 16] = b"duewheel ops 2\n\0";
 /// Of the first version, which does not say whose it is.
@@ -135,8 +135,9 @@ impl Journal {
         self.pending.extend_from_slice(&[0; HEAD]);
         encode(&mut self.pending);
         let record = &mut self.pending[from..];
-        let length = u32::try_from(record.len() - HEAD)
-            .map_err(|_| Error::TooLarge("a batch is over 4 GiB: schedule fewer at once".into()))?;
+        let length = u32::try_from(record.len() - HEAD).map_err(|_| {
+            StoreError::TooLarge("a batch is over 4 GiB: schedule fewer at once".into())
+        })?;
         let number = self.number + 1;
         record[0..4].copy_from_slice(&length.to_le_bytes());
         record[8..16].copy_from_slice(&number.to_le_bytes());
@@ -199,7 +200,7 @@ pub(crate) fn replay(bytes: &[u8], salt: u32, applied: u64) -> Result<(&[u8], u6
         return Ok((&[], applied)); // made, and not begun before a crash
     }
     if !bytes.starts_with(MAGIC) && !bytes.starts_with(MAGIC_1) {
-        return Err(Error::Corrupt("its journal is none".into()));
+        return Err(Error::corrupt("its journal is none"));
     }
     let mut last = None;
     let mut at = START as usize;
@@ -207,7 +208,7 @@ pub(crate) fn replay(bytes: &[u8], salt: u32, applied: u64) -> Result<(&[u8], u6
     while let Some((number, length)) = record(bytes.get(at..).unwrap_or_default(), salt) {
         match last {
             None if number > applied + 1 => {
-                return Err(Error::Corrupt("its journal is of a later state".into()));
+                return Err(Error::corrupt("its journal is of a later state"));
             }
             Some(last) if number != last + 1 => break,
             _ => {}
@@ -220,7 +221,7 @@ pub(crate) fn replay(bytes: &[u8], salt: u32, applied: u64) -> Result<(&[u8], u6
     }
     let end = last.unwrap_or(0).max(applied);
     if let Some(lost) = lost(&bytes[at.min(bytes.len())..], salt, end) {
-        return Err(Error::Corrupt(format!(
+        return Err(Error::corrupt(format!(
             "its journal lacks the batch {lost}, which was on disk"
         )));
     }
@@ -300,7 +301,7 @@ mod tests {
             assert_eq!(read(file, 7, 13), Ok((vec![], 13)));
             assert_eq!(read(file, 8, 10), Ok((vec![], 10)), "another life's salt");
             assert!(
-                matches!(read(file, 7, 9), Err(Error::Corrupt(_))),
+                matches!(read(file, 7, 9), Err(Error::Store(StoreError::Corrupt(_)))),
                 "a record is missing"
             );
         });

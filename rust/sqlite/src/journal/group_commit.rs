@@ -6,11 +6,10 @@
 //! does wait for the next sync, and are woken one by one. What nobody waits for is synced by a thread of the store shortly
 //! after.
 
-use crate::Error;
 use crate::disk::LogFile;
 use crate::journal::file::Journal;
 use crate::journal::waiters::Waiters;
-use duewheel_store::{Answered, Question, Settled};
+use duewheel_store::{Answered, Error, Question, Settled};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -77,14 +76,14 @@ impl State {
         let Some(file) = &self.file else {
             return Err(Error::Closed);
         };
-        self.journal.append(&**file, spare, synced, encode)
+        Ok(self.journal.append(&**file, spare, synced, encode)?)
     }
 
     /// Begin a new lap of the journal.
     pub(crate) fn lap(&mut self) -> Result<(), Error> {
         self.file
             .as_ref()
-            .map_or(Ok(()), |file| self.journal.lap(&**file))
+            .map_or(Ok(()), |file| Ok(self.journal.lap(&**file)?))
     }
 
     fn backlog(&self) -> usize {

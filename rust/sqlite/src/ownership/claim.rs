@@ -189,7 +189,7 @@ pub(crate) fn resolve(given: &Path) -> io::Result<PathBuf> {
 fn check_length(path: &Path) -> Result<(), Error> {
     let too_long = |what: &str, length: usize, most: usize| {
         let shown = path.display();
-        Err(Error::Io(format!(
+        Err(Error::io(format!(
             "{shown} has {what} of {length} bytes: give one of {most} at most, to which suffixes \
              are added"
         )))

@@ -46,10 +46,9 @@ impl<'a> Identity<'a> {
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.alone {
             Alone::Absent | Alone::Empty => self.nothing_beside(),
-            Alone::Scrap => Err(Error::Corrupt(
+            Alone::Scrap => Err(Error::corrupt(
                 "it is too short to be a database: put the file back, or remove it to begin a new \
-                 one"
-                .into(),
+                 one",
             )),
             // SQLite says what it is; and no kill leaves a journal beside it.
             Alone::Unknown => match self.head {
@@ -114,7 +113,7 @@ impl<'a> Identity<'a> {
         if beside.is_empty() {
             return Ok(());
         }
-        Err(Error::Corrupt(format!(
+        Err(Error::corrupt(format!(
             "the database is gone, and what belongs to it is still there: {}. Put the database \
              back, or, to begin a new one, remove what is left of it",
             listed(&beside)
@@ -178,7 +177,7 @@ impl<'a> Identity<'a> {
             (_, Log::Missing) => &[self.journal],
             _ => &[self.journal, self.log],
         };
-        Error::Corrupt(format!(
+        Error::corrupt(format!(
             "{} does not belong to it: one of the files was replaced, or copied without the others. \
              {remedy} {}",
             which.display(),
@@ -201,7 +200,7 @@ fn missing_error(missing: &[&Path], database: &Path) -> Error {
         1 => ("is", "it"),
         _ => ("are", "them"),
     };
-    Error::Corrupt(format!(
+    Error::corrupt(format!(
         "{} {is} missing or empty, and had jobs: {} was in use when its process died, or when it was \
          copied. Put {them} back beside it. A file that is in use is copied by backup(path); by \
          hand, close it first, or after a crash take all its files together",

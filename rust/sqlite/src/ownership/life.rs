@@ -46,7 +46,7 @@ impl Life {
         let bytes: Vec<u8> = connection
             .prepare_cached("SELECT state FROM life")?
             .query_row([], |row| row.get(0))?;
-        Life::read(&bytes).ok_or_else(|| Error::Corrupt("its table life has no form".into()))
+        Life::read(&bytes).ok_or_else(|| Error::corrupt("its table life has no form"))
     }
 
     pub(crate) fn set(self, connection: &Connection) -> Result<(), Error> {
@@ -215,7 +215,7 @@ impl OpenLog {
         match self.look()? {
             Log::There(wal) => Ok(wal),
             Log::Missing | Log::Foreign => {
-                Err(Error::Io(format!("{} has no head", self.path.display())))
+                Err(Error::io(format!("{} has no head", self.path.display())))
             }
         }
     }

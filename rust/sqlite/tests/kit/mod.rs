@@ -3,9 +3,9 @@
 
 pub mod model;
 
-use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
+use duewheel_sqlite::{Durability, Error, LocalStore, Settings, no_events};
 use duewheel_store::{
-    Answer, ClockKind, DeadJob, Ending, Error, Job, Keyring, Op, Page, Place, Question, Reason,
+    Answer, ClockKind, DeadJob, Ending, Job, Keyring, Op, Page, Place, Question, Reason,
     RetryOptions, Store, Ticket, ask,
 };
 use std::path::{Path, PathBuf};
