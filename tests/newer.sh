@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Run the quick tests on CPythons that are newer than this system: those of Debian testing, in a root below target/.
-# No part of `make test`, for it needs Debian, root and 4 GB. What is given goes to pytest:
+# No part of `make test`, for it needs Debian, root and 4 GB. What is given goes to pytest; a script of benches/compare
+# runs instead of the tests, beside the peers that install there:
 #
 #   NEWER=3.15 tests/newer.sh -k idle
+#   NEWER=3.14 tests/newer.sh benches/compare/run.py --quick
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -59,6 +61,10 @@ for version in $NEWER; do
         python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.16,<2'
         maturin develop --release --quiet --group=test
         python -VV
+        if [[ ${1-} == benches/compare/*.py ]]; then
+            python -m pip install --quiet --requirement benches/compare/requirements.txt
+            exec python "$@"
+        fi
         python -m pytest -p no:cacheprovider "$@"
     )
     (($? == 0)) || failed+=("$version")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from rows import LIBRARIES, OURS, ROWS, Goal, Row
+from rows import FLOOR, LIBRARIES, OURS, ROWS, Goal, Row
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,14 @@ class Results:
                         self.ratio(row.key, replace(goal, metric="cpu")) if goal.peer and goal.metric == "ns" else None
                     )
                     yield Verdict(row, goal, found, cpu)
+
+    def over_floor(self, row: str, metric: str) -> Figure | None:
+        return self.ratio(row, Goal(0.0, FLOOR, metric=metric))
+
+    def absent(self) -> list[str]:
+        """The rows that this build or interpreter does not have, with the reason."""
+        titles = {row.key: row.title for row in ROWS}
+        return sorted({f"{titles[s['row']]} ({s['absent']})" for s in self.samples if "absent" in s})
 
     def libraries(self) -> list[str]:
         measured = {sample["library"] for sample in self.samples}

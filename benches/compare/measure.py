@@ -5,11 +5,17 @@ import json
 import os
 import sys
 
+from workload import Absent
+
 
 def main() -> None:
     peer, row, n = sys.argv[1], sys.argv[2], int(sys.argv[3])
     rows = importlib.import_module(f"peers.{peer}").ROWS
-    print(json.dumps(rows[row](n)), flush=True)
+    try:
+        found = rows[row](n)
+    except Absent as absent:
+        found = {"absent": str(absent)}
+    print(json.dumps(found), flush=True)
     os._exit(0)  # a million pending jobs need not be taken down one by one
 
 

@@ -1,15 +1,31 @@
 """docs/benchmarks.svg from the samples: one group of bars a row, logarithmic, shorter is better."""
 
 import math
+import re
 from typing import Any
 from xml.sax.saxutils import escape
 
 from figures import Figure, Results
-from rows import LIBRARIES, METRIC_TITLES, OURS, ROWS
+from rows import FLOOR, LIBRARIES, METRIC_TITLES, OURS, ROWS
 
-PICTURED = (OURS, "rloop_loop", "uvloop_loop", "asyncio_loop", "stdlib_sched", "apscheduler3")
+PICTURED = (
+    FLOOR,
+    OURS,
+    "zuvloop_loop",
+    "blazio_loop",
+    "rloop_loop",
+    "uvloop_loop",
+    "asyncio_loop",
+    "stdlib_sqlite",
+    "stdlib_sched",
+    "apscheduler3",
+)
 COLOURS = {
+    FLOOR: "#fdba74",
     OURS: "#c2410c",
+    "zuvloop_loop": "#1e293b",
+    "blazio_loop": "#334155",
+    "stdlib_sqlite": "#a8b5c6",
     "rloop_loop": "#475569",
     "uvloop_loop": "#64748b",
     "asyncio_loop": "#94a3b8",
@@ -17,7 +33,7 @@ COLOURS = {
     "apscheduler3": "#d3dbe5",
 }
 WIDTH = 880
-LEFT, RIGHT = 236, 120
+LEFT, RIGHT = 262, 120
 BAR, GAP, GROUP_GAP, TOP, BOTTOM = 13, 2, 15, 104, 34
 FONT = 'font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, DejaVu Sans, sans-serif"'
 UNITS = {"ns": ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")), "bytes": ((1024.0, "KiB"), (1.0, "B"))}
@@ -56,7 +72,7 @@ def groups(results: Results) -> list[tuple[str, list[tuple[str, Figure]]]]:
                 continue
             figures = [(library, results.figure(row.key, library, metric)) for library in PICTURED]
             bars = [(library, figure) for library, figure in figures if figure and figure.median > 0]
-            if bars:
+            if any(library == OURS for library, _ in bars):
                 found.append((METRIC_TITLES.get((row.key, metric), row.title), bars))
     return found
 
@@ -77,8 +93,12 @@ def header(results: Results) -> list[str]:
     return parts
 
 
-def render(raw: dict[str, Any]) -> str:
-    results = Results(raw)
+def render(by_python: dict[str, Any]) -> str:
+    """The newest interpreter's rows."""
+    if not by_python:
+        return ""
+    newest = max(by_python, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
+    results = Results(by_python[newest])
     drawn = groups(results)
     scale = Scale([figure.median for _, bars in drawn for _, figure in bars] or [1.0, 10.0])
     heights = [len(bars) * (BAR + GAP) + GROUP_GAP for _, bars in drawn]

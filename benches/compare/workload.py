@@ -9,6 +9,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -22,6 +23,16 @@ MAX_BACKOFF_S = 0.004
 FAR_PENDING_PER_RUN = 2  # the hold row: runs = 2 per job that is pending far out
 CHAINS_PER_RUN = 20  # and one chain per 20 runs
 JOBS_PER_SECOND = 1_000  # the lateness row
+THREADS = 16  # the rows of commits
+DATA = bytes(100)  # what each of their jobs carries
+BYTES_OF_A_COMMIT = 242  # of the journal: a record of one insert, its id, target and data among it
+BYTES_OF_A_JOB = 73  # pending, in memory
+COMPUTED = 100_000  # turns of a loop, in the rows of handlers that compute
+NESTED = 10  # timeouts around each other
+
+
+class Absent(Exception):
+    """This build, or this interpreter, does not have what the row is about."""
 
 
 class Moment(NamedTuple):
@@ -73,11 +84,22 @@ def resident_bytes() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def on_disk() -> str:
+    """Where files are measured: the disk of this checkout, for that of temporary files may be memory."""
+    target = Path(__file__).resolve().parents[2] / "target"
+    target.mkdir(exist_ok=True)
+    return str(target)
+
+
 def lateness_of(started: Sequence[float], dues: Sequence[float]) -> Sample:
     """Quantiles of (start - due) in nanoseconds; both in the order of due."""
     if len(started) != len(dues):
         raise RuntimeError(f"{len(dues)} jobs were due, {len(started)} ran")
-    late = sorted((start - due) * 1e9 for start, due in zip(started, dues, strict=True))
+    return quantiles([(start - due) * 1e9 for start, due in zip(started, dues, strict=True)])
+
+
+def quantiles(lateness: Sequence[float]) -> Sample:
+    late = sorted(lateness)
     return {
         "ns": late[len(late) // 2],
         "p99": late[len(late) * 99 // 100],

@@ -6,6 +6,8 @@ Lateness is read on the raw monotonic clock, which all three are based on, not o
 import asyncio
 import logging
 import random
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from time import monotonic
 
 from workload import (
@@ -15,6 +17,7 @@ from workload import (
     JOBS_PER_SECOND,
     MAX_BACKOFF_S,
     MIN_BACKOFF_S,
+    NESTED,
     Row,
     Sample,
     clock,
@@ -30,6 +33,24 @@ from workload import (
 
 def handler() -> None:
     pass
+
+
+async def async_handler(event: object) -> None:
+    pass
+
+
+async def timeouts_of(timeout: Callable[[float], AbstractAsyncContextManager[object]], n: int) -> Sample:
+    """Timeouts around each other, none of which expires; the time of one."""
+
+    async def nested(left: int) -> None:
+        async with timeout(3600):
+            if left:
+                await nested(left - 1)
+
+    begin = clock()
+    for _ in range(n // NESTED):
+        await nested(NESTED - 1)
+    return per_op(begin, n // NESTED * NESTED)
 
 
 def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
@@ -56,6 +77,26 @@ def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
         begin = clock()
         for handle in order:
             handle.cancel()
+        return per_op(begin, n)
+
+    def pair(n: int) -> Sample:
+        delays = far(n)
+        begin = clock()
+        for delay in delays:
+            call_later(delay, handler).cancel()
+        return per_op(begin, n)
+
+    def timeouts(n: int) -> Sample:
+        return loop.run_until_complete(timeouts_of(asyncio.timeout, n))
+
+    def async_due(n: int) -> Sample:
+        call_soon, create_task = loop.call_soon, loop.create_task
+        for _ in range(n):
+            call_soon(lambda: create_task(async_handler(None)))
+        # What comes after the last task was made comes after the last task's only step.
+        call_soon(call_soon, loop.stop)
+        begin = clock()
+        loop.run_forever()
         return per_op(begin, n)
 
     def run_due(n: int) -> Sample:
@@ -152,7 +193,11 @@ def rows(loop: asyncio.AbstractEventLoop) -> dict[str, Row]:
         "schedule_again": schedule_again,
         "cancel": lambda n: cancel(n, at_random=False),
         "cancel_random": lambda n: cancel(n, at_random=True),
+        "timer": pair,
+        "pair": pair,
+        "timeouts": timeouts,
         "run_due": run_due,
+        "async_due": async_due,
         "whole": whole,
         "hold": hold,
         "retry": retry,
