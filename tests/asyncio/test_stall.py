@@ -21,7 +21,7 @@ OTHERS = {"a job", "a sync job", "get", "next", "between", "dead", "wait", "drai
 @pytest.mark.skipif(shutil.which("cc") is None, reason="it compiles one")
 def test_the_loop_turns_while_any_call_waits_for_the_disk(tmp_path, record_property):
     library = tmp_path / "held_sync.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, HERE / "held_sync.c"], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, HERE / "held_sync.c"], check=True, timeout=50)
     told = {"LD_PRELOAD": str(library), "HOLD": str(tmp_path / "hold"), "SYNCS": str(tmp_path / "syncs")}
     command = [sys.executable, "-W", "error", str(HERE / "stalled.py"), str(tmp_path / "jobs.db")]
     ended = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, timeout=50, check=False)

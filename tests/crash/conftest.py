@@ -55,7 +55,7 @@ class Children:
     def answer(child):
         """What a child prints next, a line of JSON."""
         line = child.stdout.readline()
-        assert line, child.communicate()[1].decode()
+        assert line, child.communicate(timeout=50)[1].decode()
         return json.loads(line)
 
     @staticmethod
@@ -69,7 +69,7 @@ class Children:
     @staticmethod
     def kill(child):
         child.kill()
-        out, err = child.communicate()
+        out, err = child.communicate(timeout=50)
         return out, err.decode()
 
 

@@ -39,7 +39,10 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(children, place, path, 
     disk = place / "disk"
     disk.mkdir()
     before = ["unshare", "--mount", "sh", "-c", MOUNT, str(disk)]
-    if not shutil.which("nsenter") or subprocess.run([*before, "true"], capture_output=True, check=False).returncode:
+    if (
+        not shutil.which("nsenter")
+        or subprocess.run([*before, "true"], capture_output=True, timeout=50, check=False).returncode
+    ):
         pytest.skip("no disk may be mounted here")
     full = str(disk / "jobs.db")
     told = {"ballast": str(disk / "ballast"), "log": path, "threads": THREADS}

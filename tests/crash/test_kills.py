@@ -175,7 +175,7 @@ def lives(children, path, lines, way, kills, jobs, rng, **more):
         if rng.random() < 0.2:
             time.sleep(rng.uniform(0.04, 0.15))
         else:
-            assert child.stdout.readline(), child.communicate()[1].decode()
+            assert child.stdout.readline(), child.communicate(timeout=50)[1].decode()
             time.sleep(rng.uniform(0, 0.3))
         status = child.poll()
         _, err = children.kill(child)

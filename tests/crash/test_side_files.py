@@ -261,7 +261,8 @@ def test_a_disk_that_turns_read_only(children, place, path, lines):
     made = [["truncate", "-s", "32M", f"{disk}.img"], ["mkfs.ext4", "-q", f"{disk}.img"]]
     before = ["unshare", "--mount", "sh", "-c", MOUNT, str(disk)]
     if not all(map(shutil.which, ("nsenter", "mkfs.ext4", "unshare"))) or any(
-        subprocess.run(command, capture_output=True, check=False).returncode for command in [*made, [*before, "true"]]
+        subprocess.run(command, capture_output=True, timeout=50, check=False).returncode
+        for command in [*made, [*before, "true"]]
     ):
         pytest.skip("no disk may be mounted here")
     file = str(disk / "jobs.db")
@@ -271,7 +272,7 @@ def test_a_disk_that_turns_read_only(children, place, path, lines):
         assert child.poll() is None
     # As the kernel does when the disk reports errors: at once, whatever is open.
     inside = ["nsenter", f"--mount=/proc/{child.pid}/ns/mnt"]
-    subprocess.run([*inside, "mount", "-o", "remount,abort", str(disk)], check=True)
+    subprocess.run([*inside, "mount", "-o", "remount,abort", str(disk)], check=True, timeout=50)
     kept, told = children.answer(child)
     acknowledged = {token for word, token in lines if word == "ack"}
     assert len(acknowledged) == kept >= 20

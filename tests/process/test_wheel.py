@@ -24,7 +24,7 @@ def interpreter(version):
     major, minor = version.split(".")
     found = [shutil.which(f"python{version}"), *sorted(pyenv.glob(f"{version}.*/bin/python"))]
     for python in filter(None, [sys.executable, *found]):
-        asked = subprocess.run([python, "-c", WHAT_IT_IS], capture_output=True, text=True, check=False)
+        asked = subprocess.run([python, "-c", WHAT_IT_IS], capture_output=True, text=True, timeout=60, check=False)
         if asked.stdout == f"cpython({major}, {minor})":
             return str(python)
     return None
@@ -39,6 +39,7 @@ def run(*command, cwd, **env):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=3_000,
         check=False,
     )
     assert done.returncode == 0, done.stdout

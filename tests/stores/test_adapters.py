@@ -1,3 +1,5 @@
+"""Schedulers by the name of an adapter: `local`, what is registered, and entry points of other packages."""
+
 from importlib.metadata import EntryPoint, entry_points
 
 import pytest

@@ -1,3 +1,5 @@
+"""A configuration is a value, read from a mapping, and refuses what it does not know."""
+
 import copy
 import pickle
 from collections import UserDict

@@ -1,3 +1,5 @@
+"""The current scheduler: the default one, `use`, and what threads, tasks and handlers see of it."""
+
 import asyncio
 import contextvars
 import os

@@ -1,3 +1,5 @@
+"""The tree of errors, and the signals that stand outside of it."""
+
 import math
 import pickle
 from datetime import timedelta

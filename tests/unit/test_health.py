@@ -161,7 +161,7 @@ else:
 def test_a_failed_sync_is_told(face, tmp_path):
     source, library = tmp_path / "failing.c", tmp_path / "failing.so"
     source.write_text(FAILING)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True, timeout=50)
     ran = subprocess.run(
         [sys.executable, "-c", CHILD, face, tmp_path / "jobs.db"],
         env={"LD_PRELOAD": str(library), "FAIL": str(tmp_path / "fail")},

@@ -1,3 +1,5 @@
+"""`NopScheduler` has every name of a scheduler, does nothing, and takes everything."""
+
 import inspect
 import math
 import signal
