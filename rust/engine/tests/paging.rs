@@ -4,6 +4,7 @@ use duewheel_engine::clock::{Clock, ManualClock};
 use duewheel_engine::engine::{Asked, Changed, Due, Engine, Pumped, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Id, Outcome, Parts, Payload, Released};
+use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
 use duewheel_store::{
@@ -101,7 +102,12 @@ fn take_in(engine: &Engine<Nothing>, question: Question, released: &mut Released
 fn look(engine: &Engine<Nothing>, id: &str) -> Option<(i64, i64, u32, u32)> {
     let seen = engine.view(id, |view| {
         assert!(view.id.with_str(|seen| seen == id));
-        (view.due, view.job_due, view.run, view.attempt)
+        (
+            view.due,
+            view.job_due,
+            view.progress.run,
+            view.progress.attempt,
+        )
     });
     seen.unwrap()
 }
@@ -134,8 +140,13 @@ fn jobs_are_what_they_were_and_are_found_by_their_ids() {
     // One with a past, under an id such as is made here.
     let past = "01890000-0000-7fff-8000-000000000001";
     let (first, due) = (90 * SECOND, 120 * SECOND);
+    let progress = Progress {
+        attempt: 2,
+        run: 3,
+        first_start: None,
+    };
     engine
-        .restore_kept(past, first, due, (3, 2), Nothing, released)
+        .restore_kept(past, first, due, progress, Nothing, released)
         .unwrap();
     all.push(past.to_owned());
     // One that was moved: its first due is another.

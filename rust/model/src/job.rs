@@ -24,6 +24,61 @@ pub struct Place {
     pub seq: u64,
 }
 
+/// How far a job has come: which attempt and which run of it comes, or goes on.
+///
+/// A failure begins another attempt, every start another run. The age, by which retries may be
+/// limited, is counted from the first start; being revived begins a new age at attempt 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Failures so far, plus one.
+    pub attempt: u32,
+    /// Starts so far, plus one.
+    pub run: u32,
+    /// The first start of this age, in nanoseconds: of the wall clock in a store, of the boot
+    /// clock in an engine. `None`: it has not been started.
+    pub first_start: Option<i64>,
+}
+
+impl Progress {
+    /// That of a job that has never been started.
+    pub const NEW: Progress = Progress {
+        attempt: 1,
+        run: 1,
+        first_start: None,
+    };
+
+    /// The same of a job that was dead and is due again.
+    #[must_use]
+    pub fn revived(self) -> Self {
+        Progress {
+            run: self.run.saturating_add(1),
+            ..Progress::NEW
+        }
+    }
+
+    /// The same with its times on the wall clock, which is `offset` ahead of the boot clock that
+    /// they are on.
+    #[must_use]
+    pub fn on_wall(self, offset: i64) -> Self {
+        let first_start = self.first_start.map(|boot| boot.saturating_add(offset));
+        Progress {
+            first_start,
+            ..self
+        }
+    }
+
+    /// The same with its times on the boot clock, which is `offset` behind the wall clock that
+    /// they are on.
+    #[must_use]
+    pub fn on_boot(self, offset: i64) -> Self {
+        let first_start = self.first_start.map(|wall| wall.saturating_sub(offset));
+        Progress {
+            first_start,
+            ..self
+        }
+    }
+}
+
 /// A pending job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job<'a> {
@@ -41,14 +96,10 @@ pub struct Job<'a> {
     pub job_due: i64,
     /// When it was scheduled, on the wall clock.
     pub created: i64,
-    /// Failures so far, plus one.
-    pub attempt: u32,
-    /// Starts so far, plus one.
-    pub run: u32,
+    /// How far it has come; its times are on the wall clock.
+    pub progress: Progress,
     /// How often its process died while it ran.
     pub interruptions: u32,
-    /// When it was first started in this age, on the wall clock.
-    pub first_start: Option<i64>,
     /// How it is retried.
     pub options: RetryOptions,
 }
@@ -64,10 +115,8 @@ impl Job<'_> {
             clock: self.clock,
             job_due: self.job_due,
             created: self.created,
-            attempt: self.attempt,
-            run: self.run,
+            progress: self.progress,
             interruptions: self.interruptions,
-            first_start: self.first_start,
             options: self.options,
         }
     }

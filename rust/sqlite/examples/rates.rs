@@ -4,7 +4,9 @@
 //! (a clone of the store's), so that what differs is the store's doing.
 
 use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
-use duewheel_store::{ClockKind, Ending, Job, Op, Place, Question, RetryOptions, Store, ask};
+use duewheel_store::{
+    ClockKind, Ending, Job, Op, Place, Progress, Question, RetryOptions, Store, ask,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,10 +22,8 @@ fn job(seq: u64) -> Job<'static> {
         clock: ClockKind::Boot,
         job_due: due,
         created: due,
-        attempt: 1,
-        run: 1,
+        progress: Progress::NEW,
         interruptions: 0,
-        first_start: None,
         options: RetryOptions {
             retry_limit: Some(5),
             age_limit: None,

@@ -95,20 +95,26 @@ fn what_happens_to_a_job_is_told_of_it() {
         put(&*store, &[Op::Move { seq: 2, to, clock }]);
         let moved = get(&*store, &id(2)).unwrap();
         assert_eq!((moved.place, moved.clock), (to, clock));
-        assert_eq!((moved.job_due, moved.run), (10, 1));
+        assert_eq!((moved.job_due, moved.progress.run), (10, 1));
         put(&*store, &[begin(3), begin(4), begin(5), begin(6)]);
         let failed = bury(5, Reason::Failed, 1234);
         put(&*store, &[done(3), again(4, place(50, 8), 2, 2), failed]);
         put(&*store, &[Op::Release(6)]);
         assert_eq!(get(&*store, &id(3)), None);
         let again = get(&*store, &id(4)).unwrap();
-        assert_eq!((again.place, again.attempt), (place(50, 8), 2));
-        assert_eq!((again.run, again.first_start), (2, Some(77)));
+        assert_eq!((again.place, again.progress.attempt), (place(50, 8), 2));
+        assert_eq!(
+            (again.progress.run, again.progress.first_start),
+            (2, Some(77))
+        );
         assert_eq!(get(&*store, &id(5)), None);
         let dead = dead(&*store);
         assert_eq!((dead.len(), &*dead[0].job.id), (1, &*id(5)));
         assert_eq!((dead[0].reason, dead[0].died), (Reason::Failed, 1234));
-        assert_eq!((&*dead[0].error, dead[0].job.attempt), ("Traceback …", 1));
+        assert_eq!(
+            (&*dead[0].error, dead[0].job.progress.attempt),
+            ("Traceback …", 1)
+        );
         assert_eq!(get(&*store, &id(6)), Some(job(6, 10)));
         assert_eq!(count(&*store), 3);
     });
@@ -193,8 +199,8 @@ fn the_dead_come_newest_first_and_are_purged_by_time() {
         let Ok(Answer::Job(Some(revived))) = revived else {
             panic!("{revived:?}");
         };
-        assert_eq!((revived.run, revived.attempt), (2, 1));
-        assert_eq!((revived.place, revived.first_start), (to, None));
+        assert_eq!((revived.progress.run, revived.progress.attempt), (2, 1));
+        assert_eq!((revived.place, revived.progress.first_start), (to, None));
         assert_eq!(ask(&*store, Question::Purge(None)), Ok(Answer::Count(5)));
         assert_eq!(count(&*store), 1);
     });
@@ -311,7 +317,7 @@ fn run_node(jobs: &SharedJobs, weather: Weather, starts: &Mutex<Vec<(String, boo
                 .push((job.id.to_string(), job.options.at_most_once));
             if random.below(10) == 0 && !job.options.at_most_once {
                 let to = place(job.place.due, seq + 100_000);
-                let attempt = again(seq, to, job.attempt + 1, job.run + 1);
+                let attempt = again(seq, to, job.progress.attempt + 1, job.progress.run + 1);
                 store.submit(&[attempt, Op::Yield(to.seq)]).unwrap();
             } else {
                 store.submit(&[done(seq)]).unwrap();

@@ -45,8 +45,8 @@ fn what_was_left_by_a_process_that_ends_in_order_is_no_interruption() {
         let store = open(&path, durability);
         let jobs = all(&store);
         assert_eq!(jobs.len(), 1);
-        assert_eq!((jobs[0].run, jobs[0].interruptions), (6, 0));
-        assert_eq!(jobs[0].first_start, Some(77));
+        assert_eq!((jobs[0].progress.run, jobs[0].interruptions), (6, 0));
+        assert_eq!(jobs[0].progress.first_start, Some(77));
         let dead = dead(&store);
         assert_eq!(dead.len(), 1);
         assert_eq!(
@@ -57,7 +57,7 @@ fn what_was_left_by_a_process_that_ends_in_order_is_no_interruption() {
         put(&store, &[begin(1)]);
         let store = open(&killed(&path, "vanished.db"), durability);
         let found = get(&store, &job(1, 0).id).unwrap();
-        assert_eq!((found.run, found.interruptions), (7, 1));
+        assert_eq!((found.progress.run, found.interruptions), (7, 1));
     }
 }
 

@@ -50,7 +50,11 @@ fn what_was_put_is_there_after_close_and_after_a_crash() {
         for job in &mut expected {
             if job.place.seq == 9 {
                 job.place = place(5, 101);
-                (job.attempt, job.run, job.first_start) = (2, 2, Some(77));
+                (
+                    job.progress.attempt,
+                    job.progress.run,
+                    job.progress.first_start,
+                ) = (2, 2, Some(77));
             }
         }
         expected.sort_by_key(|job| job.place);
@@ -145,13 +149,19 @@ fn interrupted_jobs_run_again_as_often_as_is_allowed() {
         assert_eq!(dead[dead.len() - 1].job.place.seq, 3);
         if death < 3 {
             let job = &all(&store)[0];
-            assert_eq!((job.run, job.attempt), (death + 1, 1));
-            assert_eq!((job.interruptions, job.first_start), (death, Some(77)));
+            assert_eq!((job.progress.run, job.progress.attempt), (death + 1, 1));
+            assert_eq!(
+                (job.interruptions, job.progress.first_start),
+                (death, Some(77))
+            );
             assert_eq!(dead.len(), 1);
         } else {
             assert_eq!(dead[0].job.place.seq, 1);
             assert_eq!(dead[0].reason, Reason::Interrupted);
-            assert_eq!((dead[0].job.run, dead[0].job.interruptions), (3, 3));
+            assert_eq!(
+                (dead[0].job.progress.run, dead[0].job.interruptions),
+                (3, 3)
+            );
         }
     }
     assert_eq!(seqs(&store), [2, 4]);
@@ -169,7 +179,10 @@ fn a_clean_close_is_no_interruption() {
     store.close().unwrap();
     let store = open(&path, Durability::Commit);
     let job = &all(&store)[0];
-    assert_eq!((job.run, job.attempt, job.interruptions), (2, 2, 0));
+    assert_eq!(
+        (job.progress.run, job.progress.attempt, job.interruptions),
+        (2, 2, 0)
+    );
 }
 
 #[test]
@@ -309,7 +322,7 @@ fn the_dead_are_listed_revived_and_purged() {
     let Ok(Answer::Job(Some(revived))) = revive(&id, 9) else {
         panic!("it was not revived");
     };
-    assert_eq!((revived.attempt, revived.run), (1, 2));
+    assert_eq!((revived.progress.attempt, revived.progress.run), (1, 2));
     assert_eq!((revived.place, &*revived.id), (place(1, 9), &*id));
     assert_eq!(revive("nobody", 10), Ok(Answer::Job(None)));
     assert_eq!(seqs(&store), [9, 4]);

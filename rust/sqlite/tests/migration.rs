@@ -28,7 +28,11 @@ fn a_file_of_version_1_is_brought_up_to_date() {
         ("email.welcome", &b"ada"[..])
     );
     assert_eq!(
-        (jobs[0].attempt, jobs[0].run, jobs[0].options.retry_limit),
+        (
+            jobs[0].progress.attempt,
+            jobs[0].progress.run,
+            jobs[0].options.retry_limit
+        ),
         (2, 3, Some(5))
     );
     assert!(jobs[1].options.at_most_once);

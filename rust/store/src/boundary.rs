@@ -15,7 +15,7 @@
 //! is no longer the node's changes nothing. A store of one process sends neither event.
 
 use crate::Error;
-use duewheel_model::job::{ClockKind, Job, Place};
+use duewheel_model::job::{ClockKind, Job, Place, Progress};
 use duewheel_model::outcome::Reason;
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -32,12 +32,8 @@ pub enum Ending<'a> {
         to: Place,
         /// The clock of the new due.
         clock: ClockKind,
-        /// The attempt that comes.
-        attempt: u32,
-        /// The run that comes.
-        run: u32,
-        /// When it was first started in this age, on the wall clock.
-        first_start: Option<i64>,
+        /// The attempt and the run that come; its times are on the wall clock.
+        progress: Progress,
     },
     /// It ends as dead.
     Dead {

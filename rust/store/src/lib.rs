@@ -10,7 +10,7 @@ pub use boundary::{
     Answer, Answered, DeadJob, DeadPage, Ending, Event, Events, Found, Op, Page, Question, Settled,
     Store, Ticket, Unreadable, ask,
 };
-pub use duewheel_model::job::{ClockKind, Job, Place};
+pub use duewheel_model::job::{ClockKind, Job, Place, Progress};
 pub use duewheel_model::outcome::Reason;
 pub use duewheel_model::retry::RetryOptions;
 pub use error::Error;

@@ -29,7 +29,7 @@ use duewheel_engine::engine::{Due, Engine, Refused};
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
-use duewheel_store::{Question, Ticket};
+use duewheel_store::{Progress, Question, Ticket};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
@@ -200,16 +200,20 @@ impl SchedulerCore {
         )?;
         let data = job.data.as_ref().map(|data| data.clone_ref(py));
         let handle = Fresh::new(py, data, spec);
-        let counters = (event.run, event.attempt);
+        // An age begins with a start here.
+        let progress = Progress {
+            first_start: None,
+            ..event.progress
+        };
         if engine.has_store() {
             shared.check_data(py, job.data.as_ref())?;
             let id = job.id.with_str(str::to_owned);
-            return shared.restore_kept(&id, (job.due, event.due), counters, handle, manner);
+            return shared.restore_kept(&id, (job.due, event.due), progress, handle, manner);
         }
         job.id.with_str(|id| {
             let restored = releasing(py, |released| {
                 handle.give(|handle| {
-                    engine.restore(id, job.due, event.due, counters, handle, released)
+                    engine.restore(id, job.due, event.due, progress, handle, released)
                 })
             });
             restored.map_err(|error| refused(py, error, id))

@@ -254,7 +254,10 @@ pub(crate) fn failed(
             reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
         return Outcome::Dead(Reason::Discarded, Failure::bounded(py, reason));
     }
-    let dead = limits.exhausted(execution.attempt, now.saturating_sub(started.first_start()));
+    let dead = limits.exhausted(
+        execution.progress.attempt,
+        now.saturating_sub(started.first_start()),
+    );
     log::failed(py, event, error, dead);
     if let Some(raised) = &shared.raised {
         carry_traceback(py, error);
@@ -274,6 +277,6 @@ pub(crate) fn failed(
     }
     let backoff = execution
         .id
-        .with_str(|id| limits.backoff(jitter, id.as_bytes(), execution.attempt));
+        .with_str(|id| limits.backoff(jitter, id.as_bytes(), execution.progress.attempt));
     Outcome::Retry(now.saturating_add(backoff))
 }

@@ -16,7 +16,7 @@ use duewheel_engine::jobs::record::{Id, Released};
 use duewheel_engine::sync::Mutex;
 use duewheel_sqlite::{Durability, LocalStore, Settings};
 use duewheel_store::Keyring;
-use duewheel_store::{self as store, Answer, Error, Question, Ticket};
+use duewheel_store::{self as store, Answer, Error, Progress, Question, Ticket};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -258,7 +258,7 @@ impl Shared {
         &self,
         id: &str,
         (job_due, due): (i64, i64),
-        counters: (u32, u32),
+        progress: Progress,
         handle: Fresh<'_>,
         manner: Manner<'_>,
     ) -> PyResult<()> {
@@ -270,7 +270,7 @@ impl Shared {
         let turn = self.turn(py, manner)?;
         let kept = handle.give(|handle| {
             let released = &mut released;
-            py.detach(|| engine.restore_kept(id, job_due, due, counters, handle, released))
+            py.detach(|| engine.restore_kept(id, job_due, due, progress, handle, released))
         });
         drop(turn);
         release(py, &mut released);
@@ -546,6 +546,6 @@ impl Shared {
             data,
             spec: self.spec_of(py, job)?,
         };
-        Ok(Event::at_rest(shown, job.place.due, job.run, job.attempt))
+        Ok(Event::at_rest(shown, job.place.due, job.progress))
     }
 }

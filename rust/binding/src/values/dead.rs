@@ -4,6 +4,7 @@ use crate::values::event::{Event, Job, moment};
 use crate::values::failure::Failure;
 use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::{Dead, Reason};
+use duewheel_model::job::Progress;
 use duewheel_store as store;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -27,8 +28,7 @@ pub(crate) struct DeadEvent {
 pub(crate) struct DeadParts {
     job: Job,
     due: i64,
-    run: u32,
-    attempt: u32,
+    progress: Progress,
     reason: Reason,
     failure: Failure,
     died: i64,
@@ -44,8 +44,7 @@ impl DeadParts {
                 spec: dead.payload.spec(py),
             },
             due: dead.due,
-            run: dead.run,
-            attempt: dead.attempt,
+            progress: dead.progress,
             reason: dead.reason,
             failure: dead.failure.clone_ref(py),
             died: dead.died,
@@ -53,7 +52,7 @@ impl DeadParts {
     }
 
     pub(crate) fn build(self, py: Python<'_>) -> PyResult<DeadEvent> {
-        let event = Event::at_rest(self.job, self.due, self.run, self.attempt);
+        let event = Event::at_rest(self.job, self.due, self.progress);
         Ok(DeadEvent {
             event: Py::new(py, event)?,
             reason: self.reason,

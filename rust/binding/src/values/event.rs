@@ -6,6 +6,7 @@ use crate::values::ids;
 use crate::values::options::{JobOptions, Spec};
 use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::{Id, Started, View};
+use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -43,8 +44,8 @@ pub(crate) struct Event {
     job: Job,
     pub(crate) due: i64,
     lateness: i64,
-    pub(crate) run: u32,
-    pub(crate) attempt: u32,
+    /// Only its counts are shown: how old a job is, its scheduler knows.
+    pub(crate) progress: Progress,
 }
 
 /// Unix nanoseconds, given as an int.
@@ -246,8 +247,7 @@ impl Event {
             job,
             due: started.wall_due,
             lateness: started.lateness,
-            run: execution.run,
-            attempt: execution.attempt,
+            progress: execution.progress,
         }
     }
 
@@ -258,17 +258,16 @@ impl Event {
             data: view.payload.data(py),
             spec: view.payload.spec(py),
         };
-        Event::at_rest(job, view.due, view.run, view.attempt)
+        Event::at_rest(job, view.due, view.progress)
     }
 
     /// An execution that is not going on.
-    pub(crate) fn at_rest(job: Job, due: i64, run: u32, attempt: u32) -> Self {
+    pub(crate) fn at_rest(job: Job, due: i64, progress: Progress) -> Self {
         Event {
             job,
             due,
             lateness: 0,
-            run,
-            attempt,
+            progress,
         }
     }
 
@@ -293,8 +292,11 @@ impl Event {
         Ok(Event {
             due: due.map_or(Ok(job.get().due), |due| nanoseconds(due, "due"))?,
             lateness: 0,
-            run: run.map_or(Ok(1), |run| counter(run, "run"))?,
-            attempt: attempt.map_or(Ok(1), |attempt| counter(attempt, "attempt"))?,
+            progress: Progress {
+                run: run.map_or(Ok(1), |run| counter(run, "run"))?,
+                attempt: attempt.map_or(Ok(1), |attempt| counter(attempt, "attempt"))?,
+                first_start: None,
+            },
             job: job.get().clone_ref(job.py()),
         })
     }
@@ -302,19 +304,21 @@ impl Event {
     /// The job's id, a slash and the run.
     #[getter]
     fn id(&self) -> String {
-        self.job.id.with_str(|id| format!("{id}/{}", self.run))
+        self.job
+            .id
+            .with_str(|id| format!("{id}/{}", self.progress.run))
     }
 
     /// Starts of the job so far, this one included: from 1.
     #[getter]
     fn run(&self) -> u32 {
-        self.run
+        self.progress.run
     }
 
     /// Failures so far, plus one; a snooze is no failure.
     #[getter]
     fn attempt(&self) -> u32 {
-        self.attempt
+        self.progress.attempt
     }
 
     /// When this execution is due, in unix nanoseconds.
@@ -374,8 +378,8 @@ impl Event {
             return Ok(py.NotImplemented());
         };
         let other = other.get();
-        let same = self.run == other.run
-            && self.attempt == other.attempt
+        let same = self.progress.run == other.progress.run
+            && self.progress.attempt == other.progress.attempt
             && self.due == other.due
             && self.job.same(&other.job, py)?;
         Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
@@ -384,7 +388,7 @@ impl Event {
     fn __hash__(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.job.hash_id(&mut hasher);
-        (self.run, self.attempt, self.due).hash(&mut hasher);
+        (self.progress.run, self.progress.attempt, self.due).hash(&mut hasher);
         hasher.finish()
     }
 
@@ -395,15 +399,20 @@ impl Event {
             slf.getattr("id")?,
             slf.getattr("target")?,
             event.due,
-            event.run,
-            event.attempt,
+            event.progress.run,
+            event.progress.attempt,
             slf.getattr("data")?
         ))
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let event = slf.get();
-        let arguments = (slf.getattr("job")?, event.run, event.attempt, event.due);
+        let arguments = (
+            slf.getattr("job")?,
+            event.progress.run,
+            event.progress.attempt,
+            event.due,
+        );
         (slf.get_type(), arguments).into_pyobject(slf.py())
     }
 }

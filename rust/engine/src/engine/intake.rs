@@ -4,6 +4,7 @@ use super::{Due, Engine, Refused, State};
 use crate::due::queue::ClockKind;
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Payload, Released};
+use duewheel_model::job::Progress;
 use std::sync::MutexGuard;
 
 impl<P: Payload> Engine<P> {
@@ -91,9 +92,7 @@ impl<P: Payload> Engine<P> {
         let detail = Detail {
             id,
             job_due,
-            first_start: None,
-            attempt: 1,
-            run: 1,
+            progress: Progress::NEW,
         };
         state.insert_detail(clock, due, detail, payload)?;
         state.counts.scheduled += 1;
@@ -101,7 +100,7 @@ impl<P: Payload> Engine<P> {
         Ok(())
     }
 
-    /// Take in a pending execution as it stands: its due, run and attempt.
+    /// Take in a pending execution as it stands: its due and its progress.
     ///
     /// # Errors
     ///
@@ -111,7 +110,7 @@ impl<P: Payload> Engine<P> {
         id: &str,
         job_due: i64,
         due: i64,
-        (run, attempt): (u32, u32),
+        progress: Progress,
         payload: P,
         released: &mut Released<P>,
     ) -> Result<(), Refused> {
@@ -120,9 +119,7 @@ impl<P: Payload> Engine<P> {
         let detail = Detail {
             id: Id::Given(id.into()),
             job_due,
-            first_start: None,
-            attempt,
-            run,
+            progress,
         };
         state.insert_detail(ClockKind::Wall, due, detail, payload)?;
         state.counts.scheduled += 1;

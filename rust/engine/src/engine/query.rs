@@ -381,8 +381,7 @@ impl<P: Payload> State<P> {
             id: &execution.id,
             due: self.on_the_wall(execution.clock, execution.due),
             job_due: execution.job_due,
-            attempt: execution.attempt,
-            run: execution.run,
+            progress: execution.progress,
             payload: execution.payload,
         }))
     }

@@ -49,9 +49,7 @@ impl<P: Payload> Engine<P> {
             // Its old id may point at another index now: it goes through the index of ids.
             id: Id::Given(id.into()),
             job_due: dead.job_due,
-            first_start: None,
-            attempt: 1,
-            run: dead.run.saturating_add(1),
+            progress: dead.progress.revived(),
         };
         state.insert_detail(ClockKind::Boot, boot, detail, dead.payload)?;
         released.failures.push(dead.failure);
@@ -202,10 +200,10 @@ impl<P: Payload> State<P> {
         let Some(number) = self.give_detail(key) else {
             return false;
         };
-        let detail = &mut self.details[number];
-        detail.attempt = detail.attempt.saturating_add(failures);
-        detail.run = detail.run.saturating_add(1);
-        detail.first_start = Some(first_start);
+        let progress = &mut self.details[number].progress;
+        progress.attempt = progress.attempt.saturating_add(failures);
+        progress.run = progress.run.saturating_add(1);
+        progress.first_start = Some(first_start);
         self.requeue(key, ClockKind::Boot, due);
         self.mark_awake_if_earlier(ClockKind::Boot, due)
     }
@@ -234,8 +232,7 @@ impl<P: Payload> State<P> {
             id: execution.id,
             due: self.on_the_wall(execution.clock, execution.due),
             job_due: execution.job_due,
-            attempt: execution.attempt,
-            run: execution.run,
+            progress: execution.progress,
             reason,
             died: engine.clock.wall(),
             failure,

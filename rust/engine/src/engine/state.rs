@@ -7,7 +7,7 @@ use crate::due::queue::{ClockKind, DueQueue, Key, Now};
 use crate::jobs::details::Details;
 use crate::jobs::ids::{self, Halves, NOWHERE};
 use crate::jobs::record::{Detail, Execution, Id, Payload, Record, Released, Stage};
-
+use duewheel_model::job::Progress;
 use std::collections::{HashMap, VecDeque};
 
 /// An index of ids that had room for no more is kept for others.
@@ -118,9 +118,7 @@ impl<P: Payload> State<P> {
             let detail = Detail {
                 id,
                 job_due,
-                first_start: None,
-                attempt: 1,
-                run: 1,
+                progress: Progress::NEW,
             };
             let detail = self.details.insert(detail);
             let record = Record::with_detail(detail, payload);
@@ -308,9 +306,7 @@ impl<P: Payload> State<P> {
         let detail = Detail {
             id,
             job_due,
-            first_start: None,
-            attempt: 1,
-            run: 1,
+            progress: Progress::NEW,
         };
         let detail = self.details.insert(detail);
         let mut with_detail = Record::with_detail(detail, record.payload);
@@ -391,23 +387,15 @@ impl<P: Payload> State<P> {
     pub(super) fn execution(&self, key: Key) -> Option<Execution<P>> {
         let entry = self.queue.get(key)?;
         let record = entry.value;
-        let (id, job_due, attempt, run, first_start) = match record.detail() {
+        let (id, job_due, progress) = match record.detail() {
             Some(detail) => {
                 let detail = &self.details[detail];
-                (
-                    detail.id.clone(),
-                    detail.job_due,
-                    detail.attempt,
-                    detail.run,
-                    detail.first_start,
-                )
+                (detail.id.clone(), detail.job_due, detail.progress)
             }
             None => (
                 Id::Generated(record.id()),
                 self.first_due(record, entry.due),
-                1,
-                1,
-                None,
+                Progress::NEW,
             ),
         };
         Some(Execution {
@@ -417,9 +405,7 @@ impl<P: Payload> State<P> {
             clock: entry.kind,
             due: entry.due,
             job_due,
-            attempt,
-            run,
-            first_start,
+            progress,
             payload: record.payload,
         })
     }

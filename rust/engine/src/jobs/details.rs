@@ -91,15 +91,17 @@ impl IndexMut<usize> for Details {
 mod tests {
     use super::*;
     use crate::jobs::record::Id;
+    use duewheel_model::job::Progress;
 
     #[test]
     fn numbers_are_kept_and_blocks_given_back() {
         let detail = |run| Detail {
             id: Id::Generated([0, 0]),
             job_due: 0,
-            first_start: None,
-            attempt: 1,
-            run,
+            progress: Progress {
+                run,
+                ..Progress::NEW
+            },
         };
         let mut details = Details::default();
         for _ in 0..3 {
@@ -108,8 +110,8 @@ mod tests {
                 .collect();
             assert_eq!(details.blocks.len(), 20);
             for (run, &number) in numbers.iter().enumerate().rev() {
-                assert_eq!(details[number].run, run as u32);
-                assert_eq!(details.remove(number).run, run as u32);
+                assert_eq!(details[number].progress.run, run as u32);
+                assert_eq!(details.remove(number).progress.run, run as u32);
                 assert!(details.get(number).is_none());
             }
             assert_eq!(details.len(), 0);

@@ -2,6 +2,7 @@
 
 use crate::due::queue::{ClockKind, Key};
 use crate::jobs::ids::{self, Halves};
+use duewheel_model::job::Progress;
 pub use duewheel_model::outcome::Reason;
 use duewheel_model::retry::RetryOptions;
 use std::sync::Arc;
@@ -164,10 +165,8 @@ pub(crate) struct Detail {
     pub(crate) id: Id,
     /// The due that it was first scheduled for, on the wall clock.
     pub(crate) job_due: i64,
-    /// The boot time of the first start in this life.
-    pub(crate) first_start: Option<i64>,
-    pub(crate) attempt: u32,
-    pub(crate) run: u32,
+    /// How far it has come; its times are on the boot clock.
+    pub(crate) progress: Progress,
 }
 
 /// One execution of a job, handed over to the workers.
@@ -185,12 +184,8 @@ pub struct Execution<P> {
     pub due: i64,
     /// The due that the job was first scheduled for.
     pub job_due: i64,
-    /// Failures so far, plus one.
-    pub attempt: u32,
-    /// Starts so far, plus one.
-    pub run: u32,
-    /// The boot time of the first start, where there was one.
-    pub first_start: Option<i64>,
+    /// How far the job has come; its times are on the boot clock.
+    pub progress: Progress,
     /// The job's payload.
     pub payload: P,
 }
@@ -212,7 +207,7 @@ impl<P> Started<P> {
     /// The boot time of the first start, which may be this one.
     #[inline]
     pub fn first_start(&self) -> i64 {
-        self.execution.first_start.unwrap_or(self.at)
+        self.execution.progress.first_start.unwrap_or(self.at)
     }
 
     /// Say how it ended.
@@ -261,10 +256,8 @@ pub struct View<'a, P> {
     pub due: i64,
     /// The due that the job was first scheduled for.
     pub job_due: i64,
-    /// Failures so far, plus one.
-    pub attempt: u32,
-    /// Starts so far, plus one.
-    pub run: u32,
+    /// How far the job has come; its times are on the boot clock.
+    pub progress: Progress,
     /// The job's payload.
     pub payload: P,
 }
@@ -278,10 +271,8 @@ pub struct Dead<P: Payload> {
     pub due: i64,
     /// The due that it was first scheduled for.
     pub job_due: i64,
-    /// The attempt that was its last.
-    pub attempt: u32,
-    /// The run that was its last.
-    pub run: u32,
+    /// Its last attempt and its last run; its times are on the boot clock.
+    pub progress: Progress,
     /// Why.
     pub reason: Reason,
     /// When, on the wall clock.

@@ -137,17 +137,13 @@ impl<'a> Run<'a> {
             Ending::Again {
                 to,
                 clock,
-                attempt,
-                run,
-                first_start,
+                progress,
             } => {
                 self.known.seq = self.known.seq.max(to.seq);
                 if let Some(job) = self.rename(seq, to.seq) {
                     job.place = to;
                     job.clock = clock;
-                    job.attempt = attempt;
-                    job.run = run;
-                    job.first_start = first_start;
+                    job.progress = progress;
                 } else {
                     rows::again(self.connection, seq, &outcome)?;
                 }
@@ -265,7 +261,7 @@ fn keep_unapplied(
 mod tests {
     use super::*;
     use crate::journal::codec::encode;
-    use duewheel_store::{ClockKind, Place, RetryOptions};
+    use duewheel_store::{ClockKind, Place, Progress, RetryOptions};
     use rusqlite::limits::Limit;
 
     fn job(seq: u64, id: &str, data: usize) -> Job<'static> {
@@ -280,10 +276,12 @@ mod tests {
             clock: ClockKind::Boot,
             job_due: i64::MIN,
             created: i64::MIN,
-            attempt: u32::MAX,
-            run: u32::MAX,
+            progress: Progress {
+                attempt: u32::MAX,
+                run: u32::MAX,
+                first_start: Some(i64::MIN),
+            },
             interruptions: u32::MAX,
-            first_start: Some(i64::MIN),
             options: RetryOptions {
                 retry_limit: Some(u32::MAX),
                 age_limit: Some(i64::MAX),

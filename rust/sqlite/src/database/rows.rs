@@ -4,7 +4,7 @@ use crate::database::schema::columns;
 use crate::journal::codec;
 use crate::{Error, StoreError};
 use duewheel_store::Keyring;
-use duewheel_store::{ClockKind, DeadJob, Ending, Job, Place, RetryOptions, Unreadable};
+use duewheel_store::{ClockKind, DeadJob, Ending, Job, Place, Progress, RetryOptions, Unreadable};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::borrow::Cow;
@@ -33,10 +33,10 @@ pub(crate) fn insert(
             key,
             job.job_due,
             job.created,
-            job.attempt,
-            job.run,
+            job.progress.attempt,
+            job.progress.run,
             job.interruptions,
-            job.first_start,
+            job.progress.first_start,
             options.retry_limit,
             options.age_limit,
             options.min_backoff,
@@ -179,10 +179,12 @@ pub(crate) fn job(
         data: Cow::Owned(columns.data(keys, id, target)?),
         job_due: columns.time(7, "job_due")?,
         created: columns.time(8, "created")?,
-        attempt: columns.small(9, "attempt", 1)?,
-        run: columns.small(10, "run", 1)?,
+        progress: Progress {
+            attempt: columns.small(9, "attempt", 1)?,
+            run: columns.small(10, "run", 1)?,
+            first_start: columns.optional(12, "first_start", i64::MIN, i64::MAX)?,
+        },
         interruptions: columns.small(11, "interruptions", 0)?,
-        first_start: columns.optional(12, "first_start", i64::MIN, i64::MAX)?,
         options: columns.options()?,
     })
 }
@@ -236,9 +238,7 @@ pub(crate) fn again(connection: &Connection, seq: u64, outcome: &Ending<'_>) -> 
     if let Ending::Again {
         to,
         clock,
-        attempt,
-        run,
-        first_start,
+        progress,
     } = outcome
     {
         connection
@@ -251,9 +251,9 @@ pub(crate) fn again(connection: &Connection, seq: u64, outcome: &Ending<'_>) -> 
                 to.seq as i64,
                 to.due,
                 *clock as i64,
-                attempt,
-                run,
-                first_start
+                progress.attempt,
+                progress.run,
+                progress.first_start
             ])?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The form of a batch in the journal: its operations one after another, all integers
 //! little-endian. `docs/store.md` has the table.
 
-use duewheel_store::{ClockKind, Ending, Job, Op, Place, Reason, RetryOptions};
+use duewheel_store::{ClockKind, Ending, Job, Op, Place, Progress, Reason, RetryOptions};
 use std::borrow::Cow;
 
 const INSERT: u8 = 1;
@@ -46,16 +46,14 @@ pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u
             Ending::Again {
                 to,
                 clock,
-                attempt,
-                run,
-                first_start,
+                progress,
             } => {
                 tagged(out, AGAIN, *seq);
-                out.push(*clock as u8 | flag(first_start.is_some(), FIRST_START));
+                out.push(*clock as u8 | flag(progress.first_start.is_some(), FIRST_START));
                 place(*to, out);
-                out.extend_from_slice(&attempt.to_le_bytes());
-                out.extend_from_slice(&run.to_le_bytes());
-                optional(first_start.map(i64::to_le_bytes), out);
+                out.extend_from_slice(&progress.attempt.to_le_bytes());
+                out.extend_from_slice(&progress.run.to_le_bytes());
+                optional(progress.first_start.map(i64::to_le_bytes), out);
             }
             Ending::Dead {
                 reason,
@@ -78,7 +76,7 @@ fn insert(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
             | flag(options.at_most_once, ONCE)
             | flag(options.retry_limit.is_some(), RETRY_LIMIT)
             | flag(options.age_limit.is_some(), AGE_LIMIT)
-            | flag(job.first_start.is_some(), FIRST_START)
+            | flag(job.progress.first_start.is_some(), FIRST_START)
             | flag(key.is_some(), SEALED),
     );
     // One copy of the numbers that every job has: this runs under the lock of the journal.
@@ -87,15 +85,15 @@ fn insert(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
     fixed[8..16].copy_from_slice(&job.place.due.to_le_bytes());
     fixed[16..24].copy_from_slice(&job.job_due.to_le_bytes());
     fixed[24..32].copy_from_slice(&job.created.to_le_bytes());
-    fixed[32..36].copy_from_slice(&job.attempt.to_le_bytes());
-    fixed[36..40].copy_from_slice(&job.run.to_le_bytes());
+    fixed[32..36].copy_from_slice(&job.progress.attempt.to_le_bytes());
+    fixed[36..40].copy_from_slice(&job.progress.run.to_le_bytes());
     fixed[40..44].copy_from_slice(&job.interruptions.to_le_bytes());
     fixed[44..52].copy_from_slice(&options.min_backoff.to_le_bytes());
     fixed[52..60].copy_from_slice(&options.max_backoff.to_le_bytes());
     out.extend_from_slice(&fixed);
     optional(options.retry_limit.map(u32::to_le_bytes), out);
     optional(options.age_limit.map(i64::to_le_bytes), out);
-    optional(job.first_start.map(i64::to_le_bytes), out);
+    optional(job.progress.first_start.map(i64::to_le_bytes), out);
     optional(key.map(u32::to_le_bytes), out);
     bytes(job.id.as_bytes(), out);
     bytes(job.target.as_bytes(), out);
@@ -216,11 +214,13 @@ impl<'a> Reader<'a> {
                 Ending::Again {
                     clock: clock(flags),
                     to: self.place()?,
-                    attempt: self.u32()?,
-                    run: self.u32()?,
-                    first_start: match flags & FIRST_START {
-                        0 => None,
-                        _ => Some(self.i64()?),
+                    progress: Progress {
+                        attempt: self.u32()?,
+                        run: self.u32()?,
+                        first_start: match flags & FIRST_START {
+                            0 => None,
+                            _ => Some(self.i64()?),
+                        },
                     },
                 }
             }
@@ -248,10 +248,12 @@ impl<'a> Reader<'a> {
             clock: clock(flags),
             job_due: self.i64()?,
             created: self.i64()?,
-            attempt: self.u32()?,
-            run: self.u32()?,
+            progress: Progress {
+                attempt: self.u32()?,
+                run: self.u32()?,
+                first_start: None,
+            },
             interruptions: self.u32()?,
-            first_start: None,
             options: RetryOptions {
                 min_backoff: self.i64()?,
                 max_backoff: self.i64()?,
@@ -267,7 +269,7 @@ impl<'a> Reader<'a> {
             job.options.age_limit = Some(self.i64()?);
         }
         if has(FIRST_START) {
-            job.first_start = Some(self.i64()?);
+            job.progress.first_start = Some(self.i64()?);
         }
         let key = if has(SEALED) { Some(self.u32()?) } else { None };
         job.id = self.text()?;
@@ -325,17 +327,24 @@ mod tests {
         })
     }
 
+    fn any_progress() -> impl Strategy<Value = Progress> {
+        any::<(u32, u32, Option<i64>)>().prop_map(|(attempt, run, first_start)| Progress {
+            attempt,
+            run,
+            first_start,
+        })
+    }
+
     prop_compose! {
         fn any_job()(
             id in ".{1,40}", target in ".{1,20}", data in any::<Vec<u8>>(), place in any_place(),
-            clock in any_clock(), times in any::<(i64, i64)>(), counts in any::<(u32, u32, u32)>(),
-            first_start in any::<Option<i64>>(), limits in any::<(Option<u32>, Option<i64>)>(),
+            clock in any_clock(), times in any::<(i64, i64)>(), progress in any_progress(),
+            interruptions in any::<u32>(), limits in any::<(Option<u32>, Option<i64>)>(),
             backoff in any::<(i64, i64)>(), at_most_once in any::<bool>(),
         ) -> Job<'static> {
             Job {
                 id: id.into(), target: target.into(), data: data.into(), place, clock,
-                job_due: times.0, created: times.1, attempt: counts.0, run: counts.1,
-                interruptions: counts.2, first_start,
+                job_due: times.0, created: times.1, progress, interruptions,
                 options: RetryOptions {
                     retry_limit: limits.0, age_limit: limits.1, min_backoff: backoff.0,
                     max_backoff: backoff.1, at_most_once,
@@ -347,15 +356,13 @@ mod tests {
     fn any_op() -> impl Strategy<Value = Entry<'static>> {
         let outcome = prop_oneof![
             Just(Ending::Done),
-            (any_place(), any_clock(), any::<(u32, u32, Option<i64>)>()).prop_map(
-                |(to, clock, (attempt, run, first_start))| Ending::Again {
+            (any_place(), any_clock(), any_progress()).prop_map(|(to, clock, progress)| {
+                Ending::Again {
                     to,
                     clock,
-                    attempt,
-                    run,
-                    first_start
+                    progress,
                 }
-            ),
+            }),
             (0..3i64, ".*", any::<i64>()).prop_map(|(number, error, died)| Ending::Dead {
                 reason: reason(number).unwrap(),
                 error: error.into(),

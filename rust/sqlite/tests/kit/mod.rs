@@ -5,7 +5,7 @@ pub mod model;
 
 use duewheel_sqlite::{Durability, Error, LocalStore, Settings, no_events};
 use duewheel_store::{
-    Answer, ClockKind, DeadJob, Ending, Job, Keyring, Op, Page, Place, Question, Reason,
+    Answer, ClockKind, DeadJob, Ending, Job, Keyring, Op, Page, Place, Progress, Question, Reason,
     RetryOptions, Store, Ticket, ask,
 };
 use std::path::{Path, PathBuf};
@@ -29,10 +29,8 @@ pub fn job(seq: u64, due: i64) -> Job<'static> {
         clock: ClockKind::Boot,
         job_due: due,
         created: 5,
-        attempt: 1,
-        run: 1,
+        progress: Progress::NEW,
         interruptions: 0,
-        first_start: None,
         options: OPTIONS,
     }
 }
@@ -60,9 +58,11 @@ pub fn again(seq: u64, to: Place, attempt: u32, run: u32) -> Op<'static> {
     let outcome = Ending::Again {
         to,
         clock: ClockKind::Boot,
-        attempt,
-        run,
-        first_start: Some(77),
+        progress: Progress {
+            attempt,
+            run,
+            first_start: Some(77),
+        },
     };
     Op::Finish { seq, outcome }
 }

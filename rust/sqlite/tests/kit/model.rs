@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use super::{again, begin, bury, done, job, place};
-use duewheel_store::{ClockKind, Ending, Job, Op, Reason};
+use duewheel_store::{ClockKind, Ending, Job, Op, Progress, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Random numbers that a seed repeats.
@@ -71,12 +71,9 @@ impl Model {
                     Ending::Again {
                         to,
                         clock,
-                        attempt,
-                        run,
-                        first_start,
+                        progress,
                     } => self.shift(seq, |job| {
-                        (job.place, job.clock, job.attempt, job.run) = (to, clock, attempt, run);
-                        job.first_start = first_start;
+                        (job.place, job.clock, job.progress) = (to, clock, progress);
                     }),
                     Ending::Dead { reason, .. } => self.bury(seq, reason),
                 }
@@ -109,8 +106,8 @@ impl Model {
             if job.options.at_most_once || often {
                 self.bury(seq, Reason::Interrupted);
             } else {
-                job.run += 1;
-                job.first_start = job.first_start.or(Some(77));
+                job.progress.run += 1;
+                job.progress.first_start = job.progress.first_start.or(Some(77));
             }
         }
     }
@@ -147,8 +144,8 @@ impl Model {
                 (5, _, Some(seq)) => Op::Release(seq),
                 (6..=7, _, Some(seq)) => done(seq),
                 (8, _, Some(seq)) => {
-                    let (attempt, run) = (self.jobs[&seq].attempt + 1, self.jobs[&seq].run + 1);
-                    again(seq, place(due, self.fresh()), attempt, run)
+                    let Progress { attempt, run, .. } = self.jobs[&seq].progress;
+                    again(seq, place(due, self.fresh()), attempt + 1, run + 1)
                 }
                 (9, _, Some(seq)) => bury(seq, Reason::Failed, due),
                 _ => {

@@ -125,7 +125,7 @@ impl Table {
                 if row.job.options.at_most_once || row.job.interruptions >= limit {
                     self.bury(place, Reason::Interrupted, "its node was lost", 0);
                 } else {
-                    row.job.run = row.job.run.saturating_add(1);
+                    row.job.progress.run = row.job.progress.run.saturating_add(1);
                 }
             }
         }
@@ -162,12 +162,9 @@ impl Table {
                 Ending::Again {
                     to,
                     clock,
-                    attempt,
-                    run,
-                    first_start,
+                    progress,
                 } => self.shift(at, to, Some(epoch), |job| {
-                    (job.clock, job.attempt, job.run) = (clock, attempt, run);
-                    job.first_start = first_start;
+                    (job.clock, job.progress) = (clock, progress);
                 }),
                 Ending::Dead {
                     reason,
@@ -267,8 +264,8 @@ impl Table {
                     return Err(Error::Duplicate(id));
                 }
                 let mut job = self.dead.remove(at).job;
-                (job.place, job.clock, job.first_start) = (to, clock, None);
-                (job.attempt, job.run, job.interruptions) = (1, job.run.saturating_add(1), 0);
+                (job.place, job.clock) = (to, clock);
+                (job.progress, job.interruptions) = (job.progress.revived(), 0);
                 self.put(job.clone(), Some(epoch));
                 Answer::Job(Some(job))
             }
@@ -521,15 +518,11 @@ fn owned(op: &Op<'_>) -> Op<'static> {
                 Ending::Again {
                     to,
                     clock,
-                    attempt,
-                    run,
-                    first_start,
+                    progress,
                 } => Ending::Again {
                     to,
                     clock,
-                    attempt,
-                    run,
-                    first_start,
+                    progress,
                 },
                 Ending::Dead {
                     reason,

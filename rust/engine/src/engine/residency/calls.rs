@@ -5,7 +5,7 @@ use crate::due::queue::{ClockKind, Key, Now};
 use crate::engine::{Due, Engine, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Parts, Payload, Record, Released};
-use duewheel_store::{Answer, Error, Job, Op, Place, Question, Ticket};
+use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Question, Ticket};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -144,7 +144,7 @@ impl<P: Payload> Engine<P> {
         self.keep_with(id, due, None, payload, released)
     }
 
-    /// Take in a pending execution as it stands: its first due, run and attempt.
+    /// Take in a pending execution as it stands: its first due and its progress.
     ///
     /// # Errors
     ///
@@ -154,11 +154,11 @@ impl<P: Payload> Engine<P> {
         id: &str,
         job_due: i64,
         due: i64,
-        (run, attempt): (u32, u32),
+        progress: Progress,
         payload: P,
         released: &mut Released<P>,
     ) -> Result<Ticket, Refused> {
-        let past = Some((job_due, run, attempt));
+        let past = Some((job_due, progress));
         self.keep_with(id, Due::At(due), past, payload, released)
     }
 
@@ -166,7 +166,7 @@ impl<P: Payload> Engine<P> {
         &self,
         id: &str,
         due: Due,
-        past: Option<(i64, u32, u32)>,
+        past: Option<(i64, Progress)>,
         payload: P,
         released: &mut Released<P>,
     ) -> Result<Ticket, Refused> {
@@ -187,12 +187,12 @@ impl<P: Payload> Engine<P> {
         let mut stays = state.stays(clock, due);
         let place = state.next_place(clock, due);
         let created = boot.saturating_add(state.offset);
-        let (job_due, run, attempt) = past.unwrap_or((place.due, 1, 1));
+        let (job_due, progress) = past.unwrap_or((place.due, Progress::NEW));
         let mut job = payload.parts(|parts| {
             let id = Cow::Owned(id.to_owned());
             new_job(id, parts, place, clock, job_due, created).into_owned()
         });
-        (job.run, job.attempt) = (run, attempt);
+        job.progress = progress;
         state.reserve_seq(place.seq);
         let paged_out = state.has_paged_out();
         let ticket = if paged_out {
@@ -238,9 +238,7 @@ impl<P: Payload> Engine<P> {
             let detail = Detail {
                 id: Id::Given(text),
                 job_due,
-                first_start: None,
-                attempt,
-                run,
+                progress,
             };
             state.put_kept(clock, due, place.seq, detail, payload);
             self.unlock_and_wake(state, clock, due);
@@ -454,10 +452,8 @@ fn new_job<'a>(
         clock,
         job_due,
         created,
-        attempt: 1,
-        run: 1,
+        progress: Progress::NEW,
         interruptions: 0,
-        first_start: None,
         options: parts.options,
     }
 }
@@ -631,7 +627,7 @@ impl<P: Payload> State<P> {
             ClockKind::Boot => self.offsets.current,
         };
         let record = Record::plain(id, epoch as u8, payload);
-        let is_new = (detail.attempt, detail.run, detail.first_start) == (1, 1, None);
+        let is_new = detail.progress == Progress::NEW;
         // Of a UUID of another version not all bits are kept.
         let is_said = record.id() == id && self.first_due(&record, due) == detail.job_due;
         if !(is_new && is_said) {
@@ -668,9 +664,7 @@ mod tests {
         let detail = Detail {
             id: made,
             job_due: 90,
-            first_start: None,
-            attempt: 1,
-            run: 1,
+            progress: Progress::NEW,
         };
         // The due on the boot clock is 70 less than on the wall clock.
         assert!(state.plain(ClockKind::Wall, 90, &detail, ()).is_some());
@@ -683,21 +677,30 @@ mod tests {
             (
                 90,
                 Detail {
-                    attempt: 2,
+                    progress: Progress {
+                        attempt: 2,
+                        ..Progress::NEW
+                    },
                     ..detail.clone()
                 },
             ),
             (
                 90,
                 Detail {
-                    run: 2,
+                    progress: Progress {
+                        run: 2,
+                        ..Progress::NEW
+                    },
                     ..detail.clone()
                 },
             ),
             (
                 90,
                 Detail {
-                    first_start: Some(0),
+                    progress: Progress {
+                        first_start: Some(0),
+                        ..Progress::NEW
+                    },
                     ..detail.clone()
                 },
             ),

@@ -21,8 +21,8 @@ use crate::sleep::Sleeper;
 use crate::sync::Mutex;
 use duewheel_model::time::SECOND;
 use duewheel_store::{
-    Answer, Ending, Error, Event, Events, Job, Op, Page, Place, Question, Settled, Store, Ticket,
-    ask,
+    Answer, Ending, Error, Event, Events, Job, Op, Page, Place, Progress, Question, Settled, Store,
+    Ticket, ask,
 };
 use id_index::IdIndex;
 use parked::ParkedOnDisk;
@@ -646,9 +646,11 @@ impl<P: Payload> State<P> {
                 Ending::Again {
                     to,
                     clock: ClockKind::Boot,
-                    attempt: execution.attempt.saturating_add(failures),
-                    run: execution.run.saturating_add(1),
-                    first_start: Some(done.first_start.saturating_add(self.offset)),
+                    progress: Progress {
+                        attempt: execution.progress.attempt.saturating_add(failures),
+                        run: execution.progress.run.saturating_add(1),
+                        first_start: Some(done.first_start.saturating_add(self.offset)),
+                    },
                 }
             }
             Outcome::Dead(reason, failure) => Ending::Dead {

@@ -226,9 +226,7 @@ impl<P: Payload> State<P> {
         let detail = Detail {
             id,
             job_due: job.job_due,
-            first_start: job.first_start.map(|wall| wall.saturating_sub(self.offset)),
-            attempt: job.attempt,
-            run: job.run,
+            progress: job.progress.on_boot(self.offset),
         };
         self.put_kept(kind, due, job.place.seq, detail, payload);
         if let Some(residency) = &mut self.residency {

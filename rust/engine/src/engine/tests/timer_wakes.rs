@@ -4,6 +4,7 @@ use super::super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::handover::queue::Turn;
 use crate::jobs::record::{Done, Outcome, Reason};
+use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
 
 const HOUR: i64 = 3_600 * SECOND;
@@ -94,7 +95,7 @@ fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
         }),
         ("restore", |engine| {
             engine
-                .restore("a", 0, 5, (2, 1), Nothing, &mut released())
+                .restore("a", 0, 5, Progress::NEW, Nothing, &mut released())
                 .unwrap();
         }),
         ("reschedule", |engine| {
