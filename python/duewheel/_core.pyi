@@ -31,6 +31,7 @@ from duewheel.testing import ManualClock
 __all__ = [
     "DEBUG",
     "AwaitedCalls",
+    "Condition",
     "DeadEvent",
     "Driver",
     "Event",
@@ -565,19 +566,19 @@ class Scheduler:
     def _stop(self) -> None: ...
     def _wait_settled(self, ticket: int) -> None: ...
     def _has_room(self) -> bool: ...
-    def _holds(self, awaited: str) -> bool: ...
+    def _holds(self, condition: Condition) -> bool: ...
     def _give_up_file(self) -> None: ...
     def _check_target(self, target: str) -> None: ...
     def _attach(
         self,
-        events: AbstractEventLoop,
+        asyncio_loop: AbstractEventLoop,
         task: Callable[[Driver], Task[None]],
         watched: bool,
         over: Callable[[], object] | None,
     ) -> EventLoop: ...
     def _awaited(self) -> AwaitedCalls: ...
     @property
-    def _kept(self) -> bool: ...
+    def _has_store(self) -> bool: ...
     def _check(self) -> None: ...
     def _targets(self) -> tuple[int, int]: ...
     def _manual_next(self) -> tuple[int, int] | None: ...
@@ -648,6 +649,15 @@ class AwaitedCalls:
         """As `Scheduler.close`, on a thread, giving up the interpreter on the way."""
 
 @final
+class Condition:
+    """What a coroutine may wait for: nothing runs, nothing is pending or runs, nothing starts any more."""
+
+    FINISHED: Final[Condition]
+    IDLE: Final[Condition]
+    STOPPED: Final[Condition]
+    def __int__(self) -> int: ...
+
+@final
 class Driver(Coroutine[Any, Any, None]):
     """Drives one async handler, from its second step on.
 
@@ -670,8 +680,8 @@ class EventLoop:
     """Runs async handlers on one event loop; made by `Scheduler._attach`."""
 
     @property
-    def events(self) -> AbstractEventLoop:
-        """The event loop."""
+    def asyncio_loop(self) -> AbstractEventLoop:
+        """The event loop of asyncio."""
     @property
     def descriptor(self) -> int | None:
         """The descriptor to watch, whose reader is `drain`; `None`: `wait_bell` in a thread instead."""
@@ -689,15 +699,15 @@ class EventLoop:
         """Wait until the bell rings; `False`: it never will again."""
     def drain(self) -> None:
         """Take what is due, tell those who wait, cancel what runs after closing. On the loop's thread."""
-    def spare_caller(self) -> None:
+    def exempt_caller(self) -> None:
         """Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
 
         Cancelled itself, it would start again with the next life of a file, and close that, too.
         """
     def tasks(self) -> list[Task[None]]:
         """Return the tasks of handlers that wait for something."""
-    def watch(self, awaited: str) -> Future[bool] | None:
-        """Return a future that is done when this holds, or `None` when it does now: "finished", "idle", "stopped"."""
+    def watch(self, condition: Condition) -> Future[bool] | None:
+        """Return a future that is done when a condition holds, or `None` when it does now."""
     def unwatch(self, future: Future[bool]) -> None:
         """Forget a future of `watch`."""
     def settled(self, ticket: int) -> Future[bool]:

@@ -18,7 +18,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from duewheel import _log, _threads
-from duewheel._core import outer_handlers, run_inside, touch
+from duewheel._core import Condition, outer_handlers, run_inside, touch
 from duewheel.errors import StateError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], objec
 def _forward_bell(event_loop: EventLoop) -> None:
     while event_loop.wait_bell():
         try:
-            event_loop.events.call_soon_threadsafe(event_loop.drain)
+            event_loop.asyncio_loop.call_soon_threadsafe(event_loop.drain)
         except RuntimeError:  # the loop is closed
             return
 
@@ -90,10 +90,10 @@ def take_over(core: Core, loop: asyncio.AbstractEventLoop) -> bool:
     **Raises** `StateError` when another loop, which runs, has it.
     """
     event_loop = core._event_loop
-    if event_loop is not None and event_loop.events is not loop:
-        if core._started and not event_loop.events.is_closed():
+    if event_loop is not None and event_loop.asyncio_loop is not loop:
+        if core._started and not event_loop.asyncio_loop.is_closed():
             return False
-        if event_loop.events.is_running():
+        if event_loop.asyncio_loop.is_running():
             raise StateError("another event loop, which runs, has this scheduler: close it there")
         event_loop.abandon()
         core._event_loop = event_loop = None
@@ -105,7 +105,7 @@ def take_over(core: Core, loop: asyncio.AbstractEventLoop) -> bool:
 def leave_closed(core: Core) -> None:
     """Take a scheduler off a loop that was closed before the scheduler: nothing else ends what runs there."""
     event_loop = core._event_loop
-    if event_loop is None or event_loop.over or not event_loop.events.is_closed():
+    if event_loop is None or event_loop.over or not event_loop.asyncio_loop.is_closed():
         return
     with core._loop_lock:
         if core._event_loop is event_loop:
@@ -115,7 +115,7 @@ def leave_closed(core: Core) -> None:
 
 def is_running_here(event_loop: EventLoop | None) -> TypeGuard[EventLoop]:
     """Tell whether the scheduler is on the loop that runs in this thread."""
-    return event_loop is not None and event_loop.events is asyncio.get_running_loop() and not event_loop.over
+    return event_loop is not None and event_loop.asyncio_loop is asyncio.get_running_loop() and not event_loop.over
 
 
 def as_coroutine(returned: object) -> Coroutine[Any, Any, object]:
@@ -143,10 +143,10 @@ def run_due(core: Core) -> None:
         event_loop = core._provide_loop()
         if event_loop.over:
             return
-        loop = event_loop.events
+        loop = event_loop.asyncio_loop
         if asyncio._get_running_loop() is loop:
             event_loop.drain()
-            if not core._holds("finished"):
+            if not core._holds(Condition.FINISHED):
                 warnings.warn(_FIRST_STEPS, RuntimeWarning, stacklevel=5)  # at the call that advances the clock
         elif loop.is_running():
             asyncio.run_coroutine_threadsafe(_finish(event_loop), loop).result()
@@ -162,7 +162,7 @@ def run_due(core: Core) -> None:
 def close_by_hand(event_loop: EventLoop) -> None:
     """Cancel the tasks and run them to their ends: the loop of a manual clock has no thread that does."""
     event_loop.drain()
-    loop = event_loop.events
+    loop = event_loop.asyncio_loop
     if event_loop.over or loop.is_running() or loop.is_closed():
         return
     if tasks := event_loop.tasks():
@@ -171,10 +171,10 @@ def close_by_hand(event_loop: EventLoop) -> None:
 
 def _run_to_the_end(event_loop: EventLoop, main: Callable[[], Coroutine[Any, Any, object]]) -> None:
     try:
-        _complete(event_loop.events, main())
+        _complete(event_loop.asyncio_loop, main())
     finally:
         if event_loop.over:  # a handler has closed the scheduler: the loop could not be closed while it ran
-            _end(event_loop.events)
+            _end(event_loop.asyncio_loop)
 
 
 def _beside_loops(run: Callable[[], None]) -> None:
@@ -236,7 +236,7 @@ async def _finish(event_loop: EventLoop) -> None:
     while True:
         if tasks := event_loop.tasks():
             await asyncio.wait(tasks)
-        elif finished := event_loop.watch("finished"):
+        elif finished := event_loop.watch(Condition.FINISHED):
             # It has started and is no task yet: an at-most-once job in a file waits for the disk first.
             await finished
         else:
@@ -306,14 +306,14 @@ def _run(event_loop: EventLoop, owner: weakref.ref[Core]) -> None:
             if replaced is None:
                 return
             event_loop = replaced
-        _end(event_loop.events)
+        _end(event_loop.asyncio_loop)
     finally:
         event_loop.leave_thread()
 
 
 def _run_until_over(event_loop: EventLoop) -> bool:
     """Run a loop until its scheduler is closed, whatever stops it on the way; `False`: it cannot run any more."""
-    loop = event_loop.events
+    loop = event_loop.asyncio_loop
     asyncio.set_event_loop(loop)
     while not event_loop.over:
         try:
@@ -333,7 +333,7 @@ def _replace(event_loop: EventLoop, core: Core | None) -> EventLoop | None:
     """Give up what ran on a loop that is lost, and go on with another one; `None`: the scheduler is closed."""
     event_loop.abandon(StateError(_LOST))
     with contextlib.suppress(Exception):
-        event_loop.events.close()
+        event_loop.asyncio_loop.close()
     if core is None or core._closed:
         return None
     loop = _new_loop()

@@ -75,7 +75,7 @@ class Core(SchedulerCore):
     def close(self) -> None:
         """Start nothing more; the async handler that calls this goes on, if one does."""
         if self._event_loop is not None:
-            self._event_loop.spare_caller()
+            self._event_loop.exempt_caller()
         super().close()
 
     def _manual_run(self) -> bool:
@@ -103,7 +103,7 @@ class Core(SchedulerCore):
 
     def _refuse_in_memory(self, what: str) -> None:
         len(self)  # raises when closed, and in a fork
-        if not self._kept:
+        if not self._has_store:
             raise StateError(f"there is nothing to {what}: this scheduler keeps its jobs in memory, not in a file")
 
     def _state(self) -> str:

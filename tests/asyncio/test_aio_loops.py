@@ -43,12 +43,12 @@ def test_another_loop_cannot_start_what_a_running_one_has():
         async with aio.Scheduler() as scheduler:
             elsewhere = functools.partial(asyncio.run, scheduler.start())
             await asyncio.to_thread(elsewhere)  # it is started: nothing to do
-            assert scheduler._core._event_loop.events is asyncio.get_running_loop()
+            assert scheduler._core._event_loop.asyncio_loop is asyncio.get_running_loop()
             assert await scheduler.drain(PATIENCE_S)
             elsewhere = functools.partial(asyncio.run, scheduler.start())
             with pytest.raises(StateError, match="another event loop, which runs, has this scheduler"):
                 await asyncio.to_thread(elsewhere)
-            assert scheduler._core._event_loop.events is asyncio.get_running_loop()
+            assert scheduler._core._event_loop.asyncio_loop is asyncio.get_running_loop()
 
     run(main())
 

@@ -95,7 +95,7 @@ def test_a_handler_that_closes_its_scheduler_goes_on_and_the_others_do_not(manua
     assert (stats.succeeded, stats.dropped) == (1, 0 if manual else 1)
     until(lambda: not loop_threads())
     if manual:
-        assert scheduler._event_loop.events.is_closed()
+        assert scheduler._event_loop.asyncio_loop.is_closed()
 
 
 def test_what_swallows_its_cancellation_keeps_nobody():
@@ -166,7 +166,7 @@ def test_what_handlers_have_spawned_does_not_keep_the_loop_by_swallowing_its_can
     else:
         assert scheduler.wait(PATIENCE_S)
     scheduler.close()
-    until(lambda: not loop_threads() and scheduler._event_loop.events.is_closed())
+    until(lambda: not loop_threads() and scheduler._event_loop.asyncio_loop.is_closed())
     assert not tasks.pop().done()
 
 

@@ -55,7 +55,7 @@ class Lane:
             self.dead = list(scheduler.dead())
             assert scheduler.drain(PATIENCE_S)
         assert sorted(self.ran) == [b"after", b"beside"]
-        until(lambda: scheduler._event_loop.events.is_closed() and not loop_threads())
+        until(lambda: scheduler._event_loop.asyncio_loop.is_closed() and not loop_threads())
 
     def go_on(self):
         if self.clock:

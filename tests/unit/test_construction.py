@@ -48,7 +48,7 @@ def test_what_a_subclass_takes_is_its_own(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     named = Named("billing", workers="many")
     assert (named.name, named.given) == ("billing", "many")
-    assert not core_of(named)._kept
+    assert not core_of(named)._has_store
     assert list(tmp_path.iterdir()) == []
     core_of(named).close()
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from duewheel import _current, _loop, _signals
 from duewheel._checks import lists_keywords
-from duewheel._core import check_bounds, timeout_s
+from duewheel._core import Condition, check_bounds, timeout_s
 from duewheel.aio import _waits
 from duewheel.aio._context import at, in_
 from duewheel.aio._unopened import UNOPENED
@@ -97,7 +97,7 @@ class Scheduler:
         if self._core is not UNOPENED:
             raise StateError("this scheduler is open: __init__() was called before; make another one")
         self._core = Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
-        self._has_store = self._core._kept
+        self._has_store = self._core._has_store
         self._awaited = self._core._awaited()
 
     async def start(self) -> None:
@@ -129,7 +129,7 @@ class Scheduler:
         core._refuse_inside("drain")
         core._stop()
         _loop.leave_closed(core)
-        finished = await _waits.until(core, "finished", seconds)
+        finished = await _waits.until(core, Condition.FINISHED, seconds)
         if finished and self._has_store and core._closed:
             await asyncio.to_thread(core._give_up_file)
         return finished
@@ -148,13 +148,13 @@ class Scheduler:
         _loop.leave_closed(core)
         event_loop = core._event_loop
         if event_loop is not None:
-            event_loop.spare_caller()  # on this thread, where the caller is known: another one may close it
+            event_loop.exempt_caller()  # on this thread, where the caller is known: another one may close it
         if self._has_store or (not core._closed and len(core) > _waits.MANY):
             await _waits.to_its_end(self._awaited.close_gently)
         else:
             core.close()
         if event_loop is not None:
-            if event_loop.events is not asyncio.get_running_loop():
+            if event_loop.asyncio_loop is not asyncio.get_running_loop():
                 return  # its bell has rung there
             await _waits.let_tasks_end(event_loop)
         if self._has_store:
@@ -173,7 +173,7 @@ class Scheduler:
             self._core.wait(0)  # raises
         self._core._refuse_inside("wait")
         _loop.leave_closed(self._core)
-        return await _waits.until(self._core, "idle", seconds)
+        return await _waits.until(self._core, Condition.IDLE, seconds)
 
     async def run(
         self, *, drain_timeout: float | timedelta | None = None, signals: Iterable[int] = _signals.ENDS
@@ -203,7 +203,7 @@ class Scheduler:
             await self.start()
             try:
                 if not received:
-                    await _waits.until(self._core, "stopped", None)
+                    await _waits.until(self._core, Condition.STOPPED, None)
             except asyncio.CancelledError:
                 await self._end_run(patience_s, again)
                 raise
@@ -215,7 +215,7 @@ class Scheduler:
     async def _end_run(self, patience_s: float | None, again: asyncio.Future[None]) -> None:
         try:
             self._core._stop()
-            self._unfinished = not await _waits.until(self._core, "finished", patience_s, again)
+            self._unfinished = not await _waits.until(self._core, Condition.FINISHED, patience_s, again)
         finally:
             await self.close()
 
@@ -458,7 +458,7 @@ class Scheduler:
             message = f"unclosed {self!r}: nothing refers to it any more; await close(), or use async with"
             warnings.warn(message, ResourceWarning, source=self)
         event_loop = core._event_loop
-        if event_loop is not None and not (event_loop.over or event_loop.events.is_running()):
+        if event_loop is not None and not (event_loop.over or event_loop.asyncio_loop.is_running()):
             # Its loop has stopped, as that of asyncio.run does, and nothing else cancels the tasks there.
             event_loop.abandon()
         core.close()

@@ -55,7 +55,7 @@ async def in_(
 async def _schedule(name: str, *arguments: Any, **keywords: Any) -> str:
     scheduler: object = current_scheduler()  # of `duewheel.aio`, a plain one, or one with the same calls
     call = partial(getattr(scheduler, name), *arguments, **keywords)
-    if isinstance(scheduler, Scheduler) and scheduler._kept:
+    if isinstance(scheduler, Scheduler) and scheduler._has_store:
         made: str = await asyncio.to_thread(call)
         return made
     returned = call()

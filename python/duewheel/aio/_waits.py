@@ -12,7 +12,7 @@ from duewheel import _loop
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from duewheel._core import EventLoop
+    from duewheel._core import Condition, EventLoop
     from duewheel.scheduler import Core
 
 _P = ParamSpec("_P")
@@ -61,7 +61,9 @@ async def _settled(core: Core, ticket: int) -> None:
     await asyncio.to_thread(core._wait_settled, ticket)
 
 
-async def until(core: Core, condition: str, seconds: float | None, unless: asyncio.Future[None] | None = None) -> bool:
+async def until(
+    core: Core, condition: Condition, seconds: float | None, unless: asyncio.Future[None] | None = None
+) -> bool:
     """Wait until a condition holds; `False`: the time is over, or `unless` is done."""
     event_loop = core._event_loop
     if not _loop.is_running_here(event_loop):
@@ -79,7 +81,7 @@ async def until(core: Core, condition: str, seconds: float | None, unless: async
         event_loop.unwatch(future)
 
 
-async def _poll(core: Core, condition: str, seconds: float | None, unless: asyncio.Future[None] | None) -> bool:
+async def _poll(core: Core, condition: Condition, seconds: float | None, unless: asyncio.Future[None] | None) -> bool:
     """Wait on a loop that no change of the condition wakes: the scheduler has not started, or runs on another one."""
     loop = asyncio.get_running_loop()
     end = None if seconds is None else loop.time() + seconds
@@ -101,7 +103,7 @@ async def let_tasks_end(event_loop: EventLoop) -> None:
 
 async def each(core: Core, begin: Callable[[], Iterator[_R]]) -> AsyncIterator[_R]:
     """Iterate in chunks, between which the loop goes on; over a store a thread reads them."""
-    has_store = core._kept
+    has_store = core._has_store
     items = await asyncio.to_thread(begin) if has_store or len(core) > MANY else begin()
     while True:
         chunk = await asyncio.to_thread(_take, items) if has_store else _take(items)

@@ -18,7 +18,7 @@ use interpreter::{gil, names};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use run::{alive, event_loop, first_step, inside, task};
+use run::{alive, condition, event_loop, first_step, inside, task};
 use values::{dead, event, ids, options, stats};
 
 /// Threads of Rust's that attach to Python enter the main interpreter, whose modules are others than those of the code
@@ -47,6 +47,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gil::prepare(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
+    module.add_class::<condition::Condition>()?;
     module.add_class::<dead::DeadEvent>()?;
     module.add_class::<awaited::AwaitedCalls>()?;
     module.add_class::<task::Driver>()?;

@@ -8,8 +8,9 @@ use crate::errors::{error, quoted, refused, store_failed};
 use crate::interpreter::process;
 use crate::log;
 use crate::run::alive;
+use crate::run::condition::Condition;
 use crate::run::continuations::Continuations;
-use crate::run::event_loop::{Awaited, EventLoop};
+use crate::run::event_loop::EventLoop;
 use crate::run::registry::{self, Registry};
 use crate::run::threads::Threads;
 use crate::run::worker;
@@ -810,13 +811,13 @@ impl SchedulerCore {
         room.map_err(|error| refused(py, error, ""))
     }
 
-    /// Whether this holds: "finished", "idle", "stopped".
-    fn _holds(&self, py: Python<'_>, awaited: &str) -> PyResult<bool> {
+    /// Whether a condition holds.
+    fn _holds(&self, py: Python<'_>, condition: &Bound<'_, Condition>) -> PyResult<bool> {
         let shared = self.shared(py)?;
         if let Some(failure) = shared.engine.failure() {
             return Err(store_failed(py, &failure, None));
         }
-        Ok(Awaited::named(awaited)?.holds(shared))
+        Ok(condition.get().holds(&shared.engine))
     }
 
     /// Refuse a target that is none, and any after closing.
@@ -845,7 +846,7 @@ impl SchedulerCore {
     fn _attach(
         &self,
         py: Python<'_>,
-        events: Py<PyAny>,
+        asyncio_loop: Py<PyAny>,
         task: Py<PyAny>,
         watched: bool,
         over: Option<Py<PyAny>>,
@@ -855,7 +856,7 @@ impl SchedulerCore {
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        EventLoop::attach(py, shared.clone(), events, task, watched, over)
+        EventLoop::attach(py, shared.clone(), asyncio_loop, task, watched, over)
     }
 
     /// The calls that coroutines make.
@@ -864,7 +865,7 @@ impl SchedulerCore {
     }
 
     #[getter]
-    fn _kept(&self) -> bool {
+    fn _has_store(&self) -> bool {
         self.opened
             .get()
             .is_some_and(|shared| shared.engine.has_store())

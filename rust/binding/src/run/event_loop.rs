@@ -6,6 +6,7 @@
 use crate::errors::store_failed;
 use crate::interpreter::call::{self, Arguments};
 use crate::interpreter::thread;
+use crate::run::condition::Condition;
 use crate::run::continuations;
 use crate::run::first_step;
 use crate::run::inside;
@@ -22,41 +23,12 @@ use duewheel_engine::sync::Mutex;
 use duewheel_model::retry::Jitter;
 use duewheel_store::{Error, Ticket};
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyValueError;
 use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// What a coroutine waits for that the engine tells.
-#[derive(Clone, Copy)]
-pub(crate) enum Awaited {
-    Finished,
-    Idle,
-    Stopped,
-}
-
-impl Awaited {
-    pub(crate) fn named(name: &str) -> PyResult<Self> {
-        match name {
-            "finished" => Ok(Awaited::Finished),
-            "idle" => Ok(Awaited::Idle),
-            "stopped" => Ok(Awaited::Stopped),
-            _ => Err(PyValueError::new_err(format!("nothing is {name:?}"))),
-        }
-    }
-
-    pub(crate) fn holds(self, shared: &Shared) -> bool {
-        let now = Duration::ZERO;
-        match self {
-            Awaited::Finished => shared.engine.wait_finished(now),
-            Awaited::Idle => shared.engine.wait_idle(now),
-            Awaited::Stopped => shared.engine.wait_stopped(now),
-        }
-    }
-}
 
 /// What the store's threads leave for the loop.
 #[derive(Default)]
@@ -72,7 +44,7 @@ struct Inner {
     /// The tasks whose handlers wait for something, by number.
     tasks: HashMap<u64, (Py<PyAny>, Py<Driver>)>,
     numbers: u64,
-    watchers: Vec<(Awaited, Py<PyAny>)>,
+    watchers: Vec<(Condition, Py<PyAny>)>,
     /// Those who wait for the store.
     settling: HashMap<u64, Py<PyAny>>,
     /// Executions whose start is being noted on disk, the first of them at most once.
@@ -105,8 +77,7 @@ pub(crate) struct EventLoop {
     shared: Arc<Shared>,
     pub(crate) waker: Arc<LoopWaker>,
     pub(crate) inbox: Arc<LoopInbox>,
-    /// The event loop of Python.
-    events: Py<PyAny>,
+    asyncio_loop: Py<PyAny>,
     /// Makes the task of a driver.
     task: Py<PyAny>,
     /// Called when the loop is left after closing.
@@ -114,6 +85,7 @@ pub(crate) struct EventLoop {
     enter: Py<PyAny>,
     leave: Py<PyAny>,
     current: Py<PyAny>,
+    as_coroutine: Py<PyAny>,
     inner: Mutex<Inner>,
 }
 
@@ -122,12 +94,13 @@ impl EventLoop {
     pub(crate) fn attach(
         py: Python<'_>,
         shared: Arc<Shared>,
-        events: Py<PyAny>,
+        asyncio_loop: Py<PyAny>,
         task: Py<PyAny>,
         watched: bool,
         over: Option<Py<PyAny>>,
     ) -> PyResult<Py<Self>> {
         let tasks = call::import(py, "asyncio.tasks")?;
+        let as_coroutine = call::import(py, "duewheel._loop")?.getattr("as_coroutine")?;
         let waker = if watched {
             LoopWaker::new()?
         } else {
@@ -140,12 +113,13 @@ impl EventLoop {
                 shared: shared.clone(),
                 waker: waker.clone(),
                 inbox: Arc::default(),
-                events,
+                asyncio_loop,
                 task,
                 then: over,
                 enter: tasks.getattr("_enter_task")?.unbind(),
                 leave: tasks.getattr("_leave_task")?.unbind(),
                 current: tasks.getattr("current_task")?.unbind(),
+                as_coroutine: as_coroutine.unbind(),
                 inner: Mutex::default(),
             },
         )?;
@@ -166,16 +140,25 @@ impl EventLoop {
     }
 
     pub(crate) fn enter(&self, py: Python<'_>, task: &Py<PyAny>) -> PyResult<()> {
-        call::python(py, &self.enter, (&self.events, task)).map(drop)
+        call::python(py, &self.enter, (&self.asyncio_loop, task)).map(drop)
     }
 
     pub(crate) fn leave(&self, py: Python<'_>, task: &Py<PyAny>) -> PyResult<()> {
-        call::python(py, &self.leave, (&self.events, task)).map(drop)
+        call::python(py, &self.leave, (&self.asyncio_loop, task)).map(drop)
     }
 
     pub(crate) fn current_task(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let task = self.current.call1(py, (&self.events,))?;
+        let task = self.current.call1(py, (&self.asyncio_loop,))?;
         Ok((!task.is_none(py)).then_some(task))
+    }
+
+    /// What a handler has returned, as a coroutine.
+    pub(crate) fn coroutine(&self, py: Python<'_>, returned: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        // SAFETY: the pointer is a live reference.
+        if unsafe { ffi::PyCoro_CheckExact(returned.as_ptr()) } != 0 {
+            return Ok(returned);
+        }
+        call::python(py, &self.as_coroutine, (returned,)).map(Bound::unbind)
     }
 
     pub(crate) fn call<'py>(
@@ -184,7 +167,7 @@ impl EventLoop {
         name: &str,
         arguments: impl Arguments<'py>,
     ) -> PyResult<()> {
-        let method = self.events.getattr(py, name)?;
+        let method = self.asyncio_loop.getattr(py, name)?;
         call::python(py, &method, arguments).map(drop)
     }
 
@@ -322,13 +305,13 @@ impl EventLoop {
     /// Tell those who wait for what holds now.
     fn tell(&self, py: Python<'_>) -> PyResult<()> {
         let watchers = std::mem::take(&mut self.inner.lock().watchers);
-        for (awaited, future) in watchers {
-            let told = if awaited.holds(&self.shared) {
+        for (condition, future) in watchers {
+            let told = if condition.holds(&self.shared.engine) {
                 Ok(())
             } else if let Some(failure) = self.shared.engine.failure() {
                 Err(store_failed(py, &failure, None))
             } else {
-                self.inner.lock().watchers.push((awaited, future));
+                self.inner.lock().watchers.push((condition, future));
                 continue;
             };
             self.shared.engine.watch(false);
@@ -424,7 +407,7 @@ impl EventLoop {
     }
 
     fn future(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.events.call_method0(py, "create_future")
+        self.asyncio_loop.call_method0(py, "create_future")
     }
 }
 
@@ -448,10 +431,10 @@ fn resolve(py: Python<'_>, future: &Py<PyAny>, told: PyResult<()>) -> PyResult<(
 
 #[pymethods]
 impl EventLoop {
-    /// The event loop.
+    /// The event loop of asyncio.
     #[getter]
-    fn events(&self, py: Python<'_>) -> Py<PyAny> {
-        self.events.clone_ref(py)
+    fn asyncio_loop(&self, py: Python<'_>) -> Py<PyAny> {
+        self.asyncio_loop.clone_ref(py)
     }
 
     /// The descriptor to watch, whose reader is `drain`; `None`: `wait_bell` in a thread instead.
@@ -499,9 +482,9 @@ impl EventLoop {
     /// Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
     ///
     /// Cancelled itself, it would start again with the next life of a file, and close that, too.
-    fn spare_caller(&self, py: Python<'_>) -> PyResult<()> {
+    fn exempt_caller(&self, py: Python<'_>) -> PyResult<()> {
         let running = call::import(py, "asyncio")?.call_method0("_get_running_loop")?;
-        if running.is(&self.events) {
+        if running.is(&self.asyncio_loop) {
             let task = self.current_task(py)?;
             let mut inner = self.inner.lock();
             if let Some(task) = task
@@ -522,17 +505,21 @@ impl EventLoop {
         tasks.collect()
     }
 
-    /// Return a future that is done when this holds, or `None` when it does now: "finished", "idle", "stopped".
-    fn watch(&self, py: Python<'_>, awaited: &str) -> PyResult<Option<Py<PyAny>>> {
-        let awaited = Awaited::named(awaited)?;
+    /// Return a future that is done when a condition holds, or `None` when it does now.
+    fn watch(
+        &self,
+        py: Python<'_>,
+        condition: &Bound<'_, Condition>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let condition = *condition.get();
         let future = self.future(py)?;
         self.shared.engine.watch(true);
-        if awaited.holds(&self.shared) {
+        if condition.holds(&self.shared.engine) {
             self.shared.engine.watch(false);
             return Ok(None);
         }
         let mut inner = self.inner.lock();
-        inner.watchers.push((awaited, future.clone_ref(py)));
+        inner.watchers.push((condition, future.clone_ref(py)));
         Ok(Some(future))
     }
 
@@ -597,11 +584,12 @@ impl EventLoop {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         let objects = [
-            &self.events,
+            &self.asyncio_loop,
             &self.task,
             &self.enter,
             &self.leave,
             &self.current,
+            &self.as_coroutine,
         ];
         for object in objects.into_iter().chain(&self.then) {
             visit.call(object)?;

@@ -350,7 +350,7 @@ impl Drain<'_, '_> {
         TOUCHED.set(false);
         let stepped = inside::within(self.events.shared().identity(), || {
             call::within(py, &context, || {
-                let coroutine = as_coroutine(py, begin(&event)?)?;
+                let coroutine = self.events.coroutine(py, begin(&event)?)?;
                 let waits_for = call::resume(py, &coroutine)?;
                 Ok(waits_for.map(|waits_for| (coroutine, waits_for)))
             })
@@ -393,15 +393,4 @@ impl Drain<'_, '_> {
 fn references(task: &Py<PyAny>) -> isize {
     // SAFETY: the pointer is a live reference, and the caller is attached.
     unsafe { ffi::Py_REFCNT(task.as_ptr()) }
-}
-
-/// What a handler has returned, as a coroutine.
-fn as_coroutine(py: Python<'_>, returned: Py<PyAny>) -> PyResult<Py<PyAny>> {
-    // SAFETY: the pointer is a live reference.
-    if unsafe { ffi::PyCoro_CheckExact(returned.as_ptr()) } != 0 {
-        return Ok(returned);
-    }
-    call::import(py, "duewheel._loop")?
-        .call_method1("as_coroutine", (returned,))
-        .map(Bound::unbind)
 }

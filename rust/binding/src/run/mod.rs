@@ -1,6 +1,7 @@
 //! Handlers: workers, event loops, tasks.
 
 pub(crate) mod alive;
+pub(crate) mod condition;
 pub(crate) mod continuations;
 pub(crate) mod event_loop;
 pub(crate) mod first_step;
