@@ -13,6 +13,7 @@ use crate::values::specs::Specs;
 use duewheel_engine::engine::Engine;
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
+use duewheel_sqlite::LocalStore;
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) turns: Mutex<()>,
     /// Whether the store settles a batch as soon as it is submitted.
     pub(crate) relaxed: bool,
+    /// The file of its jobs, for what is done with a file alone.
+    pub(crate) file: Option<Arc<LocalStore>>,
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: Threads,

@@ -6,7 +6,7 @@ use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Outcome, Parts, Payload, Released};
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
-use duewheel_store::{Answered, Error, Found, Op, Question, RetryOptions, Settled, Store, Ticket};
+use duewheel_store::{Answered, Error, Found, Op, Query, RetryOptions, Settled, Store, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +60,7 @@ impl Store for Crowded {
         self.store.when(ticket, then);
     }
 
-    fn ask(&self, question: Question, then: Answered) {
+    fn ask(&self, question: Query, then: Answered) {
         self.store.ask(question, then);
     }
 

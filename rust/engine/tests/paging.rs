@@ -8,7 +8,7 @@ use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
 use duewheel_store::{
-    Answer, Answered, Error, Found, Op, Question, RetryOptions, Settled, Store, Ticket, ask,
+    Answer, Answered, Error, Found, Op, Query, RetryOptions, Settled, Store, Ticket, ask,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ fn load(engine: &Engine<Nothing>, released: &mut Released<Nothing>) {
     engine.check().unwrap();
 }
 
-fn take_in(engine: &Engine<Nothing>, question: Question, released: &mut Released<Nothing>) {
+fn take_in(engine: &Engine<Nothing>, question: Query, released: &mut Released<Nothing>) {
     let Ok(Answer::Page(page)) = ask(&*engine.store().unwrap(), question) else {
         panic!("no page");
     };
@@ -329,7 +329,7 @@ impl Store for Filling {
         self.store.when(ticket, then);
     }
 
-    fn ask(&self, question: Question, then: Answered) {
+    fn ask(&self, question: Query, then: Answered) {
         self.store.ask(question, then);
     }
 
@@ -525,7 +525,7 @@ fn who_asks_may_give_up_and_ask_again() {
     engine.load_no_page();
     load(&engine, released);
     assert!(look(&engine, &id).is_some());
-    let asked = engine.ask_paged_out(Question::Get(id), || panic!("it was answered"));
+    let asked = engine.ask_paged_out(Query::Get(id), || panic!("it was answered"));
     assert!(matches!(asked, Ok(Some(Answer::Job(Some(_))))));
     std::fs::remove_file(path).unwrap();
 }

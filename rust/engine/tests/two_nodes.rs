@@ -8,7 +8,7 @@ use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Outcome, Parts, Payload, Reason, Released, Started};
 use duewheel_model::time::SECOND;
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
-use duewheel_store::{Answer, DeadJob, Job, Question, RetryOptions, Ticket, ask};
+use duewheel_store::{Answer, DeadJob, Job, Query, RetryOptions, Ticket, ask};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,6 +144,7 @@ impl Books {
 }
 
 struct World {
+    jobs: SharedJobs,
     nodes: [Node; 2],
     clock: Arc<ManualClock>,
     random: Random,
@@ -319,7 +320,7 @@ impl World {
             stats.pending == 0 && stats.running == 0
         });
         self.books.free(&mut released);
-        quiet && ask(&*self.nodes[0].store, Question::Count) == Ok(Answer::Count(0))
+        quiet && self.jobs.stored() == 0
     }
 }
 
@@ -360,7 +361,7 @@ impl Node {
 
 fn dead(store: &SharedStore) -> Vec<DeadJob> {
     let (before, limit) = (None, usize::MAX);
-    match ask(store, Question::Dead { before, limit }) {
+    match ask(store, Query::Dead { before, limit }) {
         Ok(Answer::Dead(dead)) => dead.jobs,
         other => panic!("{other:?}"),
     }
@@ -383,6 +384,7 @@ fn run(seed: u64, by_hand: bool) -> u32 {
     let nodes = [node(), node()];
     let books = Books::default();
     let mut world = World {
+        jobs: jobs.clone(),
         nodes,
         clock,
         random,

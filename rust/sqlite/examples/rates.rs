@@ -5,7 +5,7 @@
 
 use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
 use duewheel_store::{
-    ClockKind, Ending, Job, Op, Place, Progress, Question, RetryOptions, Store, ask,
+    ClockKind, Ending, Job, Op, Place, Progress, Query, RetryOptions, Store, ask,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -253,7 +253,7 @@ fn pages(directory: &Path, count: u64) {
     let store = open(&path, Durability::Relaxed);
     println!("open with {count} jobs of one due: {:?}", began.0.elapsed());
     let began = Mark::now();
-    let question = Question::Page {
+    let query = Query::Page {
         after: Some(Place {
             due: 7,
             seq: count / 2,
@@ -261,7 +261,7 @@ fn pages(directory: &Path, count: u64) {
         until: i64::MAX,
         limit: 4096,
     };
-    ask(&store, question).expect("answered");
+    ask(&store, query).expect("answered");
     println!("a page of 4,096 from its middle: {:?}", began.0.elapsed());
 }
 

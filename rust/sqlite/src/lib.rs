@@ -17,6 +17,7 @@ mod disk;
 mod error;
 mod journal;
 mod ownership;
+mod request;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -27,6 +28,7 @@ pub(crate) use duewheel_store::Error as StoreError;
 pub use error::Error;
 pub use journal::group_commit::Durability;
 pub use ownership::claim::Claim;
+pub use request::{Ended, OnProgress};
 pub use store::{LocalStore, Settings, no_events};
 
 /// The oldest SQLite that may be used: before it, a race between checkpoints could lose what was

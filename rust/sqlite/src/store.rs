@@ -9,9 +9,10 @@ use crate::journal::group_commit::{Durability, Log};
 use crate::ownership::claim::Claim;
 use crate::ownership::identity::Identity;
 use crate::ownership::life::{Life, OpenLog};
+use crate::request::{Ended, OnProgress, Request};
 use crate::{Error, StoreError};
 use duewheel_store::Keyring;
-use duewheel_store::{Answered, Event, Events, Found, Op, Question, Settled, Store, Ticket};
+use duewheel_store::{Answered, Event, Events, Found, Op, Query, Settled, Store, Ticket};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,6 +110,18 @@ impl LocalStore {
             claim.tidy(&*disk);
         }
         opened
+    }
+
+    /// Copy the store into a new file while it is in use.
+    pub fn backup(&self, path: &Path, then: Ended) {
+        // As it is meant here: the process may go elsewhere.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        self.log.ask(Request::Backup(path, then));
+    }
+
+    /// Encrypt every payload under the default key.
+    pub fn rotate(&self, progress: OnProgress, then: Ended) {
+        self.log.ask(Request::Rotate(progress, then));
     }
 
     fn open_claimed(claim: Arc<Claim>, settings: Settings, events: Events) -> Result<Self, Error> {
@@ -335,13 +348,8 @@ impl Store for LocalStore {
         self.log.when(ticket.0, then);
     }
 
-    fn ask(&self, mut question: Question, then: Answered) {
-        if let Question::Backup(path) = &mut question
-            && let Ok(absolute) = std::path::absolute(&*path)
-        {
-            *path = absolute; // as it is meant here: the process may go elsewhere
-        }
-        self.log.ask(question, then);
+    fn ask(&self, query: Query, then: Answered) {
+        self.log.ask(Request::Query(query, then));
     }
 
     fn found(&self) -> &Found {

@@ -5,7 +5,7 @@ mod kit;
 
 use duewheel_sqlite::testing::{Faults, Image, SimDisk, Survivors, image};
 use duewheel_sqlite::{Limits, LocalStore, Settings, no_events};
-use duewheel_store::{Answer, Error, Event, Op, Question, Store, ask};
+use duewheel_store::{Answer, Error, Event, Op, Query, Store, ask};
 use kit::model::{Model, Random};
 use kit::{all, begin, done, job};
 use std::sync::{Arc, Mutex};
@@ -68,14 +68,9 @@ fn failing(faults: Faults, what: &str) -> bool {
                 store.when(ticket, Box::new(move |result| send.send(result).unwrap()));
                 receive.recv().unwrap()
             }
-            _ => match ask(&store, Question::Count) {
-                Ok(Answer::Count(count)) => {
-                    assert_eq!(count, model.jobs.len() as u64);
-                    Ok(())
-                }
-                Ok(other) => panic!("{other:?}"),
-                Err(error) => Err(error),
-            },
+            _ => ask(&store, Query::Get("nobody".into())).map(|answer| {
+                assert_eq!(answer, Answer::Job(None));
+            }),
         };
         match settled {
             Ok(()) => {
@@ -144,7 +139,7 @@ fn a_failed_write_acknowledges_nothing() {
             }
             if seq % 8 == 0 {
                 // Nobody waits for the answer: while writes fail, none comes.
-                store.ask(Question::Count, Box::new(|_| {}));
+                store.ask(Query::Get("nobody".into()), Box::new(|_| {}));
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
             if seq == 30 {
@@ -167,7 +162,7 @@ fn a_full_disk_refuses_new_jobs_takes_ends_and_recovers() {
         let disk = SimDisk::new(Image::new());
         let store = open(&disk).unwrap();
         kit::insert(&store, (1..=50).map(|seq| job(seq, 1)));
-        assert_eq!(kit::count(&store), 50);
+        kit::to_tables(&store);
         let used: usize = disk.files().values().map(Vec::len).sum();
         disk.fail(Faults {
             space: Some(used as u64 + more),
@@ -195,7 +190,7 @@ fn a_full_disk_refuses_new_jobs_takes_ends_and_recovers() {
             assert_eq!(store.wait(ticket, None), Ok(true));
             kept.retain(|kept| *kept != seq);
         }
-        let named = |seq| ask(&store, Question::Insert(vec![job(seq, 1)]));
+        let named = |seq| ask(&store, Query::Insert(vec![job(seq, 1)]));
         let refused = named(5000);
         assert!(matches!(refused, Err(Error::Full) | Ok(_)), "{refused:?}");
         if refused.is_ok() {
@@ -207,15 +202,17 @@ fn a_full_disk_refuses_new_jobs_takes_ends_and_recovers() {
         found.sort_unstable();
         assert_eq!(found, kept, "killed with {more} more bytes");
         drop(store_after_kill);
-        // A question waits for space.
+        // A query waits for space.
         let (send, receive) = std::sync::mpsc::channel();
         store.ask(
-            Question::Count,
+            Query::Get(job(2999, 1).id.into_owned()),
             Box::new(move |answer| send.send(answer).unwrap()),
         );
         disk.fail(Faults::default());
         let answer = receive.recv_timeout(std::time::Duration::from_secs(10));
-        assert_eq!(answer, Ok(Ok(Answer::Count(kept.len() as u64))));
+        assert!(
+            matches!(answer, Ok(Ok(Answer::Job(found))) if found.is_some() == kept.contains(&2999))
+        );
         kit::insert(&store, [job(6000, 1)]);
         kept.push(6000);
         store.close().unwrap();

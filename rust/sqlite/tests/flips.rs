@@ -6,7 +6,7 @@ mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk};
 use duewheel_sqlite::{Error, LocalStore, Settings, no_events};
-use duewheel_store::{Answer, Error as StoreError, Question, Store, ask};
+use duewheel_store::{Answer, Error as StoreError, Query, Store, ask};
 use kit::model::Random;
 use kit::{bury, job, ring};
 use std::collections::BTreeMap;
@@ -69,14 +69,14 @@ fn a_flipped_bit_is_an_error_or_harmless() {
         let (after, until, limit) = (None, i64::MAX, 1000);
         let page = ask(
             &store,
-            Question::Page {
+            Query::Page {
                 after,
                 until,
                 limit,
             },
         );
         let before = None;
-        let dead = ask(&store, Question::Dead { before, limit });
+        let dead = ask(&store, Query::Dead { before, limit });
         for answer in [page, dead] {
             let jobs = match answer {
                 Ok(Answer::Page(page)) => {
@@ -161,7 +161,7 @@ fn a_payload_whose_key_is_forgotten_is_not_given_out_sealed() {
     drop(connection);
     let store = LocalStore::open(&path, keyed(), no_events()).unwrap();
     let (after, until, limit) = (None, i64::MAX, 10);
-    let page = Question::Page {
+    let page = Query::Page {
         after,
         until,
         limit,

@@ -7,7 +7,7 @@ mod kit;
 
 use duewheel_sqlite::Durability;
 use duewheel_store::{Op, Store};
-use kit::{Dir, count, job, open, page};
+use kit::{Dir, job, open, page};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,7 @@ fn opening_costs_what_a_page_costs() {
     let began = Instant::now();
     assert_eq!(page(&store, middle, i64::MAX, 4096).jobs.len(), 4096);
     let scattered = began.elapsed();
-    assert_eq!(count(&store), stored);
+    assert_eq!(store.found().jobs, stored);
     let resident = resident_mib();
     println!(
         "opened in {opened:?}, the slowest page took {slowest:?}, one of scattered rows \

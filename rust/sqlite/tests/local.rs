@@ -3,13 +3,11 @@
 mod kit;
 
 use duewheel_sqlite::{Durability, Error, LocalStore, Settings, no_events};
-use duewheel_store::{
-    Answer, ClockKind, Error as StoreError, Event, Op, Question, Reason, Store, ask,
-};
+use duewheel_store::{Answer, ClockKind, Error as StoreError, Op, Query, Reason, Store, ask};
 use kit::*;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// What a kill leaves: the files as they are now, under another name. The journal first: what is
 /// taken to the tables meanwhile is in both copies then, and in none otherwise.
@@ -62,8 +60,6 @@ fn what_was_put_is_there_after_close_and_after_a_crash() {
             let store = open(path, durability);
             assert_eq!(all(&store), expected);
             assert_eq!((store.found().seq, store.found().jobs), (101, 98));
-            assert_eq!(store.found().interrupted, 0);
-            assert_eq!(count(&store), 98);
         }
     }
 }
@@ -118,16 +114,6 @@ fn a_job_that_cannot_be_read_keeps_no_other_waiting() {
 }
 
 #[test]
-fn a_page_tells_how_far_it_sees() {
-    let dir = Dir::new();
-    let store = open(&dir.file("jobs.db"), Durability::Relaxed);
-    let ticket = insert(&store, [job(1, 1)]);
-    assert!(page(&store, None, 10, 10).upto >= ticket);
-    let before = page(&store, None, 10, 10).upto;
-    assert!(insert(&store, [job(2, 2)]) > before);
-}
-
-#[test]
 fn interrupted_jobs_run_again_as_often_as_is_allowed() {
     let dir = Dir::new();
     let mut path = dir.file("jobs-0.db");
@@ -144,8 +130,8 @@ fn interrupted_jobs_run_again_as_often_as_is_allowed() {
         crash(&path, &next);
         path = next;
         store = open(&path, Durability::Relaxed);
-        let (found, dead) = (store.found().clone(), dead(&store));
-        assert_eq!(found.interrupted, if death == 1 { 2 } else { 1 });
+        let dead = dead(&store);
+        assert_eq!(store.found().jobs, if death < 3 { 3 } else { 2 });
         assert_eq!(dead[dead.len() - 1].job.place.seq, 3);
         if death < 3 {
             let job = &all(&store)[0];
@@ -165,7 +151,6 @@ fn interrupted_jobs_run_again_as_often_as_is_allowed() {
         }
     }
     assert_eq!(seqs(&store), [2, 4]);
-    assert_eq!(count(&store), 2);
 }
 
 #[test]
@@ -195,7 +180,7 @@ fn given_ids_are_taken_until_their_jobs_are_over() {
         job.id = id.into();
         job
     };
-    let insert = |store: &LocalStore, jobs| ask(store, Question::Insert(jobs));
+    let insert = |store: &LocalStore, jobs| ask(store, Query::Insert(jobs));
     assert_eq!(insert(&store, vec![named(1, "a")]), Ok(Answer::Done));
     let taken = Err(StoreError::Duplicate("a".into()));
     assert_eq!(insert(&store, vec![named(2, "b"), named(3, "a")]), taken);
@@ -316,7 +301,7 @@ fn the_dead_are_listed_revived_and_purged() {
     let revive = |id: &str, seq| {
         let id = id.to_owned();
         let (to, clock) = (place(1, seq), ClockKind::Boot);
-        ask(&store, Question::Revive { id, to, clock })
+        ask(&store, Query::Revive { id, to, clock })
     };
     let id = dead(&store)[1].job.id.to_string();
     let Ok(Answer::Job(Some(revived))) = revive(&id, 9) else {
@@ -326,16 +311,13 @@ fn the_dead_are_listed_revived_and_purged() {
     assert_eq!((revived.place, &*revived.id), (place(1, 9), &*id));
     assert_eq!(revive("nobody", 10), Ok(Answer::Job(None)));
     assert_eq!(seqs(&store), [9, 4]);
-    assert_eq!(
-        ask(&store, Question::Purge(Some(300))),
-        Ok(Answer::Count(1))
-    );
+    assert_eq!(ask(&store, Query::Purge(Some(300))), Ok(Answer::Count(1)));
     assert_eq!(dead(&store).len(), 1);
     put(&store, &[begin(9), bury(9, Reason::Discarded, 400)]);
     let again = job(2, 3);
-    ask(&store, Question::Insert(vec![again])).unwrap();
+    ask(&store, Query::Insert(vec![again])).unwrap();
     assert_eq!(revive(&id, 11), Err(StoreError::Duplicate(id.clone())));
-    assert_eq!(ask(&store, Question::Purge(None)), Ok(Answer::Count(2)));
+    assert_eq!(ask(&store, Query::Purge(None)), Ok(Answer::Count(2)));
     store.close().unwrap();
     assert_eq!(seqs(&open(&path, Durability::Commit)), [2, 4]);
 }
@@ -352,14 +334,14 @@ fn what_is_not_in_memory_is_cancelled_and_moved_by_id() {
         [1, 2],
         "a page has what is pending, and 3 runs"
     );
-    let cancel = |id: &str| ask(&store, Question::Cancel(id.into()));
+    let cancel = |id: &str| ask(&store, Query::Cancel(id.into()));
     assert_eq!(cancel(&ids[0]), Ok(Answer::Changed(true)));
     assert_eq!(cancel(&ids[0]), Ok(Answer::Changed(false)));
     assert_eq!(cancel(&ids[2]), Ok(Answer::Changed(false)), "it runs");
     let (to, clock) = (place(99, 4), ClockKind::Wall);
     let id = ids[1].clone();
     assert_eq!(
-        ask(&store, Question::Move { id, to, clock }),
+        ask(&store, Query::Move { id, to, clock }),
         Ok(Answer::Changed(true))
     );
     assert_eq!(seqs(&store), [4]);
@@ -368,7 +350,7 @@ fn what_is_not_in_memory_is_cancelled_and_moved_by_id() {
     assert_eq!(seqs(&store), [3, 4], "it was given back");
 }
 
-/// Questions of another thread keep the thread of the tables awake, between any two of its steps.
+/// Queries of another thread keep the thread of the tables awake, between any two of its steps.
 #[test]
 fn an_answer_knows_all_that_was_submitted_before_it_was_asked() {
     let dir = Dir::new();
@@ -377,7 +359,7 @@ fn an_answer_knows_all_that_was_submitted_before_it_was_asked() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                ask(&store, Question::Count).unwrap();
+                kit::to_tables(&store);
             }
         });
         let seen: Vec<u64> = (1..=3_000)
@@ -386,7 +368,7 @@ fn an_answer_knows_all_that_was_submitted_before_it_was_asked() {
                 let id = job.id.to_string();
                 insert(&store, [job]);
                 put(&store, &[Op::Delete(seq)]);
-                ask(&store, Question::Get(id)) != Ok(Answer::Job(None))
+                ask(&store, Query::Get(id)) != Ok(Answer::Job(None))
             })
             .collect();
         over.store(true, Ordering::Relaxed);
@@ -431,14 +413,10 @@ fn payloads_are_sealed_and_keys_are_rotated() {
         Error::Store(StoreError::WrongKey(_))
     ));
 
-    let progress = Arc::new(Mutex::new(Vec::new()));
-    let heard = progress.clone();
-    let events = Box::new(move |event| heard.lock().unwrap().push(event));
-    let store = LocalStore::open(&path, with(Some(ring(2))), events).unwrap();
+    let store = LocalStore::open(&path, with(Some(ring(2))), no_events()).unwrap();
     assert_eq!(all(&store), [secret.clone()]);
     insert(&store, (10..1000).map(|seq| job(seq, 50)));
-    assert_eq!(ask(&store, Question::Rotate), Ok(Answer::Done));
-    assert!(progress.lock().unwrap().contains(&Event::Rotated(992, 992)));
+    assert!(kit::rotate(&store).contains(&(992, 992)));
     store.close().unwrap();
     let only = || duewheel_store::Keyring::new([(2, [2; 32])], 2).unwrap();
     let store = LocalStore::open(&path, with(Some(only())), no_events()).unwrap();
@@ -458,18 +436,15 @@ fn a_backup_is_made_while_it_is_in_use() {
             insert(&*writer, [job(seq, seq as i64)]);
         }
     });
-    assert_eq!(
-        ask(&*store, Question::Backup(copy.clone())),
-        Ok(Answer::Done)
-    );
-    let exists = ask(&*store, Question::Backup(copy.clone()));
-    assert!(matches!(exists, Err(StoreError::Io(_))));
+    assert_eq!(kit::back_up(&store, &copy), Ok(()));
+    let exists = kit::back_up(&store, &copy);
+    assert!(matches!(exists, Err(Error::Store(StoreError::Io(_)))));
     thread.join().unwrap();
     let backup = open(&copy, Durability::Commit);
     let jobs = seqs(&backup);
     assert!(jobs.len() >= 5000, "{}", jobs.len());
     assert_eq!(jobs, (1..=jobs.len() as u64).collect::<Vec<_>>());
-    assert_eq!(count(&backup), jobs.len() as u64);
+    assert_eq!(backup.found().jobs, jobs.len() as u64);
 }
 
 #[test]
@@ -500,10 +475,10 @@ fn a_backup_ends_beside_a_load_without_a_pause() {
         seq
     });
     begun.recv().unwrap();
-    let answer = ask(&*store, Question::Backup(copy.clone()));
+    let copied = kit::back_up(&store, &copy);
     ended.store(true, Ordering::Relaxed);
     let inserted = thread.join().unwrap();
-    assert_eq!(answer, Ok(Answer::Done));
+    assert_eq!(copied, Ok(()));
     assert!(inserted < MOST, "it ended only when the load did");
     store.close().unwrap();
     let backup = open(&copy, Durability::Commit);
@@ -524,8 +499,7 @@ fn a_backup_that_cannot_be_says_what_to_do() {
         (nowhere, "make it first"),
     ];
     for (place, remedy) in cases {
-        let answer = ask(&store, Question::Backup(place.clone()));
-        let said = answer.unwrap_err().to_string();
+        let said = kit::back_up(&store, &place).unwrap_err().to_string();
         let named = said.matches(&*place.display().to_string()).count();
         assert!(named == 1 && said.contains(remedy), "{said}");
     }

@@ -8,7 +8,7 @@ mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
 use duewheel_sqlite::{Durability, Error, Limits, LocalStore, Settings, no_events};
-use duewheel_store::{Answer, Error as StoreError, Question, Store, ask};
+use duewheel_store::{Error as StoreError, Store};
 use kit::model::Random;
 use kit::{Dir, job, seqs};
 use std::path::Path;
@@ -40,7 +40,7 @@ fn live(from: Image, jobs: std::ops::RangeInclusive<u64>) -> (SimDisk, LocalStor
     for seq in jobs {
         kit::insert(&store, [job(seq, 1)]);
         if seq % 7 == 0 {
-            assert!(matches!(ask(&store, Question::Count), Ok(Answer::Count(_))));
+            kit::to_tables(&store);
         }
     }
     (disk, store)
@@ -175,7 +175,7 @@ fn files_of_one_life_copied_at_different_times_are_refused() {
     kit::insert(&store, (31..=400).map(|seq| job(seq, 1)));
     for seq in 401..=460 {
         kit::insert(&store, [job(seq, 1)]);
-        assert!(matches!(ask(&store, Question::Count), Ok(Answer::Count(_))));
+        kit::to_tables(&store);
     }
     let late = disk.files();
     opens(&late, 460, "whole");
@@ -255,7 +255,7 @@ fn a_kill_at_any_step_of_a_rotation_leaves_every_payload_readable() {
     let disk = SimDisk::new(start.clone());
     let store = LocalStore::open(&disk.path(DB), with(&disk, 2), no_events()).unwrap();
     let opened = disk.changes().len();
-    assert_eq!(ask(&store, Question::Rotate), Ok(Answer::Done));
+    kit::rotate(&store);
     store.close().unwrap();
     at_every_step(&disk, &start, opened, |files, what| {
         let disk = SimDisk::new(files.clone());
@@ -307,12 +307,12 @@ fn a_kill_at_any_step_of_a_migration_leaves_what_opens() {
         let start = version_1(&dir, crashed);
         let disk = SimDisk::new(start.clone());
         let store = open(&disk).unwrap();
-        assert_eq!(kit::count(&store), jobs);
+        assert_eq!(store.found().jobs, jobs);
         store.close().unwrap();
         at_every_step(&disk, &start, 0, |files, what| {
             let disk = SimDisk::new(files.clone());
             let store = open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert_eq!(kit::count(&store), jobs, "{what}");
+            assert_eq!(store.found().jobs, jobs, "{what}");
             assert_eq!(seqs(&store).len() as u64, jobs, "{what}");
         });
         if crashed {
@@ -405,10 +405,7 @@ fn a_backup_is_no_part_of_the_life_it_was_made_in() {
     let store = kit::open(&path, Durability::Commit);
     kit::insert(&store, (1..=20).map(|seq| job(seq, 1)));
     let copy = dir.file("copy.db");
-    assert_eq!(
-        ask(&store, Question::Backup(copy.clone())),
-        Ok(Answer::Done)
-    );
+    assert_eq!(kit::back_up(&store, &copy), Ok(()));
     kit::insert(&store, (21..=40).map(|seq| job(seq, 1)));
     let beside = |name: &Path, ending: &str| {
         let mut name = name.as_os_str().to_owned();
@@ -438,8 +435,8 @@ fn a_backup_is_no_part_of_the_life_it_was_made_in() {
         // A place beside which something lies is no place for a copy.
         let taken = dir.file("taken.db");
         std::fs::write(beside(&taken, endings[0]), b"").unwrap();
-        match ask(&store, Question::Backup(taken.clone())) {
-            Err(StoreError::Io(why)) => assert!(why.contains(endings[0]), "{why}"),
+        match kit::back_up(&store, &taken) {
+            Err(Error::Store(StoreError::Io(why))) => assert!(why.contains(endings[0]), "{why}"),
             other => panic!("{other:?}"),
         }
         std::fs::remove_file(beside(&taken, endings[0])).unwrap();

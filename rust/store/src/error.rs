@@ -26,7 +26,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it concerns one row, operation or question, and says nothing of the store.
+    /// Whether it concerns one row, operation or query, and says nothing of the store.
     pub fn is_of_one(&self) -> bool {
         matches!(
             self,

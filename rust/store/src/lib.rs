@@ -1,17 +1,20 @@
 //! The boundary between the engine and a place to keep jobs ([`Store`]), which knows of no such place.
 
-mod boundary;
 mod error;
+mod event;
 mod keyring;
+mod op;
+mod query;
+mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use boundary::{
-    Answer, Answered, DeadJob, DeadPage, Ending, Event, Events, Found, Op, Page, Question, Settled,
-    Store, Ticket, Unreadable, ask,
-};
 pub use duewheel_model::job::{ClockKind, Job, Place, Progress};
 pub use duewheel_model::outcome::Reason;
 pub use duewheel_model::retry::RetryOptions;
 pub use error::Error;
+pub use event::Event;
 pub use keyring::Keyring;
+pub use op::{Ending, Op, Ticket};
+pub use query::{Answer, DeadJob, DeadPage, Page, Query, Unreadable};
+pub use store::{Answered, Events, Found, Settled, Store, ask};

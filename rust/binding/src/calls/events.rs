@@ -7,7 +7,7 @@ use crate::values::event::Event;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{Engine, QueryPlace, Refused};
 use duewheel_engine::sync::Mutex;
-use duewheel_store::{self as store, Answer, Job, Question};
+use duewheel_store::{self as store, Answer, Job, Query};
 use pyo3::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl Events {
                 return Ok(());
             }
             let after = left.after;
-            let question = Question::Page {
+            let question = Query::Page {
                 after,
                 until: left.until,
                 limit: PAGE,
@@ -197,7 +197,7 @@ impl Events {
             due,
             seq: seq.saturating_sub(1),
         };
-        let question = Question::Page {
+        let question = Query::Page {
             after: Some(after),
             until: due.saturating_add(1),
             limit: 1,

@@ -30,7 +30,7 @@ use duewheel_engine::engine::{Due, Engine, Refused};
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
-use duewheel_store::{Progress, Question, Ticket};
+use duewheel_store::{Progress, Ticket};
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
@@ -276,6 +276,7 @@ impl SchedulerCore {
         let mut opened = local::Opened {
             max_data: usize::MAX,
             relaxed: false,
+            file: None,
         };
         if let Some(storage) = storage {
             opened = local::open(py, storage, &mut engine)?;
@@ -288,6 +289,7 @@ impl SchedulerCore {
             max_data: opened.max_data,
             turns: Mutex::new(()),
             relaxed: opened.relaxed,
+            file: opened.file,
             seed,
             context: Mutex::new(None),
             continuations: Continuations::new((!clock.manual).then_some(tasks)),
@@ -770,26 +772,28 @@ impl SchedulerCore {
     /// Copy the file into a new one while it is in use.
     fn _backup(&self, py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
         let shared = self.shared(py)?;
-        shared.ask_slowly(py, Question::Backup(path), || Ok(()))
+        shared.maintain(py, |file, then| file.backup(&path, then), || Ok(()))
     }
 
     /// Encrypt every payload under the default key; `progress` is told rows done, rows in all.
     #[pyo3(signature = (progress=None))]
     fn _rotate(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let mut told = (0, 0);
-        let look = || {
-            let come = engine.rotated();
-            if come != told
+        let rotated = Arc::new(Mutex::new((0, 0)));
+        let latest = rotated.clone();
+        let mut reported = (0, 0);
+        let report = || {
+            let rows = *rotated.lock();
+            if rows != reported
                 && let Some(progress) = progress
             {
-                progress.call1(come)?;
+                progress.call1(rows)?;
             }
-            told = come;
+            reported = rows;
             Ok(())
         };
-        shared.ask_slowly(py, Question::Rotate, look)
+        let note = move |done, all| *latest.lock() = (done, all);
+        shared.maintain(py, |file, then| file.rotate(Box::new(note), then), report)
     }
 
     /// Start nothing more; what has started goes on.

@@ -14,9 +14,9 @@ use crate::values::payload::{Fresh, Handle, release};
 use duewheel_engine::engine::{Asked, Changed, Due, Engine, Refused, StoreInbox, Window};
 use duewheel_engine::jobs::record::{Id, Released};
 use duewheel_engine::sync::Mutex;
-use duewheel_sqlite::{Durability, LocalStore, Settings};
+use duewheel_sqlite::{Durability, Ended, LocalStore, Settings};
 use duewheel_store::Keyring;
-use duewheel_store::{self as store, Answer, Error, Progress, Question, Ticket};
+use duewheel_store::{self as store, Answer, Error, Progress, Query, Ticket};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -62,6 +62,7 @@ pub(crate) struct Opened {
     pub(crate) max_data: usize,
     /// Whether a batch is settled as soon as it is submitted.
     pub(crate) relaxed: bool,
+    pub(crate) file: Option<Arc<LocalStore>>,
 }
 
 /// Put the file behind the engine.
@@ -109,8 +110,13 @@ pub(crate) fn open(
     let opened = py.detach(|| LocalStore::open(&path, settings, events));
     let store = opened.map_err(|failure| file_failed(py, &failure, Some(&path)))?;
     let window = Window { horizon, resident };
-    engine.put_behind(Arc::new(store), inbox, window);
-    Ok(Opened { max_data, relaxed })
+    let store = Arc::new(store);
+    engine.put_behind(store.clone(), inbox, window);
+    Ok(Opened {
+        max_data,
+        relaxed,
+        file: Some(store),
+    })
 }
 
 /// What is said of a stored job that cannot be read.
@@ -152,7 +158,7 @@ impl Shared {
     pub(crate) fn ask(
         &self,
         py: Python<'_>,
-        question: Question,
+        question: Query,
         manner: Manner<'_>,
     ) -> PyResult<Answer> {
         manner.may_wait()?;
@@ -172,34 +178,31 @@ impl Shared {
         }
     }
 
-    /// Ask for what may take long: signals are seen, and `look` is called now and then.
-    pub(crate) fn ask_slowly(
+    /// Wait for what is begun with the file and may take long: signals are seen, and `look` is
+    /// called now and then.
+    pub(crate) fn maintain(
         &self,
         py: Python<'_>,
-        question: Question,
+        begin: impl FnOnce(&LocalStore, Ended) + Send,
         mut look: impl FnMut() -> PyResult<()>,
     ) -> PyResult<()> {
-        let Some(store) = self.engine.store() else {
+        let Some(file) = &self.file else {
             let message = "this scheduler keeps its jobs in memory: give it a storage";
             return Err(error(py, |names| &names.state_error, message));
         };
         let (send, receive) = mpsc::sync_channel(1);
-        let then = move |answer| {
+        let then = move |ended| {
             // After a Ctrl-C nobody listens any more.
-            let _ = send.send(answer);
+            let _ = send.send(ended);
         };
-        py.detach(|| store.ask(question, Box::new(then)));
+        py.detach(|| begin(file, Box::new(then)));
         let receive = Mutex::new(receive);
         loop {
-            let answer = py.detach(|| receive.lock().recv_timeout(SLICE));
+            let ended = py.detach(|| receive.lock().recv_timeout(SLICE));
             py.check_signals()?;
             look()?;
-            match answer {
-                Ok(answer) => {
-                    return answer
-                        .map(drop)
-                        .map_err(|failure| store_failed(py, &failure, None));
-                }
+            match ended {
+                Ok(ended) => return ended.map_err(|failure| file_failed(py, &failure, None)),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     return Err(refused(py, Refused::Closed, ""));
@@ -399,7 +402,7 @@ impl Shared {
         Ok(())
     }
 
-    pub(crate) fn take_in_answer(&self, py: Python<'_>, question: Question) -> PyResult<()> {
+    pub(crate) fn take_in_answer(&self, py: Python<'_>, question: Query) -> PyResult<()> {
         let answer = self.ask(py, question, Manner::Waits);
         match answer.inspect_err(|_| self.engine.load_no_page())? {
             Answer::Page(page) => self.take_in(py, page),
@@ -420,7 +423,7 @@ impl Shared {
         id: &str,
         manner: Manner<'_>,
     ) -> PyResult<Option<Event>> {
-        match self.ask(py, Question::Get(id.to_owned()), manner)? {
+        match self.ask(py, Query::Get(id.to_owned()), manner)? {
             // It has come in meanwhile, and may run.
             Answer::Job(Some(_)) if self.engine.holds(id) => self.pending_here(py, id),
             Answer::Job(Some(job)) => self.event(py, &job).map(Some),
@@ -434,7 +437,7 @@ impl Shared {
         let mut before = None;
         loop {
             let limit = 1_000;
-            let asked = Question::Dead { before, limit };
+            let asked = Query::Dead { before, limit };
             let Answer::Dead(page) = self.ask(py, asked, Manner::Waits)? else {
                 return Ok(all);
             };
@@ -459,7 +462,7 @@ impl Shared {
 
     pub(crate) fn purge_kept(&self, py: Python<'_>, before: Option<i64>) -> PyResult<usize> {
         releasing(py, |released| self.engine.stats(released));
-        match self.ask(py, Question::Purge(before), Manner::Waits)? {
+        match self.ask(py, Query::Purge(before), Manner::Waits)? {
             Answer::Count(count) => Ok(count as usize),
             _ => Ok(0),
         }

@@ -24,16 +24,14 @@ pub(crate) fn started(connection: &Connection) -> Result<BTreeMap<u64, Option<i6
 }
 
 /// Every job that is marked as started was running, or was about to. If its process did not end in
-/// order, that is an interruption: it may be the job that killed it. How many were running, and how
-/// many of them are dead now.
+/// order, that is an interruption: it may be the job that killed it.
 pub(crate) fn interrupt(
     connection: &Connection,
     known: &mut Known,
     max_interruptions: u32,
     now: i64,
-) -> Result<(u64, u64), Error> {
+) -> Result<(), Error> {
     let counts = i64::from(schema::get(connection, "left")? == 0);
-    let (mut interrupted, mut died) = (0, 0);
     let mut pending_again = connection.prepare(
         "UPDATE job SET run = min(run + 1, 4294967295), interruptions = interruptions + ?4,
          first_start = coalesce(first_start, ?2)
@@ -44,17 +42,17 @@ pub(crate) fn interrupt(
          WHERE seq = ?1 RETURNING once <> 0",
     )?;
     for (seq, at) in started(connection)? {
-        let told = savepoint::within(connection, || {
+        let died = savepoint::within(connection, || {
             let at = at.unwrap_or(now);
             let again = params![seq as i64, at, max_interruptions, counts];
             if pending_again.execute(again)? > 0 {
-                return Ok((true, false));
+                return Ok(false);
             }
             let once: Option<Option<bool>> = counted
                 .query_row(params![seq as i64, counts], |row| row.get(0))
                 .optional()?;
             let Some(once) = once else {
-                return Ok((false, false)); // it is gone: a mark without a job is nothing
+                return Ok(false); // it is gone: a mark without a job is nothing
             };
             let error = match (once, counts) {
                 (Some(false), _) => "its process died while it ran, as often as is allowed",
@@ -63,17 +61,13 @@ pub(crate) fn interrupt(
                     "its process died after the job was marked as started; it is started at most once"
                 }
             };
-            let buried = rows::bury(connection, seq, Reason::Interrupted, error, now)?;
-            Ok((buried, buried))
+            rows::bury(connection, seq, Reason::Interrupted, error, now)
         })?;
         // A row that cannot be changed cannot be read either: it stays, and is told with its page.
-        let (was_running, is_dead) = told.unwrap_or_default();
-        interrupted += u64::from(was_running);
-        died += u64::from(is_dead);
-        known.jobs -= i64::from(is_dead);
+        known.jobs -= i64::from(died.unwrap_or_default());
     }
     connection.execute("DELETE FROM started", [])?;
     known.started.clear();
     schema::set(connection, "left", 0)?;
-    Ok((interrupted, died))
+    Ok(())
 }

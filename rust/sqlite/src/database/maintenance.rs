@@ -7,9 +7,9 @@ use crate::database::writer::Tables;
 use crate::disk::{Disk, RealDisk};
 use crate::ownership::claim;
 use crate::ownership::life::Life;
+use crate::request::{Ended, OnProgress};
 use crate::store::salt;
 use crate::{Error, StoreError};
-use duewheel_store::{Answer, Answered, Event};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -21,12 +21,13 @@ const STEP: usize = 256;
 /// Work in many steps, and who waits for its end.
 pub(crate) struct Errand {
     work: Work,
-    then: Answered,
+    then: Ended,
 }
 
 enum Work {
     Backup(PathBuf),
     Rotate {
+        progress: OnProgress,
         /// Which table is next, and the row after which it goes on.
         table: usize,
         after: i64,
@@ -56,13 +57,14 @@ const TABLES: [(&str, &str); 2] = [
 ];
 
 impl Errand {
-    pub(crate) fn backup(path: PathBuf, then: Answered) -> Self {
+    pub(crate) fn backup(path: PathBuf, then: Ended) -> Self {
         let work = Work::Backup(path);
         Errand { work, then }
     }
 
-    pub(crate) fn rotate(then: Answered) -> Self {
+    pub(crate) fn rotate(progress: OnProgress, then: Ended) -> Self {
         let work = Work::Rotate {
+            progress,
             table: 0,
             after: i64::MIN,
             done: 0,
@@ -72,7 +74,7 @@ impl Errand {
     }
 
     pub(crate) fn end(self, result: Result<(), Error>) {
-        (self.then)(result.map(|()| Answer::Done).map_err(StoreError::from));
+        (self.then)(result);
     }
 }
 
@@ -118,12 +120,13 @@ impl Tables {
                 self.back_up(&path).map(|()| true)
             }
             Work::Rotate {
+                progress,
                 table,
                 after,
                 done,
                 passed,
             } => {
-                let step = self.rotate(table, after, done, passed);
+                let step = self.rotate(progress, table, after, done, passed);
                 if let Err(Error::Store(error @ StoreError::Io(_))) = &step {
                     self.log.poison(&mut self.log.lock(), error);
                 }
@@ -219,6 +222,7 @@ impl Tables {
     /// One step of a rotation; `true`: it was the last.
     fn rotate(
         &mut self,
+        progress: &OnProgress,
         table: &mut usize,
         after: &mut i64,
         done: &mut u64,
@@ -277,7 +281,7 @@ impl Tables {
         }
         let dead: i64 = connection.query_row("SELECT count(*) FROM dead", [], |row| row.get(0))?;
         let all = (self.known.jobs + dead).max(0) as u64;
-        (self.events)(Event::Rotated((*done).min(all), all));
+        progress((*done).min(all), all);
         Ok(false)
     }
 }

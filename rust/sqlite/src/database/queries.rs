@@ -1,11 +1,11 @@
-//! Questions, answered from the tables. All batches before them have been applied.
+//! Queries, answered from the tables. All batches before them have been applied.
 
 use crate::database::apply::Known;
 use crate::database::rows;
 use crate::database::schema::{columns, unbegun};
 use crate::{Error, StoreError};
 use duewheel_store::Keyring;
-use duewheel_store::{Answer, ClockKind, DeadPage, Job, Page, Place, Question, Ticket};
+use duewheel_store::{Answer, ClockKind, DeadPage, Job, Page, Place, Query};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -14,29 +14,27 @@ use std::collections::HashSet;
 pub(crate) struct Desk<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) keys: Option<&'a Keyring>,
-    /// All batches up to this one are in the tables.
-    pub(crate) upto: u64,
 }
 
 impl Desk<'_> {
-    /// Answer one that can be answered at once; the others are errands of the store's thread.
-    pub(crate) fn answer(&self, known: &mut Known, question: &Question) -> Result<Answer, Error> {
-        match question {
-            Question::Page {
+    /// Answer one.
+    pub(crate) fn answer(&self, known: &mut Known, query: &Query) -> Result<Answer, Error> {
+        match query {
+            Query::Page {
                 after,
                 until,
                 limit,
             } => self.page(*after, *until, *limit).map(Answer::Page),
-            Question::Get(id) => self.get(id).map(Answer::Job),
-            Question::Insert(jobs) => self.insert(known, jobs),
-            Question::Cancel(id) => {
+            Query::Get(id) => self.get(id).map(Answer::Job),
+            Query::Insert(jobs) => self.insert(known, jobs),
+            Query::Cancel(id) => {
                 let Some(seq) = self.pending(id)? else {
                     return Ok(Answer::Changed(false));
                 };
                 known.jobs -= i64::from(rows::delete(self.connection, seq)?);
                 Ok(Answer::Changed(true))
             }
-            Question::Move { id, to, clock } => {
+            Query::Move { id, to, clock } => {
                 let Some(seq) = self.pending(id)? else {
                     return Ok(Answer::Changed(false));
                 };
@@ -45,13 +43,9 @@ impl Desk<'_> {
                 known.seq = known.seq.max(to.seq);
                 rows::shift(self.connection, seq, *to, *clock).map(Answer::Changed)
             }
-            Question::Dead { before, limit } => self.dead(*before, *limit),
-            Question::Revive { id, to, clock } => {
-                self.revive(known, id, *to, *clock).map(Answer::Job)
-            }
-            Question::Purge(before) => self.purge(*before).map(Answer::Count),
-            Question::Count => Ok(Answer::Count(known.jobs.max(0) as u64)),
-            Question::Backup(_) | Question::Rotate => Err(Error::io("no such question")),
+            Query::Dead { before, limit } => self.dead(*before, *limit),
+            Query::Revive { id, to, clock } => self.revive(known, id, *to, *clock).map(Answer::Job),
+            Query::Purge(before) => self.purge(*before).map(Answer::Count),
         }
     }
 
@@ -73,7 +67,6 @@ impl Desk<'_> {
             unreadable: Vec::new(),
             last: None,
             more: false,
-            upto: Ticket(self.upto),
             epoch: 0,
         };
         let mut found = 0;
@@ -258,15 +251,10 @@ impl Desk<'_> {
     }
 }
 
-/// Whether a question changes the tables.
-pub(crate) fn changes(question: &Question) -> bool {
+/// Whether a query changes the tables.
+pub(crate) fn changes(query: &Query) -> bool {
     !matches!(
-        question,
-        Question::Page { .. }
-            | Question::Get(_)
-            | Question::Dead { .. }
-            | Question::Count
-            | Question::Backup(_)
-            | Question::Rotate
+        query,
+        Query::Page { .. } | Query::Get(_) | Query::Dead { .. }
     )
 }

@@ -145,8 +145,7 @@ impl Recovery<'_> {
         };
         let transaction = connection.unchecked_transaction()?;
         let mut known = known(connection)?;
-        let (interrupted, died) =
-            interrupt(connection, &mut known, self.max_interruptions, self.now)?;
+        interrupt(connection, &mut known, self.max_interruptions, self.now)?;
         if let Some(keys) = self.keys {
             note_keys(connection, keys)?;
         }
@@ -158,8 +157,6 @@ impl Recovery<'_> {
         let found = Found {
             seq: known.seq,
             jobs: known.jobs.max(0) as u64,
-            interrupted,
-            died,
             unapplied,
             epoch: 0,
         };

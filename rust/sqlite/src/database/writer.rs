@@ -1,5 +1,5 @@
 //! The thread that owns the database: it takes batches from the journal to the tables, answers
-//! questions, and runs errands beside that.
+//! queries, and runs errands beside that.
 
 use crate::database::apply::{Known, Run};
 use crate::database::maintenance::Errand;
@@ -10,9 +10,10 @@ use crate::journal::file as journal;
 use crate::journal::group_commit::{Log, Woken};
 use crate::ownership::claim::Claim;
 use crate::ownership::life::{self, Life, OpenLog, Wal};
+use crate::request::Request;
 use crate::{Error, StoreError};
 use duewheel_store::Keyring;
-use duewheel_store::{Answer, Answered, Event, Events, Question};
+use duewheel_store::{Answer, Answered, Event, Events, Query};
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -20,8 +21,8 @@ use std::sync::Arc;
 
 type Answers = Result<Answer, StoreError>;
 
-/// How many questions one transaction answers at most.
-const QUESTIONS: usize = 256;
+/// How many queries one transaction answers at most.
+const REQUESTS: usize = 256;
 /// What is kept of the memory of a large batch.
 const KEPT: usize = 4 << 20;
 
@@ -187,9 +188,9 @@ impl Tables {
     }
 
     fn refuse_all(&mut self, refusal: &StoreError) {
-        let left: Vec<_> = self.log.lock().questions.drain(..).collect();
-        for (_, then) in left {
-            then(Err(refusal.clone()));
+        let left: Vec<_> = self.log.lock().requests.drain(..).collect();
+        for request in left {
+            request.refuse(refusal.clone());
         }
         for errand in self.errands.drain(..) {
             errand.end(Err(refusal.clone().into()));
@@ -198,20 +199,22 @@ impl Tables {
 
     /// Take what waits to the tables, and answer what is asked, in one transaction.
     pub(crate) fn turn(&mut self) {
-        let (upto, questions) = self.log.take(&mut self.batch, QUESTIONS);
+        let (upto, requests) = self.log.take(&mut self.batch, REQUESTS);
         self.upto = upto;
-        let mut asked = Vec::with_capacity(questions.len());
-        for (question, then) in questions {
-            match question {
-                Question::Backup(path) => self.errands.push_back(Errand::backup(path, then)),
-                Question::Rotate => self.errands.push_back(Errand::rotate(then)),
-                other => asked.push((other, then)),
+        let mut asked = Vec::with_capacity(requests.len());
+        for request in requests {
+            match request {
+                Request::Query(query, then) => asked.push((query, then)),
+                Request::Backup(path, then) => self.errands.push_back(Errand::backup(path, then)),
+                Request::Rotate(progress, then) => {
+                    self.errands.push_back(Errand::rotate(progress, then));
+                }
             }
         }
         self.transact(asked);
     }
 
-    fn transact(&mut self, asked: Vec<(Question, Answered)>) {
+    fn transact(&mut self, asked: Vec<(Query, Answered)>) {
         if self.batch.is_empty() && asked.is_empty() {
             return;
         }
@@ -228,8 +231,8 @@ impl Tables {
     }
 
     /// One transaction: it leaves the tables, and what is known of them, as they were if it fails.
-    fn write(&mut self, asked: &[(Question, Answered)]) -> Result<Vec<Answers>, Error> {
-        let writes = !self.batch.is_empty() || asked.iter().any(|(question, _)| changes(question));
+    fn write(&mut self, asked: &[(Query, Answered)]) -> Result<Vec<Answers>, Error> {
+        let writes = !self.batch.is_empty() || asked.iter().any(|(query, _)| changes(query));
         let before = writes.then(|| self.known.clone());
         let written = self.transaction(asked, writes);
         if written.is_err() {
@@ -246,7 +249,7 @@ impl Tables {
 
     fn transaction(
         &mut self,
-        asked: &[(Question, Answered)],
+        asked: &[(Query, Answered)],
         writes: bool,
     ) -> Result<Vec<Answers>, Error> {
         let connection = &*self.connection;
@@ -262,12 +265,11 @@ impl Tables {
             let desk = Desk {
                 connection,
                 keys: self.keys.as_deref(),
-                upto: self.upto,
             };
             let mut answers = Vec::with_capacity(asked.len());
-            for (question, _) in asked {
-                if !changes(question) {
-                    match desk.answer(&mut run.known, question) {
+            for (query, _) in asked {
+                if !changes(query) {
+                    match desk.answer(&mut run.known, query) {
                         Err(error) if error.is_full() => return Err(error),
                         // What only reads harms no other, whatever it has found.
                         answer => answers.push(answer.map_err(StoreError::from)),
@@ -275,7 +277,7 @@ impl Tables {
                     continue;
                 }
                 let (jobs, seq) = (run.known.jobs, run.known.seq);
-                let step = || desk.answer(&mut run.known, question);
+                let step = || desk.answer(&mut run.known, query);
                 let answer = savepoint::within(connection, step)?;
                 if answer.is_err() {
                     (run.known.jobs, run.known.seq) = (jobs, seq);
@@ -328,7 +330,7 @@ impl Tables {
         log.pass(state);
     }
 
-    fn failed(&mut self, error: StoreError, asked: Vec<(Question, Answered)>) {
+    fn failed(&mut self, error: StoreError, asked: Vec<(Query, Answered)>) {
         let log = self.log.clone();
         let mut state = log.lock();
         let mut refused = Vec::new();
@@ -337,9 +339,9 @@ impl Tables {
             // asks for anything else is told.
             self.retry = true;
             state.trouble = true;
-            for (question, then) in asked.into_iter().rev() {
-                if matches!(question, Question::Page { .. }) {
-                    state.questions.push_front((question, then));
+            for (query, then) in asked.into_iter().rev() {
+                if matches!(query, Query::Page { .. }) {
+                    state.requests.push_front(Request::Query(query, then));
                 } else {
                     refused.push(then);
                 }
@@ -392,7 +394,7 @@ impl Tables {
                 return Err(StoreError::Full.into()); // the journal stays, and is replayed at the next open
             }
             let state = self.log.lock();
-            if state.questions.is_empty() && state.journal.pending.is_empty() {
+            if state.requests.is_empty() && state.journal.pending.is_empty() {
                 break;
             }
         }

@@ -9,7 +9,8 @@
 use crate::disk::LogFile;
 use crate::journal::file::Journal;
 use crate::journal::waiters::Waiters;
-use duewheel_store::{Answered, Error, Question, Settled};
+use crate::request::Request;
+use duewheel_store::{Error, Settled};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -45,7 +46,7 @@ pub(crate) struct State {
     waiters: Waiters,
     /// Who is to be called back, and for which batch.
     callbacks: Vec<(u64, Settled)>,
-    pub(crate) questions: VecDeque<(Question, Answered)>,
+    pub(crate) requests: VecDeque<Request>,
     /// Bytes that have been taken to the tables and are not there yet.
     pub(crate) draining: usize,
     /// When the oldest batch that waits for the tables came.
@@ -132,7 +133,7 @@ impl Log {
             syncing: false,
             waiters: Waiters::default(),
             callbacks: Vec::new(),
-            questions: VecDeque::new(),
+            requests: VecDeque::new(),
             draining: 0,
             since: None,
             trouble: false,
@@ -337,14 +338,14 @@ impl Log {
         self.unsynced.notify_one();
     }
 
-    /// Ask; only the thread of the tables can answer.
-    pub(crate) fn ask(&self, question: Question, then: Answered) {
+    /// Ask the thread of the tables.
+    pub(crate) fn ask(&self, request: Request) {
         let mut state = self.lock();
         if let Some(error) = state.refusal() {
             drop(state);
-            return then(Err(error));
+            return request.refuse(error);
         }
-        state.questions.push_back((question, then));
+        state.requests.push_back(request);
         state.drainer_sleeps = false;
         drop(state);
         self.work.notify_one();
@@ -401,7 +402,7 @@ impl Log {
             if state.closing {
                 return Woken::ToClose;
             }
-            let urgent = !state.questions.is_empty() || state.journal.pending.len() >= BATCH;
+            let urgent = !state.requests.is_empty() || state.journal.pending.len() >= BATCH;
             let due = match retry_at {
                 Some(at) => Some(at),
                 None if more || urgent => return Woken::ToWork,
@@ -430,8 +431,8 @@ impl Log {
 
     /// Take the batches that wait for the tables, after those that were taken before and are not
     /// there yet; the number of the last. And what is asked: at the same moment, for all batches
-    /// that were submitted before a question are to be in the tables when it is answered.
-    pub(crate) fn take(&self, into: &mut Vec<u8>, most: usize) -> (u64, Vec<(Question, Answered)>) {
+    /// that were submitted before a query are to be in the tables when it is answered.
+    pub(crate) fn take(&self, into: &mut Vec<u8>, most: usize) -> (u64, Vec<Request>) {
         let mut state = self.lock();
         if into.is_empty() {
             std::mem::swap(&mut state.journal.pending, into);
@@ -440,10 +441,10 @@ impl Log {
         }
         state.draining = into.len();
         state.since = None;
-        let asked = most.min(state.questions.len());
+        let asked = most.min(state.requests.len());
         (
             state.journal.number,
-            state.questions.drain(..asked).collect(),
+            state.requests.drain(..asked).collect(),
         )
     }
 

@@ -5,11 +5,12 @@ pub mod model;
 
 use duewheel_sqlite::{Durability, Error, LocalStore, Settings, no_events};
 use duewheel_store::{
-    Answer, ClockKind, DeadJob, Ending, Job, Keyring, Op, Page, Place, Progress, Question, Reason,
+    Answer, ClockKind, DeadJob, Ending, Job, Keyring, Op, Page, Place, Progress, Query, Reason,
     RetryOptions, Store, Ticket, ask,
 };
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 
 pub const OPTIONS: RetryOptions = RetryOptions {
     retry_limit: Some(5),
@@ -128,12 +129,12 @@ pub fn insert(store: &dyn Store, jobs: impl IntoIterator<Item = Job<'static>>) -
 }
 
 pub fn page(store: &dyn Store, after: Option<Place>, until: i64, limit: usize) -> Page {
-    let question = Question::Page {
+    let query = Query::Page {
         after,
         until,
         limit,
     };
-    match ask(store, question) {
+    match ask(store, query) {
         Ok(Answer::Page(page)) => page,
         other => panic!("{other:?}"),
     }
@@ -158,28 +159,45 @@ pub fn seqs(store: &dyn Store) -> Vec<u64> {
 }
 
 pub fn get(store: &dyn Store, id: &str) -> Option<Job<'static>> {
-    match ask(store, Question::Get(id.into())) {
+    match ask(store, Query::Get(id.into())) {
         Ok(Answer::Job(job)) => job,
         other => panic!("{other:?}"),
     }
 }
 
 pub fn dead(store: &dyn Store) -> Vec<DeadJob> {
-    let question = Question::Dead {
+    let query = Query::Dead {
         before: None,
         limit: usize::MAX >> 1,
     };
-    match ask(store, question) {
+    match ask(store, query) {
         Ok(Answer::Dead(dead)) => dead.jobs,
         other => panic!("{other:?}"),
     }
 }
 
-pub fn count(store: &dyn Store) -> u64 {
-    match ask(store, Question::Count) {
-        Ok(Answer::Count(count)) => count,
-        other => panic!("{other:?}"),
-    }
+/// A query takes everything to the tables, and the journal to a new lap.
+pub fn to_tables(store: &dyn Store) {
+    assert_eq!(get(store, "nobody"), None);
+}
+
+/// Copy the store, and wait.
+pub fn back_up(store: &LocalStore, path: &Path) -> Result<(), Error> {
+    let (send, receive) = mpsc::sync_channel(1);
+    store.backup(path, Box::new(move |ended| send.send(ended).unwrap()));
+    receive.recv().unwrap()
+}
+
+/// Encrypt all under the default key, and wait; the progress that was told.
+pub fn rotate(store: &LocalStore) -> Vec<(u64, u64)> {
+    let (send, receive) = mpsc::sync_channel(1);
+    let (progress, heard) = mpsc::channel();
+    store.rotate(
+        Box::new(move |done, all| progress.send((done, all)).unwrap()),
+        Box::new(move |ended| send.send(ended).unwrap()),
+    );
+    assert_eq!(receive.recv().unwrap(), Ok(()));
+    heard.try_iter().collect()
 }
 
 pub fn refused(path: &Path, settings: Settings) -> Error {

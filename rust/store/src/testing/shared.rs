@@ -3,8 +3,8 @@
 
 use crate::Error;
 use crate::{
-    Answer, Answered, DeadJob, DeadPage, Ending, Event, Events, Found, Job, Op, Page, Place,
-    Question, Reason, Settled, Store, Ticket,
+    Answer, Answered, DeadJob, DeadPage, Ending, Event, Events, Found, Job, Op, Page, Place, Query,
+    Reason, Settled, Store, Ticket,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -62,6 +62,11 @@ impl SharedJobs {
     /// The ids of the jobs that have ended and are not dead, in that order.
     pub fn over(&self) -> Vec<String> {
         self.lock().over.clone()
+    }
+
+    /// How many jobs are stored, running ones included.
+    pub fn stored(&self) -> usize {
+        self.lock().rows.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -195,11 +200,11 @@ impl Table {
         }
     }
 
-    fn answer(&mut self, question: Question, epoch: u64, upto: u64) -> Result<Answer, Error> {
+    fn answer(&mut self, query: Query, epoch: u64) -> Result<Answer, Error> {
         // Of jobs of other nodes nobody here can say that they will not start.
         let free = |row: &Row| !row.begun && row.owner.is_none_or(|owner| owner == epoch);
-        Ok(match question {
-            Question::Page { until, limit, .. } => {
+        Ok(match query {
+            Query::Page { until, limit, .. } => {
                 let free = |row: &&mut Row| row.owner.is_none() && row.job.place.due < until;
                 let mut jobs = Vec::new();
                 let mut rows = self.rows.values_mut().filter(free);
@@ -207,18 +212,17 @@ impl Table {
                     row.owner = Some(epoch);
                     jobs.push(row.job.clone());
                 }
-                let (more, upto) = (rows.next().is_some(), Ticket(upto));
+                let more = rows.next().is_some();
                 Answer::Page(Page {
                     last: jobs.last().map(|job| job.place),
                     jobs,
                     unreadable: Vec::new(),
                     more,
-                    upto,
                     epoch,
                 })
             }
-            Question::Get(id) => Answer::Job(self.find(&id).map(|row| row.job.clone())),
-            Question::Insert(jobs) => {
+            Query::Get(id) => Answer::Job(self.find(&id).map(|row| row.job.clone())),
+            Query::Insert(jobs) => {
                 for (at, job) in jobs.iter().enumerate() {
                     let twice = jobs[..at].iter().any(|other| other.id == job.id);
                     if twice || self.find(&job.id).is_some() {
@@ -230,14 +234,14 @@ impl Table {
                 }
                 Answer::Done
             }
-            Question::Cancel(id) => match self.find(&id).filter(|row| free(row)) {
+            Query::Cancel(id) => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
                     let place = row.job.place;
                     Answer::Changed(self.end(place))
                 }
                 None => Answer::Changed(false),
             },
-            Question::Move { id, to, clock } => match self.find(&id).filter(|row| free(row)) {
+            Query::Move { id, to, clock } => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
                     let (place, owner) = (row.job.place, row.owner);
                     self.shift(place, to, owner, |job| job.clock = clock);
@@ -245,7 +249,7 @@ impl Table {
                 }
                 None => Answer::Changed(false),
             },
-            Question::Dead { before, limit } => {
+            Query::Dead { before, limit } => {
                 let older = |dead: &&DeadJob| before.is_none_or(|before| dead.number < before);
                 let dead = self.dead.iter().rev().filter(older);
                 let jobs: Vec<DeadJob> = dead.take(limit).cloned().collect();
@@ -256,7 +260,7 @@ impl Table {
                     jobs,
                 })
             }
-            Question::Revive { id, to, clock } => {
+            Query::Revive { id, to, clock } => {
                 let Some(at) = self.dead.iter().rposition(|dead| dead.job.id == id) else {
                     return Ok(Answer::Job(None));
                 };
@@ -269,15 +273,11 @@ impl Table {
                 self.put(job.clone(), Some(epoch));
                 Answer::Job(Some(job))
             }
-            Question::Purge(before) => {
+            Query::Purge(before) => {
                 let all = self.dead.len();
                 let kept = |dead: &DeadJob| before.is_some_and(|before| dead.died >= before);
                 self.dead.retain(kept);
                 Answer::Count((all - self.dead.len()) as u64)
-            }
-            Question::Count => Answer::Count(self.rows.len() as u64),
-            Question::Backup(_) | Question::Rotate => {
-                return Err(Error::Io("not in memory".into()));
             }
         })
     }
@@ -285,7 +285,7 @@ impl Table {
 
 enum Message {
     Batch(u64, Vec<Op<'static>>),
-    Question(Question, Answered),
+    Query(Query, Answered),
 }
 
 #[derive(Default)]
@@ -465,7 +465,6 @@ impl Node {
 
     fn deliver(&mut self, shared: &Shared) {
         let mut post = shared.lock();
-        let upto = post.settled;
         let Some(message) = post.messages.pop_front() else {
             return;
         };
@@ -493,8 +492,8 @@ impl Node {
                 shared.changed.notify_all();
                 called.into_iter().for_each(|then| then(Ok(())));
             }
-            Message::Question(question, then) => {
-                let answer = table.answer(question, self.epoch, upto);
+            Message::Query(query, then) => {
+                let answer = table.answer(query, self.epoch);
                 drop(table);
                 then(answer);
             }
@@ -579,14 +578,14 @@ impl Store for SharedStore {
         }
     }
 
-    fn ask(&self, question: Question, then: Answered) {
+    fn ask(&self, query: Query, then: Answered) {
         let mut post = self.lock();
         if post.closing {
             drop(post);
             return then(Err(Error::Closed));
         }
-        let page = matches!(question, Question::Page { .. });
-        post.messages.push_back(Message::Question(question, then));
+        let page = matches!(query, Query::Page { .. });
+        post.messages.push_back(Message::Query(query, then));
         drop(post);
         self.shared.changed.notify_all();
         // By hand nobody else would answer, and whoever asks may wait; pages alone come by mail.

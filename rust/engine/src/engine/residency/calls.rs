@@ -5,7 +5,7 @@ use crate::due::queue::{ClockKind, Key, Now};
 use crate::engine::{Due, Engine, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Parts, Payload, Record, Released};
-use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Question, Ticket};
+use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Query, Ticket};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -204,7 +204,7 @@ impl<P: Payload> Engine<P> {
             state.not_paged_out(stays);
             state.hold_pages();
             drop(state);
-            let answer = self.ask_with_pages_held(Question::Insert(vec![job]));
+            let answer = self.ask_with_pages_held(Query::Insert(vec![job]));
             state = self.state.lock();
             if let Some(residency) = &mut state.residency {
                 residency.reserved.remove(&text);
@@ -294,7 +294,7 @@ impl<P: Payload> Engine<P> {
         id: &str,
         released: &mut Released<P>,
     ) -> Result<Asked<()>, Refused> {
-        let question = Question::Cancel(id.to_owned());
+        let question = Query::Cancel(id.to_owned());
         self.change_paged_out(id, question, released, |state| {
             state.counts.cancelled += 1;
             state.left_paged_out(id);
@@ -354,7 +354,7 @@ impl<P: Payload> Engine<P> {
         state.reserve_seq(to.seq);
         drop(state);
         let clock = ClockKind::Wall;
-        let question = Question::Move {
+        let question = Query::Move {
             id: id.to_owned(),
             to,
             clock,
@@ -383,7 +383,7 @@ impl<P: Payload> Engine<P> {
         if !near {
             return Ok(Asked::Yes(None));
         }
-        match self.ask_with_pages_held(Question::Get(id.to_owned())) {
+        match self.ask_with_pages_held(Query::Get(id.to_owned())) {
             Ok(Answer::Job(Some(job))) => Ok(Asked::Yes(Some(job))),
             answer => {
                 self.load_none(to);
@@ -413,7 +413,7 @@ impl<P: Payload> Engine<P> {
         // Until it is taken in.
         state.hold_pages();
         drop(state);
-        let question = Question::Revive {
+        let question = Query::Revive {
             id: id.to_owned(),
             to,
             clock: ClockKind::Boot,

@@ -15,7 +15,7 @@ use super::{Asked, Residency};
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Done, Outcome, Payload, Released, Stage, Started};
-use duewheel_store::{Error, Event, Job, Op, Place, Question, Ticket};
+use duewheel_store::{Error, Event, Job, Op, Place, Query, Ticket};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -183,7 +183,7 @@ impl<P: Payload> Engine<P> {
     pub(super) fn change_paged_out<R>(
         &self,
         id: &str,
-        question: Question,
+        question: Query,
         released: &mut Released<P>,
         then: impl FnOnce(&mut State<P>) -> R,
     ) -> Result<Asked<R>, Refused> {
@@ -295,7 +295,7 @@ impl<P: Payload> State<P> {
                     lease.lost = lease.lost.max(epoch);
                 }
                 Event::Revoked(revoked) => seqs.extend(revoked),
-                Event::Poisoned(_) | Event::Unapplied(..) | Event::Rotated(..) => {}
+                Event::Poisoned(_) | Event::Unapplied(..) => {}
             }
         }
         if lease.taken {

@@ -21,7 +21,7 @@ use crate::sleep::Sleeper;
 use crate::sync::Mutex;
 use duewheel_model::time::SECOND;
 use duewheel_store::{
-    Answer, Ending, Error, Event, Events, Job, Op, Page, Place, Progress, Question, Settled, Store,
+    Answer, Ending, Error, Event, Events, Job, Op, Page, Place, Progress, Query, Settled, Store,
     Ticket, ask,
 };
 use id_index::IdIndex;
@@ -60,8 +60,6 @@ pub struct StoreInbox {
     taken_back: Mutex<Vec<Event>>,
     /// Records of the store that it could not apply, by number, and why.
     unapplied: Mutex<Vec<(u64, Error)>>,
-    /// How far a rotation of keys has come: rows done, rows in all.
-    rotated: Mutex<(u64, u64)>,
 }
 
 impl StoreInbox {
@@ -77,7 +75,6 @@ impl StoreInbox {
             failed: Mutex::default(),
             taken_back: Mutex::default(),
             unapplied: Mutex::default(),
-            rotated: Mutex::default(),
         }))
     }
 
@@ -94,7 +91,6 @@ impl StoreInbox {
                 inbox.unapplied.lock().push((record, why));
                 inbox.sleeper.wake();
             }
-            Event::Rotated(done, all) => *inbox.rotated.lock() = (done, all),
             Event::Revoked(_) | Event::LeaseLost(_) => inbox.take_back(event),
         })
     }
@@ -223,7 +219,7 @@ impl Residency {
     }
 
     /// The page from the frontier on.
-    pub(super) fn page(&mut self, until: i64, count: usize) -> Question {
+    pub(super) fn page(&mut self, until: i64, count: usize) -> Query {
         self.paging = Some(until);
         let unsent = self.outbox.iter().filter_map(|op| match op {
             Op::Finish { seq, .. } | Op::Delete(seq) => Some(*seq),
@@ -244,7 +240,7 @@ impl Residency {
             }),
             (due, seq) => Some(Place { due, seq: seq - 1 }),
         };
-        Question::Page {
+        Query::Page {
             after,
             until,
             // Where there is no room, what comes is due before all that is here.
@@ -376,13 +372,6 @@ impl<P: Payload> Engine<P> {
         is_new
     }
 
-    /// How far a rotation of keys has come: rows done, rows in all.
-    pub fn rotated(&self) -> (u64, u64) {
-        let state = self.state.lock();
-        let residency = state.residency.as_ref();
-        residency.map_or((0, 0), |residency| *residency.inbox.rotated.lock())
-    }
-
     /// Why the store takes nothing any more, if it does not.
     pub fn failure(&self) -> Option<Error> {
         self.has_store.then(|| self.state.lock().failed()).flatten()
@@ -425,7 +414,7 @@ impl<P: Payload> Engine<P> {
     /// Those of the store.
     pub fn ask_paged_out(
         &self,
-        question: Question,
+        question: Query,
         mut gives_up: impl FnMut() -> bool,
     ) -> Result<Option<Answer>, Refused> {
         let mut state = self.open_stored()?;
@@ -455,7 +444,7 @@ impl<P: Payload> Engine<P> {
 
     /// Ask the store while pages are held: what the answer changes here is to be done before a page
     /// is taken in that may be older.
-    fn ask_with_pages_held(&self, question: Question) -> Result<Answer, Refused> {
+    fn ask_with_pages_held(&self, question: Query) -> Result<Answer, Refused> {
         let store = self.store().ok_or(Refused::Closed)?;
         ask(&*store, question).map_err(Refused::from)
     }

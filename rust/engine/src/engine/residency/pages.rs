@@ -7,14 +7,14 @@ use crate::jobs::ids;
 use crate::jobs::record::{Detail, Id, Payload, Released};
 use crate::sleep::Until;
 use duewheel_model::time::SECOND;
-use duewheel_store::{Answer, Error, Job, Page, Place, Question};
+use duewheel_store::{Answer, Error, Job, Page, Place, Query};
 
 /// How long before its due a job is brought in for which there is no room.
 const LEAD: i64 = SECOND;
 
 impl<P: Payload> Engine<P> {
     /// The page to ask for now, if one is wanted and none is under way.
-    pub fn page_wanted(&self) -> Option<Question> {
+    pub fn page_wanted(&self) -> Option<Query> {
         let now = self.now();
         let mut state = self.state.lock();
         // Of a shared store pages come by mail alone, in the order of what it takes back.
@@ -23,7 +23,7 @@ impl<P: Payload> Engine<P> {
     }
 
     /// The next page, if what is away may be due before all that is in memory.
-    pub fn page_before_next(&self) -> Option<Question> {
+    pub fn page_before_next(&self) -> Option<Query> {
         let mut state = self.state.lock();
         let now = self.now();
         let first = state.queue.first(now).and_then(|key| state.place(key));
@@ -236,7 +236,7 @@ impl<P: Payload> State<P> {
     }
 
     /// The page to ask for now.
-    pub(super) fn page_wanted(&mut self, now: Now) -> Option<Question> {
+    pub(super) fn page_wanted(&mut self, now: Now) -> Option<Query> {
         if !self.wants_page(now) {
             return None;
         }

@@ -7,7 +7,7 @@ use super::{END, START};
 use crate::due::queue::Key;
 use crate::engine::{Engine, State};
 use crate::jobs::record::{Parts, Payload, Released, Stage};
-use duewheel_store::{Answer, Question};
+use duewheel_store::{Answer, Query};
 use roaring::RoaringTreemap;
 use std::collections::HashMap;
 
@@ -67,7 +67,7 @@ impl<P: Payload> Engine<P> {
         if !any(&self.state.lock()) {
             return None;
         }
-        match self.ask_with_pages_held(Question::Get(id.to_owned())) {
+        match self.ask_with_pages_held(Query::Get(id.to_owned())) {
             Ok(Answer::Job(Some(job))) => Some(job.place.seq),
             _ => None,
         }

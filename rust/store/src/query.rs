@@ -1,0 +1,125 @@
+//! What an engine asks, because only the store can know or decide it, and the answers.
+
+use crate::Error;
+use duewheel_model::job::{ClockKind, Job, Place};
+use duewheel_model::outcome::Reason;
+
+/// What only the store can know or decide.
+#[derive(Debug)]
+pub enum Query {
+    /// What is due next: jobs that have not begun, after `after` and due before `until`, at most
+    /// `limit`, in order.
+    ///
+    /// A shared store claims them for this node; what is held already is not among them there,
+    /// and what others have let go of is, wherever the page before ended.
+    Page {
+        /// The last place of the page before.
+        after: Option<Place>,
+        /// A time of the wall clock.
+        until: i64,
+        /// How many at most.
+        limit: usize,
+    },
+    /// The job of this id, pending or begun.
+    Get(String),
+    /// Take these in, all or none, unless one of their ids is taken.
+    Insert(Vec<Job<'static>>),
+    /// Cancel a job that is not in memory.
+    Cancel(String),
+    /// Move a job that is not in memory.
+    Move {
+        /// Its id.
+        id: String,
+        /// Where to.
+        to: Place,
+        /// The clock of the new due.
+        clock: ClockKind,
+    },
+    /// The dead, newest first.
+    Dead {
+        /// Those older than this [`DeadJob::number`].
+        before: Option<u64>,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Make the newest dead job of this id pending: attempt 1, a new age, `run` going on.
+    Revive {
+        /// Its id.
+        id: String,
+        /// Its new place.
+        to: Place,
+        /// The clock of the new due.
+        clock: ClockKind,
+    },
+    /// Forget the dead that died before a time of the wall clock, or all.
+    Purge(Option<i64>),
+}
+
+/// The answer to a [`Query`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// To `Page`.
+    Page(Page),
+    /// To `Get`, and to `Revive`: the job as it is pending now.
+    Job(Option<Job<'static>>),
+    /// To `Cancel` and `Move`: whether there was such a job, pending.
+    Changed(bool),
+    /// To `Dead`.
+    Dead(DeadPage),
+    /// To `Purge`: how many were forgotten.
+    Count(u64),
+    /// To `Insert`: it is done.
+    Done,
+}
+
+/// A part of the near future.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The jobs, in the order of their places.
+    pub jobs: Vec<Job<'static>>,
+    /// Jobs among them that cannot be read: they stay stored, and keep no other waiting.
+    pub unreadable: Vec<Unreadable>,
+    /// The last place in it, after which the next page goes on.
+    pub last: Option<Place>,
+    /// Whether more are due before the bound.
+    pub more: bool,
+    /// The lease that they were claimed under; 0 in a store of one process.
+    pub epoch: u64,
+}
+
+/// A stored job that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Where it is; of a dead one, `seq` is its number.
+    pub place: Place,
+    /// Its id, if that can be read.
+    pub id: Option<String>,
+    /// What is wrong with it.
+    pub why: Error,
+}
+
+/// A part of the dead.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeadPage {
+    /// Those that can be read, newest first.
+    pub jobs: Vec<DeadJob>,
+    /// Those among them that cannot.
+    pub unreadable: Vec<Unreadable>,
+    /// The number of the last, before which the next part goes on; `None`: there is no more.
+    pub last: Option<u64>,
+}
+
+/// A job that ended as dead.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadJob {
+    /// Grows with each death.
+    pub number: u64,
+    /// The job as it was at its last execution.
+    pub job: Job<'static>,
+    /// Why it is dead.
+    pub reason: Reason,
+    /// What is kept of its failure.
+    pub error: String,
+    /// When it died, on the wall clock.
+    pub died: i64,
+}
