@@ -55,8 +55,7 @@ CIRCLES = {
         ("binding", "run/event_loop run/first_step run/task"),
         (
             "engine",
-            "engine/lanes engine/mod engine/residency/id_index engine/residency/lease engine/residency/mod "
-            "engine/residency/parked engine/targets",
+            "engine/mod engine/residency/id_index engine/residency/lease engine/residency/mod engine/residency/parked",
         ),
         ("sqlite", "disk ownership/claim ownership/locks"),
         ("sqlite", "database/maintenance database/writer store"),

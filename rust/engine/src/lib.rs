@@ -42,4 +42,5 @@ pub mod handover;
 pub mod jobs;
 pub mod sleep;
 pub mod sync;
+mod targets;
 pub mod timer;

@@ -247,14 +247,13 @@ mod tests {
     fn one_that_is_closed_while_it_sleeps_ends_when_it_is_woken() {
         let sleeper = Sleeper::new().unwrap();
         std::thread::scope(|scope| {
-            let sleeps = scope.spawn(|| {
-                sleeper.sleep(Until::default());
-                sleeper.sleep(Until::default());
-            });
+            let sleeps = scope.spawn(|| sleeper.sleep(Until::default()));
+            // A second sleep of that thread could begin before the closing, and nothing would end it.
             sleeper.wake();
             sleeper.close();
             sleeps.join().unwrap();
         });
+        sleeper.sleep(Until::default());
         sleeper.wake();
         sleeper.close();
     }

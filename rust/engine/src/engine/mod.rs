@@ -7,27 +7,28 @@
 
 mod intake;
 mod lanes;
+mod parking;
 mod query;
 mod residency;
 mod settle;
 mod state;
-mod targets;
 #[cfg(test)]
 mod tests;
 
 use crate::clock::Clock;
 use crate::due::queue::{DueQueue, Key, Now};
-use crate::handover::queue::{HandoverQueue, Lane, SETTLE_AT};
+use crate::handover::lanes::{Lane, LaneBacklog, Lanes};
+use crate::handover::queue::{HandoverQueue, SETTLE_AT};
 use crate::jobs::details::Details;
 use crate::jobs::ids::IdSource;
 use crate::jobs::record::{Dead, Done, Execution, Payload, Record, Released, Stage};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
+use crate::targets::Targets;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
-use targets::Targets;
 
 pub use query::{QueryPlace, Stats};
 pub use residency::{Asked, Changed, StoreInbox, Window};
@@ -122,8 +123,7 @@ pub(crate) struct State<P: Payload> {
     offset_read: i64,
     phase: Phase,
     targets: Targets,
-    held: [lanes::LaneBacklog; 2],
-    parked: usize,
+    backlogs: Lanes<LaneBacklog>,
     dead: VecDeque<Dead<P>>,
     counts: Counts,
     /// What the timer sleeps for, while it does.
@@ -157,7 +157,7 @@ pub struct Engine<P: Payload> {
     state: Mutex<State<P>>,
     changed: Condvar,
     waiting: AtomicUsize,
-    lanes: [HandoverQueue<P>; 2],
+    lanes: Lanes<HandoverQueue<P>>,
     clock: Box<dyn Clock>,
     sleeper: Arc<Sleeper>,
     /// Whether a store is behind it, which never changes while it is shared.
@@ -189,8 +189,7 @@ impl<P: Payload> Engine<P> {
             offset_read: boot,
             phase: Phase::Stopped,
             targets: Targets::default(),
-            held: Default::default(),
-            parked: 0,
+            backlogs: Lanes::default(),
             dead: VecDeque::new(),
             counts: Counts::default(),
             asleep: None,
@@ -199,7 +198,7 @@ impl<P: Payload> Engine<P> {
             residency: None,
             evicted: residency::Evicted::default(),
         };
-        let lanes: [HandoverQueue<P>; 2] = Default::default();
+        let lanes: Lanes<HandoverQueue<P>> = Lanes::default();
         for lane in &lanes {
             lane.lock().offset = offset;
         }
@@ -249,35 +248,6 @@ impl<P: Payload> Engine<P> {
             Err(Refused::Closed)
         } else {
             Ok(state)
-        }
-    }
-
-    /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
-    pub fn set_registered(&self, target: u32, name: &str, lane: Option<Lane>) {
-        let mut state = self.state.lock();
-        if state.targets.set_lane(target, lane) {
-            state.requeue_backlog();
-        }
-        state.handler_changed(name, lane.is_some());
-        if lane.is_none() {
-            // What is aside is parked now: nobody waits for it any more.
-            self.notify(&state);
-            return;
-        }
-        for key in state.targets.parked.remove(&target).unwrap_or_default() {
-            if state
-                .queue
-                .get(key)
-                .is_some_and(|entry| entry.value.stage() == Stage::Parked)
-            {
-                state.unpark(key);
-                state.queue.put_back(key);
-            }
-        }
-        let wake = state.asleep.take().is_some();
-        drop(state);
-        if wake {
-            self.sleeper.wake();
         }
     }
 
@@ -336,7 +306,7 @@ impl<P: Payload> Engine<P> {
             state.unpark(key);
             state.remove(key, released);
         }
-        state.held = Default::default();
+        state.backlogs = Lanes::default();
         state.forget_parked_on_disk();
         let dropped = if let Some(residency) = &mut state.residency {
             // They are pending where they are kept.
@@ -402,7 +372,7 @@ impl<P: Payload> Engine<P> {
                 return Pumped::Sleep(Until::default());
             }
         }
-        let room = state.room(self);
+        let room = state.make_room(self);
         if room == 0 {
             return Pumped::Sleep(Until::default());
         }
@@ -449,7 +419,7 @@ impl<P: Payload> Engine<P> {
             // Where nothing came of it, the timer goes on alone: the event loop has else to do,
             // and so have the workers when all that is due is for the other lane.
             let gained = ready.queue.len() > before;
-            if !more || (!gained && (lane == Lane::Loop || state.both_in_use())) {
+            if !more || (!gained && (lane == Lane::Loop || state.targets.only_lane().is_none())) {
                 ready.room_wanted = false;
                 self.sleeper.wake();
             }

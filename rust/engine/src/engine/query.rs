@@ -208,7 +208,11 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open()?;
         state.refresh(self, boot);
         let handed = self.lanes.iter().any(HandoverQueue::has_due);
-        if start.is_some() || state.parked > 0 || handed || state.held() > 0 {
+        if start.is_some()
+            || state.targets.parked_count() > 0
+            || handed
+            || state.backlog_count() > 0
+        {
             return Ok(state.places(self, start, end).min());
         }
         let now = Now {
@@ -266,12 +270,12 @@ impl<P: Payload> Engine<P> {
         });
         let out = out.sum::<usize>();
         let (mut details, mut parked, mut handed, mut slots) = (0, 0, 0, [0; 3]);
-        let mut held = 0;
+        let mut backlog = 0;
         for (key, entry) in state.queue.iter() {
             let stage = entry.value.stage();
             parked += usize::from(stage == Stage::Parked);
             handed += usize::from(stage == Stage::Handed);
-            held += usize::from(stage == Stage::LaneBacklog);
+            backlog += usize::from(stage == Stage::LaneBacklog);
             if entry.queued != (stage == Stage::Waiting) {
                 return Err(format!(
                     "{key:?} is in stage {stage:?}, and queued is {}",
@@ -295,15 +299,15 @@ impl<P: Payload> Engine<P> {
         }
         let facts = [
             ("sides", details, state.details.len()),
-            ("parked jobs", parked, state.parked),
             ("handed jobs", handed + state.evicted.running(), out),
-            ("held jobs", held, state.held()),
+            ("jobs of backlogs", backlog, state.backlog_count()),
         ];
         for (what, counted, noted) in facts {
             if counted != noted {
                 return Err(format!("{counted} {what} were counted, {noted} are noted"));
             }
         }
+        state.targets.check(parked)?;
         if slots != state.offsets.jobs {
             return Err(format!(
                 "offsets: {slots:?} counted, {:?} kept",

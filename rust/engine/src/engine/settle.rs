@@ -89,7 +89,7 @@ impl<P: Payload> State<P> {
         }
         let mut ended = std::mem::take(&mut self.ended);
         std::mem::swap(&mut ended, &mut engine.ready().lock().done);
-        if self.targets.handlers[Lane::Loop as usize] > 0 || engine.lane(Lane::Loop).is_attached() {
+        if self.targets.has_handlers(Lane::Loop) || engine.lane(Lane::Loop).is_attached() {
             ended.append(&mut engine.lane(Lane::Loop).lock().done);
         }
         let mut wake = false;
@@ -160,25 +160,6 @@ impl<P: Payload> State<P> {
                 }
                 false
             }
-        }
-    }
-
-    fn park_again(&mut self, engine: &Engine<P>, key: crate::due::queue::Key) {
-        let Some(target) = self
-            .queue
-            .get(key)
-            .map(|entry| entry.value.payload.target())
-        else {
-            return;
-        };
-        if self.lane_of(target).is_some() {
-            // A new handler came meanwhile.
-            self.put_back(key);
-            if self.asleep.take().is_some() {
-                engine.wake_timer();
-            }
-        } else {
-            self.park(engine, key);
         }
     }
 

@@ -1,12 +1,12 @@
 //! The state behind the engine's lock, and the steps that are taken under it.
 
 use super::residency::generated;
-use super::targets::Parked;
 use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::due::queue::{ClockKind, DueQueue, Key, Now};
 use crate::jobs::details::Details;
 use crate::jobs::ids::{self, Halves, NOWHERE};
 use crate::jobs::record::{Detail, Execution, Id, Payload, Record, Released, Stage};
+use crate::targets::ParkedLists;
 use duewheel_model::job::Progress;
 use std::collections::{HashMap, VecDeque};
 
@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 const FEW_IDS: usize = 4_096;
 
 /// What has held the jobs of an engine.
-pub(super) type Emptied<P> = (DueQueue<Record<P>>, Parked);
+pub(super) type Emptied<P> = (DueQueue<Record<P>>, ParkedLists);
 
 impl<P: Payload> State<P> {
     /// Measure the offset between the clocks again, if it may have moved.
@@ -48,6 +48,11 @@ impl<P: Payload> State<P> {
         }
     }
 
+    /// How many jobs count against the room of a store's window: those that are parked do not.
+    pub(super) fn resident_count(&self) -> usize {
+        self.queue.len() - self.targets.parked_count()
+    }
+
     /// Make what was handed over and has not started wait again, in its old place.
     pub(super) fn recall(&mut self, engine: &Engine<P>) {
         for lane in &engine.lanes {
@@ -56,7 +61,7 @@ impl<P: Payload> State<P> {
                 self.put_back(key);
             }
         }
-        self.requeue_backlog();
+        self.requeue_backlogs();
     }
 
     /// A job that was taken from where it waited, and did not start, waits there again.
@@ -189,49 +194,10 @@ impl<P: Payload> State<P> {
                 true
             }
             Some(Stage::LaneBacklog) => {
-                self.unhold(key);
+                self.leave_backlog(key);
                 true
             }
             Some(Stage::Handed) => engine.lanes.iter().any(|lane| lane.lock().withdraw(key)),
-        }
-    }
-
-    pub(super) fn unpark(&mut self, key: Key) {
-        if let Some(record) = self.queue.get_mut(key)
-            && record.stage() == Stage::Parked
-        {
-            record.set_stage(Stage::Waiting);
-            self.parked -= 1;
-        }
-    }
-
-    pub(super) fn park(&mut self, engine: &Engine<P>, key: Key) {
-        let Some(record) = self.queue.get_mut(key) else {
-            return;
-        };
-        record.set_stage(Stage::Parked);
-        let payload = record.payload;
-        self.parked += 1;
-        let mut is_news = false;
-        let queue = &self.queue;
-        let parked = self.targets.parked.entry(payload.target());
-        let parked = parked.or_insert_with(|| {
-            is_news = true;
-            Vec::new()
-        });
-        if parked.len() > 64 && parked.len() > 2 * self.parked {
-            parked.retain(|&key| {
-                queue
-                    .get(key)
-                    .is_some_and(|entry| entry.value.stage() == Stage::Parked)
-            });
-        }
-        parked.push(key);
-        if is_news {
-            let name = payload.parts(|parts| parts.target.into());
-            let mut ready = engine.ready().lock();
-            ready.notices.push(name);
-            engine.ready().call(&mut ready);
         }
     }
 
@@ -284,7 +250,7 @@ impl<P: Payload> State<P> {
             boot: self.offset_read,
         };
         let empty = DueQueue::with_sequence(now, self.queue.next_sequence());
-        let parked = std::mem::take(&mut self.targets.parked);
+        let parked = self.targets.take_parked_lists();
         self.details = Details::default();
         self.given = HashMap::new();
         self.dead = VecDeque::new();
@@ -354,7 +320,7 @@ impl<P: Payload> State<P> {
         });
         if count > 0 {
             let mut outgoing = std::mem::take(&mut self.outgoing);
-            let handed = |target: u32| self.lane_of(target).is_some();
+            let handed = |target: u32| self.targets.lane_of(target).is_some();
             outgoing.extend(
                 keys[..count]
                     .iter()
@@ -369,19 +335,6 @@ impl<P: Payload> State<P> {
             }
         }
         progress.more
-    }
-
-    #[cold]
-    pub(super) fn park_unregistered(&mut self, engine: &Engine<P>, keys: &[Key]) {
-        for &key in keys {
-            let Some(entry) = self.queue.get(key) else {
-                continue;
-            };
-            if self.lane_of(entry.value.payload.target()).is_none() {
-                self.park(engine, key);
-            }
-        }
-        engine.notify(self);
     }
 
     pub(super) fn execution(&self, key: Key) -> Option<Execution<P>> {

@@ -8,6 +8,7 @@
 use crate::clock::Clock;
 use crate::due::queue::{ClockKind, Key};
 use crate::handover::early_wake::EarlyWake;
+pub use crate::handover::lanes::Lane;
 use crate::handover::lateness::Lateness;
 use crate::handover::loop_waker::LoopWaker;
 use crate::jobs::record::{Done, Execution, Payload, Started};
@@ -16,20 +17,6 @@ use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
-
-/// Who runs a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// A worker, on its thread.
-    Workers,
-    /// The event loop, as a task.
-    Loop,
-}
-
-impl Lane {
-    /// All of them.
-    pub const ALL: [Lane; 2] = [Lane::Workers, Lane::Loop];
-}
 
 /// How many executions wait for a runner at most; the wheel holds back the rest.
 pub const CAPACITY: usize = 128;

@@ -486,7 +486,7 @@ impl<P: Payload> State<P> {
 
     /// Whether a job that comes to this place belongs in memory; if not, the frontier is before it.
     pub(super) fn is_near(&mut self, place: Place) -> bool {
-        let count = self.queue.len() - self.parked;
+        let count = self.resident_count();
         let boot = self.offset_read;
         let now = boot.saturating_add(self.offset);
         if self.is_shared() {

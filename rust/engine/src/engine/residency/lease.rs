@@ -335,7 +335,7 @@ impl<P: Payload> State<P> {
             let handed = entry.is_some_and(|entry| entry.value.stage() == Stage::Handed);
             let runs = handed && !withdrawn.contains(&key);
             self.unpark(key);
-            self.unhold(key);
+            self.leave_backlog(key);
             self.drop_one();
             let Some(payload) = self.take(key) else {
                 continue;
@@ -377,13 +377,13 @@ impl<P: Payload> State<P> {
     pub(super) fn wants_shared_page(&self, now: i64) -> Option<bool> {
         let residency = self.residency.as_ref()?;
         let lease = residency.lease.as_ref()?;
-        let room = self.queue.len() - self.parked < residency.window.resident;
+        let room = self.resident_count() < residency.window.resident;
         Some(room && residency.paging.is_none() && lease.is_time(now))
     }
 
     /// When the timer is to look for a page of a shared store.
     pub(super) fn next_shared_page(&mut self) -> Option<i64> {
-        let room = self.queue.len() - self.parked;
+        let room = self.resident_count();
         let residency = self.residency.as_mut()?;
         let lease = residency.lease.as_mut()?;
         lease.full = room >= residency.window.resident;
@@ -392,7 +392,7 @@ impl<P: Payload> State<P> {
 
     /// Whether room has come that the timer waits for.
     pub(super) fn has_shared_room(&mut self) -> bool {
-        let count = self.queue.len() - self.parked;
+        let count = self.resident_count();
         let Some(residency) = &mut self.residency else {
             return false;
         };

@@ -27,7 +27,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         let now = self.now();
         let first = state.queue.first(now).and_then(|key| state.place(key));
-        let count = state.queue.len() - state.parked;
+        let count = state.resident_count();
         let residency = state.residency.as_mut()?;
         if residency.paged_out == 0
             || residency.lease.is_some()
@@ -240,7 +240,7 @@ impl<P: Payload> State<P> {
         if !self.wants_page(now) {
             return None;
         }
-        let count = self.queue.len() - self.parked;
+        let count = self.resident_count();
         let residency = self.residency.as_mut()?;
         if let Some(lease) = &mut residency.lease {
             lease.asked(now.wall);
@@ -259,7 +259,7 @@ impl<P: Payload> State<P> {
         let Some(residency) = &self.residency else {
             return false;
         };
-        let count = self.queue.len() - self.parked;
+        let count = self.resident_count();
         let Window { horizon, resident } = residency.window;
         if count >= resident {
             return self.is_overtaken() && residency.frontier.due <= now.wall.saturating_add(LEAD);
@@ -305,7 +305,7 @@ impl<P: Payload> State<P> {
             .residency
             .as_ref()
             .map_or(0, |residency| residency.window.resident / 2 + 1);
-        self.queue.len() - self.parked < resident && self.wants_page(now)
+        self.resident_count() < resident && self.wants_page(now)
     }
 
     /// When the timer is to look for a page, on either clock.
@@ -317,7 +317,7 @@ impl<P: Payload> State<P> {
         let Some(residency) = &self.residency else {
             return Until::default();
         };
-        if self.queue.len() - self.parked >= residency.window.resident {
+        if self.resident_count() >= residency.window.resident {
             let comes = self.is_overtaken();
             return on_the_wall(comes.then(|| residency.frontier.due.saturating_sub(LEAD)));
         }

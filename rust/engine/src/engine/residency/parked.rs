@@ -82,7 +82,7 @@ impl<P: Payload> State<P> {
             .iter()
             .flat_map(|residency| residency.parked_on_disk.0.values());
         let parked = parked_on_disk.filter(|waiting| !waiting.handled);
-        self.parked as u64 + parked.map(|waiting| waiting.seqs.len()).sum::<u64>()
+        self.targets.parked_count() as u64 + parked.map(|waiting| waiting.seqs.len()).sum::<u64>()
     }
 
     /// Put parked jobs aside, if they are too many: so many at once.
@@ -91,7 +91,7 @@ impl<P: Payload> State<P> {
             return;
         };
         let most = residency.window.resident / PART;
-        if self.parked <= most || residency.lease.is_some() {
+        if self.targets.parked_count() <= most || residency.lease.is_some() {
             return;
         }
         // What has not reached the store yet could not be told from what comes with a page; and
@@ -99,9 +99,9 @@ impl<P: Payload> State<P> {
         if !residency.outbox.is_empty() || residency.asking > 0 {
             return;
         }
-        let mut parked = std::mem::take(&mut self.targets.parked);
+        let mut parked = self.targets.take_parked_lists();
         for keys in parked.values_mut() {
-            while self.parked > most / 2
+            while self.targets.parked_count() > most / 2
                 && at_once > 0
                 && let Some(key) = keys.pop()
             {
@@ -109,7 +109,7 @@ impl<P: Payload> State<P> {
                 self.page_out_one(key, released);
             }
         }
-        self.targets.parked = parked;
+        self.targets.put_parked_lists(parked);
     }
 
     fn page_out_one(&mut self, key: Key, released: &mut Released<P>) {

@@ -82,7 +82,12 @@ impl Bench {
                     assert!(last < place, "{lane:?}: {place:?} after {last:?}");
                 }
                 self.last[lane as usize] = Some(place);
-                let here = self.engine.state.lock().lane_of(execution.payload.target());
+                let here = self
+                    .engine
+                    .state
+                    .lock()
+                    .targets
+                    .lane_of(execution.payload.target());
                 let outcome = if here == Some(lane) {
                     Outcome::Succeeded
                 } else {
@@ -111,16 +116,19 @@ impl Bench {
         }
     }
 
-    /// Hold that nothing is broken, that no lane is overfull, and that whatever is held has
-    /// somebody to refill its lane.
+    /// Hold that nothing is broken, that no lane is overfull, and that a backlog has a runner
+    /// or the timer to refill its lane.
     fn check(&mut self) {
         self.engine.check().unwrap();
         self.asleep &= !self.engine.sleeper().take_woken();
         for lane in Lane::ALL {
-            let held = self.engine.state.lock().held[lane as usize].waiting;
+            let backlog = self.engine.state.lock().backlogs[lane].len();
             let wanted = self.engine.lane(lane).lock().room_wanted;
             assert!(self.engine.lane(lane).lock().queue.len() <= CAPACITY);
-            assert!(held == 0 || wanted || !self.asleep, "{held} held, {lane:?}");
+            assert!(
+                backlog == 0 || wanted || !self.asleep,
+                "{lane:?}: {backlog}"
+            );
         }
     }
 
@@ -238,7 +246,7 @@ fn each_lane_keeps_the_order_of_due_and_sequence() {
         let stubborn = Lane::ALL[dice.below(2) as usize];
         for _ in 0..200 {
             bench.timer();
-            // One lane is slow, so that a good part of what is due is held for it.
+            // One lane is slow, so that a good part of what is due is in its backlog.
             let slow = dice.below(8) > 0;
             let lane = if slow {
                 Lane::ALL[1 - stubborn as usize]
@@ -251,12 +259,12 @@ fn each_lane_keeps_the_order_of_due_and_sequence() {
             let id = &ids[dice.below(1_500) as usize];
             bench.engine.cancel(id).unwrap();
             match dice.below(40) {
-                // What is handed over and held goes back to its old place.
+                // What is handed over or in a backlog goes back to its old place.
                 0 => {
                     bench.engine.stop();
                     bench.engine.start().unwrap();
                 }
-                // A target without jobs: what is held is let go of, and comes again.
+                // A target without jobs: backlogs are queued again.
                 1 => bench.engine.set_registered(9, "", Some(stubborn)),
                 2 => bench.engine.set_registered(9, "", None),
                 _ => {}
@@ -282,7 +290,9 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
         }
     }
     bench.engine.start().unwrap();
-    while bench.engine.lane(Lane::Loop).lock().room() > 0 || bench.engine.state.lock().held() == 0 {
+    while bench.engine.lane(Lane::Loop).lock().room() > 0
+        || bench.engine.state.lock().backlog_count() == 0
+    {
         assert_eq!(bench.engine.pump(), Pumped::More);
     }
     let mut settled = 0;
@@ -292,7 +302,7 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
         settled += usize::from(bench.engine.lane(Lane::Loop).lock().started == before);
     }
     assert!(settled < 20, "{settled} times");
-    let moved = bench.engine.state.lock().held();
+    let moved = bench.engine.state.lock().backlog_count();
     assert!(
         moved < 2_000,
         "the event loop has moved {moved} jobs of the workers"

@@ -1,0 +1,113 @@
+//! Parking: what becomes of jobs that are due while their target has no handler.
+
+use super::{Engine, State};
+use crate::due::queue::Key;
+use crate::handover::lanes::Lane;
+use crate::jobs::record::{Payload, Stage};
+
+impl<P: Payload> Engine<P> {
+    /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
+    pub fn set_registered(&self, target: u32, name: &str, lane: Option<Lane>) {
+        let mut state = self.state.lock();
+        if state.targets.set_lane(target, lane) {
+            state.requeue_backlogs();
+        }
+        state.handler_changed(name, lane.is_some());
+        if lane.is_none() {
+            // What was parked on disk is so again: waiting for idleness does not wait for it.
+            self.notify(&state);
+            return;
+        }
+        for key in state.targets.take_parked(target) {
+            if state
+                .queue
+                .get(key)
+                .is_some_and(|entry| entry.value.stage() == Stage::Parked)
+            {
+                state.unpark(key);
+                state.queue.put_back(key);
+            }
+        }
+        let wake = state.asleep.take().is_some();
+        drop(state);
+        if wake {
+            self.sleeper.wake();
+        }
+    }
+
+    /// Let a number stand for another target: nothing speaks of the one it stood for, neither a job in
+    /// memory nor a handler.
+    pub fn renumber(&self, target: u32) {
+        let mut state = self.state.lock();
+        if state.targets.lane_of(target).is_some() {
+            state.targets.set_lane(target, None);
+        }
+        let left = state.targets.take_parked(target);
+        drop(state);
+        // Not under the lock: it may be much.
+        drop(left);
+    }
+}
+
+impl<P: Payload> State<P> {
+    pub(super) fn unpark(&mut self, key: Key) {
+        if let Some(record) = self.queue.get_mut(key)
+            && record.stage() == Stage::Parked
+        {
+            record.set_stage(Stage::Waiting);
+            self.targets.note_unparked();
+        }
+    }
+
+    pub(super) fn park(&mut self, engine: &Engine<P>, key: Key) {
+        let Some(record) = self.queue.get_mut(key) else {
+            return;
+        };
+        record.set_stage(Stage::Parked);
+        let payload = record.payload;
+        let queue = &self.queue;
+        let is_parked = |key| {
+            let entry = queue.get(key);
+            entry.is_some_and(|entry| entry.value.stage() == Stage::Parked)
+        };
+        let is_first = self.targets.park(payload.target(), key, is_parked);
+        if is_first {
+            let name = payload.parts(|parts| parts.target.into());
+            let mut ready = engine.ready().lock();
+            ready.notices.push(name);
+            engine.ready().call(&mut ready);
+        }
+    }
+
+    /// An execution had no handler after all: the job is parked, or waits where one has come meanwhile.
+    pub(super) fn park_again(&mut self, engine: &Engine<P>, key: Key) {
+        let Some(target) = self
+            .queue
+            .get(key)
+            .map(|entry| entry.value.payload.target())
+        else {
+            return;
+        };
+        if self.targets.lane_of(target).is_some() {
+            self.put_back(key);
+            if self.asleep.take().is_some() {
+                engine.wake_timer();
+            }
+        } else {
+            self.park(engine, key);
+        }
+    }
+
+    #[cold]
+    pub(super) fn park_unregistered(&mut self, engine: &Engine<P>, keys: &[Key]) {
+        for &key in keys {
+            let Some(entry) = self.queue.get(key) else {
+                continue;
+            };
+            if self.targets.lane_of(entry.value.payload.target()).is_none() {
+                self.park(engine, key);
+            }
+        }
+        engine.notify(self);
+    }
+}
