@@ -368,9 +368,9 @@ class ManualTime:
     def set(self, wall_ns: int, boot_ns: int) -> None:
         """Set both readings; nothing runs by this alone."""
     def keep_error(self, error: BaseException) -> None:
-        """Keep what a handler has raised, if this clock keeps it."""
+        """Collect an exception that a handler has raised, if this clock collects them."""
     def take_errors(self) -> list[BaseException]:
-        """Return what handlers have raised, in that order, and forget it."""
+        """Return the collected exceptions in their order, and forget them."""
 
 @disjoint_base
 class Scheduler:
@@ -586,9 +586,9 @@ class Scheduler:
 
 @final
 class AwaitedCalls:
-    """The calls of a scheduler that coroutines make: where they would wait they return, or they are gentle.
+    """The calls of a scheduler for coroutines: they return a ticket, or `None`, where they would wait.
 
-    Those that are not for many are for schedulers with a store alone: in memory nothing is waited for.
+    The calls for single jobs are for schedulers with a store: in memory they do not wait.
     """
 
     def at(
@@ -659,7 +659,7 @@ class Condition:
 
 @final
 class Driver(Coroutine[Any, Any, None]):
-    """Drives one async handler, from its second step on.
+    """Drive one async handler, from its second step on.
 
     The first step is taken before there is need of a task: most handlers end in it. So a task is
     made with a driver that has nothing to drive, and gets the handler that turns out to wait.
@@ -677,7 +677,7 @@ class Driver(Coroutine[Any, Any, None]):
 
 @final
 class EventLoop:
-    """Runs async handlers on one event loop; made by `Scheduler._attach`."""
+    """Run async handlers on one event loop; made by `Scheduler._attach`."""
 
     @property
     def asyncio_loop(self) -> AbstractEventLoop:
@@ -696,9 +696,9 @@ class EventLoop:
     def leave_thread(self) -> None:
         """Count it out again."""
     def wait_bell(self) -> bool:
-        """Wait until the bell rings; `False`: it never will again."""
+        """Wait until the bell rings; `False`: it was removed."""
     def drain(self) -> None:
-        """Take what is due, tell those who wait, cancel what runs after closing. On the loop's thread."""
+        """Start what is due, resolve futures, cancel tasks after closing. On the loop's thread."""
     def exempt_caller(self) -> None:
         """Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
 
@@ -713,31 +713,31 @@ class EventLoop:
     def settled(self, ticket: int) -> Future[bool]:
         """Return a future that is done when a batch is on disk."""
     def abandon(self, error: Exception | None = None) -> None:
-        """Leave a loop that is closed, or is to be left: what has not ended is pending again, or has failed so."""
+        """Leave a loop that is closed, or is to be left: running jobs are pending again, or fail with `error`."""
 
 def check_bounds(start: _When | None, end: _When | None) -> None:
     """Check the bounds of a query."""
 
 def timeout_s(timeout: _Seconds | None) -> float | None:
-    """Check a timeout; its seconds."""
+    """Check a timeout; return its seconds."""
 
 def touch() -> None:
-    """Note that somebody looks at a task of ours."""
+    """Note that a handler's code reads its task."""
 
 def find_names() -> None:
     """Look up what the extension uses of the package's modules; called once they are imported."""
 
 def outer_handlers() -> list[int]:
-    """Which schedulers the calling thread is in handlers of, for a thread that it waits for."""
+    """Return the schedulers in whose handlers the calling thread is, for a thread that it waits for."""
 
 def run_inside(outer: list[int]) -> None:
     """Run the rest of the calling thread as if it was in these handlers, too."""
 
 def after_fork_in_child() -> None:
-    """Disown what was made before: called in the child of every fork."""
+    """Disown the schedulers of the parent: called in the child of every fork."""
 
 def at_exit() -> None:
-    """Close every scheduler and wait until no thread of ours will want the interpreter again.
+    """Close every scheduler and wait until no thread of duewheel needs the interpreter any more.
 
-    Those aside that are inside a handler.
+    Threads that are in a handler are not waited for.
     """

@@ -45,14 +45,14 @@ impl ManualTime {
         self.clock.set(wall_ns, boot_ns);
     }
 
-    /// Keep what a handler has raised, if this clock keeps it.
+    /// Collect an exception that a handler has raised, if this clock collects them.
     fn keep_error(&self, error: Py<PyAny>) {
         if let Some(raised) = &self.raised {
             raised.lock().push(error);
         }
     }
 
-    /// Return what handlers have raised, in that order, and forget it.
+    /// Return the collected exceptions in their order, and forget them.
     fn take_errors(&self) -> Vec<Py<PyAny>> {
         let raised = self.raised.as_ref();
         raised.map_or_else(Vec::new, |raised| std::mem::take(&mut *raised.lock()))

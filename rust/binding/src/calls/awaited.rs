@@ -84,9 +84,9 @@ struct More<'a, 'py> {
     job_options: Option<&'a Bound<'py, PyDict>>,
 }
 
-/// The calls of a scheduler that coroutines make: where they would wait they return, or they are gentle.
+/// The calls of a scheduler for coroutines: they return a ticket, or `None`, where they would wait.
 ///
-/// Those that are not for many are for schedulers with a store alone: in memory nothing is waited for.
+/// The calls for single jobs are for schedulers with a store: in memory they do not wait.
 #[pyclass(frozen, module = "duewheel._core")]
 pub(crate) struct AwaitedCalls {
     shared: Arc<Shared>,
@@ -261,7 +261,7 @@ impl AwaitedCalls {
     }
 }
 
-/// Check a timeout; its seconds.
+/// Check a timeout; return its seconds.
 #[pyfunction]
 pub(crate) fn timeout_s(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<f64>> {
     Ok(convert::timeout(timeout)?.map(|timeout| timeout.as_secs_f64()))

@@ -28,7 +28,7 @@ pub(crate) fn remember(shared: &Arc<Shared>) {
     alive.push(Arc::downgrade(shared));
 }
 
-/// Disown what was made before: called in the child of every fork.
+/// Disown the schedulers of the parent: called in the child of every fork.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
     process::after_fork_in_child();
@@ -54,9 +54,9 @@ fn take_alive() -> Vec<Arc<Shared>> {
     alive.filter(|shared| !shared.is_forked()).collect()
 }
 
-/// Close every scheduler and wait until no thread of ours will want the interpreter again.
+/// Close every scheduler and wait until no thread of duewheel needs the interpreter any more.
 ///
-/// Those aside that are inside a handler.
+/// Threads that are in a handler are not waited for.
 #[pyfunction]
 pub(crate) fn at_exit(py: Python<'_>) {
     process::set_ending();

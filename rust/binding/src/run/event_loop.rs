@@ -71,7 +71,7 @@ impl Inner {
     }
 }
 
-/// Runs async handlers on one event loop; made by `Scheduler._attach`.
+/// Run async handlers on one event loop; made by `Scheduler._attach`.
 #[pyclass(frozen, weakref, module = "duewheel._core")]
 pub(crate) struct EventLoop {
     shared: Arc<Shared>,
@@ -464,12 +464,12 @@ impl EventLoop {
         inside::leave_thread(self.shared.identity());
     }
 
-    /// Wait until the bell rings; `False`: it never will again.
+    /// Wait until the bell rings; `False`: it was removed.
     fn wait_bell(&self, py: Python<'_>) -> bool {
         py.detach(|| self.waker.wait())
     }
 
-    /// Take what is due, tell those who wait, cancel what runs after closing. On the loop's thread.
+    /// Start what is due, resolve futures, cancel tasks after closing. On the loop's thread.
     fn drain(slf: &Bound<'_, Self>) {
         if slf.get().shared.is_forked() {
             return;
@@ -554,7 +554,7 @@ impl EventLoop {
         Ok(future)
     }
 
-    /// Leave a loop that is closed, or is to be left: what has not ended is pending again, or has failed so.
+    /// Leave a loop that is closed, or is to be left: running jobs are pending again, or fail with `error`.
     #[pyo3(signature = (error=None))]
     fn abandon(&self, error: Option<&Bound<'_, PyAny>>, py: Python<'_>) {
         let mut inner = self.inner.lock();

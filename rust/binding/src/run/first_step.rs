@@ -33,7 +33,7 @@ thread_local! {
     static TOUCHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Note that somebody looks at a task of ours.
+/// Note that a handler's code reads its task.
 #[pyfunction]
 pub(crate) fn touch() {
     TOUCHED.set(true);

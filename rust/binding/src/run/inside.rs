@@ -74,7 +74,7 @@ pub(crate) fn leave_thread(scheduler: Identity) {
     ALWAYS.with_borrow_mut(|always| always.retain(|known| *known != scheduler));
 }
 
-/// Which schedulers the calling thread is in handlers of, for a thread that it waits for.
+/// Return the schedulers in whose handlers the calling thread is, for a thread that it waits for.
 #[pyfunction]
 pub(crate) fn outer_handlers() -> Vec<usize> {
     each().map(|scheduler| scheduler.0).collect()

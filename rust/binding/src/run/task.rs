@@ -25,7 +25,7 @@ pub(crate) struct Running {
     pub(crate) number: u64,
 }
 
-/// Drives one async handler, from its second step on.
+/// Drive one async handler, from its second step on.
 ///
 /// The first step is taken before there is need of a task: most handlers end in it. So a task is
 /// made with a driver that has nothing to drive, and gets the handler that turns out to wait.
