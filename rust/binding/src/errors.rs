@@ -60,7 +60,7 @@ pub(crate) fn store_failed(py: Python<'_>, failure: &Error, path: Option<&Path>)
         Error::Full => |names| &names.storage_full_error,
         Error::Closed => |names| &names.closed_error,
         Error::Duplicate(_) => |names| &names.duplicate_job_error,
-        Error::Poisoned(_) | Error::Io(_) => |names| &names.storage_error,
+        Error::Poisoned(_) | Error::InDoubt | Error::Io(_) => |names| &names.storage_error,
     };
     error(py, class, with_path(&failure.to_string(), path))
 }

@@ -18,6 +18,7 @@ const STORM: Weather = Weather {
     delay: Duration::from_micros(300),
     drops: 20,
     lost_leases: 0,
+    doubts: 0,
     revocations: 0,
     seed: 5,
 };
@@ -295,7 +296,7 @@ fn run_node(jobs: &SharedJobs, weather: Weather, starts: &Mutex<Vec<(String, boo
                 held.lost = epoch;
             }
             Event::Revoked(seqs) => held.jobs.retain(|seq, _| !seqs.contains(seq)),
-            Event::Poisoned(_) | Event::Unapplied(..) => {}
+            Event::Poisoned(_) | Event::Unapplied(..) | Event::Available(_) => {}
         }
     });
     let store = SharedStore::join(jobs, weather, events);
@@ -355,6 +356,7 @@ fn two_nodes_share_jobs_and_lose_none() {
                 let weather = Weather {
                     delay: Duration::from_micros(100),
                     drops: 10,
+                    doubts: 0,
                     lost_leases: 10,
                     revocations: 20,
                     seed: seed * 10 + node,

@@ -115,8 +115,8 @@ MUTANTS = {
     "page the bound, too": ("database/queries.rs", "due > ?1 AND due < ?2", "due > ?1 AND due <= ?2"),
     "forget the highest sequence": (
         "database/apply.rs",
-        "self.known.seq = self.known.seq.max(to.seq);\n                if let Some(job) = self.rename(seq, to.seq) {\n                    job.place = to;\n                    job.clock = clock;\n                    job.attempt",
-        "if let Some(job) = self.rename(seq, to.seq) {\n                    job.place = to;\n                    job.clock = clock;\n                    job.attempt",
+        "self.known.seq = self.known.seq.max(to.seq);\n                if let Some(job) = self.rename(seq, to.seq) {\n                    job.place = to;\n                    job.clock = clock;\n                    job.progress",
+        "if let Some(job) = self.rename(seq, to.seq) {\n                    job.place = to;\n                    job.clock = clock;\n                    job.progress",
     ),
     "do not look for the id": (
         "database/queries.rs",

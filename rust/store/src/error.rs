@@ -17,6 +17,13 @@ pub enum Error {
     Full,
     /// An input or output failed; nothing is accepted until the store is opened again.
     Poisoned(String),
+    /// The connection was lost before the answer to a query came: it has taken effect or not, and
+    /// nobody knows. It will not take effect any more.
+    ///
+    /// Never the answer about a batch: one in doubt is neither settled nor refused until the store
+    /// has found out. Who asked treats a job that the query spoke of as one that it may have been
+    /// given, and yields it. Jobs of a page whose answer was lost the store gives back by itself.
+    InDoubt,
     /// The id of a job is taken.
     Duplicate(String),
     /// It is closed.
@@ -48,6 +55,9 @@ impl fmt::Display for Error {
                 "the store failed and has to be opened again before it accepts more: {what}"
             ),
             Error::Duplicate(id) => write!(f, "a job with the id {id:?} is pending or running"),
+            Error::InDoubt => f.write_str(
+                "the connection to the store was lost before it answered: nobody knows whether it was done",
+            ),
             Error::Closed => f.write_str("the store is closed"),
             Error::Io(what) => f.write_str(what),
         }

@@ -17,4 +17,4 @@ pub use event::Event;
 pub use keyring::Keyring;
 pub use op::{Ending, Op, Ticket};
 pub use query::{Answer, DeadJob, DeadPage, Page, Query, Unreadable};
-pub use store::{Answered, Events, Found, Settled, Store, ask};
+pub use store::{Answered, Events, Found, Grant, Settled, Store, ask};

@@ -73,7 +73,7 @@ pub enum Answer {
 }
 
 /// A part of the near future.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// The jobs, in the order of their places.
     pub jobs: Vec<Job<'static>>,

@@ -9,25 +9,46 @@
 //! What only the store can know is a [`Query`] ([`Store::ask`]), answered later on a thread of
 //! the store: pages of the near future, jobs that are not in memory, the dead.
 //!
-//! What the engine did not ask for comes as an [`Event`]. A store that is shared by many nodes
-//! hands a job to one of them with a page, under a lease with an epoch; it takes back single jobs
-//! with [`Event::Revoked`] and all of them with [`Event::LeaseLost`]. An operation on a job that
-//! is no longer the node's changes nothing. A store of one process sends neither event.
+//! What the engine did not ask for comes as an [`Event`].
+//!
+//! A store that is *shared* by many nodes gives each a [`Grant`] when it joins. It hands a job to
+//! one of them with a page, under a lease with an epoch; it takes back single jobs with
+//! [`Event::Revoked`] and all of them with [`Event::LeaseLost`]. An operation on a job that is no
+//! longer the node's changes nothing. Jobs that no node has are [`Event::Available`] to each, which
+//! asks for a page now and then as well. A store of one process grants nothing and sends none of these.
+//!
+//! A connection that is lost leaves a batch *in doubt*: it may have taken effect. The store finds
+//! out and sends again what has not, so that each takes effect once and in order; until then the
+//! batch is neither settled nor refused, and a wait for it goes on. A query in doubt is answered
+//! with [`Error::InDoubt`].
 
 use crate::{Answer, Error, Event, Op, Query, Ticket};
-use std::time::Instant;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 /// What a store found when it was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The highest sequence in use or once used: the next is higher.
+    /// The highest sequence in use or once used: the next is higher, where none are granted.
     pub seq: u64,
     /// How many jobs are stored.
     pub jobs: u64,
     /// Records of the journal that could not be applied as they stand, by number, and why.
     pub unapplied: Vec<(u64, Error)>,
-    /// The first lease of this node; 0 in a store of one process.
+    /// What a shared store grants; `None`: it is of one process.
+    pub grant: Option<Grant>,
+}
+
+/// What a store that many nodes share grants one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The first lease of this node.
     pub epoch: u64,
+    /// The sequences that this node gives, from the first on: no other node gives or gave one of
+    /// them. There are more than a node uses up; one that has few left gives none.
+    pub seqs: Range<u64>,
+    /// After how long a page is worth asking for, though no [`Event::Available`] has come.
+    pub poll: Duration,
 }
 
 /// Called when a batch is settled or refused; on a thread of the store, so it must be short.
@@ -53,7 +74,8 @@ pub trait Store: Send + Sync {
     /// over again later.
     fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error>;
 
-    /// Wait until a batch is settled and there is room for more; `false`: the deadline passed.
+    /// Wait until a batch is settled and there is room for more; `false`: the deadline passed, with
+    /// the batch on its way or in doubt.
     ///
     /// # Errors
     ///

@@ -158,7 +158,7 @@ impl Recovery<'_> {
             seq: known.seq,
             jobs: known.jobs.max(0) as u64,
             unapplied,
-            epoch: 0,
+            grant: None,
         };
         Ok(Recovered {
             known,

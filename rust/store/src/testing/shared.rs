@@ -3,8 +3,8 @@
 
 use crate::Error;
 use crate::{
-    Answer, Answered, DeadJob, DeadPage, Ending, Event, Events, Found, Job, Op, Page, Place, Query,
-    Reason, Settled, Store, Ticket,
+    Answer, Answered, DeadJob, DeadPage, Ending, Event, Events, Found, Grant, Job, Op, Page, Place,
+    Query, Reason, Settled, Store, Ticket,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,8 @@ pub struct Weather {
     pub delay: Duration,
     /// Of 100 messages, how many are lost and sent again.
     pub drops: u64,
+    /// Of 100 messages that have arrived, of how many the reply is lost with the connection.
+    pub doubts: u64,
     /// Of 1,000 messages, before how many the lease is lost.
     pub lost_leases: u64,
     /// Of 1,000 messages, before how many about half of what is claimed is revoked.
@@ -46,17 +48,33 @@ struct Table {
     max_interruptions: u32,
 }
 
+type Nodes = Vec<(u64, Arc<Events>)>;
+
 /// What the nodes share.
-#[derive(Clone, Debug)]
-pub struct SharedJobs(Arc<Mutex<Table>>);
+#[derive(Clone)]
+pub struct SharedJobs {
+    table: Arc<Mutex<Table>>,
+    /// The nodes that hear of what is available, by number.
+    nodes: Arc<Mutex<Nodes>>,
+    poll: Duration,
+}
 
 impl SharedJobs {
     /// Nothing.
     pub fn new(max_interruptions: u32) -> Self {
-        SharedJobs(Arc::new(Mutex::new(Table {
-            max_interruptions,
-            ..Table::default()
-        })))
+        SharedJobs {
+            table: Arc::new(Mutex::new(Table {
+                max_interruptions,
+                ..Table::default()
+            })),
+            nodes: Arc::default(),
+            poll: Duration::from_secs(1),
+        }
+    }
+
+    /// The same, for nodes that ask for pages so seldom if they are told of none.
+    pub fn polled(self, poll: Duration) -> Self {
+        SharedJobs { poll, ..self }
     }
 
     /// The ids of the jobs that have ended and are not dead, in that order.
@@ -70,7 +88,19 @@ impl SharedJobs {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tell the other nodes of a job that is no node's.
+    fn tell(&self, node: u64, due: i64) {
+        let others = self.nodes().clone();
+        for (_, events) in others.iter().filter(|(other, _)| *other != node) {
+            events(Event::Available(due));
+        }
     }
 }
 
@@ -285,6 +315,8 @@ impl Table {
 
 enum Message {
     Batch(u64, Vec<Op<'static>>),
+    /// It has taken effect, which the node has yet to find out.
+    InDoubt(u64),
     Query(Query, Answered),
 }
 
@@ -321,7 +353,8 @@ pub struct SharedStore {
 struct Node {
     jobs: SharedJobs,
     weather: Weather,
-    events: Events,
+    events: Arc<Events>,
+    number: u64,
     epoch: u64,
     random: u64,
 }
@@ -374,13 +407,18 @@ impl SharedStore {
         table.epochs += 1;
         let epoch = table.epochs;
         let found = Found {
-            // Sequences of one node are its own: the upper bits say whose.
-            seq: epoch << 40,
             jobs: table.rows.len() as u64,
-            epoch,
+            grant: Some(Grant {
+                epoch,
+                // The upper bits say whose they are.
+                seqs: (epoch << 40) + 1..(epoch + 1) << 40,
+                poll: jobs.poll,
+            }),
             ..Found::default()
         };
         drop(table);
+        let events = Arc::new(events);
+        jobs.nodes().push((epoch, events.clone()));
         let shared = Arc::new(Shared {
             post: Mutex::default(),
             changed: Condvar::new(),
@@ -389,6 +427,7 @@ impl SharedStore {
             jobs: jobs.clone(),
             weather,
             events,
+            number: epoch,
             epoch,
             random: weather.seed | 1,
         };
@@ -440,6 +479,7 @@ impl Node {
 
     fn leave(&self) {
         self.jobs.lock().expire(self.epoch, || true);
+        self.jobs.nodes().retain(|(node, _)| *node != self.number);
     }
 
     /// What is taken back before a message: the node hears of it before anything is answered.
@@ -470,34 +510,68 @@ impl Node {
         };
         drop(post);
         self.take_back();
-        let mut table = self.jobs.lock();
+        let doubt = self.random() % 100 < self.weather.doubts;
         match message {
             Message::Batch(number, ops) => {
-                for op in ops {
-                    table.apply(op, self.epoch);
+                if let Some(due) = self.apply(ops) {
+                    self.jobs.tell(self.number, due);
                 }
-                drop(table);
-                let mut post = shared.lock();
-                post.settled = number;
-                let mut called = Vec::new();
-                let mut at = 0;
-                while at < post.callbacks.len() {
-                    if post.callbacks[at].0 <= number {
-                        called.push(post.callbacks.swap_remove(at).1);
-                    } else {
-                        at += 1;
-                    }
+                if doubt {
+                    let in_doubt = Message::InDoubt(number);
+                    shared.lock().messages.push_front(in_doubt);
+                } else {
+                    shared.settle(number);
                 }
-                drop(post);
-                shared.changed.notify_all();
-                called.into_iter().for_each(|then| then(Ok(())));
+            }
+            Message::InDoubt(number) => shared.settle(number),
+            Message::Query(query, then) if doubt => {
+                // What a page would have claimed is given back.
+                if !matches!(query, Query::Page { .. }) && self.random().is_multiple_of(2) {
+                    let _ = self.jobs.lock().answer(query, self.epoch);
+                }
+                then(Err(Error::InDoubt));
             }
             Message::Query(query, then) => {
-                let answer = table.answer(query, self.epoch);
-                drop(table);
+                let answer = self.jobs.lock().answer(query, self.epoch);
                 then(answer);
             }
         }
+    }
+
+    /// Make a batch true; when the first of the jobs is due that it yields.
+    fn apply(&self, ops: Vec<Op<'static>>) -> Option<i64> {
+        let mut table = self.jobs.lock();
+        let mut yielded = None;
+        for op in ops {
+            let own = match op {
+                Op::Yield(seq) => table.own(seq, self.epoch),
+                _ => None,
+            };
+            let due = own.map(|place| place.due);
+            yielded = yielded.into_iter().chain(due).min();
+            table.apply(op, self.epoch);
+        }
+        yielded
+    }
+}
+
+impl Shared {
+    /// All batches up to this one are settled.
+    fn settle(&self, number: u64) {
+        let mut post = self.lock();
+        post.settled = number;
+        let mut called = Vec::new();
+        let mut at = 0;
+        while at < post.callbacks.len() {
+            if post.callbacks[at].0 <= number {
+                called.push(post.callbacks.swap_remove(at).1);
+            } else {
+                at += 1;
+            }
+        }
+        drop(post);
+        self.changed.notify_all();
+        called.into_iter().for_each(|then| then(Ok(())));
     }
 }
 

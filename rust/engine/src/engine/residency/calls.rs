@@ -211,6 +211,9 @@ impl<P: Payload> Engine<P> {
             }
             // A page that was asked for meanwhile does not have it, and moves the frontier past it.
             stays |= state.is_passed(place);
+            if let Err(error) = &answer {
+                state.yield_if_in_doubt(error, id, place.seq);
+            }
             let ticket = answer.and_then(|_| {
                 let ticket = if stays {
                     state.submit(&[])
@@ -430,6 +433,9 @@ impl<P: Payload> Engine<P> {
             }
             answer => {
                 self.load_none(to);
+                if let Err(error) = &answer {
+                    self.state.lock().yield_if_in_doubt(error, id, to.seq);
+                }
                 answer.map(|_| None)
             }
         }

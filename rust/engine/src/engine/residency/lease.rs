@@ -15,12 +15,13 @@ use super::{Asked, Residency};
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Done, Outcome, Payload, Released, Stage, Started};
-use duewheel_store::{Error, Event, Job, Op, Place, Query, Ticket};
+use duewheel_store::{Error, Event, Grant, Job, Op, Place, Query, Ticket};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::time::Duration;
 
-/// After how long a page is asked for anew: others may have let go of something.
-const POLL: i64 = duewheel_model::time::SECOND;
+/// How many sequences are left at least: more than one call takes.
+const SPARE: u64 = 1 << 24;
 
 /// What a shared store wants to be known beside the rest.
 #[derive(Debug)]
@@ -28,10 +29,12 @@ pub(super) struct Lease {
     /// What the jobs in memory are called in the store. Their sequences in the queue are others:
     /// a job comes again under the same name, and other nodes give names too.
     store_seqs: HashMap<Key, u64>,
-    /// The name that this node gives next.
-    next: u64,
+    /// The names that this node has not given, of those that the store has granted.
+    granted: Range<u64>,
     /// The newest epoch that was lost.
     lost: u64,
+    /// After how long a page is asked for anew: others may have let go of something.
+    interval: i64,
     /// The wall time at which a page is wanted.
     poll: i64,
     /// No page is wanted for want of room.
@@ -42,11 +45,12 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(next: u64) -> Self {
+    pub(super) fn new(grant: Grant) -> Self {
         Lease {
             store_seqs: HashMap::new(),
-            next,
+            granted: grant.seqs,
             lost: 0,
+            interval: i64::try_from(grant.poll.as_nanos()).unwrap_or(i64::MAX),
             poll: i64::MIN,
             full: false,
             taken: false,
@@ -56,12 +60,17 @@ impl Lease {
 
     fn is_time(&self, now: i64) -> bool {
         // Far ahead only if the wall clock was set back.
-        now >= self.poll || self.poll.saturating_sub(now) > POLL
+        now >= self.poll || self.poll.saturating_sub(now) > self.interval
+    }
+
+    /// Whether the granted names are used up.
+    fn is_used_up(&self) -> bool {
+        self.granted.end.saturating_sub(self.granted.start) < SPARE
     }
 
     /// A page is on its way.
     pub(super) fn asked(&mut self, now: i64) {
-        self.poll = now.saturating_add(POLL);
+        self.poll = now.saturating_add(self.interval);
     }
 
     /// A page was taken from the mail.
@@ -144,6 +153,16 @@ impl Residency {
         }
     }
 
+    /// Why a shared store cannot be given anything new, if it cannot.
+    pub(super) fn refusal(&self) -> Option<Error> {
+        let used_up = self.lease.as_ref().is_some_and(Lease::is_used_up);
+        used_up.then(|| {
+            let why =
+                "this node has used up the sequences that the store has granted it: open it again";
+            Error::Io(why.to_owned())
+        })
+    }
+
     /// Ask for a page soon.
     pub(super) fn poll_now(&mut self) {
         if let Some(lease) = &mut self.lease {
@@ -206,6 +225,10 @@ impl<P: Payload> Engine<P> {
         state.note_changed(id);
         drop(state);
         let parked_on_disk = self.seq_parked_on_disk(id);
+        let to = match &question {
+            Query::Move { to, .. } => Some(to.seq),
+            _ => None,
+        };
         let answer = self.ask_with_pages_held(question);
         let mut state = self.state.lock();
         let changed = answer == Ok(duewheel_store::Answer::Changed(true));
@@ -217,7 +240,12 @@ impl<P: Payload> Engine<P> {
             let yielded = taken.map_or(Ok(Ticket(0)), |seq| state.yield_one(id, seq));
             match answer {
                 Ok(_) => yielded.map(|_| Asked::No).map_err(Refused::from),
-                Err(error) => Err(error),
+                Err(error) => {
+                    if let (Some(_), Some(to)) = (taken, to) {
+                        state.yield_if_in_doubt(&error, id, to);
+                    }
+                    Err(error)
+                }
             }
         };
         state.free_pages(self);
@@ -238,13 +266,13 @@ impl<P: Payload> State<P> {
             .residency
             .as_ref()
             .and_then(|residency| residency.lease.as_ref());
-        lease.map_or_else(|| self.queue.next_sequence(), |lease| lease.next)
+        lease.map_or_else(|| self.queue.next_sequence(), |lease| lease.granted.start)
     }
 
     /// A job that is not in memory has a place with this sequence.
     pub(super) fn reserve_seq(&mut self, seq: u64) {
         match self.lease() {
-            Some(lease) => lease.next = lease.next.max(seq + 1),
+            Some(lease) => lease.granted.start = lease.granted.start.max(seq + 1),
             None => self.queue.skip_sequences(seq + 1),
         }
     }
@@ -283,6 +311,11 @@ impl<P: Payload> State<P> {
         let Some(lease) = &mut residency.lease else {
             return;
         };
+        let available = residency.inbox.available.lock().take();
+        let near = engine.clock.wall().saturating_add(residency.window.horizon);
+        if available.is_some_and(|due| due <= near) {
+            lease.poll = i64::MIN;
+        }
         let heard = std::mem::take(&mut *residency.inbox.taken_back.lock());
         if heard.is_empty() {
             return;
@@ -295,7 +328,7 @@ impl<P: Payload> State<P> {
                     lease.lost = lease.lost.max(epoch);
                 }
                 Event::Revoked(revoked) => seqs.extend(revoked),
-                Event::Poisoned(_) | Event::Unapplied(..) => {}
+                Event::Poisoned(_) | Event::Unapplied(..) | Event::Available(_) => {}
             }
         }
         if lease.taken {
@@ -371,6 +404,14 @@ impl<P: Payload> State<P> {
             residency.poll_now();
         }
         self.submit(&[Op::Yield(seq)])
+    }
+
+    /// A query that would have given this node a job is in doubt: it may have it, and does without.
+    pub(super) fn yield_if_in_doubt(&mut self, error: &Refused, id: &str, seq: u64) {
+        if matches!(error, Refused::Store(Error::InDoubt)) {
+            // A store that refuses this is closed, and holds nothing for this node any more.
+            let _ = self.yield_one(id, seq);
+        }
     }
 
     /// Whether a page is wanted of a shared store; `None`: it is none.

@@ -58,6 +58,8 @@ pub struct StoreInbox {
     failed: Mutex<Option<Error>>,
     /// What the store has taken back and the engine still has.
     taken_back: Mutex<Vec<Event>>,
+    /// When the first of the jobs is due that the store has said to be available.
+    available: Mutex<Option<i64>>,
     /// Records of the store that it could not apply, by number, and why.
     unapplied: Mutex<Vec<(u64, Error)>>,
 }
@@ -74,6 +76,7 @@ impl StoreInbox {
             pages: Mutex::default(),
             failed: Mutex::default(),
             taken_back: Mutex::default(),
+            available: Mutex::default(),
             unapplied: Mutex::default(),
         }))
     }
@@ -89,6 +92,12 @@ impl StoreInbox {
             Event::Poisoned(error) => inbox.fail(error),
             Event::Unapplied(record, why) => {
                 inbox.unapplied.lock().push((record, why));
+                inbox.sleeper.wake();
+            }
+            Event::Available(due) => {
+                let mut available = inbox.available.lock();
+                *available = Some(available.map_or(due, |first| first.min(due)));
+                drop(available);
                 inbox.sleeper.wake();
             }
             Event::Revoked(_) | Event::LeaseLost(_) => inbox.take_back(event),
@@ -305,7 +314,9 @@ impl<P: Payload> Engine<P> {
     pub fn put_behind(&mut self, store: Arc<dyn Store>, inbox: Arc<StoreInbox>, window: Window) {
         let found = store.found().clone();
         inbox.unapplied.lock().extend(found.unapplied);
-        let lease = (found.epoch > 0).then(|| lease::Lease::new(found.seq + 1));
+        let first = found.grant.as_ref().map(|grant| grant.seqs.start);
+        let first = first.unwrap_or_else(|| found.seq.saturating_add(1));
+        let lease = found.grant.map(lease::Lease::new);
         // What others keep in a shared store was not taken in here.
         let paged_out = if lease.is_some() { 0 } else { found.jobs };
         self.sleeper = inbox.sleeper();
@@ -315,7 +326,7 @@ impl<P: Payload> Engine<P> {
         }
         let mut state = self.state.lock();
         let offset = state.offset;
-        state.queue.skip_sequences(found.seq.saturating_add(1));
+        state.queue.skip_sequences(first);
         state.counts.scheduled = paged_out;
         state.residency = Some(Box::new(Residency {
             store,
@@ -325,7 +336,7 @@ impl<P: Payload> Engine<P> {
                 horizon: window.horizon.max(SECOND / 10),
                 ..window
             },
-            offsets: vec![(found.seq.saturating_add(1), offset)],
+            offsets: vec![(first, offset)],
             frontier: if paged_out > 0 { START } else { END },
             boot_paged_out: None,
             starts_over: false,
@@ -516,9 +527,10 @@ impl<P: Payload> Engine<P> {
 
 impl<P: Payload> State<P> {
     pub(super) fn failed(&mut self) -> Option<Error> {
-        self.residency
-            .as_ref()
-            .and_then(|residency| residency.inbox.failed.lock().clone())
+        self.residency.as_ref().and_then(|residency| {
+            let failed = residency.inbox.failed.lock().clone();
+            failed.or_else(|| residency.refusal())
+        })
     }
 
     /// Take in no page for now.

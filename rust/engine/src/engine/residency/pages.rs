@@ -351,6 +351,11 @@ impl<P: Payload> State<P> {
                     inbox.pages.lock().push(page);
                     inbox.sleeper.wake();
                 }
+                // Nothing has come; it is asked for again.
+                Err(Error::InDoubt) => {
+                    inbox.pages.lock().push(Page::default());
+                    inbox.sleeper.wake();
+                }
                 Ok(_) | Err(Error::Closed) => {}
                 Err(error) => inbox.fail(error),
             }),
