@@ -1,7 +1,7 @@
-//! How a worker comes to the interpreter while a thread spins in it.
+//! The wait of a worker for the interpreter's lock, while another thread spins in Python.
 //!
-//! Beside a thread that never waits, who wants the interpreter gets it a switch interval later:
-//! 5 ms. Two ways round that, both without touching the interval. Jobs whose due is known in time
+//! Beside a thread that never waits, a thread that wants the lock gets it a switch interval later: 5 ms.
+//! Two ways round that, both without touching the interval. Jobs whose due is known in time
 //! have a worker that waits already ([`duewheel_engine::handover::early_wake`]). For the others, where the thread
 //! that spins is the main one, a pending call hands the interpreter over.
 
@@ -39,27 +39,27 @@ static HANDED: AtomicU64 = AtomicU64::new(0);
 /// Until when the main thread is left alone, on the boot clock.
 static REST_UNTIL: AtomicI64 = AtomicI64::new(0);
 
-/// A worker on its way to the interpreter.
-pub(crate) struct Way {
+/// A worker's wait for the interpreter.
+pub(crate) struct GilWait {
     since: i64,
     handed: u64,
     posted: bool,
 }
 
-impl Way {
-    /// Set out, without the interpreter; `urgent`: a job is due, and the interpreter is busy.
+impl GilWait {
+    /// Begin it, detached; `urgent`: a job is due, and the interpreter is busy.
     pub(crate) fn begin(urgent: bool) -> Self {
         let since = SystemClock.boot();
         let handed = HANDED.load(SeqCst);
         let posted = urgent && since >= REST_UNTIL.load(Relaxed) && post();
-        Way {
+        GilWait {
             since,
             handed,
             posted,
         }
     }
 
-    /// Arrive, with the interpreter; note whether it was busy. `true`: the timer is to know.
+    /// End it, attached, and note whether the interpreter was busy. `true`: the timer is to be woken.
     #[inline]
     pub(crate) fn end(self, py: Python<'_>, early_wake: &EarlyWake) -> bool {
         if self.posted {
@@ -100,8 +100,8 @@ fn post() -> bool {
     true
 }
 
-/// Runs on the main thread, between two steps of what it does, some time after it was posted:
-/// the worker may be long there, or be gone.
+/// Runs on the main thread, between two of its steps, some time after it was posted: the worker may have
+/// the interpreter already, or have ended.
 extern "C" fn hand_over(fork: *mut c_void) -> c_int {
     if fork.addr() != process::forks() {
         // It was posted in the parent of this process.
@@ -140,7 +140,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
-/// Forget what the parent of this process was about.
+/// No worker of the parent waits here.
 pub(crate) fn after_fork_in_child() {
     POSTED.store(false, SeqCst);
     WAITING.store(0, SeqCst);

@@ -1,7 +1,7 @@
 //! What a worker does: run the handlers of what is due.
 
 use crate::interpreter::call;
-use crate::interpreter::gil::Way;
+use crate::interpreter::gil::GilWait;
 use crate::interpreter::names::{Name, names};
 use crate::log;
 use crate::run::continuations::{self, Continuation};
@@ -36,10 +36,10 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
     let ready = shared.engine.ready();
     let next = || {
         let work = ready.wait_for_work();
-        work.then(|| Way::begin(ready.early_wake.lead() > 0 && ready.has_due()))
+        work.then(|| GilWait::begin(ready.early_wake.lead() > 0 && ready.has_due()))
     };
-    while let Some(way) = py.detach(next) {
-        if way.end(py, &ready.early_wake) {
+    while let Some(wait) = py.detach(next) {
+        if wait.end(py, &ready.early_wake) {
             shared.engine.wake_timer();
         }
         let (notices, pages) = ready.arrived();
