@@ -33,7 +33,6 @@ __all__ = [
     "AwaitedCalls",
     "Condition",
     "DeadEvent",
-    "Driver",
     "Event",
     "EventLoop",
     "Events",
@@ -44,6 +43,7 @@ __all__ = [
     "ManualTime",
     "Scheduler",
     "Stats",
+    "TaskCoroutine",
     "__version__",
     "after_fork_in_child",
     "at_exit",
@@ -51,6 +51,7 @@ __all__ = [
     "find_names",
     "outer_handlers",
     "run_inside",
+    "take_turn",
     "timeout_s",
     "touch",
 ]
@@ -572,7 +573,7 @@ class Scheduler:
     def _attach(
         self,
         asyncio_loop: AbstractEventLoop,
-        task: Callable[[Driver], Task[None]],
+        task: Callable[[TaskCoroutine], Task[None]],
         watched: bool,
         over: Callable[[], object] | None,
     ) -> EventLoop: ...
@@ -658,16 +659,16 @@ class Condition:
     def __int__(self) -> int: ...
 
 @final
-class Driver(Coroutine[Any, Any, None]):
-    """Drive one async handler, from its second step on.
+class TaskCoroutine(Coroutine[Any, Any, None]):
+    """The coroutine of a task, which goes on with one async handler, from its second step on.
 
-    The first step is taken before there is need of a task: most handlers end in it. So a task is
-    made with a driver that has nothing to drive, and gets the handler that turns out to wait.
+    The first step is taken before there is need of a task: most handlers end in it. So a task is made with a
+    coroutine that has nothing to go on with, and gets the handler that turns out to wait.
     """
 
     def __next__(self) -> Any: ...
-    def __iter__(self) -> Driver: ...
-    def __await__(self) -> Driver: ...
+    def __iter__(self) -> TaskCoroutine: ...
+    def __await__(self) -> TaskCoroutine: ...
     def send(self, _value: object) -> Any:
         """Go on with the handler."""
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
@@ -684,7 +685,7 @@ class EventLoop:
         """The event loop of asyncio."""
     @property
     def descriptor(self) -> int | None:
-        """The descriptor to watch, whose reader is `drain`; `None`: `wait_bell` in a thread instead."""
+        """The descriptor to watch, whose reader is `take_turn`; `None`: `wait_bell` in a thread instead."""
     @property
     def over(self) -> bool:
         """Whether no task is left, after closing: the loop is no longer used."""
@@ -697,8 +698,6 @@ class EventLoop:
         """Count it out again."""
     def wait_bell(self) -> bool:
         """Wait until the bell rings; `False`: it was removed."""
-    def drain(self) -> None:
-        """Start what is due, resolve futures, cancel tasks after closing. On the loop's thread."""
     def exempt_caller(self) -> None:
         """Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
 
@@ -720,6 +719,9 @@ def check_bounds(start: _When | None, end: _When | None) -> None:
 
 def timeout_s(timeout: _Seconds | None) -> float | None:
     """Check a timeout; return its seconds."""
+
+def take_turn(event_loop: EventLoop) -> None:
+    """Start what is due, resolve futures, cancel tasks after closing. On the loop's thread."""
 
 def touch() -> None:
     """Note that a handler's code reads its task."""

@@ -10,6 +10,7 @@ import pytest
 from loops import ON_EVERY_LOOP, PATIENCE_S, run, until
 
 from duewheel import StateError, aio
+from duewheel._core import take_turn
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -107,7 +108,7 @@ def test_closing_cancels_a_task_and_what_it_waits_for(has_begun):
         end = time.monotonic() + PATIENCE_S
         while not waiting and time.monotonic() < end:
             # The first step alone: its task is not told yet what it waits for.
-            scheduler._core._event_loop.drain()
+            take_turn(scheduler._core._event_loop)
         if has_begun:
             await asyncio.sleep(0)
         await scheduler.close()

@@ -72,7 +72,7 @@ class Side:
         self.make = functools.partial(make, clock=self.clock, seed=SEED, options=JobOptions(max_backoff=20))
         self.scheduler = self.make()
         self.is_engine = not isinstance(self.scheduler, ReferenceScheduler)
-        self.is_kept = self.is_engine and self.scheduler._kept
+        self.is_kept = self.is_engine and self.scheduler._has_store
         self.before = dict.fromkeys(TOTALS, 0)
         self.log = []
         self.labels = {}

@@ -22,7 +22,6 @@ TO_BE_DIVIDED = "it holds more than one thing, and is to be divided"
 
 LONG_FILES = {
     "python/duewheel/_core.pyi": "an extension module has one stub",
-    "rust/binding/src/run/event_loop.rs": TO_BE_DIVIDED,
     "rust/binding/src/stores/local.rs": TO_BE_DIVIDED,
     "rust/binding/src/calls/scheduler.rs": TO_BE_DIVIDED,
     "rust/engine/src/engine/residency/calls.rs": TO_BE_DIVIDED,
@@ -52,7 +51,6 @@ CIRCLES = {
     (crate, frozenset(f"{name}.rs" for name in names.split()))
     for crate, names in [
         ("binding", "calls/awaited calls/bulk calls/events calls/scheduler stores/local"),
-        ("binding", "run/event_loop run/first_step run/task"),
         (
             "engine",
             "engine/mod engine/residency/id_index engine/residency/lease engine/residency/mod engine/residency/parked",

@@ -50,7 +50,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<condition::Condition>()?;
     module.add_class::<dead::DeadEvent>()?;
     module.add_class::<awaited::AwaitedCalls>()?;
-    module.add_class::<task::Driver>()?;
+    module.add_class::<task::TaskCoroutine>()?;
     module.add_class::<event::Event>()?;
     module.add_class::<event_loop::EventLoop>()?;
     module.add_class::<event::Job>()?;
@@ -65,6 +65,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stats::Stats>()?;
     module.add_function(wrap_pyfunction!(awaited::check_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
+    module.add_function(wrap_pyfunction!(first_step::take_turn, module)?)?;
     module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;
     module.add_function(wrap_pyfunction!(names::find_names, module)?)?;
     module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;

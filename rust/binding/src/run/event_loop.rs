@@ -1,92 +1,42 @@
-//! The event loop's side of a scheduler: its bell, its tasks, and those who wait.
+//! The part of a scheduler that is on an event loop of asyncio.
 //!
-//! A bell, a descriptor that the loop watches, rings when something is due; the loop then drains its
-//! lane, under its own hold of the interpreter.
+//! The loop watches a descriptor, which the engine makes readable when something is due or has changed. It then
+//! calls `take_turn` of the module `first_step`, under its own hold of the interpreter.
 
-use crate::errors::store_failed;
-use crate::interpreter::call::{self, Arguments};
 use crate::interpreter::thread;
+use crate::run::asyncio_loop::AsyncioLoop;
 use crate::run::condition::Condition;
 use crate::run::continuations;
-use crate::run::first_step;
 use crate::run::inside;
-use crate::run::task::{Driver, Running};
+use crate::run::marks::Marks;
+use crate::run::tasks::{Running, RunningCell, Tasks};
+use crate::run::waits::Waits;
 use crate::run::worker;
 use crate::shared::Shared;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
-use duewheel_engine::engine::Refused;
 use duewheel_engine::handover::loop_waker::LoopWaker;
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::{Done, Outcome, Released, Started};
-use duewheel_engine::sync::Mutex;
 use duewheel_model::retry::Jitter;
-use duewheel_store::{Error, Ticket};
+use duewheel_store::Ticket;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::asyncio::CancelledError;
-use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-
-/// What the store's threads leave for the loop.
-#[derive(Default)]
-pub(crate) struct LoopInbox {
-    /// Batches that are settled, by the number of who waits for them.
-    settled: Mutex<Vec<(u64, Result<(), Error>)>>,
-    /// Whether the starts that were noted last may be made.
-    pub(crate) marked: Mutex<Option<Result<(), Error>>>,
-}
-
-#[derive(Default)]
-struct Inner {
-    /// The tasks whose handlers wait for something, by number.
-    tasks: HashMap<u64, (Py<PyAny>, Py<Driver>)>,
-    numbers: u64,
-    watchers: Vec<(Condition, Py<PyAny>)>,
-    /// Those who wait for the store.
-    settling: HashMap<u64, Py<PyAny>>,
-    /// Executions whose start is being noted on disk, the first of them at most once.
-    marking: VecDeque<Started<Handle>>,
-    /// The tasks have been cancelled.
-    closing: bool,
-    /// The task under which handlers take their first steps now.
-    stepping: Option<Py<PyAny>>,
-    /// The task whose handler has closed the scheduler: it goes on.
-    spared: Option<Py<PyAny>>,
-    /// The loop is no longer ours.
-    over: bool,
-}
-
-impl Inner {
-    fn spares(&self, task: &Py<PyAny>) -> bool {
-        self.spared.as_ref().is_some_and(|spared| spared.is(task))
-    }
-
-    /// Whether a handler of this scheduler runs in this task.
-    fn runs(&self, task: &Py<PyAny>) -> bool {
-        let waiting = self.tasks.values().map(|(task, _)| task);
-        waiting.chain(&self.stepping).any(|own| own.is(task))
-    }
-}
 
 /// Run async handlers on one event loop; made by `Scheduler._attach`.
 #[pyclass(frozen, weakref, module = "duewheel._core")]
 pub(crate) struct EventLoop {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) asyncio: AsyncioLoop,
     pub(crate) waker: Arc<LoopWaker>,
-    pub(crate) inbox: Arc<LoopInbox>,
-    asyncio_loop: Py<PyAny>,
-    /// Makes the task of a driver.
-    task: Py<PyAny>,
+    pub(crate) tasks: Tasks,
+    pub(crate) waits: Waits,
+    pub(crate) marks: Marks,
     /// Called when the loop is left after closing.
-    then: Option<Py<PyAny>>,
-    enter: Py<PyAny>,
-    leave: Py<PyAny>,
-    current: Py<PyAny>,
-    as_coroutine: Py<PyAny>,
-    inner: Mutex<Inner>,
+    when_over: Option<Py<PyAny>>,
 }
 
 impl EventLoop {
@@ -95,12 +45,11 @@ impl EventLoop {
         py: Python<'_>,
         shared: Arc<Shared>,
         asyncio_loop: Py<PyAny>,
-        task: Py<PyAny>,
+        make_task: Py<PyAny>,
         watched: bool,
-        over: Option<Py<PyAny>>,
+        when_over: Option<Py<PyAny>>,
     ) -> PyResult<Py<Self>> {
-        let tasks = call::import(py, "asyncio.tasks")?;
-        let as_coroutine = call::import(py, "duewheel._loop")?.getattr("as_coroutine")?;
+        let asyncio = AsyncioLoop::new(py, asyncio_loop, make_task)?;
         let waker = if watched {
             LoopWaker::new()?
         } else {
@@ -111,110 +60,40 @@ impl EventLoop {
             py,
             EventLoop {
                 shared: shared.clone(),
+                asyncio,
                 waker: waker.clone(),
-                inbox: Arc::default(),
-                asyncio_loop,
-                task,
-                then: over,
-                enter: tasks.getattr("_enter_task")?.unbind(),
-                leave: tasks.getattr("_leave_task")?.unbind(),
-                current: tasks.getattr("current_task")?.unbind(),
-                as_coroutine: as_coroutine.unbind(),
-                inner: Mutex::default(),
+                tasks: Tasks::default(),
+                waits: Waits::new(shared.engine.clone()),
+                marks: Marks::default(),
+                when_over,
             },
         )?;
         let lane = shared.engine.lane(Lane::Loop);
         lane.attach(Some(waker), shared.tasks);
         shared.continuations.open();
-        // From now on the bell has an alarm to set.
+        // The descriptor has an alarm, which the timer sets from now on.
         shared.engine.wake_timer();
         Ok(attached)
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
+    /// Whether another task may run.
+    pub(crate) fn has_room(&self) -> bool {
+        self.tasks.count() < self.shared.tasks
     }
 
-    pub(crate) fn new_task(&self, py: Python<'_>, driver: &Py<Driver>) -> PyResult<Py<PyAny>> {
-        call::python(py, &self.task, (driver,)).map(Bound::unbind)
-    }
-
-    pub(crate) fn enter(&self, py: Python<'_>, task: &Py<PyAny>) -> PyResult<()> {
-        call::python(py, &self.enter, (&self.asyncio_loop, task)).map(drop)
-    }
-
-    pub(crate) fn leave(&self, py: Python<'_>, task: &Py<PyAny>) -> PyResult<()> {
-        call::python(py, &self.leave, (&self.asyncio_loop, task)).map(drop)
-    }
-
-    pub(crate) fn current_task(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let task = self.current.call1(py, (&self.asyncio_loop,))?;
-        Ok((!task.is_none(py)).then_some(task))
-    }
-
-    /// What a handler has returned, as a coroutine.
-    pub(crate) fn coroutine(&self, py: Python<'_>, returned: Py<PyAny>) -> PyResult<Py<PyAny>> {
-        // SAFETY: the pointer is a live reference.
-        if unsafe { ffi::PyCoro_CheckExact(returned.as_ptr()) } != 0 {
-            return Ok(returned);
-        }
-        call::python(py, &self.as_coroutine, (returned,)).map(Bound::unbind)
-    }
-
-    pub(crate) fn call<'py>(
-        &self,
-        py: Python<'py>,
-        name: &str,
-        arguments: impl Arguments<'py>,
-    ) -> PyResult<()> {
-        let method = self.asyncio_loop.getattr(py, name)?;
-        call::python(py, &method, arguments).map(drop)
-    }
-
-    pub(crate) fn is_marking(&self) -> bool {
-        !self.inner.lock().marking.is_empty()
-    }
-
-    /// Let an execution wait for its note; how many do.
-    pub(crate) fn set_marking(&self, started: Started<Handle>) -> usize {
-        let mut inner = self.inner.lock();
-        inner.marking.push_back(started);
-        inner.marking.len()
-    }
-
-    /// Note the starts of all that wait for it; the last ticket to wait for.
-    pub(crate) fn each_marking(
-        &self,
-        mut note: impl FnMut(&Started<Handle>) -> Result<Option<Ticket>, Refused>,
-    ) -> Result<Option<Ticket>, Refused> {
-        let mut last = None;
-        for started in &self.inner.lock().marking {
-            last = note(started)?.or(last);
-        }
-        Ok(last)
-    }
-
-    pub(crate) fn next_marked(&self) -> Option<Started<Handle>> {
-        self.inner.lock().marking.pop_front()
-    }
-
-    /// Give back executions that were to be noted and do not start.
-    pub(crate) fn hand_back(&self, py: Python<'_>) {
-        let marking = std::mem::take(&mut self.inner.lock().marking);
-        for started in marking {
+    /// Give back executions whose starts were to be noted: none of them starts.
+    pub(crate) fn give_back_marks(&self, py: Python<'_>) {
+        for started in self.marks.take() {
             self.shared.engine.unbegin(&started);
             self.end(py, started.ended(Outcome::Unhandled));
         }
     }
 
-    /// Give back how an execution ended that did so between two turns.
+    /// Settle an execution that ended between two turns of the lane.
     pub(crate) fn end(&self, py: Python<'_>, done: Done<Failure>) {
         let mut released = Released::default();
         self.shared.engine.lane(Lane::Loop).end(done);
-        let inner = self.inner.lock();
-        let last = inner.closing && inner.tasks.is_empty();
-        drop(inner);
-        if last && self.shared.engine.has_store() {
+        if self.tasks.is_finished() && self.shared.engine.has_store() {
             // The last end gives up the file, which takes its time: not the loop's.
             let engine = self.shared.engine.clone();
             let give_up = std::thread::Builder::new().name("duewheel-close".into());
@@ -233,24 +112,15 @@ impl EventLoop {
         release(py, &mut released);
     }
 
-    /// A handler waits for something: the task and its driver go on with it.
+    /// Go on with a handler that waits in a task, whose coroutine has this cell.
     pub(crate) fn adopt(
         &self,
         py: Python<'_>,
-        mut running: Running,
+        running: Running,
         task: &Py<PyAny>,
-        driver: &Py<Driver>,
+        cell: &RunningCell,
     ) {
-        let mut inner = self.inner.lock();
-        inner.numbers += 1;
-        running.number = inner.numbers;
-        let entry = (task.clone_ref(py), driver.clone_ref(py));
-        inner.tasks.insert(running.number, entry);
-        let doomed = inner.closing && !inner.spares(task);
-        drop(inner);
-        driver.get().adopt(running);
-        if doomed {
-            // It was closed during this very step.
+        if self.tasks.add(py, running, task, cell) {
             cancel(py, task);
         }
     }
@@ -263,20 +133,16 @@ impl EventLoop {
         event: &Py<PyAny>,
         error: &PyErr,
     ) -> Outcome<Failure> {
-        let cancelled = self.inner.lock().closing && error.is_instance_of::<CancelledError>(py);
-        if !cancelled {
-            let mut jitter = Jitter::new(self.shared.seed);
-            return worker::failed(py, &self.shared, &mut jitter, started, event, error);
+        if self.tasks.is_closing() && error.is_instance_of::<CancelledError>(py) {
+            return continuations::cut_short(py, &self.shared.engine, started);
         }
-        continuations::cut_short(py, &self.shared.engine, started)
+        let mut jitter = Jitter::new(self.shared.seed);
+        worker::failed(py, &self.shared, &mut jitter, started, event, error)
     }
 
-    /// A handler that had waited for something has ended.
+    /// Settle an execution whose handler had waited for something, and has ended.
     pub(crate) fn finish(&self, py: Python<'_>, running: Running, ended: PyResult<()>) {
-        let task = self.inner.lock().tasks.remove(&running.number);
-        if let Some((task, _)) = &task {
-            self.unspare(task);
-        }
+        let task = self.tasks.remove(running.number);
         let outcome = match ended {
             Ok(()) => Outcome::Succeeded,
             Err(error) => self.failed(py, &running.started, &running.event, &error),
@@ -284,92 +150,40 @@ impl EventLoop {
         self.end(py, running.started.ended(outcome));
         drop(task);
         if !self.shared.continuations.is_empty() {
-            // There is room for it.
+            // There is room for one.
             self.waker.ring();
         }
         self.leave_if_over(py);
     }
 
-    /// Handlers take their first steps in this task, or in none any more.
-    pub(crate) fn set_stepping(&self, task: Option<Py<PyAny>>) {
-        let before = std::mem::replace(&mut self.inner.lock().stepping, task);
-        drop(before);
-    }
-
-    /// The handler that ran in this task has ended.
-    pub(crate) fn unspare(&self, task: &Py<PyAny>) {
-        let spared = self.inner.lock().spared.take_if(|spared| spared.is(task));
-        drop(spared);
-    }
-
-    /// Tell those who wait for what holds now.
-    fn tell(&self, py: Python<'_>) -> PyResult<()> {
-        let watchers = std::mem::take(&mut self.inner.lock().watchers);
-        for (condition, future) in watchers {
-            let told = if condition.holds(&self.shared.engine) {
-                Ok(())
-            } else if let Some(failure) = self.shared.engine.failure() {
-                Err(store_failed(py, &failure, None))
-            } else {
-                self.inner.lock().watchers.push((condition, future));
-                continue;
-            };
-            self.shared.engine.watch(false);
-            resolve(py, &future, told)?;
-        }
-        let settled = std::mem::take(&mut *self.inbox.settled.lock());
-        for (number, result) in settled {
-            let future = self.inner.lock().settling.remove(&number);
-            if let Some(future) = future {
-                resolve(
-                    py,
-                    &future,
-                    result.map_err(|error| store_failed(py, &error, None)),
-                )?;
-            }
-        }
-        Ok(())
-    }
-
     /// Cancel what runs, once the scheduler is closed.
-    fn close(&self, py: Python<'_>) {
-        let mut inner = self.inner.lock();
-        if !std::mem::replace(&mut inner.closing, true) {
-            let doomed = inner.tasks.values().filter(|task| !inner.spares(&task.0));
-            let tasks: Vec<_> = doomed.map(|task| task.0.clone_ref(py)).collect();
-            drop(inner);
-            self.hand_back(py);
-            self.shut(py);
+    pub(crate) fn close(&self, py: Python<'_>) {
+        if let Some(tasks) = self.tasks.close(py) {
+            self.give_back_marks(py);
+            self.cut_continuations_short(py);
             for task in tasks {
                 cancel(py, &task);
             }
-        } else {
-            drop(inner);
         }
         self.leave_if_over(py);
     }
 
-    /// Let go of the loop when the scheduler is closed and no task of it is left.
+    /// Leave the loop when the scheduler is closed, no task of it is left, and no coroutine waits for it.
     pub(crate) fn leave_if_over(&self, py: Python<'_>) {
-        let mut inner = self.inner.lock();
-        let waited = !inner.watchers.is_empty() || !inner.settling.is_empty();
-        let waited = waited || inner.spared.is_some();
-        if !inner.closing || !inner.tasks.is_empty() || waited || inner.over {
+        if !self.waits.is_empty() || !self.tasks.leave() {
             return;
         }
-        inner.over = true;
-        drop(inner);
-        self.evicted(py);
+        self.detach(py);
         self.shared.give_back_if_over(py);
-        if let Some(then) = &self.then
-            && let Err(error) = then.call0(py)
+        if let Some(when_over) = &self.when_over
+            && let Err(error) = when_over.call0(py)
         {
             error.write_unraisable(py, None);
         }
     }
 
-    /// Take nothing from workers any more; what they left is cut short.
-    fn shut(&self, py: Python<'_>) {
+    /// Take no continuations any more, and end those that wait.
+    fn cut_continuations_short(&self, py: Python<'_>) {
         for continuation in self.shared.continuations.shut() {
             let started = continuation.abandon(py);
             let outcome = continuations::cut_short(py, &self.shared.engine, &started);
@@ -377,56 +191,24 @@ impl EventLoop {
         }
     }
 
-    /// Whether another task may run.
-    pub(crate) fn has_room(&self) -> bool {
-        self.inner.lock().tasks.len() < self.shared.tasks
-    }
-
-    fn evicted(&self, py: Python<'_>) {
+    /// Take the lane off the loop.
+    fn detach(&self, py: Python<'_>) {
         self.shared.engine.lane(Lane::Loop).attach(None, 0);
-        // It may have left what is due to the alarm.
+        // The timer may have left what is due to the alarm.
         self.shared.engine.wake_timer();
         if let Some(descriptor) = self.waker.descriptor() {
             // A loop that is closed watches nothing any more.
-            let _ = self.call(py, "remove_reader", (descriptor,));
+            let _ = self.asyncio.call(py, "remove_reader", (descriptor,));
         }
         self.waker.remove();
     }
-
-    fn drained(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let this = slf.get();
-        this.waker.clear();
-        let open = this.shared.engine.begin_drain();
-        this.tell(slf.py())?;
-        if open {
-            first_step::drain(slf)
-        } else {
-            this.close(slf.py());
-            Ok(())
-        }
-    }
-
-    fn future(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.asyncio_loop.call_method0(py, "create_future")
-    }
 }
 
-/// Cancelling must not keep the others from being cancelled.
+/// Cancel a task; an error must not keep others from being cancelled.
 fn cancel(py: Python<'_>, task: &Py<PyAny>) {
     if let Err(error) = task.call_method0(py, "cancel") {
         error.write_unraisable(py, None);
     }
-}
-
-fn resolve(py: Python<'_>, future: &Py<PyAny>, told: PyResult<()>) -> PyResult<()> {
-    if future.call_method0(py, "done")?.is_truthy(py)? {
-        return Ok(());
-    }
-    match told {
-        Ok(()) => future.call_method1(py, "set_result", (true,)),
-        Err(error) => future.call_method1(py, "set_exception", (error,)),
-    }
-    .map(drop)
 }
 
 #[pymethods]
@@ -434,10 +216,10 @@ impl EventLoop {
     /// The event loop of asyncio.
     #[getter]
     fn asyncio_loop(&self, py: Python<'_>) -> Py<PyAny> {
-        self.asyncio_loop.clone_ref(py)
+        self.asyncio.get(py)
     }
 
-    /// The descriptor to watch, whose reader is `drain`; `None`: `wait_bell` in a thread instead.
+    /// The descriptor to watch, whose reader is `take_turn`; `None`: `wait_bell` in a thread instead.
     #[getter]
     fn descriptor(&self) -> Option<i32> {
         self.waker.descriptor()
@@ -446,7 +228,7 @@ impl EventLoop {
     /// Whether no task is left, after closing: the loop is no longer used.
     #[getter]
     fn over(&self) -> bool {
-        self.inner.lock().over
+        self.tasks.is_over()
     }
 
     /// Count the thread that runs the loop among those that end with the scheduler.
@@ -469,40 +251,21 @@ impl EventLoop {
         py.detach(|| self.waker.wait())
     }
 
-    /// Start what is due, resolve futures, cancel tasks after closing. On the loop's thread.
-    fn drain(slf: &Bound<'_, Self>) {
-        if slf.get().shared.is_forked() {
-            return;
-        }
-        if let Err(error) = Self::drained(slf) {
-            error.write_unraisable(slf.py(), Some(slf.as_any()));
-        }
-    }
-
     /// Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
     ///
     /// Cancelled itself, it would start again with the next life of a file, and close that, too.
     fn exempt_caller(&self, py: Python<'_>) -> PyResult<()> {
-        let running = call::import(py, "asyncio")?.call_method0("_get_running_loop")?;
-        if running.is(&self.asyncio_loop) {
-            let task = self.current_task(py)?;
-            let mut inner = self.inner.lock();
-            if let Some(task) = task
-                && inner.spared.is_none()
-                && !inner.closing
-                && inner.runs(&task)
-            {
-                inner.spared = Some(task);
-            }
+        if self.asyncio.runs_here(py)?
+            && let Some(task) = self.asyncio.current_task(py)?
+        {
+            self.tasks.exempt(task);
         }
         Ok(())
     }
 
     /// Return the tasks of handlers that wait for something.
     fn tasks(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        let inner = self.inner.lock();
-        let tasks = inner.tasks.values().map(|task| task.0.clone_ref(py));
-        tasks.collect()
+        self.tasks.all(py)
     }
 
     /// Return a future that is done when a condition holds, or `None` when it does now.
@@ -511,104 +274,49 @@ impl EventLoop {
         py: Python<'_>,
         condition: &Bound<'_, Condition>,
     ) -> PyResult<Option<Py<PyAny>>> {
-        let condition = *condition.get();
-        let future = self.future(py)?;
-        self.shared.engine.watch(true);
-        if condition.holds(&self.shared.engine) {
-            self.shared.engine.watch(false);
-            return Ok(None);
-        }
-        let mut inner = self.inner.lock();
-        inner.watchers.push((condition, future.clone_ref(py)));
-        Ok(Some(future))
+        let future = self.asyncio.make_future(py)?;
+        let waits = self.waits.add(*condition.get(), future.clone_ref(py));
+        Ok(waits.then_some(future))
     }
 
     /// Forget a future of `watch`.
     fn unwatch(&self, py: Python<'_>, future: &Bound<'_, PyAny>) {
-        let mut inner = self.inner.lock();
-        let found = inner.watchers.iter().position(|(_, own)| own.is(future));
-        let forgotten = found.map(|found| inner.watchers.swap_remove(found));
-        drop(inner);
-        if forgotten.is_some() {
-            self.shared.engine.watch(false);
-        }
-        drop(forgotten);
+        self.waits.remove(future);
         self.leave_if_over(py);
     }
 
     /// Return a future that is done when a batch is on disk.
     fn settled(&self, py: Python<'_>, ticket: u64) -> PyResult<Py<PyAny>> {
-        let future = self.future(py)?;
-        let mut inner = self.inner.lock();
-        inner.numbers += 1;
-        let number = inner.numbers;
-        inner.settling.insert(number, future.clone_ref(py));
-        drop(inner);
-        let (inbox, waker) = (self.inbox.clone(), self.waker.clone());
-        let then = move |result| {
-            inbox.settled.lock().push((number, result));
-            waker.ring();
-        };
-        let engine = &self.shared.engine;
-        py.detach(|| engine.when_settled(Ticket(ticket), Box::new(then)));
+        let future = self.asyncio.make_future(py)?;
+        let waker = self.waker.clone();
+        self.waits
+            .add_batch(py, Ticket(ticket), future.clone_ref(py), waker);
         Ok(future)
     }
 
     /// Leave a loop that is closed, or is to be left: running jobs are pending again, or fail with `error`.
     #[pyo3(signature = (error=None))]
     fn abandon(&self, error: Option<&Bound<'_, PyAny>>, py: Python<'_>) {
-        let mut inner = self.inner.lock();
-        inner.closing = true;
-        inner.over = true;
-        let tasks = std::mem::take(&mut inner.tasks);
-        let watchers = std::mem::take(&mut inner.watchers);
-        let spared = inner.spared.take();
-        drop(inner);
-        drop(spared);
-        for _ in &watchers {
-            self.shared.engine.watch(false);
-        }
-        self.evicted(py);
-        self.hand_back(py);
-        self.shut(py);
-        for (_, driver) in tasks.values() {
-            if let Some(running) = driver.get().give_up() {
+        let tasks = self.tasks.abandon();
+        self.waits.clear();
+        self.detach(py);
+        self.give_back_marks(py);
+        self.cut_continuations_short(py);
+        for (_, cell) in &tasks {
+            if let Some(running) = cell.take() {
                 let gone = || CancelledError::new_err("its event loop is gone");
                 let ended = error.map_or_else(gone, |error| PyErr::from_value(error.clone()));
                 self.finish(py, running, Err(ended));
             }
         }
-        drop(tasks);
-        drop(watchers);
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let objects = [
-            &self.asyncio_loop,
-            &self.task,
-            &self.enter,
-            &self.leave,
-            &self.current,
-            &self.as_coroutine,
-        ];
-        for object in objects.into_iter().chain(&self.then) {
-            visit.call(object)?;
+        if let Some(when_over) = &self.when_over {
+            visit.call(when_over)?;
         }
-        if let Some(inner) = self.inner.try_lock() {
-            for (task, driver) in inner.tasks.values() {
-                visit.call(task)?;
-                visit.call(driver)?;
-            }
-            for (_, future) in &inner.watchers {
-                visit.call(future)?;
-            }
-            for future in inner.settling.values() {
-                visit.call(future)?;
-            }
-            for task in inner.stepping.iter().chain(&inner.spared) {
-                visit.call(task)?;
-            }
-        }
-        Ok(())
+        self.asyncio.traverse(&visit)?;
+        self.tasks.traverse(&visit)?;
+        self.waits.traverse(&visit)
     }
 }

@@ -1,15 +1,16 @@
 //! How an event loop takes what is due for async handlers: first steps, marks, pauses.
 //!
-//! A task costs more than most handlers. So a handler's first step is taken with a *spare* task as
-//! the current one. A handler that waits gets it for its own; one that ends leaves it to the next,
-//! unless it has looked at it.
+//! A task costs more than most handlers. So handlers take their first steps under a *shared* task as the
+//! current one. A handler that waits gets it for its own; one that ends leaves it to the next, unless it has
+//! looked at it.
 
 use crate::interpreter::call;
 use crate::run::continuations::Continuation;
 use crate::run::event_loop::EventLoop;
 use crate::run::inside;
 use crate::run::registry::{self, Handlers};
-use crate::run::task::{Driver, Running};
+use crate::run::task::TaskCoroutine;
+use crate::run::tasks::Running;
 use crate::values::event::Event;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
@@ -21,15 +22,15 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::Cell;
 
-/// How many events a drain starts at most, and for how long in nanoseconds: the loop breathes.
+/// How many events a turn starts at most, and for how long in nanoseconds: the loop breathes.
 const AT_ONCE: usize = 256;
 const AT_LENGTH: i64 = 1_000_000;
 
-/// How long trouble is given to pass, in seconds: a full disk, a loop that makes no tasks.
-const PATIENCE: f64 = 0.1;
+/// How long a full disk, or a loop that makes no tasks, is left alone, in seconds.
+const PAUSE: f64 = 0.1;
 
 thread_local! {
-    /// Whether the present task of this thread was looked at.
+    /// Whether the shared task of this thread was looked at.
     static TOUCHED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -39,107 +40,129 @@ pub(crate) fn touch() {
     TOUCHED.set(true);
 }
 
-/// A task that is there for whoever needs one.
-struct Spare {
+/// The task under which handlers take their first steps.
+struct SharedTask {
     task: Py<PyAny>,
-    driver: Py<Driver>,
+    coroutine: Py<TaskCoroutine>,
     /// The references to the task that are not a handler's.
     references: isize,
 }
 
-/// What comes after a drain.
+/// What comes after a turn.
 enum Next {
     /// Another one, at once.
     Again,
-    /// Another one, when the bell rings for new work.
+    /// Another one, when the engine wakes the loop for new work.
     Rest,
-    /// Another one, when the bell rings for what is marked.
+    /// Another one, when the store wakes the loop for what is noted.
     Marked,
     /// Another one, after a while.
     Later,
 }
 
-/// One drain: what it keeps at hand.
-pub(crate) struct Drain<'a, 'py> {
-    slf: &'a Bound<'py, EventLoop>,
-    events: &'a EventLoop,
+/// One turn on the event loop.
+struct LoopTurn<'a, 'py> {
+    owner: &'a Bound<'py, EventLoop>,
+    event_loop: &'a EventLoop,
     version: u64,
     handlers: Handlers,
     context: Option<Py<PyAny>>,
-    spare: Option<Spare>,
-    /// Something is to be waited out.
-    trouble: bool,
+    shared_task: Option<SharedTask>,
+    /// A disk is full, or a task could not be made: the next turn comes after a pause.
+    pause: bool,
 }
 
-/// Take what is due from the lane, and arrange for the next time.
-pub(crate) fn drain(slf: &Bound<'_, EventLoop>) -> PyResult<()> {
-    let py = slf.py();
-    let events = slf.get();
-    let shared = events.shared();
+/// Start what is due, resolve futures, cancel tasks after closing. On the loop's thread.
+#[pyfunction]
+pub(crate) fn take_turn(event_loop: &Bound<'_, EventLoop>) {
+    if event_loop.get().shared.is_forked() {
+        return;
+    }
+    if let Err(error) = try_turn(event_loop) {
+        error.write_unraisable(event_loop.py(), Some(event_loop.as_any()));
+    }
+}
+
+fn try_turn(owner: &Bound<'_, EventLoop>) -> PyResult<()> {
+    let (py, event_loop) = (owner.py(), owner.get());
+    event_loop.waker.clear();
+    let open = event_loop.shared.engine.begin_drain();
+    event_loop.waits.resolve(py)?;
+    if open {
+        return run_turn(owner);
+    }
+    event_loop.close(py);
+    Ok(())
+}
+
+/// Take what is due from the lane, and arrange for the next turn.
+fn run_turn(owner: &Bound<'_, EventLoop>) -> PyResult<()> {
+    let (py, event_loop) = (owner.py(), owner.get());
+    let (shared, asyncio) = (&event_loop.shared, &event_loop.asyncio);
     let (version, handlers) = shared.registry.handlers();
-    let mut drain = Drain {
-        slf,
-        events,
+    let mut turn = LoopTurn {
+        owner,
+        event_loop,
         version,
         handlers,
         context: shared.context(py),
-        spare: None,
-        trouble: false,
+        shared_task: None,
+        pause: false,
     };
-    let outer = events.current_task(py)?;
+    let outer = asyncio.current_task(py)?;
     if let Some(outer) = &outer {
-        // Drained from within a task, not by the loop.
-        events.leave(py, outer)?;
+        // It is taken from within a task, not by the loop.
+        asyncio.leave(py, outer)?;
     }
-    let next = drain.go_on();
-    drain.put_away()?;
+    let next = turn.run();
+    turn.leave_shared_task()?;
     if let Some(outer) = &outer {
-        events.enter(py, outer)?;
+        asyncio.enter(py, outer)?;
     }
-    let again = slf.getattr("drain")?;
+    let again = || wrap_pyfunction!(take_turn, py);
     match next {
-        Next::Again => events.call(py, "call_soon", (again,))?,
-        Next::Later => events.call(py, "call_later", (PATIENCE, again))?,
+        Next::Again => asyncio.call(py, "call_soon", (again()?, owner))?,
+        Next::Later => asyncio.call(py, "call_later", (PAUSE, again()?, owner))?,
         Next::Marked => {}
         Next::Rest => shared.engine.lane(Lane::Loop).rest(),
     }
     // A handler may have closed it in its only step.
-    events.leave_if_over(py);
+    event_loop.leave_if_over(py);
     Ok(())
 }
 
-impl Drain<'_, '_> {
+impl LoopTurn<'_, '_> {
     fn py(&self) -> Python<'_> {
-        self.slf.py()
+        self.owner.py()
     }
 
     /// Start what has been marked, then what is due.
-    fn go_on(&mut self) -> Next {
+    fn run(&mut self) -> Next {
         let come = self.take_continuations();
-        match self.events.inbox.marked.lock().take() {
+        match self.event_loop.marks.take_settled() {
             Some(Ok(())) => {
-                while let Some(started) = self.events.next_marked() {
+                while let Some(started) = self.event_loop.marks.pop() {
                     if let Some(done) = self.start(started, true) {
-                        self.events.end(self.py(), done);
+                        self.event_loop.end(self.py(), done);
                     }
                 }
             }
-            Some(Err(_)) => self.events.hand_back(self.py()),
+            Some(Err(_)) => self.event_loop.give_back_marks(self.py()),
             // Later jobs of the lane wait for the notes, too.
-            None if self.events.is_marking() => return Next::Marked,
+            None if !self.event_loop.marks.is_empty() => return Next::Marked,
             None => {}
         }
-        let more = self.take_turns();
-        if self.events.is_marking() {
-            match self.mark() {
+        let more = self.take_due();
+        if !self.event_loop.marks.is_empty() {
+            match self.note_marks() {
                 Ok(()) => return Next::Marked,
                 Err(error) => {
-                    self.trouble |= matches!(error, Refused::Store(Error::Full));
-                    self.events.hand_back(self.py());
+                    self.pause |= matches!(error, Refused::Store(Error::Full));
+                    self.event_loop.give_back_marks(self.py());
                 }
             }
         }
-        match (self.trouble, more || come) {
+        match (self.pause, more || come) {
             (true, _) => Next::Later,
             (false, true) => Next::Again,
             (false, false) => Next::Rest,
@@ -148,32 +171,32 @@ impl Drain<'_, '_> {
 
     /// Go on with what workers have left to the loop; whether there is more at once.
     fn take_continuations(&mut self) -> bool {
-        let continuations = &self.events.shared().continuations;
+        let continuations = &self.event_loop.shared.continuations;
         if continuations.is_empty() {
             return false;
         }
-        let clock = self.events.shared().engine.clock();
+        let clock = self.event_loop.shared.engine.clock();
         let began = clock.boot();
         for _ in 0..AT_ONCE {
-            if !self.events.has_room() || clock.boot() - began > AT_LENGTH {
+            if !self.event_loop.has_room() || clock.boot() - began > AT_LENGTH {
                 break;
             }
             let Some(continuation) = continuations.take() else {
                 break;
             };
             if let Some(done) = self.continue_with(continuation) {
-                self.events.end(self.py(), done);
+                self.event_loop.end(self.py(), done);
             }
         }
-        !continuations.is_empty() && self.events.has_room()
+        !continuations.is_empty() && self.event_loop.has_room()
     }
 
     fn continue_with(&mut self, continuation: Continuation) -> Option<Done<Failure>> {
-        let py = self.slf.py();
-        if let Err(error) = self.provide_spare() {
+        let py = self.owner.py();
+        if let Err(error) = self.provide_shared_task() {
             let event = continuation.event.clone_ref(py);
             let started = continuation.abandon(py);
-            let outcome = self.events.failed(py, &started, &event, &error);
+            let outcome = self.event_loop.failed(py, &started, &event, &error);
             return Some(started.ended(outcome));
         }
         let Continuation {
@@ -186,8 +209,8 @@ impl Drain<'_, '_> {
     }
 
     /// Take what is due from the lane; whether there is more at once.
-    fn take_turns(&mut self) -> bool {
-        let engine = &*self.events.shared().engine;
+    fn take_due(&mut self) -> bool {
+        let engine = &*self.event_loop.shared.engine;
         let lane = engine.lane(Lane::Loop);
         let mut released = Released::default();
         let mut done = None;
@@ -198,15 +221,16 @@ impl Drain<'_, '_> {
                 Turn::Run(started) => {
                     count += 1;
                     let late = started.at - began > AT_LENGTH;
-                    if self.events.is_marking() || self.must_mark(&started) {
+                    if !self.event_loop.marks.is_empty() || self.must_mark(&started) {
                         // At most once, or behind such a one: not before its note is on disk.
-                        if self.events.set_marking(started) >= 2 * self.events.shared().workers {
+                        if self.event_loop.marks.push(started) >= 2 * self.event_loop.shared.workers
+                        {
                             break false;
                         }
                     } else {
                         done = self.start(started, false);
                     }
-                    if self.trouble {
+                    if self.pause {
                         break false;
                     }
                     if count >= AT_ONCE || late {
@@ -221,64 +245,56 @@ impl Drain<'_, '_> {
             }
         };
         if let Some(done) = done.take() {
-            self.events.end(self.py(), done);
+            self.event_loop.end(self.py(), done);
         }
         more
     }
 
     /// Whether the start of a job is to be on disk before it comes.
     fn must_mark(&self, started: &Started<Handle>) -> bool {
-        let shared = self.events.shared();
+        let shared = &*self.event_loop.shared;
         let spec = || started.execution.payload.spec(self.py());
         shared.engine.has_store() && !shared.relaxed && spec().get().limits.at_most_once
     }
 
-    /// Note the starts of what waits for that, and come back when the notes are on disk.
-    fn mark(&self) -> Result<(), Refused> {
-        let engine = &self.events.shared().engine;
-        let last = self.events.each_marking(|started| engine.begin(started))?;
-        let (inbox, waker) = (self.events.inbox.clone(), self.events.waker.clone());
-        let then = move |settled| {
-            *inbox.marked.lock() = Some(settled);
-            waker.ring();
-        };
-        match last {
-            Some(ticket) => engine.when_settled(ticket, Box::new(then)),
-            None => then(Ok(())),
-        }
-        Ok(())
+    /// Note the starts of all that wait for it; the next turn comes when they are on disk.
+    fn note_marks(&self) -> Result<(), Refused> {
+        let event_loop = self.event_loop;
+        let waker = event_loop.waker.clone();
+        event_loop.marks.note(&event_loop.shared.engine, waker)
     }
 
-    /// Have a spare task, as the current one.
-    fn provide_spare(&mut self) -> PyResult<()> {
-        if self.spare.is_some() {
+    /// Have a shared task as the current one.
+    fn provide_shared_task(&mut self) -> PyResult<()> {
+        if self.shared_task.is_some() {
             return Ok(());
         }
-        let py = self.slf.py();
-        let driver = Py::new(py, Driver::new(self.slf.clone().unbind()))?;
-        let task = self.events.new_task(py, &driver)?;
-        self.events.enter(py, &task)?;
-        self.events.set_stepping(Some(task.clone_ref(py)));
+        let py = self.owner.py();
+        let coroutine = Bound::new(py, TaskCoroutine::new(self.owner.clone().unbind()))?;
+        let asyncio = &self.event_loop.asyncio;
+        let task = asyncio.make_task(py, coroutine.as_any())?;
+        asyncio.enter(py, &task)?;
+        self.event_loop.tasks.set_shared(Some(task.clone_ref(py)));
         let references = references(&task);
-        self.spare = Some(Spare {
+        self.shared_task = Some(SharedTask {
             task,
-            driver,
+            coroutine: coroutine.unbind(),
             references,
         });
         Ok(())
     }
 
-    fn put_away(&mut self) -> PyResult<Option<Spare>> {
-        if let Some(spare) = &self.spare {
-            self.events.set_stepping(None);
-            self.events.leave(self.py(), &spare.task)?;
+    fn leave_shared_task(&mut self) -> PyResult<Option<SharedTask>> {
+        if let Some(shared) = &self.shared_task {
+            self.event_loop.tasks.set_shared(None);
+            self.event_loop.asyncio.leave(self.py(), &shared.task)?;
         }
-        Ok(self.spare.take())
+        Ok(self.shared_task.take())
     }
 
     /// Take the first step of a handler; how it ended, unless it waits for something now.
     fn start(&mut self, started: Started<Handle>, noted: bool) -> Option<Done<Failure>> {
-        let shared = self.events.shared();
+        let shared = &*self.event_loop.shared;
         if shared.registry.version() != self.version {
             (self.version, self.handlers) = shared.registry.handlers();
         }
@@ -293,21 +309,21 @@ impl Drain<'_, '_> {
         if noted && !shared.engine.may_start(&started) {
             return Some(started.ended(Outcome::Unhandled));
         }
-        let py = self.slf.py();
+        let py = self.owner.py();
         let (handler, context) = (handler.call.clone_ref(py), context.clone_ref(py));
         if shared.engine.has_store()
             && !noted
             && let Err(error) = shared.engine.begin(&started)
         {
-            self.trouble |= matches!(error, Refused::Store(Error::Full));
+            self.pause |= matches!(error, Refused::Store(Error::Full));
             return Some(started.ended(Outcome::Unhandled));
         }
         match self.step(started, &handler, &context) {
             Ok(ended) => ended,
             Err((started, error)) => {
                 // No task, no event, no context: not the handler's failure.
-                error.write_unraisable(py, Some(self.slf.as_any()));
-                self.trouble = true;
+                error.write_unraisable(py, Some(self.owner.as_any()));
+                self.pause = true;
                 if shared.engine.has_store() {
                     shared.engine.unbegin(&started);
                 }
@@ -324,8 +340,8 @@ impl Drain<'_, '_> {
         handler: &Py<PyAny>,
         context: &Py<PyAny>,
     ) -> Result<Option<Done<Failure>>, (Started<Handle>, PyErr)> {
-        let py = self.slf.py();
-        let ready = self.provide_spare().and_then(|()| {
+        let py = self.owner.py();
+        let ready = self.provide_shared_task().and_then(|()| {
             let event = Py::new(py, Event::started(py, &started))?.into_any();
             Ok((event, call::fresh(py, context)?))
         });
@@ -346,30 +362,30 @@ impl Drain<'_, '_> {
         context: Bound<'_, PyAny>,
         begin: impl FnOnce(&Py<PyAny>) -> PyResult<Py<PyAny>>,
     ) -> Option<Done<Failure>> {
-        let py = self.slf.py();
+        let py = self.owner.py();
         TOUCHED.set(false);
-        let stepped = inside::within(self.events.shared().identity(), || {
+        let stepped = inside::within(self.event_loop.shared.identity(), || {
             call::within(py, &context, || {
-                let coroutine = self.events.coroutine(py, begin(&event)?)?;
+                let coroutine = self.event_loop.asyncio.coroutine(py, begin(&event)?)?;
                 let waits_for = call::resume(py, &coroutine)?;
                 Ok(waits_for.map(|waits_for| (coroutine, waits_for)))
             })
         });
         let waits = matches!(stepped, Ok(Some(_)));
-        let taken = self
-            .spare
-            .take_if(|spare| waits || TOUCHED.get() || references(&spare.task) != spare.references);
+        let taken = self.shared_task.take_if(|shared| {
+            waits || TOUCHED.get() || references(&shared.task) != shared.references
+        });
         if let Some(taken) = &taken {
-            self.events.set_stepping(None);
-            if let Err(error) = self.events.leave(py, &taken.task) {
+            self.event_loop.tasks.set_shared(None);
+            if let Err(error) = self.event_loop.asyncio.leave(py, &taken.task) {
                 error.write_unraisable(py, None);
             }
             if !waits {
-                self.events.unspare(&taken.task);
+                self.event_loop.tasks.end_exemption(&taken.task);
             }
         }
         match (stepped, taken) {
-            (Ok(Some((coroutine, waits_for))), Some(spare)) => {
+            (Ok(Some((coroutine, waits_for))), Some(taken)) => {
                 let running = Running {
                     coroutine,
                     first: Some(waits_for),
@@ -378,12 +394,13 @@ impl Drain<'_, '_> {
                     event,
                     number: 0,
                 };
-                self.events.adopt(py, running, &spare.task, &spare.driver);
+                let cell = &taken.coroutine.get().running;
+                self.event_loop.adopt(py, running, &taken.task, cell);
                 None
             }
             (Ok(_), _) => Some(started.ended(Outcome::Succeeded)),
             (Err(error), _) => {
-                let outcome = self.events.failed(py, &started, &event, &error);
+                let outcome = self.event_loop.failed(py, &started, &event, &error);
                 Some(started.ended(outcome))
             }
         }

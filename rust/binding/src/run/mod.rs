@@ -1,13 +1,17 @@
 //! Handlers: workers, event loops, tasks.
 
 pub(crate) mod alive;
+pub(crate) mod asyncio_loop;
 pub(crate) mod condition;
 pub(crate) mod continuations;
 pub(crate) mod event_loop;
 pub(crate) mod first_step;
 pub(crate) mod inside;
+pub(crate) mod marks;
 pub(crate) mod registry;
 pub(crate) mod task;
+pub(crate) mod tasks;
 pub(crate) mod threads;
+pub(crate) mod waits;
 pub(crate) mod worker;
 pub(crate) mod worker_thread;

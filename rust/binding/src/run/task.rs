@@ -1,11 +1,9 @@
-//! The coroutine that the task of an async handler drives: it reports how the handler ended.
+//! The coroutine of the task of an async handler, which reports how the handler ended.
 
 use crate::interpreter::call;
 use crate::run::event_loop::EventLoop;
 use crate::run::inside;
-use crate::values::payload::Handle;
-use duewheel_engine::jobs::record::Started;
-use duewheel_engine::sync::Mutex;
+use crate::run::tasks::RunningCell;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::exceptions::asyncio::CancelledError;
@@ -13,56 +11,22 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// A handler that is under way.
-pub(crate) struct Running {
-    pub(crate) coroutine: Py<PyAny>,
-    /// What its first step waits for, which its task has not been told yet.
-    pub(crate) first: Option<Py<PyAny>>,
-    pub(crate) context: Py<PyAny>,
-    pub(crate) started: Started<Handle>,
-    pub(crate) event: Py<PyAny>,
-    /// Its number among the tasks of the loop.
-    pub(crate) number: u64,
-}
-
-/// Drive one async handler, from its second step on.
+/// The coroutine of a task, which goes on with one async handler, from its second step on.
 ///
-/// The first step is taken before there is need of a task: most handlers end in it. So a task is
-/// made with a driver that has nothing to drive, and gets the handler that turns out to wait.
+/// The first step is taken before there is need of a task: most handlers end in it. So a task is made with a
+/// coroutine that has nothing to go on with, and gets the handler that turns out to wait.
 #[pyclass(frozen, module = "duewheel._core")]
-pub(crate) struct Driver {
-    events: Py<EventLoop>,
-    running: Mutex<Option<Box<Running>>>,
+pub(crate) struct TaskCoroutine {
+    event_loop: Py<EventLoop>,
+    pub(crate) running: RunningCell,
 }
 
-impl Driver {
-    pub(crate) fn new(events: Py<EventLoop>) -> Self {
-        Driver {
-            events,
-            running: Mutex::new(None),
+impl TaskCoroutine {
+    pub(crate) fn new(event_loop: Py<EventLoop>) -> Self {
+        TaskCoroutine {
+            event_loop,
+            running: RunningCell::default(),
         }
-    }
-
-    /// Go on with this handler from now on.
-    pub(crate) fn adopt(&self, running: Running) {
-        *self.running.lock() = Some(Box::new(running));
-    }
-
-    /// What is to be gone on with: coroutine and context; nothing, when it is over.
-    fn present<'py>(&self, py: Python<'py>) -> Option<(Py<PyAny>, Bound<'py, PyAny>)> {
-        let running = self.running.lock();
-        let running = running.as_ref()?;
-        let context = running.context.bind(py).clone();
-        Some((running.coroutine.clone_ref(py), context))
-    }
-
-    /// The handler, which is not gone on with any more.
-    pub(crate) fn give_up(&self) -> Option<Running> {
-        self.running.lock().take().map(|running| *running)
-    }
-
-    fn first(&self) -> Option<Py<PyAny>> {
-        self.running.lock().as_mut()?.first.take()
     }
 
     fn step(
@@ -70,11 +34,11 @@ impl Driver {
         py: Python<'_>,
         step: impl FnOnce(&Py<PyAny>) -> PyResult<Option<Py<PyAny>>>,
     ) -> PyResult<Option<Py<PyAny>>> {
-        let Some((coroutine, context)) = self.present(py) else {
+        let Some((coroutine, context)) = self.running.coroutine(py) else {
             return Ok(None);
         };
-        let events = self.events.get();
-        let stepped = inside::within(events.shared().identity(), || {
+        let event_loop = self.event_loop.get();
+        let stepped = inside::within(event_loop.shared.identity(), || {
             call::within(py, &context, || step(&coroutine))
         });
         let ended = match stepped {
@@ -82,13 +46,12 @@ impl Driver {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        let running = self.running.lock().take();
-        if let Some(running) = running {
+        if let Some(running) = self.running.take() {
             // The task is cancelled when its handler was; any other failure is reported here.
             let cancelled = ended.as_ref().err();
             let cancelled = cancelled.filter(|error| error.is_instance_of::<CancelledError>(py));
             let cancelled = cancelled.map(|error| error.clone_ref(py));
-            events.finish(py, *running, ended);
+            event_loop.finish(py, running, ended);
             if let Some(cancelled) = cancelled {
                 return Err(cancelled);
             }
@@ -114,9 +77,9 @@ fn cancel_waited(thrown: &Bound<'_, PyAny>, waited: &Bound<'_, PyAny>) -> PyResu
 }
 
 #[pymethods]
-impl Driver {
+impl TaskCoroutine {
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match self.first() {
+        match self.running.take_first() {
             Some(first) => Ok(Some(first)),
             None => self.step(py, |coroutine| call::resume(py, coroutine)),
         }
@@ -147,7 +110,7 @@ impl Driver {
         traceback: Option<Py<PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let _ = (value, traceback); // a task gives the exception alone
-        if let Some(first) = self.first()
+        if let Some(first) = self.running.take_first()
             && cancel_waited(kind.bind(py), first.bind(py))?
         {
             return Ok(first);
@@ -165,7 +128,7 @@ impl Driver {
 
     /// End the handler where it waits.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        match self.present(py) {
+        match self.running.coroutine(py) {
             Some((coroutine, _)) => coroutine.call_method0(py, "close").map(drop),
             None => Ok(()),
         }
@@ -173,24 +136,14 @@ impl Driver {
 
     /// What the handler's own coroutine says of itself: its code, its frame, what it waits for.
     fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        match self.present(py) {
+        match self.running.coroutine(py) {
             Some((coroutine, _)) => coroutine.getattr(py, name),
             None => Err(pyo3::exceptions::PyAttributeError::new_err(name.to_owned())),
         }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.events)?;
-        if let Some(running) = self.running.try_lock()
-            && let Some(running) = &*running
-        {
-            visit.call(&running.coroutine)?;
-            visit.call(&running.context)?;
-            visit.call(&running.event)?;
-            if let Some(first) = &running.first {
-                visit.call(first)?;
-            }
-        }
-        Ok(())
+        visit.call(&self.event_loop)?;
+        self.running.traverse(&visit)
     }
 }

@@ -1,0 +1,173 @@
+//! The futures of coroutines that wait for a condition of the scheduler, or for the store.
+
+use crate::errors::store_failed;
+use crate::run::condition::Condition;
+use crate::values::payload::Handle;
+use duewheel_engine::engine::Engine;
+use duewheel_engine::handover::loop_waker::LoopWaker;
+use duewheel_engine::sync::Mutex;
+use duewheel_store::{Error, Ticket};
+use pyo3::PyTraverseError;
+use pyo3::gc::PyVisit;
+use pyo3::prelude::*;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Has the engine report what changes a condition, as long as it is there.
+struct Watch(Arc<Engine<Handle>>);
+
+impl Watch {
+    fn new(engine: &Arc<Engine<Handle>>) -> Self {
+        engine.watch(true);
+        Watch(engine.clone())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.watch(false);
+    }
+}
+
+/// A future that is done when a condition holds.
+struct ConditionWait {
+    condition: Condition,
+    future: Py<PyAny>,
+    _watch: Watch,
+}
+
+#[derive(Default)]
+struct Inner {
+    conditions: Vec<ConditionWait>,
+    /// The futures that are done when a batch is settled, by number.
+    batches: HashMap<u64, Py<PyAny>>,
+    /// The number of the last of them.
+    number: u64,
+}
+
+/// Batches that are settled, by the number of the future; the store's threads report them.
+type Settled = Arc<Mutex<Vec<(u64, Result<(), Error>)>>>;
+
+/// The futures of one event loop. Nothing of Python is freed under its locks.
+pub(crate) struct Waits {
+    engine: Arc<Engine<Handle>>,
+    inner: Mutex<Inner>,
+    settled: Settled,
+}
+
+impl Waits {
+    pub(crate) fn new(engine: Arc<Engine<Handle>>) -> Self {
+        Waits {
+            engine,
+            inner: Mutex::default(),
+            settled: Arc::default(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.conditions.is_empty() && inner.batches.is_empty()
+    }
+
+    /// Have a future done when a condition holds; `false`: it holds now, and the future is not needed.
+    pub(crate) fn add(&self, condition: Condition, future: Py<PyAny>) -> bool {
+        // Watched before it is looked at: no change between the two is missed.
+        let watch = Watch::new(&self.engine);
+        if condition.holds(&self.engine) {
+            return false;
+        }
+        self.inner.lock().conditions.push(ConditionWait {
+            condition,
+            future,
+            _watch: watch,
+        });
+        true
+    }
+
+    /// Forget a future of a condition.
+    pub(crate) fn remove(&self, future: &Bound<'_, PyAny>) {
+        let mut inner = self.inner.lock();
+        let found = inner
+            .conditions
+            .iter()
+            .position(|wait| wait.future.is(future));
+        let forgotten = found.map(|found| inner.conditions.swap_remove(found));
+        drop(inner);
+        drop(forgotten);
+    }
+
+    /// Forget all futures of conditions.
+    pub(crate) fn clear(&self) {
+        let forgotten = std::mem::take(&mut self.inner.lock().conditions);
+        drop(forgotten);
+    }
+
+    /// Have a future done when a batch is settled: the store wakes the loop then.
+    pub(crate) fn add_batch(
+        &self,
+        py: Python<'_>,
+        ticket: Ticket,
+        future: Py<PyAny>,
+        waker: Arc<LoopWaker>,
+    ) {
+        let mut inner = self.inner.lock();
+        inner.number += 1;
+        let number = inner.number;
+        inner.batches.insert(number, future);
+        drop(inner);
+        let settled = self.settled.clone();
+        let then = move |result| {
+            settled.lock().push((number, result));
+            waker.ring();
+        };
+        py.detach(|| self.engine.when_settled(ticket, Box::new(then)));
+    }
+
+    /// End the futures whose conditions hold, or never will, and those whose batches are settled.
+    pub(crate) fn resolve(&self, py: Python<'_>) -> PyResult<()> {
+        let waits = std::mem::take(&mut self.inner.lock().conditions);
+        for wait in waits {
+            let result = if wait.condition.holds(&self.engine) {
+                Ok(())
+            } else if let Some(failure) = self.engine.failure() {
+                Err(store_failed(py, &failure, None))
+            } else {
+                self.inner.lock().conditions.push(wait);
+                continue;
+            };
+            resolve(py, &wait.future, result)?;
+        }
+        let settled = std::mem::take(&mut *self.settled.lock());
+        for (number, result) in settled {
+            let future = self.inner.lock().batches.remove(&number);
+            if let Some(future) = future {
+                let result = result.map_err(|error| store_failed(py, &error, None));
+                resolve(py, &future, result)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Visit the futures; tried only, for the collector must not wait.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if let Some(inner) = self.inner.try_lock() {
+            let conditions = inner.conditions.iter().map(|wait| &wait.future);
+            for future in conditions.chain(inner.batches.values()) {
+                visit.call(future)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// End a future, if it has not ended.
+fn resolve(py: Python<'_>, future: &Py<PyAny>, result: PyResult<()>) -> PyResult<()> {
+    if future.call_method0(py, "done")?.is_truthy(py)? {
+        return Ok(());
+    }
+    match result {
+        Ok(()) => future.call_method1(py, "set_result", (true,)),
+        Err(error) => future.call_method1(py, "set_exception", (error,)),
+    }
+    .map(drop)
+}
