@@ -156,7 +156,7 @@ def refusals(scheduler, data):
 @pytest.mark.parametrize("state", ["open", "away", "closed"])
 def test_what_is_refused_keeps_no_reference(kept, state, tmp_path):
     if state == "away" and not kept:
-        pytest.skip("nothing is away from memory")
+        pytest.skip("nothing is on disk alone")
     storage = LocalStorage(tmp_path / "jobs.db", horizon=1, durability="relaxed") if kept else None
     scheduler, data = Scheduler(storage, workers=1), b"x" * 1_000
     scheduler.in_(0.5 if state == "open" else 7_200, "x", id="taken")

@@ -26,11 +26,11 @@ LONG_FILES = {
     "rust/binding/src/calls/scheduler.rs": TO_BE_DIVIDED,
     "rust/engine/src/engine/residency/calls.rs": TO_BE_DIVIDED,
     "rust/engine/src/engine/residency/mod.rs": TO_BE_DIVIDED,
-    "rust/engine/src/engine/mod.rs": TO_BE_DIVIDED,
     "rust/engine/src/due/level.rs": "a third of it are its tests, beside what they look into",
     "rust/engine/src/due/queue.rs": "the order of two clocks is one thing",
     "rust/engine/src/due/wheel.rs": "its moves share one invariant, which is read beside them",
     "rust/engine/tests/paging.rs": TO_BE_DIVIDED,
+    "rust/engine/tests/two_nodes.rs": TO_BE_DIVIDED,
     "rust/sqlite/src/journal/group_commit.rs": TO_BE_DIVIDED,
     "rust/store/src/testing/shared.rs": TO_BE_DIVIDED,
     "rust/sqlite/tests/local.rs": TO_BE_DIVIDED,
@@ -80,9 +80,10 @@ def crates():
 def hold(found, allowed, rule):
     """Fail with what breaks the rule, or with exceptions that are not needed."""
     broken = [f"{what}: {said}" for what, said in found.items() if what not in allowed]
-    assert not broken, "\n  ".join([f"{rule}. These break it:", *broken])
     needless = [str(what) for what in allowed if what not in found]
-    assert not needless, "\n  ".join(["these keep the rule, take them off the list of exceptions:", *needless])
+    assert not broken + needless, "\n  ".join(
+        [f"{rule}. These break it:", *broken, "These are exceptions and need not be:", *needless]
+    )
 
 
 @of_the_sources
