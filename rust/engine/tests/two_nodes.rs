@@ -505,3 +505,30 @@ fn what_another_node_yields_comes_before_the_next_poll() {
     one.travel(9);
     assert_eq!(take_in(&other), (1, 1));
 }
+
+#[test]
+fn a_job_whose_insertion_is_in_doubt_is_no_nodes() {
+    let jobs = SharedJobs::new(4);
+    let clock = Arc::new(ManualClock::new(1_000 * SECOND, 5 * SECOND));
+    let weather = Weather {
+        doubts: 100,
+        seed: 7,
+        ..Weather::default()
+    };
+    let node = Node::new(&jobs, weather, true, &clock);
+    let mut released = Released::default();
+    let ids: Vec<String> = (0..20).map(|number| format!("job-{number}")).collect();
+    for (number, id) in (0..).zip(&ids) {
+        let data = Data {
+            number,
+            once: false,
+            copy: number,
+        };
+        let due = Due::In(SECOND);
+        let kept = node.engine.keep_as(id, due, data, &mut released);
+        assert!(matches!(kept, Err(IN_DOUBT)), "{kept:?}");
+    }
+    node.travel(100);
+    assert!((1..20).contains(&jobs.stored()), "{}", jobs.stored());
+    assert!(!ids.iter().any(|id| node.store.owns(id)));
+}

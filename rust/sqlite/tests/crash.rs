@@ -207,8 +207,8 @@ fn crashes(seed: u64, images: u64, durability: Durability, opened: &mut Opened) 
             let at = 1 + random.below(changes.len() as u64) as usize;
             let happened = &changes[..at];
             let mut draw = random.clone();
-            random.next();
-            let mut source = || draw.next();
+            random.draw();
+            let mut source = || draw.draw();
             let survivors = match random.below(8) {
                 0 => Survivors::Synced,
                 1 => Survivors::All,

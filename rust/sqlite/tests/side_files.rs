@@ -209,7 +209,7 @@ fn at_every_step(disk: &SimDisk, start: &Image, from: usize, check: impl Fn(&Ima
         let files = image(start, &changes[..at], Survivors::Synced);
         check(&files, &what("what was synced"));
         for draw in 0..draws {
-            let mut source = || random.next();
+            let mut source = || random.draw();
             let files = image(start, &changes[..at], Survivors::Random(&mut source));
             check(&files, &what(&format!("draw {draw}")));
         }

@@ -1,5 +1,8 @@
-//! For tests: a store in memory that nodes share.
+//! For tests: jobs, a model of what a store holds, and a store in memory that nodes share.
 
+pub mod drive;
+pub mod jobs;
+pub mod model;
 mod shared;
 
 pub use shared::{SharedJobs, SharedStore, Weather};

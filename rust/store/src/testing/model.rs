@@ -1,8 +1,7 @@
 //! What a store should hold, in plain maps, and a source of batches that an engine could submit.
-#![allow(dead_code, unreachable_pub, missing_docs)]
 
-use super::{again, begin, bury, done, job, place};
-use duewheel_store::{ClockKind, Ending, Job, Op, Progress, Reason};
+use super::jobs::{again, begin, bury, done, job, place};
+use crate::{ClockKind, Ending, Job, Op, Progress, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Random numbers that a seed repeats.
@@ -10,21 +9,25 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Random(u64);
 
 impl Random {
+    /// From a seed.
     pub fn new(seed: u64) -> Self {
         Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    /// The next number, of 53 bits.
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
 
+    /// A number below a bound.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.draw() % bound
     }
 
+    /// One of these, if there are any.
     pub fn pick(&mut self, from: impl Iterator<Item = u64>) -> Option<u64> {
         let all: Vec<u64> = from.collect();
         let at = self.below(all.len().max(1) as u64);
@@ -32,17 +35,23 @@ impl Random {
     }
 }
 
+/// What a store should hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
+    /// The pending ones and those that run, by sequence.
     pub jobs: BTreeMap<u64, Job<'static>>,
+    /// Those that run.
     pub begun: BTreeSet<u64>,
+    /// The ids of the dead, and why.
     pub dead: Vec<(String, Reason)>,
+    /// The highest sequence that was ever used.
     pub seq: u64,
     /// Whether its process ends in order.
     pub leaves: bool,
 }
 
 impl Model {
+    /// Make an operation true.
     pub fn apply(&mut self, op: &Op<'_>) {
         match op.clone() {
             Op::Insert(job) => {
@@ -88,6 +97,7 @@ impl Model {
         }
     }
 
+    /// It ends as dead.
     pub fn bury(&mut self, seq: u64, reason: Reason) {
         if let Some(job) = self.jobs.remove(&seq) {
             self.dead.push((job.id.into_owned(), reason));

@@ -1,0 +1,75 @@
+//! A store, driven by one caller that waits for all.
+
+use crate::{Answer, DeadJob, Job, Op, Page, Place, Query, Store, Ticket, ask};
+
+/// Submit and wait.
+pub fn put(store: &dyn Store, batch: &[Op<'_>]) -> Ticket {
+    let ticket = store.submit(batch).unwrap();
+    assert_eq!(store.wait(ticket, None), Ok(true));
+    ticket
+}
+
+/// Insert jobs, and wait.
+pub fn insert(store: &dyn Store, jobs: impl IntoIterator<Item = Job<'static>>) -> Ticket {
+    let batch: Vec<Op<'_>> = jobs.into_iter().map(Op::Insert).collect();
+    put(store, &batch)
+}
+
+/// Ask for a page.
+pub fn page(store: &dyn Store, after: Option<Place>, until: i64, limit: usize) -> Page {
+    let query = Query::Page {
+        after,
+        until,
+        limit,
+    };
+    match ask(store, query) {
+        Ok(Answer::Page(page)) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All pending jobs, in order.
+pub fn all(store: &dyn Store) -> Vec<Job<'static>> {
+    let (mut jobs, mut after) = (Vec::new(), None);
+    loop {
+        let mut page = page(store, after, i64::MAX, 1000);
+        assert_eq!(page.unreadable, []);
+        jobs.append(&mut page.jobs);
+        after = page.last;
+        if !page.more {
+            return jobs;
+        }
+    }
+}
+
+/// The sequences of all pending jobs, in order.
+pub fn seqs(store: &dyn Store) -> Vec<u64> {
+    all(store).iter().map(|job| job.place.seq).collect()
+}
+
+/// The job of this id.
+pub fn get(store: &dyn Store, id: &str) -> Option<Job<'static>> {
+    match ask(store, Query::Get(id.into())) {
+        Ok(Answer::Job(job)) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All the dead, newest first.
+pub fn dead(store: &dyn Store) -> Vec<DeadJob> {
+    let query = Query::Dead {
+        before: None,
+        limit: usize::MAX >> 1,
+    };
+    match ask(store, query) {
+        Ok(Answer::Dead(dead)) => dead.jobs,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Take jobs in and yield them, so that they come with a page.
+pub fn put_yielded(store: &dyn Store, jobs: &[Job<'static>]) {
+    let inserts = jobs.iter().cloned().map(Op::Insert);
+    let yields = jobs.iter().map(|job| Op::Yield(job.place.seq));
+    put(store, &inserts.chain(yields).collect::<Vec<_>>());
+}

@@ -1,0 +1,75 @@
+//! Jobs, and what happens to them.
+
+use crate::{ClockKind, Ending, Job, Op, Place, Progress, Reason, RetryOptions};
+
+/// The options of all jobs here.
+pub const OPTIONS: RetryOptions = RetryOptions {
+    retry_limit: Some(5),
+    age_limit: None,
+    min_backoff: 1_000_000_000,
+    max_backoff: 3_600_000_000_000,
+    at_most_once: false,
+};
+
+/// A job that was scheduled now, its id told by its sequence.
+pub fn job(seq: u64, due: i64) -> Job<'static> {
+    Job {
+        id: format!("01890000-0000-7000-8000-{seq:012x}").into(),
+        target: "email.welcome".into(),
+        data: vec![seq as u8; 100].into(),
+        place: Place { due, seq },
+        clock: ClockKind::Boot,
+        job_due: due,
+        created: 5,
+        progress: Progress::NEW,
+        interruptions: 0,
+        options: OPTIONS,
+    }
+}
+
+/// One that is started at most once.
+pub fn once(seq: u64, due: i64) -> Job<'static> {
+    let mut job = job(seq, due);
+    job.options.at_most_once = true;
+    job
+}
+
+/// A place.
+pub fn place(due: i64, seq: u64) -> Place {
+    Place { due, seq }
+}
+
+/// It starts.
+pub fn begin(seq: u64) -> Op<'static> {
+    Op::Begin { seq, at: 77 }
+}
+
+/// Its handler has returned.
+pub fn done(seq: u64) -> Op<'static> {
+    let outcome = Ending::Done;
+    Op::Finish { seq, outcome }
+}
+
+/// It is due again.
+pub fn again(seq: u64, to: Place, attempt: u32, run: u32) -> Op<'static> {
+    let outcome = Ending::Again {
+        to,
+        clock: ClockKind::Boot,
+        progress: Progress {
+            attempt,
+            run,
+            first_start: Some(77),
+        },
+    };
+    Op::Finish { seq, outcome }
+}
+
+/// It ends as dead.
+pub fn bury(seq: u64, reason: Reason, died: i64) -> Op<'static> {
+    let outcome = Ending::Dead {
+        reason,
+        error: "Traceback …".into(),
+        died,
+    };
+    Op::Finish { seq, outcome }
+}
