@@ -660,17 +660,17 @@ class Condition:
 
 @final
 class TaskCoroutine(Coroutine[Any, Any, None]):
-    """The coroutine of a task, which goes on with one async handler, from its second step on.
+    """The coroutine of a task, which runs one async handler from its second step on.
 
     The first step is taken before there is need of a task: most handlers end in it. So a task is made with a
-    coroutine that has nothing to go on with, and gets the handler that turns out to wait.
+    coroutine that has no handler, and gets the one that turns out to wait.
     """
 
     def __next__(self) -> Any: ...
     def __iter__(self) -> TaskCoroutine: ...
     def __await__(self) -> TaskCoroutine: ...
     def send(self, _value: object) -> Any:
-        """Go on with the handler."""
+        """Resume the handler."""
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
         """Raise an exception where the handler waits."""
     def close(self) -> None:
@@ -685,7 +685,7 @@ class EventLoop:
         """The event loop of asyncio."""
     @property
     def descriptor(self) -> int | None:
-        """The descriptor to watch, whose reader is `take_turn`; `None`: `wait_bell` in a thread instead."""
+        """The descriptor to watch, whose reader is `take_turn`; `None`: `wait_for_wake` in a thread instead."""
     @property
     def over(self) -> bool:
         """Whether no task is left, after closing: the loop is no longer used."""
@@ -696,8 +696,8 @@ class EventLoop:
         """
     def leave_thread(self) -> None:
         """Count it out again."""
-    def wait_bell(self) -> bool:
-        """Wait until the bell rings; `False`: it was removed."""
+    def wait_for_wake(self) -> bool:
+        """Wait until the loop is woken; `False`: the waker was removed."""
     def exempt_caller(self) -> None:
         """Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
 

@@ -77,7 +77,7 @@ def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], objec
 
 
 def _forward_bell(event_loop: EventLoop) -> None:
-    while event_loop.wait_bell():
+    while event_loop.wait_for_wake():
         try:
             event_loop.asyncio_loop.call_soon_threadsafe(take_turn, event_loop)
         except RuntimeError:  # the loop is closed

@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
-/// What handlers have raised, until it is asked for.
+/// Exceptions that handlers have raised, in their order.
 pub(crate) type Raised = Arc<Mutex<Vec<Py<PyAny>>>>;
 
 /// The readings of a manual clock, which the engines that it drives share.
@@ -63,7 +63,7 @@ impl ManualTime {
 pub(crate) struct Read {
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) manual: bool,
-    /// Where what handlers raise is kept for who advances the clock.
+    /// Collects what handlers raise, for the caller that advances the clock.
     pub(crate) raised: Option<Raised>,
 }
 

@@ -21,8 +21,8 @@ use pyo3::prelude::*;
 use run::{alive, condition, event_loop, first_step, inside, task};
 use values::{dead, event, ids, options, stats};
 
-/// Threads of Rust's that attach to Python enter the main interpreter, whose modules are others than those of the code
-/// that they would run; and objects that this library keeps belong to one interpreter.
+/// Refuse to be imported in a subinterpreter: threads of Rust that attach to Python enter the main interpreter, with
+/// its modules, and objects of Python in statics belong to one interpreter.
 fn refuse_subinterpreter(_py: Python<'_>) -> PyResult<()> {
     // SAFETY: this thread is attached, and the main interpreter outlives all others.
     if unsafe { ffi::PyInterpreterState_Get() == ffi::PyInterpreterState_Main() } {

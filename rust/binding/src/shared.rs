@@ -28,7 +28,7 @@ pub(crate) struct Shared {
     pub(crate) specs: Specs,
     /// The largest data that the store takes, in bytes.
     pub(crate) max_data: usize,
-    /// Whose turn it is to ask the store about a single id.
+    /// Held by the thread that asks the store about a single id.
     pub(crate) turns: Mutex<()>,
     /// Whether the store settles a batch as soon as it is submitted.
     pub(crate) relaxed: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     /// How many async handlers run at once.
     pub(crate) tasks: usize,
     pub(crate) manual: bool,
-    /// Where what handlers raise is kept for who advances a manual clock.
+    /// Collects what handlers raise, for the caller that advances a manual clock.
     pub(crate) raised: Option<Raised>,
     pub(crate) forks: usize,
 }
@@ -76,7 +76,7 @@ impl Shared {
             .map(|context| context.clone_ref(py))
     }
 
-    /// Close the engine, and free by `release` what it kept.
+    /// Close the engine, and free by `release` what it gives back.
     pub(crate) fn close(
         &self,
         py: Python<'_>,
@@ -91,8 +91,8 @@ impl Shared {
         self.give_back_if_over(py);
     }
 
-    /// Forget handlers and context when it is closed and nothing runs: they may refer to the
-    /// scheduler, which would then be held until the garbage collector comes.
+    /// Forget handlers and context when it is closed and nothing runs: they may refer to the scheduler, which
+    /// then waits for the garbage collector.
     pub(crate) fn give_back_if_over(&self, py: Python<'_>) {
         let engine = &self.engine;
         if self.is_forked() || !engine.is_closed() || !engine.wait_finished(Duration::ZERO) {
@@ -141,7 +141,7 @@ impl Shared {
     }
 }
 
-/// Call the engine, and free what it no longer keeps once its lock is let go.
+/// Call the engine, and free what it gives back, once its lock is released.
 #[inline]
 pub(crate) fn releasing<R>(py: Python<'_>, call: impl FnOnce(&mut Released<Handle>) -> R) -> R {
     let mut released = Released::default();

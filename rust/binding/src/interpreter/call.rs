@@ -62,7 +62,7 @@ impl Drop for Hang {
     }
 }
 
-/// Make a call that may not come back, because CPython ends the thread.
+/// Make a call that may not return, because CPython ends the thread.
 #[inline(always)]
 fn guarded<R>(call: impl FnOnce() -> R) -> R {
     let hang = Hang;
@@ -165,8 +165,8 @@ pub(crate) fn call(
     unsafe {
         let arguments = [std::ptr::null_mut(), argument.as_ptr()];
         let count = 1 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
-        // The same symbol is declared elsewhere as one that never unwinds, and the optimiser would
-        // believe that of both: it must not see which function this is.
+        // PyO3 declares the same symbol as one that never unwinds, and the optimiser would believe that of
+        // both: it must not see which function this is.
         let vectorcall: raw::Vectorcall = std::hint::black_box(raw::PyObject_Vectorcall);
         let result = guarded(|| {
             vectorcall(
@@ -217,7 +217,7 @@ pub(crate) fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, Py
     }
 }
 
-/// Go on with a coroutine until it waits for something, which is returned, or ends: `None`.
+/// Resume a coroutine until it waits for something, which is returned, or ends: `None`.
 #[inline]
 pub(crate) fn resume(py: Python<'_>, coroutine: &Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
     let mut result = std::ptr::null_mut();

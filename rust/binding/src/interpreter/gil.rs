@@ -22,8 +22,8 @@ use std::sync::atomic::{
 /// How long the main thread waits for the worker to whom it hands over, in nanoseconds.
 const HAND_OVER: i64 = 500_000;
 
-/// How long the main thread is left alone after that, or as long as it was kept waiting, if that
-/// is longer: a hand-over costs it about 100 µs, so that many of them take 5 % of its time.
+/// How long the main thread is not asked again after that, or as long as it has waited, if that is
+/// longer: a hand-over costs it about 100 µs, so that many of them take 5 % of its time.
 const REST: i64 = 2_000_000;
 
 // Of the process, as the interpreter's lock is.
@@ -32,11 +32,11 @@ const REST: i64 = 2_000_000;
 static POSTED: AtomicBool = AtomicBool::new(false);
 /// Workers that wait for the interpreter, and would be handed it.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
-/// How many of them have got it so far, whoever gave it.
+/// How many of them have got it so far.
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 /// How often the main thread has handed it over.
 static HANDED: AtomicU64 = AtomicU64::new(0);
-/// Until when the main thread is left alone, on the boot clock.
+/// Until when the main thread is not asked again, on the boot clock.
 static REST_UNTIL: AtomicI64 = AtomicI64::new(0);
 
 /// A worker's wait for the interpreter.
@@ -127,7 +127,7 @@ extern "C" fn hand_over(fork: *mut c_void) -> c_int {
 }
 
 /// Whether a call that another thread posts interrupts the main thread: not before 3.13 (there it
-/// waits until the main thread has let go anyway), and without a lock there is no need.
+/// waits until the main thread has released the interpreter anyway), and without a lock there is no need.
 static HANDS_OVER: AtomicBool = AtomicBool::new(false);
 
 /// Find out what this interpreter can; called once, when the module is made.

@@ -8,18 +8,17 @@ use pyo3::prelude::*;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// The schedulers that may not be closed.
+/// The schedulers that were made here, and may be open.
 static ALIVE: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
-/// How often the end of the interpreter closes what was made meanwhile: what closing logs may be
-/// answered by a scheduler each time.
+/// How often the end of the interpreter closes schedulers: a logging handler may make one while others are closed.
 const ROUNDS: usize = 3;
 
 /// How long the end of the interpreter waits for idle threads to end.
-const FAREWELL: Duration = Duration::from_secs(5);
+const WORKER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long it waits for event loops whose tasks have been cancelled.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LOOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Close a scheduler at the end of the interpreter, if it is not closed by then.
 pub(crate) fn remember(shared: &Arc<Shared>) {
@@ -34,7 +33,7 @@ pub(crate) fn after_fork_in_child() {
     process::after_fork_in_child();
     gil::after_fork_in_child();
     thread::after_fork_in_child();
-    // Another thread may have held the lock when the process was copied: it never lets go.
+    // Another thread may have held the lock when the process was copied: then it is never released here.
     if let Some(mut alive) = ALIVE.try_lock() {
         std::mem::take(&mut *alive)
             .into_iter()
@@ -42,9 +41,10 @@ pub(crate) fn after_fork_in_child() {
     }
 }
 
-/// The schedulers of this process that have been made since this was asked last.
+/// Take the schedulers of this process that were made since the last call.
 fn take_alive() -> Vec<Arc<Shared>> {
-    // Who holds it lets go at once, but for ever in a child forked meanwhile that did not tell us.
+    // Another thread holds it for a moment; for ever in the child of a fork that did not call
+    // `after_fork_in_child`.
     let held = (0..1_000).find_map(|_| {
         std::thread::yield_now();
         ALIVE.try_lock()
@@ -79,12 +79,12 @@ pub(crate) fn at_exit(py: Python<'_>) {
                 std::thread::sleep(Duration::from_micros(200));
             }
         };
-        // A loop goes on while a task of it does, which may swallow that it is cancelled.
-        wait_while(LAST_WORDS, &|shared| shared.threads.loops() > 0);
-        wait_while(FAREWELL, &|shared| {
+        // A loop runs as long as a task of it, which may suppress its cancellation.
+        wait_while(LOOP_PATIENCE, &|shared| shared.threads.loops() > 0);
+        wait_while(WORKER_PATIENCE, &|shared| {
             shared.threads.workers() > shared.engine.ready().running()
         });
-        let deadline = Instant::now() + LAST_WORDS;
+        let deadline = Instant::now() + LOOP_PATIENCE;
         while thread::ending() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_micros(200));
         }

@@ -1,4 +1,4 @@
-//! What sync handlers have returned that is to be awaited: the same attempt goes on with it on the event loop.
+//! Awaitables that sync handlers have returned: the event loop awaits them, in the same attempt.
 
 use crate::errors::error;
 use crate::interpreter::call;
@@ -40,7 +40,7 @@ impl Continuation {
 #[derive(Default)]
 struct Inner {
     queue: VecDeque<Continuation>,
-    /// A loop takes them.
+    /// An event loop takes them.
     open: bool,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Continuations {
     changed: Condvar,
     waiting: AtomicUsize,
     total: AtomicU64,
-    /// Whose event loop it is.
+    /// The scheduler, which makes the event loop.
     owner: Mutex<Option<Py<PyWeakrefReference>>>,
 }
 
@@ -68,12 +68,12 @@ impl Continuations {
         }
     }
 
-    /// From now on a loop takes what comes.
+    /// An event loop takes continuations from now on.
     pub(crate) fn open(&self) {
         self.inner.lock().open = true;
     }
 
-    /// No loop takes what comes any more: what nobody has taken.
+    /// No event loop takes continuations from now on; those that wait.
     pub(crate) fn shut(&self) -> VecDeque<Continuation> {
         let mut inner = self.inner.lock();
         inner.open = false;
@@ -86,7 +86,7 @@ impl Continuations {
         self.waiting.load(Ordering::SeqCst) == 0
     }
 
-    /// How many have come so far.
+    /// How many have been pushed so far.
     pub(crate) fn total(&self) -> u64 {
         self.total.load(Ordering::SeqCst)
     }
@@ -99,7 +99,7 @@ impl Continuations {
         continuation
     }
 
-    /// Remember whose event loop is to be provided, without keeping it.
+    /// Refer weakly to the scheduler that makes the event loop.
     pub(crate) fn set_owner(&self, owner: &Bound<'_, PyAny>) -> PyResult<()> {
         let owner = PyWeakrefReference::new(owner)?.unbind();
         let before = self.owner.lock().replace(owner);
@@ -121,7 +121,7 @@ impl Continuations {
 
     /// Leave a continuation to the loop; it is given back where there is none.
     ///
-    /// Waits while the limit is reached, so that no worker is ahead of the loop without end.
+    /// Waits while the limit is reached, so that workers do not outrun the loop without end.
     #[allow(clippy::result_large_err)] // it is what was given
     fn push(
         &self,
@@ -148,7 +148,8 @@ impl Continuations {
         if !inner.open {
             return Err(continuation);
         }
-        // Counted there before it is not here: who waits for nothing to run never sees none.
+        // Counted in the loop's lane before it is counted out of the workers': a wait for nothing to run
+        // never sees none between the two.
         engine.lane(Lane::Loop).take_over();
         inner.queue.push_back(continuation);
         self.waiting.store(inner.queue.len(), Ordering::SeqCst);
@@ -202,7 +203,7 @@ impl Continuations {
     }
 }
 
-/// What becomes of an execution that closing has cut short.
+/// The outcome of an execution that closing has cut short.
 pub(crate) fn cut_short(
     py: Python<'_>,
     engine: &Engine<Handle>,
@@ -212,6 +213,6 @@ pub(crate) fn cut_short(
         let why = "the scheduler was closed while it ran";
         return Outcome::Dead(Reason::Interrupted, Failure::text(py, why));
     }
-    // Closing is not the handler's failure: where the job is kept, it is pending again.
+    // Closing is not the handler's failure: with a store, the job is pending again.
     Outcome::Snooze(engine.clock().boot())
 }

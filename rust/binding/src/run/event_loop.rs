@@ -112,7 +112,7 @@ impl EventLoop {
         release(py, &mut released);
     }
 
-    /// Go on with a handler that waits in a task, whose coroutine has this cell.
+    /// Leave a handler that waits to a task, whose coroutine has this cell.
     pub(crate) fn adopt(
         &self,
         py: Python<'_>,
@@ -125,7 +125,7 @@ impl EventLoop {
         }
     }
 
-    /// What becomes of an execution whose handler raised.
+    /// The outcome of an execution whose handler raised.
     pub(crate) fn failed(
         &self,
         py: Python<'_>,
@@ -204,7 +204,7 @@ impl EventLoop {
     }
 }
 
-/// Cancel a task; an error must not keep others from being cancelled.
+/// Cancel a task; an error is reported, so that others are cancelled all the same.
 fn cancel(py: Python<'_>, task: &Py<PyAny>) {
     if let Err(error) = task.call_method0(py, "cancel") {
         error.write_unraisable(py, None);
@@ -219,7 +219,7 @@ impl EventLoop {
         self.asyncio.get(py)
     }
 
-    /// The descriptor to watch, whose reader is `take_turn`; `None`: `wait_bell` in a thread instead.
+    /// The descriptor to watch, whose reader is `take_turn`; `None`: `wait_for_wake` in a thread instead.
     #[getter]
     fn descriptor(&self) -> Option<i32> {
         self.waker.descriptor()
@@ -246,8 +246,8 @@ impl EventLoop {
         inside::leave_thread(self.shared.identity());
     }
 
-    /// Wait until the bell rings; `False`: it was removed.
-    fn wait_bell(&self, py: Python<'_>) -> bool {
+    /// Wait until the loop is woken; `False`: the waker was removed.
+    fn wait_for_wake(&self, py: Python<'_>) -> bool {
         py.detach(|| self.waker.wait())
     }
 

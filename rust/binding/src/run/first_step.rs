@@ -2,7 +2,7 @@
 //!
 //! A task costs more than most handlers. So handlers take their first steps under a *shared* task as the
 //! current one. A handler that waits gets it for its own; one that ends leaves it to the next, unless it has
-//! looked at it.
+//! read an attribute of it, or refers to it.
 
 use crate::interpreter::call;
 use crate::run::continuations::Continuation;
@@ -22,7 +22,8 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::Cell;
 
-/// How many events a turn starts at most, and for how long in nanoseconds: the loop breathes.
+/// How many events a turn starts at most, and for how long in nanoseconds: other tasks of the loop have
+/// their turns.
 const AT_ONCE: usize = 256;
 const AT_LENGTH: i64 = 1_000_000;
 
@@ -48,15 +49,15 @@ struct SharedTask {
     references: isize,
 }
 
-/// What comes after a turn.
+/// When the next turn is.
 enum Next {
-    /// Another one, at once.
+    /// At once.
     Again,
-    /// Another one, when the engine wakes the loop for new work.
+    /// When the engine wakes the loop.
     Rest,
-    /// Another one, when the store wakes the loop for what is noted.
+    /// When the store wakes the loop, for the starts are noted.
     Marked,
-    /// Another one, after a while.
+    /// After a pause.
     Later,
 }
 
@@ -138,7 +139,7 @@ impl LoopTurn<'_, '_> {
 
     /// Start what has been marked, then what is due.
     fn run(&mut self) -> Next {
-        let come = self.take_continuations();
+        let more_continuations = self.take_continuations();
         match self.event_loop.marks.take_settled() {
             Some(Ok(())) => {
                 while let Some(started) = self.event_loop.marks.pop() {
@@ -162,14 +163,14 @@ impl LoopTurn<'_, '_> {
                 }
             }
         }
-        match (self.pause, more || come) {
+        match (self.pause, more || more_continuations) {
             (true, _) => Next::Later,
             (false, true) => Next::Again,
             (false, false) => Next::Rest,
         }
     }
 
-    /// Go on with what workers have left to the loop; whether there is more at once.
+    /// Await what sync handlers have returned; whether there is more at once.
     fn take_continuations(&mut self) -> bool {
         let continuations = &self.event_loop.shared.continuations;
         if continuations.is_empty() {
@@ -250,7 +251,7 @@ impl LoopTurn<'_, '_> {
         more
     }
 
-    /// Whether the start of a job is to be on disk before it comes.
+    /// Whether the start of a job is to be on disk before its handler is called.
     fn must_mark(&self, started: &Started<Handle>) -> bool {
         let shared = &*self.event_loop.shared;
         let spec = || started.execution.payload.spec(self.py());

@@ -1,4 +1,4 @@
-//! Which schedulers the calling thread is in handlers of: a call of theirs that waits would wait for itself.
+//! The schedulers in whose handlers a thread is: a call that waits for one of them would wait for itself.
 
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -21,14 +21,14 @@ struct Frame {
 }
 
 thread_local! {
-    /// The handler that this thread is in, which may have been called by another's.
+    /// The handler that this thread is in, and through it those that have called it.
     static INNERMOST: Cell<*const Frame> = const { Cell::new(ptr::null()) };
 
-    /// The schedulers in whose handlers this thread is all the time.
+    /// The schedulers all of whose calls on this thread are a handler's.
     static ALWAYS: RefCell<Vec<Identity>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Back to what the thread was in before, whatever ends the call.
+/// Restores the outer handler when the call ends, by an unwind, too.
 struct Leave(*const Frame);
 
 impl Drop for Leave {
@@ -37,7 +37,7 @@ impl Drop for Leave {
     }
 }
 
-/// Call a handler of this scheduler, or go on with one.
+/// Call a handler of this scheduler, or resume one.
 #[inline]
 pub(crate) fn within<R>(scheduler: Identity, run: impl FnOnce() -> R) -> R {
     let outer = INNERMOST.get();
@@ -64,7 +64,7 @@ pub(crate) fn is_inside(scheduler: Identity) -> bool {
     each().any(|known| known == scheduler)
 }
 
-/// From now on all that the calling thread runs is a handler's of this scheduler.
+/// All that the calling thread runs from now on is a handler's of this scheduler.
 pub(crate) fn enter_thread(scheduler: Identity) {
     ALWAYS.with_borrow_mut(|always| always.push(scheduler));
 }

@@ -1,4 +1,4 @@
-//! Handlers: workers, event loops, tasks.
+//! Running handlers: on workers, on event loops, in tasks.
 
 pub(crate) mod alive;
 pub(crate) mod asyncio_loop;

@@ -26,8 +26,8 @@ type Chunk = Arc<Vec<Option<Arc<Handler>>>>;
 
 /// The handlers by target number, as one moment had them.
 ///
-/// A worker keeps one while it runs jobs and looks only whether the version has moved. It is changed
-/// in place unless somebody keeps it: then one chunk is copied, and the list of chunks, not all
+/// A worker has a copy while it runs jobs, and looks only whether the version has moved. The table is changed
+/// in place unless there are copies: then one chunk is copied, and the list of chunks, not all
 /// handlers. Each handler is referred to once, however many share it: the garbage collector's count of
 /// references adds up.
 #[derive(Clone, Default)]

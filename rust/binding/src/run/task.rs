@@ -11,10 +11,10 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-/// The coroutine of a task, which goes on with one async handler, from its second step on.
+/// The coroutine of a task, which runs one async handler from its second step on.
 ///
 /// The first step is taken before there is need of a task: most handlers end in it. So a task is made with a
-/// coroutine that has nothing to go on with, and gets the handler that turns out to wait.
+/// coroutine that has no handler, and gets the one that turns out to wait.
 #[pyclass(frozen, module = "duewheel._core")]
 pub(crate) struct TaskCoroutine {
     event_loop: Py<EventLoop>,
@@ -62,7 +62,7 @@ impl TaskCoroutine {
 
 /// Cancel what a handler waits for in its first step, which its task could not: it did not know of it.
 ///
-/// By the message of its cancellation a handler tells who wants it to end.
+/// The message is passed on: by it a handler knows which cancellation it is.
 fn cancel_waited(thrown: &Bound<'_, PyAny>, waited: &Bound<'_, PyAny>) -> PyResult<bool> {
     if !thrown.is_instance_of::<CancelledError>() || !waited.hasattr("cancel")? {
         return Ok(false);
@@ -93,7 +93,7 @@ impl TaskCoroutine {
         slf
     }
 
-    /// Go on with the handler.
+    /// Resume the handler.
     fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         // A task sends nothing but None.
         self.__next__(py)?

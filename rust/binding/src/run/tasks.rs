@@ -1,4 +1,4 @@
-//! The handlers that wait for something on an event loop, and the tasks that go on with them.
+//! The handlers that wait for something on an event loop, each in a task.
 
 use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::Started;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// A handler that has taken its first step and waits.
 pub(crate) struct Running {
     pub(crate) coroutine: Py<PyAny>,
-    /// What its first step waits for, which its task has not been told yet.
+    /// What its first step waits for, until its task has been given it.
     pub(crate) first: Option<Py<PyAny>>,
     pub(crate) context: Py<PyAny>,
     pub(crate) started: Started<Handle>,
@@ -21,9 +21,9 @@ pub(crate) struct Running {
     pub(crate) number: u64,
 }
 
-/// The handler that a task goes on with: empty before it has one, and after that has ended.
+/// The handler of a task: empty before the task has one, and after that has ended.
 ///
-/// The coroutine of the task has it, which visits it for the garbage collector, and [`Tasks`], to give it up.
+/// The coroutine of the task shares it, and visits it for the garbage collector, with [`Tasks`], which may end it.
 #[derive(Clone, Default)]
 pub(crate) struct RunningCell(Arc<Mutex<Option<Running>>>);
 
@@ -36,7 +36,7 @@ impl RunningCell {
         self.0.lock().take()
     }
 
-    /// What the first step waits for, if the task has not been told yet.
+    /// What the first step waits for, once.
     pub(crate) fn take_first(&self) -> Option<Py<PyAny>> {
         self.0.lock().as_mut()?.first.take()
     }
@@ -68,7 +68,7 @@ impl RunningCell {
 #[derive(Default)]
 struct Inner {
     waiting: HashMap<u64, (Py<PyAny>, RunningCell)>,
-    /// The number of the last that was added.
+    /// The number of the last task.
     number: u64,
     /// The tasks have been cancelled, and those that are added are.
     closing: bool,
@@ -116,8 +116,8 @@ impl Tasks {
         self.0.lock().over
     }
 
-    /// Go on with a handler in a task, whose coroutine has this cell; `true`: it is to be cancelled, for the
-    /// scheduler was closed in its first step.
+    /// Leave a handler to a task, whose coroutine has this cell; `true`: the task is to be cancelled, for the
+    /// scheduler was closed in the first step.
     pub(crate) fn add(
         &self,
         py: Python<'_>,

@@ -38,17 +38,17 @@ impl Threads {
         self.workers.load(SeqCst)
     }
 
-    /// Count a thread that runs an event loop of ours.
+    /// Count a thread that runs the scheduler's own event loop.
     pub(crate) fn add_loop(&self) {
         self.loops.fetch_add(1, SeqCst);
     }
 
-    /// It is about to end.
+    /// Such a thread is about to end.
     pub(crate) fn remove_loop(&self) {
         self.loops.fetch_sub(1, SeqCst);
     }
 
-    /// Threads that run an event loop of ours.
+    /// Threads that run the scheduler's own event loop.
     pub(crate) fn loops(&self) -> usize {
         self.loops.load(SeqCst)
     }

@@ -25,7 +25,7 @@ pub(crate) fn spawn_missing(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()
             PyRuntimeError::new_err(format!("the system gives no more threads: {error}"))
         })?;
     }
-    // Each of those who start it at once makes some: a thread is counted before it is made.
+    // Several threads may start it at once: a worker is counted before it is made.
     // At most so many: a tracer may end each of them at once.
     for _ in 0..shared.workers {
         let Some(present) = threads.add_worker(shared.workers) else {

@@ -198,7 +198,7 @@ pub(crate) fn seed(value: Option<&Bound<'_, PyAny>>) -> PyResult<u64> {
     })
 }
 
-/// The bytes of a job; `None` stands for `b""`, which costs nothing to keep.
+/// The bytes of a job; `None` stands for `b""`, which takes no memory.
 #[inline]
 pub(crate) fn data(value: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyBytes>>> {
     let bytes = if let Ok(bytes) = value.cast_exact::<PyBytes>() {

@@ -63,7 +63,7 @@ impl DeadParts {
 }
 
 impl DeadEvent {
-    /// One that a store has kept.
+    /// One that is read from a store.
     pub(crate) fn stored(
         py: Python<'_>,
         event: Event,

@@ -261,7 +261,7 @@ impl Event {
         Event::at_rest(job, view.due, view.progress)
     }
 
-    /// An execution that is not going on.
+    /// An execution that does not run.
     pub(crate) fn at_rest(job: Job, due: i64, progress: Progress) -> Self {
         Event {
             job,

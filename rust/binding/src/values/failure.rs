@@ -1,32 +1,34 @@
-//! What is kept of an exception: its text, or what its text is made from, never the exception.
+//! A failure: the text of an exception, or what that is made from, never the exception.
 
 use crate::interpreter::call;
 use crate::interpreter::names::names;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-/// Above so many bytes a text may be too long to be kept: `LIMIT` of `duewheel._failure`.
+/// Above so many bytes a text may be too long: `LIMIT` of `duewheel._failure`.
 const LIMIT: usize = 64 * 1024;
 
 /// A failure as `dead()` shows it.
 ///
-/// The text of a traceback takes tens of microseconds to make, and most are never read. The
-/// `capture` of `duewheel._failure` keeps the places instead (code and position, which hold on to
-/// no local variable) and renders them when asked.
+/// The text of a traceback takes tens of microseconds to make, and most are never read. The `capture` of
+/// `duewheel._failure` collects code and positions instead, which refer to no local variable, and `render` makes
+/// the text of them.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    kept: Py<PyAny>,
-    /// The text, made at once where a store is to keep it.
+    /// A `str`, or what `capture` has made.
+    cause: Py<PyAny>,
+    /// The text, made at once for a store.
     text: Option<String>,
 }
 
 impl Failure {
-    /// Keep an exception.
+    /// The failure of an exception.
     pub(crate) fn capture(py: Python<'_>, error: &PyErr) -> Self {
-        let kept = names(py).and_then(|names| call::python(py, &names.capture, (error.value(py),)));
-        match kept {
-            Ok(kept) => Failure {
-                kept: kept.unbind(),
+        let captured =
+            names(py).and_then(|names| call::python(py, &names.capture, (error.value(py),)));
+        match captured {
+            Ok(captured) => Failure {
+                cause: captured.unbind(),
                 text: None,
             },
             // An exception that cannot even be looked at: its type says something still.
@@ -34,7 +36,7 @@ impl Failure {
         }
     }
 
-    /// Keep a text of any length: head and tail of a long one.
+    /// A text of any length: head and tail of a long one.
     pub(crate) fn bounded(py: Python<'_>, text: String) -> Self {
         if text.len() <= LIMIT {
             return Failure::text(py, &text);
@@ -43,14 +45,14 @@ impl Failure {
             let cut = call::python(py, &names.bounded, (text,))?;
             Ok(cut.cast::<PyString>()?.to_string_lossy().into_owned())
         });
-        // What cannot be cut is not kept: memory and rows have no room for any length.
+        // A text that cannot be cut is left out: memory and rows have no room for any length.
         Failure::text(py, &cut.unwrap_or_default())
     }
 
-    /// Keep a text that is short enough.
+    /// A text that is short enough.
     pub(crate) fn text(py: Python<'_>, text: &str) -> Self {
         Failure {
-            kept: PyString::new(py, text).unbind().into_any(),
+            cause: PyString::new(py, text).unbind().into_any(),
             text: Some(text.to_owned()),
         }
     }
@@ -68,24 +70,24 @@ impl Failure {
         }
     }
 
-    /// What a store keeps of it.
-    pub(crate) fn kept_text(&self) -> String {
+    /// The text for a store.
+    pub(crate) fn stored_text(&self) -> String {
         self.text.clone().unwrap_or_default()
     }
 
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
         Failure {
-            kept: self.kept.clone_ref(py),
+            cause: self.cause.clone_ref(py),
             text: self.text.clone(),
         }
     }
 
     /// The text.
     pub(crate) fn render<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.kept.bind(py).is_instance_of::<PyString>() {
-            return Ok(self.kept.bind(py).clone());
+        if self.cause.bind(py).is_instance_of::<PyString>() {
+            return Ok(self.cause.bind(py).clone());
         }
-        call::python(py, &names(py)?.render, (&self.kept,))
+        call::python(py, &names(py)?.render, (&self.cause,))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What Python is shown of jobs, and what is kept of its objects.
+//! The values of jobs: from Python's objects, as the engine carries them, and as Python sees them.
 
 pub(crate) mod convert;
 pub(crate) mod data;

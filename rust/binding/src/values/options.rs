@@ -121,7 +121,7 @@ fn retry_limit(value: &Bound<'_, PyAny>) -> PyResult<Option<u32>> {
     })
 }
 
-/// What a store has kept as nanoseconds.
+/// The duration of stored nanoseconds.
 fn exact(ns: i64) -> Span {
     // A float of whole microseconds that is a little more than them, as 0.1 is, has one nanosecond more.
     let less = (ns - 1) as f64 / SECOND as f64;
@@ -135,7 +135,7 @@ fn exact(ns: i64) -> Span {
 }
 
 impl Fields {
-    /// What a store has kept of resolved fields.
+    /// The fields of stored options, which are resolved.
     pub(crate) fn of(options: &store::RetryOptions) -> Self {
         Fields {
             retry_limit: Some(options.retry_limit),

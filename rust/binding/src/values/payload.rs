@@ -11,8 +11,8 @@ use std::ptr::NonNull;
 
 /// A job's data and specification, as plain pointers that the engine may copy.
 ///
-/// It is made as a [`Fresh`] one, which frees it unless the engine takes it. What the engine keeps it
-/// gives back, in a [`Released`] or as a [`Fresh`] one again. In between both are alive.
+/// It is made as a [`Fresh`] one, which frees it unless the engine takes it. The engine gives it back in a
+/// [`Released`], or it is a [`Fresh`] one again. In between the objects are alive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handle {
     data: Data,
@@ -20,7 +20,7 @@ pub(crate) struct Handle {
 }
 
 // SAFETY: the pointers are only followed attached to the interpreter, but for `spec`, whose
-// content is immutable, `Sync`, and alive as long as the engine keeps the job.
+// content is immutable, `Sync`, and alive as long as the engine has the job.
 unsafe impl Send for Handle {}
 // SAFETY: as above.
 unsafe impl Sync for Handle {}
@@ -44,7 +44,7 @@ impl Payload for Handle {
     }
 
     fn text(failure: &Self::Failure) -> String {
-        failure.kept_text()
+        failure.stored_text()
     }
 }
 
@@ -112,7 +112,7 @@ impl<'py> Fresh<'py> {
         Fresh { py, handle }
     }
 
-    /// Give it to a call that keeps it if it succeeds, and only then.
+    /// Give it to a call that takes it if it succeeds, and only then.
     #[inline]
     pub(crate) fn give<R, E>(self, call: impl FnOnce(Handle) -> Result<R, E>) -> Result<R, E> {
         let result = call(self.handle);
@@ -122,7 +122,7 @@ impl<'py> Fresh<'py> {
         result
     }
 
-    /// Give it to a call that keeps it or releases it.
+    /// Give it to a call that takes it, or gives it back in a [`Released`].
     #[inline]
     pub(crate) fn given(self) -> Handle {
         ManuallyDrop::new(self).handle
@@ -168,7 +168,7 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// Free what the engine no longer keeps. Never called under one of its locks: freeing an object
+/// Free what the engine has given back. Never called under one of its locks: freeing an object
 /// may run Python.
 #[inline]
 pub(crate) fn release(py: Python<'_>, released: &mut Released<Handle>) {
