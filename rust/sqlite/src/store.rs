@@ -11,8 +11,9 @@ use crate::ownership::identity::Identity;
 use crate::ownership::life::{Life, OpenLog};
 use crate::request::{Ended, OnProgress, Request};
 use crate::{Error, StoreError};
-use duewheel_store::Keyring;
-use duewheel_store::{Answered, Event, Events, Found, Op, Query, Settled, Store, Ticket};
+use duewheel_store::{
+    Answered, Event, Events, Found, Keyring, Op, Query, SealedBatch, Settled, Store, Ticket,
+};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -314,27 +315,10 @@ fn now() -> i64 {
 
 impl Store for LocalStore {
     fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, StoreError> {
-        let mut sealed = Vec::new();
-        let mut inserts = false;
-        for op in batch {
-            if let Op::Insert(job) = op {
-                inserts = true;
-                if let Some(keys) = &self.keys {
-                    sealed.push(keys.seal(&job.id, &job.target, &job.data)?);
-                }
-            }
-        }
-        let key = self.keys.as_ref().map(|keys| keys.default_key());
-        let number = self.log.append(inserts, |out| {
-            let mut sealed = sealed.iter();
-            for op in batch {
-                match op {
-                    Op::Insert(job) => {
-                        let data = sealed.next().map_or(&*job.data, |sealed| &**sealed);
-                        codec::encode(op, data, key, out);
-                    }
-                    other => codec::encode(other, &[], None, out),
-                }
+        let batch = SealedBatch::new(batch, self.keys.as_deref())?;
+        let number = self.log.append(batch.inserts(), |out| {
+            for (op, data, key) in batch.ops() {
+                codec::encode(op, data, key, out);
             }
         })?;
         Ok(Ticket(number))

@@ -129,7 +129,7 @@ MUTANTS = {
         "Some(seq) =>",
     ),
     "bind a payload to nothing": ("../../store/src/keyring.rs", "    bound.extend_from_slice(id.as_bytes());\n", ""),
-    "give out what is sealed": ("database/rows.rs", "if keys.has_sealed(id, target, data) =>", "if false =>"),
+    "give out what is sealed": ("../../store/src/sealing.rs", "if keys.has_sealed(id, target, data) =>", "if false =>"),
     "check no key": ("../../store/src/keyring.rs", "Some(bytes) if bytes == PROOF => Ok(()),", "_ if true => Ok(()),"),
     "rotate half": ("database/maintenance.rs", "            *table += 1;", "            *table += 2;"),
     "call a full disk a success": (

@@ -7,6 +7,7 @@ mod event;
 mod keyring;
 mod op;
 mod query;
+mod sealing;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -19,4 +20,5 @@ pub use event::Event;
 pub use keyring::Keyring;
 pub use op::{Ending, Op, Ticket};
 pub use query::{Answer, DeadJob, DeadPage, Page, Query, Unreadable};
+pub use sealing::{SealedBatch, check_key, open_payload};
 pub use store::{Answered, Events, Found, Grant, Settled, Store, ask};

@@ -4,8 +4,7 @@ use crate::database::apply::Known;
 use crate::database::rows;
 use crate::database::schema::{columns, unbegun};
 use crate::{Error, StoreError};
-use duewheel_store::Keyring;
-use duewheel_store::{Answer, ClockKind, DeadPage, Job, Page, Place, Query};
+use duewheel_store::{Answer, ClockKind, DeadPage, Job, Keyring, Page, Place, Query};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -149,7 +148,7 @@ impl Desk<'_> {
             known.seq = known.seq.max(job.place.seq);
             if let Some(keys) = self.keys {
                 let mut sealed = job.clone();
-                sealed.data = Cow::Owned(keys.seal(&job.id, &job.target, &job.data)?);
+                sealed.data = Cow::Owned(keys.seal_job(job)?);
                 rows::insert(self.connection, &sealed, Some(keys.default_key()))?;
             } else {
                 rows::insert(self.connection, job, None)?;

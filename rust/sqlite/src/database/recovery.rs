@@ -8,8 +8,7 @@ use crate::disk::LogFile;
 use crate::journal::file::{self as journal, Head, Journal};
 use crate::ownership::life::{self, Life, OpenLog};
 use crate::{Error, StoreError};
-use duewheel_store::Found;
-use duewheel_store::Keyring;
+use duewheel_store::{Found, Keyring, check_key};
 use rusqlite::Connection;
 
 /// Refuse a keyring that lacks a key or has another one under its number.
@@ -18,15 +17,7 @@ pub(crate) fn check_keys(connection: &Connection, keys: Option<&Keyring>) -> Res
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (key, proof): (u32, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        match keys {
-            Some(keys) => keys.check(key, &proof)?,
-            None => {
-                return Err(StoreError::WrongKey(format!(
-                    "the store is encrypted, and needs the key {key}"
-                ))
-                .into());
-            }
-        }
+        check_key(keys, key, &proof)?;
     }
     Ok(())
 }

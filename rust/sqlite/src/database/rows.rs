@@ -2,9 +2,11 @@
 
 use crate::database::schema::columns;
 use crate::journal::codec;
-use crate::{Error, StoreError};
-use duewheel_store::Keyring;
-use duewheel_store::{ClockKind, DeadJob, Ending, Job, Place, Progress, RetryOptions, Unreadable};
+use crate::Error;
+use duewheel_store::{
+    ClockKind, DeadJob, Ending, Job, Keyring, Place, Progress, RetryOptions, Unreadable,
+    open_payload,
+};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::borrow::Cow;
@@ -142,17 +144,9 @@ impl<'a> Columns<'a> {
             ValueRef::Blob(data) => data,
             found => return Err(self.wrong("data", "a blob", found)),
         };
-        match (self.optional(6, "key", 0, u32::MAX.into())?, keys) {
-            // The number of its key was damaged: what is sealed is nobody's payload.
-            (None, Some(keys)) if keys.has_sealed(id, target, data) => Err(Error::unreadable(
-                format!("its payload is sealed for {id:?}, and no key is named"),
-            )),
-            (None, _) => Ok(data.to_vec()),
-            (Some(key), Some(keys)) => Ok(keys.open(key as u32, id, target, data)?),
-            (Some(key), None) => {
-                Err(StoreError::WrongKey(format!("the store needs the key {key}")).into())
-            }
-        }
+        let key = self.optional(6, "key", 0, u32::MAX.into())?;
+        let key = key.map(|key| key as u32);
+        Ok(open_payload(keys, key, (id, target), data)?)
     }
 }
 
@@ -303,7 +297,7 @@ pub(crate) fn reseal(
     keys: &Keyring,
     job: &Job<'_>,
 ) -> Result<(), Error> {
-    let sealed = keys.seal(&job.id, &job.target, &job.data)?;
+    let sealed = keys.seal_job(job)?;
     connection
         .prepare_cached(&format!(
             "UPDATE {table} SET data = ?2, key = ?3 WHERE rowid = ?1"
