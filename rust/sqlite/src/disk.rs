@@ -8,7 +8,7 @@ use std::path::Path;
 /// The file of a journal.
 ///
 /// **Concurrency**: `sync` runs beside writes; a write that began before it may be missed.
-pub trait LogFile: Send + Sync {
+pub trait JournalFile: Send + Sync {
     /// Write all of it at an offset.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ pub trait Disk: Send + Sync {
     /// # Errors
     ///
     /// As the system says.
-    fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn LogFile>>>;
+    fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn JournalFile>>>;
     /// How long a file is, and its first bytes; `None`: it is not there.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ pub trait Disk: Send + Sync {
     /// # Errors
     ///
     /// As the system says.
-    fn remove(&self, files: &[(&Path, &dyn LogFile)]) -> io::Result<()>;
+    fn remove(&self, files: &[(&Path, &dyn JournalFile)]) -> io::Result<()>;
     /// The creation of this file is on disk.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ pub trait Disk: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
-impl LogFile for File {
+impl JournalFile for File {
     #[cfg(unix)]
     #[inline]
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -164,7 +164,7 @@ impl Disk for RealDisk {
         None
     }
 
-    fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn LogFile>>> {
+    fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn JournalFile>>> {
         let opened = if create {
             claim::make(path, claim::PRIVATE)
         } else {
@@ -179,13 +179,13 @@ impl Disk for RealDisk {
 
     fn head(&self, path: &Path, most: u64) -> io::Result<Option<(u64, Vec<u8>)>> {
         match File::open(path) {
-            Ok(file) => LogFile::head(&file, most).map(Some),
+            Ok(file) => JournalFile::head(&file, most).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    fn remove(&self, files: &[(&Path, &dyn LogFile)]) -> io::Result<()> {
+    fn remove(&self, files: &[(&Path, &dyn JournalFile)]) -> io::Result<()> {
         let mut gone = None;
         for &(path, file) in files {
             if !file.is_at(path) {

@@ -22,8 +22,8 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use database::writer::Limits;
-pub use disk::{Disk, LogFile, RealDisk};
+pub use database::writer::LogLimits;
+pub use disk::{Disk, JournalFile, RealDisk};
 pub(crate) use duewheel_store::Error as StoreError;
 pub use error::Error;
 pub use journal::group_commit::Durability;

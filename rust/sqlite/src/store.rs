@@ -2,10 +2,10 @@
 
 use crate::database::recovery::{Recovered, Recovery, catch_up, check_keys, close_version_1};
 use crate::database::schema;
-use crate::database::writer::{Checkpoints, Limits, Tables};
-use crate::disk::{Disk, LogFile, RealDisk};
+use crate::database::writer::{Checkpoints, LogLimits, Writer};
+use crate::disk::{Disk, JournalFile, RealDisk};
 use crate::journal::codec;
-use crate::journal::group_commit::{Durability, Log};
+use crate::journal::group_commit::{Durability, GroupCommit};
 use crate::ownership::claim::Claim;
 use crate::ownership::identity::Identity;
 use crate::ownership::life::{Life, OpenLog};
@@ -29,7 +29,7 @@ pub struct Settings {
     /// How many deaths of its process a job survives, plus one.
     pub max_interruptions: u32,
     /// How long the logs may become.
-    pub limits: Limits,
+    pub limits: LogLimits,
     /// Where the files are.
     pub disk: Arc<dyn Disk>,
 }
@@ -40,7 +40,7 @@ impl Default for Settings {
             durability: Durability::Commit,
             keys: None,
             max_interruptions: 3,
-            limits: Limits::default(),
+            limits: LogLimits::default(),
             disk: Arc::new(RealDisk),
         }
     }
@@ -48,7 +48,7 @@ impl Default for Settings {
 
 /// A store in one file, owned by one process at a time.
 pub struct LocalStore {
-    log: Arc<Log>,
+    log: Arc<GroupCommit>,
     keys: Option<Arc<Keyring>>,
     found: Found,
     threads: Mutex<Option<Threads>>,
@@ -70,7 +70,7 @@ struct Files {
 
 impl Files {
     /// Let go of them; after a clean end, the logs are no longer needed.
-    fn release(self, clean: bool, log: &Log) -> Result<(), Error> {
+    fn release(self, clean: bool, log: &GroupCommit) -> Result<(), Error> {
         let file = log.take_file();
         if clean && let Some(file) = file {
             let wal = (&*self.wal.path, &*self.wal.file);
@@ -87,7 +87,7 @@ fn beside(
     claim: &Claim,
     suffix: &str,
     create: bool,
-) -> Result<Option<Box<dyn LogFile>>, Error> {
+) -> Result<Option<Box<dyn JournalFile>>, Error> {
     let path = claim.beside(suffix);
     let file = disk.open(&path, create);
     let file = file.map_err(|error| Error::from(error).of(&path))?;
@@ -195,9 +195,9 @@ impl LocalStore {
             life,
         } = recovery.run(&*file, bytes.as_deref().unwrap_or_default())?;
         let upto = journal.number;
-        let log = Arc::new(Log::new(journal, file, settings.durability));
+        let log = Arc::new(GroupCommit::new(journal, file, settings.durability));
         let keys = settings.keys.map(Arc::new);
-        let tables = TablesParts {
+        let tables = WriterParts {
             connection,
             wal: wal.clone(),
             life,
@@ -220,19 +220,19 @@ impl LocalStore {
     }
 }
 
-struct TablesParts {
+struct WriterParts {
     connection: Connection,
     wal: Arc<OpenLog>,
     life: Life,
     keys: Option<Arc<Keyring>>,
-    known: crate::database::apply::Known,
+    known: crate::database::apply::TableCounts,
     upto: u64,
-    log: Arc<Log>,
+    log: Arc<GroupCommit>,
     events: Arc<Events>,
-    limits: Limits,
+    limits: LogLimits,
 }
 
-fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Threads, Error> {
+fn start(parts: WriterParts, files: Files, durability: Durability) -> Result<Threads, Error> {
     let log = parts.log.clone();
     let syncer = match durability {
         Durability::Relaxed => None,
@@ -248,7 +248,7 @@ fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Thr
         // A panic here would leave everybody waiting.
         let log = parts.log.clone();
         let guard = PoisonOnPanic(log.clone());
-        let tables = Tables::new(
+        let tables = Writer::new(
             parts.connection,
             Checkpoints::new(parts.wal, parts.life),
             files.claim.clone(),
@@ -273,7 +273,7 @@ fn start(parts: TablesParts, files: Files, durability: Durability) -> Result<Thr
     }
 }
 
-struct PoisonOnPanic(Arc<Log>);
+struct PoisonOnPanic(Arc<GroupCommit>);
 
 impl Drop for PoisonOnPanic {
     fn drop(&mut self) {

@@ -6,7 +6,7 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Change, Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{Durability, Limits, LocalStore, Settings, no_events};
+use duewheel_sqlite::{Durability, LocalStore, LogLimits, Settings, no_events};
 use duewheel_store::Store;
 use kit::model::{Model, Random};
 use kit::{all, dead};
@@ -27,7 +27,7 @@ fn settings(disk: &SimDisk, durability: Durability) -> Settings {
         durability,
         max_interruptions: MAX_INTERRUPTIONS,
         disk: Arc::new(disk.clone()),
-        limits: Limits {
+        limits: LogLimits {
             checkpoint_pages: 8,
             journal_bytes: 20_000,
         },

@@ -4,7 +4,7 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Faults, Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{Limits, LocalStore, Settings, no_events};
+use duewheel_sqlite::{LocalStore, LogLimits, Settings, no_events};
 use duewheel_store::{Answer, Error, Event, Op, Query, Store, ask};
 use kit::model::{Model, Random};
 use kit::{all, begin, done, job};
@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex};
 fn settings(disk: &SimDisk) -> Settings {
     Settings {
         disk: Arc::new(disk.clone()),
-        limits: Limits {
+        limits: LogLimits {
             checkpoint_pages: 8,
-            ..Limits::default()
+            ..LogLimits::default()
         },
         ..Settings::default()
     }

@@ -7,7 +7,7 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{Durability, Error, Limits, LocalStore, Settings, no_events};
+use duewheel_sqlite::{Durability, Error, LocalStore, LogLimits, Settings, no_events};
 use duewheel_store::{Error as StoreError, Store};
 use kit::model::Random;
 use kit::{Dir, job, seqs};
@@ -21,9 +21,9 @@ const WAL: &str = "jobs.db-wal";
 fn settings(disk: &SimDisk) -> Settings {
     Settings {
         disk: Arc::new(disk.clone()),
-        limits: Limits {
+        limits: LogLimits {
             checkpoint_pages: 8,
-            ..Limits::default()
+            ..LogLimits::default()
         },
         ..Settings::default()
     }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// What is known of the tables without looking.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct TableCounts {
     /// The number of rows in `job`.
     pub(crate) jobs: i64,
     /// The highest sequence that was ever used.
@@ -24,9 +24,9 @@ pub(crate) struct Known {
 }
 
 /// Applies batches within one open transaction.
-pub(crate) struct Run<'a> {
+pub(crate) struct BatchApplier<'a> {
     connection: &'a Connection,
-    pub(crate) known: Known,
+    pub(crate) known: TableCounts,
     /// Jobs that are in no table yet, by sequence: places in `new`.
     waiting: HashMap<u64, usize>,
     new: Vec<Option<New<'a>>>,
@@ -48,10 +48,10 @@ struct Record<'a> {
 /// A job that is in no table yet, the key its data are sealed under, and where it came from.
 type New<'a> = (Job<'a>, Option<u32>, Record<'a>);
 
-impl<'a> Run<'a> {
+impl<'a> BatchApplier<'a> {
     /// Of the batches after the record `applied`.
-    pub(crate) fn new(connection: &'a Connection, known: Known, applied: u64) -> Self {
-        Run {
+    pub(crate) fn new(connection: &'a Connection, known: TableCounts, applied: u64) -> Self {
+        BatchApplier {
             connection,
             known,
             waiting: HashMap::new(),
@@ -217,7 +217,10 @@ impl<'a> Run<'a> {
     }
 
     /// Flush, and note in the same transaction how far the batches go; what could not be applied.
-    pub(crate) fn end_at(mut self, applied: u64) -> Result<(Known, Vec<(u64, StoreError)>), Error> {
+    pub(crate) fn end_at(
+        mut self,
+        applied: u64,
+    ) -> Result<(TableCounts, Vec<(u64, StoreError)>), Error> {
         self.flush()?;
         let mut unapplied = Vec::new();
         for (record, (why, batch)) in std::mem::take(&mut self.refused) {
@@ -311,7 +314,7 @@ mod tests {
         records: &[Vec<u8>],
     ) -> (Vec<(u64, StoreError)>, Vec<String>) {
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let mut run = Run::new(connection, Known::default(), 3);
+        let mut run = BatchApplier::new(connection, TableCounts::default(), 3);
         for record in records {
             run.batch(record).unwrap();
         }

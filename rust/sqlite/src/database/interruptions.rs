@@ -1,7 +1,7 @@
 //! What was running when the process ended: pending again with the next run, or dead.
 
 use crate::Error;
-use crate::database::apply::Known;
+use crate::database::apply::TableCounts;
 use crate::database::rows;
 use crate::database::savepoint;
 use crate::database::schema;
@@ -27,7 +27,7 @@ pub(crate) fn started(connection: &Connection) -> Result<BTreeMap<u64, Option<i6
 /// order, that is an interruption: it may be the job that killed it.
 pub(crate) fn interrupt(
     connection: &Connection,
-    known: &mut Known,
+    known: &mut TableCounts,
     max_interruptions: u32,
     now: i64,
 ) -> Result<(), Error> {

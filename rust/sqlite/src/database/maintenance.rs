@@ -3,7 +3,7 @@
 
 use crate::database::rows;
 use crate::database::schema::columns;
-use crate::database::writer::Tables;
+use crate::database::writer::Writer;
 use crate::disk::{Disk, RealDisk};
 use crate::ownership::claim;
 use crate::ownership::life::Life;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 const STEP: usize = 256;
 
 /// Work in many steps, and who waits for its end.
-pub(crate) struct Errand {
+pub(crate) struct Maintenance {
     work: Work,
     then: Ended,
 }
@@ -56,10 +56,10 @@ const TABLES: [(&str, &str); 2] = [
     ),
 ];
 
-impl Errand {
+impl Maintenance {
     pub(crate) fn backup(path: PathBuf, then: Ended) -> Self {
         let work = Work::Backup(path);
-        Errand { work, then }
+        Maintenance { work, then }
     }
 
     pub(crate) fn rotate(progress: OnProgress, then: Ended) -> Self {
@@ -70,7 +70,7 @@ impl Errand {
             done: 0,
             passed: (0, None),
         };
-        Errand { work, then }
+        Maintenance { work, then }
     }
 
     pub(crate) fn end(self, result: Result<(), Error>) {
@@ -105,13 +105,13 @@ fn ending(path: &Path, with: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-impl Tables {
+impl Writer {
     /// Go on with the errand that came first. Without space it waits like everything.
     pub(crate) fn errand(&mut self) {
         if self.log.poisoned().is_some() {
             return;
         }
-        let Some(mut errand) = self.errands.pop_front() else {
+        let Some(mut errand) = self.maintenance.pop_front() else {
             return;
         };
         let step = match &mut errand.work {
@@ -134,7 +134,7 @@ impl Tables {
             }
         };
         match step {
-            Ok(false) => self.errands.push_front(errand),
+            Ok(false) => self.maintenance.push_front(errand),
             Ok(true) => errand.end(Ok(())),
             Err(error) => errand.end(Err(error)),
         }

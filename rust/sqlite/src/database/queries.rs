@@ -1,6 +1,6 @@
 //! Queries, answered from the tables. All batches before them have been applied.
 
-use crate::database::apply::Known;
+use crate::database::apply::TableCounts;
 use crate::database::rows;
 use crate::database::schema::{columns, unbegun};
 use crate::{Error, StoreError};
@@ -10,14 +10,14 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// Everything that an answer needs.
-pub(crate) struct Desk<'a> {
+pub(crate) struct Queries<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) keys: Option<&'a Keyring>,
 }
 
-impl Desk<'_> {
+impl Queries<'_> {
     /// Answer one.
-    pub(crate) fn answer(&self, known: &mut Known, query: &Query) -> Result<Answer, Error> {
+    pub(crate) fn answer(&self, known: &mut TableCounts, query: &Query) -> Result<Answer, Error> {
         match query {
             Query::Page {
                 after,
@@ -137,7 +137,7 @@ impl Desk<'_> {
             .transpose()
     }
 
-    fn insert(&self, known: &mut Known, jobs: &[Job<'static>]) -> Result<Answer, Error> {
+    fn insert(&self, known: &mut TableCounts, jobs: &[Job<'static>]) -> Result<Answer, Error> {
         let mut ids = HashSet::with_capacity(jobs.len());
         for job in jobs {
             if !ids.insert(&job.id) || rows::find(self.connection, &job.id)?.is_some() {
@@ -190,7 +190,7 @@ impl Desk<'_> {
 
     fn revive(
         &self,
-        known: &mut Known,
+        known: &mut TableCounts,
         id: &str,
         to: Place,
         clock: ClockKind,

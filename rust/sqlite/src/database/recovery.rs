@@ -1,10 +1,10 @@
 //! What is found at open: keys are checked, the journal is replayed, and what was running when
 //! the process died is interrupted.
 
-use crate::database::apply::{Known, Run};
+use crate::database::apply::{BatchApplier, TableCounts};
 use crate::database::interruptions::{interrupt, started};
 use crate::database::schema;
-use crate::disk::LogFile;
+use crate::disk::JournalFile;
 use crate::journal::file::{self as journal, Head, Journal};
 use crate::ownership::life::{self, Life, OpenLog};
 use crate::{Error, StoreError};
@@ -42,7 +42,7 @@ fn replay(
     let applied = applied(connection)?;
     let (records, last) = journal::replay(journal, salt, applied)?;
     let transaction = connection.unchecked_transaction()?;
-    let mut run = Run::new(connection, known(connection)?, applied);
+    let mut run = BatchApplier::new(connection, known(connection)?, applied);
     for batch in journal::batches(records) {
         run.batch(batch)?;
     }
@@ -58,8 +58,8 @@ pub(crate) fn applied(connection: &Connection) -> Result<u64, Error> {
     Ok(schema::get(connection, "applied")? as u64)
 }
 
-fn known(connection: &Connection) -> Result<Known, Error> {
-    Ok(Known {
+fn known(connection: &Connection) -> Result<TableCounts, Error> {
+    Ok(TableCounts {
         jobs: schema::get(connection, "jobs")?,
         seq: schema::get(connection, "seq")? as u64,
         started: started(connection)?.into_keys().collect(),
@@ -105,7 +105,7 @@ pub(crate) struct Recovery<'a> {
 
 /// What recovery has found.
 pub(crate) struct Recovered {
-    pub(crate) known: Known,
+    pub(crate) known: TableCounts,
     pub(crate) found: Found,
     pub(crate) journal: Journal,
     pub(crate) life: Life,
@@ -117,7 +117,7 @@ impl Recovery<'_> {
     /// Each step leaves files that [`crate::ownership::identity`] knows: the tables have all of the old journal
     /// before it is begun anew, the new one says what it follows before the tables name it, and
     /// the database file says that a life is under way before that has a record.
-    pub(crate) fn run(self, file: &dyn LogFile, journal: &[u8]) -> Result<Recovered, Error> {
+    pub(crate) fn run(self, file: &dyn JournalFile, journal: &[u8]) -> Result<Recovered, Error> {
         let connection = self.connection;
         let place = self.log;
         let mut unapplied = Vec::new();

@@ -1,8 +1,8 @@
 //! Jobs as rows of the database.
 
+use crate::Error;
 use crate::database::schema::columns;
 use crate::journal::codec;
-use crate::Error;
 use duewheel_store::{
     ClockKind, DeadJob, Ending, Job, Keyring, Place, Progress, RetryOptions, Unreadable,
     open_payload,

@@ -1,13 +1,13 @@
 //! The thread that owns the database: it takes batches from the journal to the tables, answers
-//! queries, and runs errands beside that.
+//! queries, and runs maintenance beside that.
 
-use crate::database::apply::{Known, Run};
-use crate::database::maintenance::Errand;
-use crate::database::queries::{Desk, changes};
+use crate::database::apply::{BatchApplier, TableCounts};
+use crate::database::maintenance::Maintenance;
+use crate::database::queries::{Queries, changes};
 use crate::database::savepoint;
 use crate::database::schema;
 use crate::journal::file as journal;
-use crate::journal::group_commit::{Log, Woken};
+use crate::journal::group_commit::{GroupCommit, Woken};
 use crate::ownership::claim::Claim;
 use crate::ownership::life::{self, Life, OpenLog, Wal};
 use crate::request::Request;
@@ -27,16 +27,16 @@ const KEPT: usize = 4 << 20;
 
 /// How long the logs may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct LogLimits {
     /// Pages in SQLite's log at which they are taken to the database file.
     pub checkpoint_pages: u32,
     /// Bytes in the journal at which it is begun anew even if that holds up who appends.
     pub journal_bytes: u64,
 }
 
-impl Default for Limits {
+impl Default for LogLimits {
     fn default() -> Self {
-        Limits {
+        LogLimits {
             checkpoint_pages: 4096,
             journal_bytes: 64 << 20,
         }
@@ -110,40 +110,40 @@ impl Checkpoints {
     }
 }
 
-pub(crate) struct Tables {
+pub(crate) struct Writer {
     /// Shared with an errand that reads from it while batches are written.
     pub(crate) connection: Rc<Connection>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) claim: Arc<Claim>,
     pub(crate) keys: Option<Arc<Keyring>>,
-    pub(crate) known: Known,
-    pub(crate) log: Arc<Log>,
+    pub(crate) known: TableCounts,
+    pub(crate) log: Arc<GroupCommit>,
     pub(crate) events: Arc<Events>,
-    limits: Limits,
+    limits: LogLimits,
     /// Batches on their way to the tables, and the number of the last of them.
     batch: Vec<u8>,
     upto: u64,
     /// The number of the last record that is in the tables.
     applied: u64,
     /// What takes many turns.
-    pub(crate) errands: VecDeque<Errand>,
+    pub(crate) maintenance: VecDeque<Maintenance>,
     retry: bool,
 }
 
-impl Tables {
+impl Writer {
     #[expect(clippy::too_many_arguments, reason = "they are its parts")]
     pub(crate) fn new(
         connection: Connection,
         checkpoints: Checkpoints,
         claim: Arc<Claim>,
         keys: Option<Arc<Keyring>>,
-        known: Known,
+        known: TableCounts,
         upto: u64,
-        log: Arc<Log>,
+        log: Arc<GroupCommit>,
         events: Arc<Events>,
-        limits: Limits,
+        limits: LogLimits,
     ) -> Self {
-        Tables {
+        Writer {
             connection: Rc::new(connection),
             checkpoints,
             claim,
@@ -155,7 +155,7 @@ impl Tables {
             batch: Vec::new(),
             upto,
             applied: upto,
-            errands: VecDeque::new(),
+            maintenance: VecDeque::new(),
             retry: false,
         }
     }
@@ -165,7 +165,7 @@ impl Tables {
         let ended = loop {
             match self
                 .log
-                .await_work(!self.errands.is_empty() && !self.retry, self.retry)
+                .await_work(!self.maintenance.is_empty() && !self.retry, self.retry)
             {
                 Woken::ToWork => {
                     self.turn();
@@ -191,7 +191,7 @@ impl Tables {
         for request in left {
             request.refuse(refusal.clone());
         }
-        for errand in self.errands.drain(..) {
+        for errand in self.maintenance.drain(..) {
             errand.end(Err(refusal.clone().into()));
         }
     }
@@ -204,9 +204,12 @@ impl Tables {
         for request in requests {
             match request {
                 Request::Query(query, then) => asked.push((query, then)),
-                Request::Backup(path, then) => self.errands.push_back(Errand::backup(path, then)),
+                Request::Backup(path, then) => {
+                    self.maintenance.push_back(Maintenance::backup(path, then));
+                }
                 Request::Rotate(progress, then) => {
-                    self.errands.push_back(Errand::rotate(progress, then));
+                    self.maintenance
+                        .push_back(Maintenance::rotate(progress, then));
                 }
             }
         }
@@ -255,20 +258,20 @@ impl Tables {
         if writes {
             connection.execute_batch("BEGIN IMMEDIATE")?;
         }
-        let mut run = Run::new(connection, std::mem::take(&mut self.known), self.applied);
+        let mut run = BatchApplier::new(connection, std::mem::take(&mut self.known), self.applied);
         let answered = (|| {
             for batch in journal::batches(&self.batch) {
                 run.batch(batch)?;
             }
             run.flush()?;
-            let desk = Desk {
+            let queries = Queries {
                 connection,
                 keys: self.keys.as_deref(),
             };
             let mut answers = Vec::with_capacity(asked.len());
             for (query, _) in asked {
                 if !changes(query) {
-                    match desk.answer(&mut run.known, query) {
+                    match queries.answer(&mut run.known, query) {
                         Err(error) if error.is_full() => return Err(error),
                         // What only reads harms no other, whatever it has found.
                         answer => answers.push(answer.map_err(StoreError::from)),
@@ -276,7 +279,7 @@ impl Tables {
                     continue;
                 }
                 let (jobs, seq) = (run.known.jobs, run.known.seq);
-                let step = || desk.answer(&mut run.known, query);
+                let step = || queries.answer(&mut run.known, query);
                 let answer = savepoint::within(connection, step)?;
                 if answer.is_err() {
                     (run.known.jobs, run.known.seq) = (jobs, seq);
@@ -337,7 +340,7 @@ impl Tables {
             // What waits is safe in the journal. A page waits with it, for it is to hold it; who
             // asks for anything else is told.
             self.retry = true;
-            state.trouble = true;
+            state.disk_full = true;
             for (query, then) in asked.into_iter().rev() {
                 if matches!(query, Query::Page { .. }) {
                     state.requests.push_front(Request::Query(query, then));

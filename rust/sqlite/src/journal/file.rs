@@ -16,7 +16,7 @@
 //! sum is missing, and what an earlier lap or an earlier life left behind it is never taken for
 //! a record.
 
-use crate::disk::LogFile;
+use crate::disk::JournalFile;
 use crate::{Error, StoreError};
 
 const MAGIC: &[u8; 16] = b"duewheel ops 2\n\0";
@@ -82,7 +82,7 @@ pub(crate) struct Journal {
 impl Journal {
     /// A journal without records, in a file that may hold those of the life before.
     pub(crate) fn begin(
-        file: &dyn LogFile,
+        file: &dyn JournalFile,
         salt: u32,
         before: u32,
         number: u64,
@@ -110,7 +110,7 @@ impl Journal {
     #[inline]
     pub(crate) fn append(
         &mut self,
-        file: &dyn LogFile,
+        file: &dyn JournalFile,
         spare: bool,
         synced: u64,
         encode: impl FnOnce(&mut Vec<u8>),
@@ -126,7 +126,7 @@ impl Journal {
 
     fn write(
         &mut self,
-        file: &dyn LogFile,
+        file: &dyn JournalFile,
         spare: bool,
         synced: u64,
         encode: impl FnOnce(&mut Vec<u8>),
@@ -157,7 +157,7 @@ impl Journal {
         Ok(number)
     }
 
-    fn grow(&mut self, file: &dyn LogFile, end: u64) -> Result<(), Error> {
+    fn grow(&mut self, file: &dyn JournalFile, end: u64) -> Result<(), Error> {
         const ZEROS: &[u8] = &[0; 64 << 10];
         let length = (end + RESERVE).next_multiple_of(STEP);
         while self.written < length {
@@ -174,7 +174,7 @@ impl Journal {
     }
 
     /// Begin a new lap. All records must be in the database, durably.
-    pub(crate) fn lap(&mut self, file: &dyn LogFile) -> Result<(), Error> {
+    pub(crate) fn lap(&mut self, file: &dyn JournalFile) -> Result<(), Error> {
         debug_assert!(self.pending.is_empty());
         self.end = START;
         if self.written > KEPT {
@@ -267,13 +267,13 @@ mod tests {
     use super::*;
     use crate::disk::{Disk, RealDisk};
 
-    fn read(file: &dyn LogFile, salt: u32, applied: u64) -> Result<(Vec<Vec<u8>>, u64), Error> {
+    fn read(file: &dyn JournalFile, salt: u32, applied: u64) -> Result<(Vec<Vec<u8>>, u64), Error> {
         let bytes = file.read_all().unwrap();
         let (records, last) = replay(&bytes, salt, applied)?;
         Ok((batches(records).map(<[u8]>::to_vec).collect(), last))
     }
 
-    fn with_file(name: &str, test: impl FnOnce(&dyn LogFile)) {
+    fn with_file(name: &str, test: impl FnOnce(&dyn JournalFile)) {
         let path = std::env::temp_dir().join(format!("duewheel-{}-{name}", std::process::id()));
         let file = RealDisk.open(&path, true).unwrap().unwrap();
         test(&*file);

@@ -6,7 +6,7 @@
 //! does wait for the next sync, and are woken one by one. What nobody waits for is synced by a thread of the store shortly
 //! after.
 
-use crate::disk::LogFile;
+use crate::disk::JournalFile;
 use crate::journal::file::Journal;
 use crate::journal::waiters::Waiters;
 use crate::request::Request;
@@ -52,7 +52,7 @@ pub(crate) struct State {
     /// When the oldest batch that waits for the tables came.
     since: Option<Instant>,
     /// The tables cannot be written now, for want of space.
-    pub(crate) trouble: bool,
+    pub(crate) disk_full: bool,
     /// The thread of the tables sleeps without an end.
     drainer_sleeps: bool,
     /// The syncing thread sleeps without an end.
@@ -63,7 +63,7 @@ pub(crate) struct State {
     /// Why everything is refused.
     poison: Option<Error>,
     /// The journal's; `None`: it was given back, when all was in the tables.
-    file: Option<Arc<dyn LogFile>>,
+    file: Option<Arc<dyn JournalFile>>,
 }
 
 impl State {
@@ -93,7 +93,7 @@ impl State {
 
     /// Waits last until there is room.
     fn is_crowded(&self) -> bool {
-        let full = self.backlog() > CROWDED && !self.trouble;
+        let full = self.backlog() > CROWDED && !self.disk_full;
         full && !self.closing && self.poison.is_none()
     }
 
@@ -105,7 +105,7 @@ impl State {
     }
 }
 
-pub(crate) struct Log {
+pub(crate) struct GroupCommit {
     state: Mutex<State>,
     durability: Durability,
     /// There is room.
@@ -124,8 +124,12 @@ pub(crate) enum Woken {
     Poisoned,
 }
 
-impl Log {
-    pub(crate) fn new(journal: Journal, file: Box<dyn LogFile>, durability: Durability) -> Self {
+impl GroupCommit {
+    pub(crate) fn new(
+        journal: Journal,
+        file: Box<dyn JournalFile>,
+        durability: Durability,
+    ) -> Self {
         let settled = journal.number;
         let state = State {
             journal,
@@ -136,7 +140,7 @@ impl Log {
             requests: VecDeque::new(),
             draining: 0,
             since: None,
-            trouble: false,
+            disk_full: false,
             drainer_sleeps: false,
             syncer_sleeps: false,
             syncer_waits: false,
@@ -144,7 +148,7 @@ impl Log {
             poison: None,
             file: Some(Arc::from(file)),
         };
-        Log {
+        GroupCommit {
             state: Mutex::new(state),
             durability,
             room: Condvar::new(),
@@ -158,7 +162,7 @@ impl Log {
     }
 
     /// Give back the journal's file: all that it has is in the tables.
-    pub(crate) fn take_file(&self) -> Option<Arc<dyn LogFile>> {
+    pub(crate) fn take_file(&self) -> Option<Arc<dyn JournalFile>> {
         self.lock().file.take()
     }
 
@@ -173,7 +177,7 @@ impl Log {
         if let Some(refusal) = state.refusal() {
             return Err(refusal);
         }
-        if inserts && state.trouble && state.backlog() > CROWDED {
+        if inserts && state.disk_full && state.backlog() > CROWDED {
             return Err(Error::Full); // else memory would fill while the disk is full
         }
         let before = state.journal.pending.len();
@@ -384,7 +388,7 @@ impl Log {
     pub(crate) fn drained(&self, number: u64) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         state.draining = 0;
-        state.trouble = false;
+        state.disk_full = false;
         self.settle(&mut state, number);
         self.room.notify_all();
         state
@@ -543,7 +547,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("duewheel-{}-number", std::process::id()));
         let file = RealDisk.open(&path, true).unwrap().unwrap();
         let journal = Journal::begin(&*file, 7, 3, 0).unwrap();
-        let log = Log::new(journal, file, Durability::Commit);
+        let log = GroupCommit::new(journal, file, Durability::Commit);
         let number = log.append(true, |out| out.push(1)).unwrap();
         assert_eq!(log.wait(number + 5, None), Ok(true));
         assert_eq!(log.lock().settled, number);

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::disk::{Disk, RealDisk};
     use crate::journal::file::Journal;
-    use crate::journal::group_commit::{Durability, Log};
+    use crate::journal::group_commit::{Durability, GroupCommit};
     use std::sync::{Arc, Mutex, mpsc};
     use std::time::{Duration, Instant};
 
@@ -151,7 +151,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("duewheel-{}-waiters", std::process::id()));
         let file = RealDisk.open(&path, true).unwrap().unwrap();
         let journal = Journal::begin(&*file, 7, 0, 0).unwrap();
-        let log = Arc::new(Log::new(journal, file, Durability::Commit));
+        let log = Arc::new(GroupCommit::new(journal, file, Durability::Commit));
         let (done, is_done) = mpsc::channel();
         for thread in 0..THREADS {
             let (log, done) = (log.clone(), done.clone());

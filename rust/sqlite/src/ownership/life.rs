@@ -6,7 +6,7 @@
 
 use crate::Error;
 use crate::database::schema::{APPLICATION, VERSION};
-use crate::disk::{Disk, LogFile};
+use crate::disk::{Disk, JournalFile};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 
@@ -202,7 +202,7 @@ impl Wal {
 /// SQLite's log of a database in use: open, so that no other file of its name is taken for it.
 pub(crate) struct OpenLog {
     pub(crate) path: PathBuf,
-    pub(crate) file: Box<dyn LogFile>,
+    pub(crate) file: Box<dyn JournalFile>,
 }
 
 impl OpenLog {

@@ -112,7 +112,7 @@ fn locked(open: &[Open], path: &Path, file: &File, pid: Option<u32>) -> Error {
 /// Write the number of this process into the lock file, for who comes later. It is for a message
 /// only, so it matters little if it cannot be written.
 fn say_who(lock: &File) {
-    use crate::disk::LogFile;
+    use crate::disk::JournalFile;
     let pid = format!("{}\n", std::process::id());
     if lock.write_at(pid.as_bytes(), 0).is_ok() {
         let _ = lock.set_len(pid.len() as u64);

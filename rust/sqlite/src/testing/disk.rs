@@ -1,7 +1,7 @@
 //! A disk in memory that remembers every change and sync, and fails when it is told to.
 
 use crate::Error;
-use crate::disk::{Disk, LogFile};
+use crate::disk::{Disk, JournalFile};
 use crate::ownership::claim::Claim;
 use std::collections::BTreeMap;
 use std::io;
@@ -205,7 +205,7 @@ struct SimLog {
     name: String,
 }
 
-impl LogFile for SimLog {
+impl JournalFile for SimLog {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.disk.write(&self.name, offset, bytes)
     }
@@ -253,7 +253,7 @@ impl Disk for SimDisk {
         Some(super::vfs::NAME)
     }
 
-    fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn LogFile>>> {
+    fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn JournalFile>>> {
         let (disk, name) = here(path)?;
         if create {
             disk.create(&name);
@@ -268,7 +268,7 @@ impl Disk for SimDisk {
         file.map(|file| file.head(most)).transpose()
     }
 
-    fn remove(&self, files: &[(&Path, &dyn LogFile)]) -> io::Result<()> {
+    fn remove(&self, files: &[(&Path, &dyn JournalFile)]) -> io::Result<()> {
         for (number, (path, _)) in files.iter().enumerate() {
             let (disk, name) = here(path)?;
             disk.remove(&name, number + 1 == files.len());
