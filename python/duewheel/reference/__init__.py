@@ -34,6 +34,9 @@ from duewheel.testing import ManualClock
 
 __all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resolve"]
 
+for _rule in (backoff_ns, ceiling_ns, exhausted, resolve):
+    _rule.__module__ = __name__  # where users find it
+
 _log = logging.getLogger("duewheel")
 
 _DEAD_LIMIT = 1_000
