@@ -40,7 +40,6 @@ LONG_FUNCTIONS = {
     "rust/engine/src/engine/residency/calls.rs::keep_many": TO_BE_DIVIDED,
     "rust/engine/src/engine/residency/calls.rs::keep_with": TO_BE_DIVIDED,
     "rust/engine/src/engine/query.rs::check": TO_BE_DIVIDED,
-    "rust/engine/src/due/queue.rs::expire": TO_BE_DIVIDED,
     "rust/engine/src/due/wheel/check.rs::check": "it is a list of what holds, each with its message",
     "rust/sqlite/src/database/maintenance.rs::rotate": TO_BE_DIVIDED,
     "rust/sqlite/src/store.rs::open_claimed": TO_BE_DIVIDED,

@@ -78,6 +78,20 @@ pub struct Progress {
     pub more: bool,
 }
 
+// What is to be taken off a wheel next.
+enum Run {
+    // The items of one wheel up to this order, and so many at most.
+    Of {
+        kind: ClockKind,
+        limit: u64,
+        most: usize,
+    },
+    // A head was dead, and was dropped.
+    DeadHead,
+    // A wheel is in the middle of a large move.
+    Unknown,
+}
+
 const fn queued_on(kind: ClockKind) -> State {
     match kind {
         ClockKind::Wall => State::QueuedWall,
@@ -325,37 +339,13 @@ impl<T> DueQueue<T> {
             if expired == max || dropped >= BUDGET {
                 break true;
             }
-            let place = |kind, head| match head {
-                Head::Idle => i128::from(now.wall) + 1,
-                Head::Due(order) | Head::Unfinished(order) => now.on_wall(kind, due_of(order)),
-            };
-            let (wall_at, boot_at) = (place(ClockKind::Wall, wall), place(ClockKind::Boot, boot));
-            // Up to where the one wheel goes before the other; a tie goes one by one.
-            let (kind, limit, most) = match wall_at.cmp(&boot_at) {
-                Ordering::Less if matches!(wall, Head::Due(_)) => (
-                    ClockKind::Wall,
-                    now.order_before(ClockKind::Wall, boot_at),
-                    BATCH,
-                ),
-                Ordering::Greater if matches!(boot, Head::Due(_)) => (
-                    ClockKind::Boot,
-                    now.order_before(ClockKind::Boot, wall_at),
-                    BATCH,
-                ),
-                Ordering::Equal => {
-                    let (Head::Due(wall), Head::Due(boot)) = (wall, boot) else {
-                        break true;
-                    };
-                    match self.first_of_tie(wall, boot) {
-                        Some(ClockKind::Wall) => (ClockKind::Wall, wall, 1),
-                        Some(ClockKind::Boot) => (ClockKind::Boot, boot, 1),
-                        None => {
-                            dropped += 1;
-                            continue;
-                        }
-                    }
+            let (kind, limit, most) = match self.next_run(now, wall, boot) {
+                Run::Of { kind, limit, most } => (kind, limit, most),
+                Run::DeadHead => {
+                    dropped += 1;
+                    continue;
                 }
-                _ => break true,
+                Run::Unknown => break true,
             };
             let mut room = BATCH.min(max - expired);
             if !batch.is_empty() && (kind != batch_kind || batch.len() >= room) {
@@ -375,6 +365,37 @@ impl<T> DueQueue<T> {
         expired += self.expire_batch(batch_kind, &mut batch, &mut out).0;
         self.batch = batch;
         Progress { expired, more }
+    }
+
+    // What expires next: up to where the one wheel goes before the other; a tie goes one by one.
+    #[inline(always)] // on the path of every due entry
+    fn next_run(&mut self, now: Now, wall: Head, boot: Head) -> Run {
+        let place = |kind, head| match head {
+            Head::Idle => i128::from(now.wall) + 1,
+            Head::Due(order) | Head::Unfinished(order) => now.on_wall(kind, due_of(order)),
+        };
+        let (wall_at, boot_at) = (place(ClockKind::Wall, wall), place(ClockKind::Boot, boot));
+        let before = |kind, bound| Run::Of {
+            kind,
+            limit: now.order_before(kind, bound),
+            most: BATCH,
+        };
+        match (wall_at.cmp(&boot_at), wall, boot) {
+            (Ordering::Less, Head::Due(_), _) => before(ClockKind::Wall, boot_at),
+            (Ordering::Greater, _, Head::Due(_)) => before(ClockKind::Boot, wall_at),
+            (Ordering::Equal, Head::Due(wall), Head::Due(boot)) => {
+                let Some(kind) = self.first_of_tie(wall, boot) else {
+                    return Run::DeadHead;
+                };
+                let limit = match kind {
+                    ClockKind::Wall => wall,
+                    ClockKind::Boot => boot,
+                };
+                let most = 1;
+                Run::Of { kind, limit, most }
+            }
+            _ => Run::Unknown,
+        }
     }
 
     // Both wheels have a head at the same moment: which has the lower sequence? None when a head
