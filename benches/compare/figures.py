@@ -28,10 +28,12 @@ class Verdict:
     goal: Goal
     found: Figure
     cpu: Figure | None  # the same ratio in CPU time of all threads, which other processes disturb less
+    in_cpu: bool  # whether that is what the goal is judged by
 
     @property
     def met(self) -> bool:
-        return self.found.median <= self.goal.limit
+        judged = self.cpu if self.cpu and self.in_cpu else self.found
+        return judged.median <= self.goal.limit
 
 
 class Results:
@@ -62,12 +64,29 @@ class Results:
 
     def verdicts(self) -> Iterator[Verdict]:
         for row in ROWS:
+            in_cpu = self.shown(row, "ns") == "cpu"
             for goal in row.goals:
                 if found := self.ratio(row.key, goal):
                     cpu = (
                         self.ratio(row.key, replace(goal, metric="cpu")) if goal.peer and goal.metric == "ns" else None
                     )
-                    yield Verdict(row, goal, found, cpu)
+                    yield Verdict(row, goal, found, cpu, in_cpu)
+
+    def shown(self, row: Row, metric: str) -> str:
+        """What stands for a metric: where other processes took the machine, CPU time for the wall's.
+
+        Not where a row waits: for its due, or for the disk.
+        """
+        waits = row.key.startswith(("lateness", "commit", "at_most_once"))
+        return "cpu" if self.is_busy() and metric == "ns" and row.unit == "ns" and not waits else metric
+
+    def loads(self) -> list[float]:
+        return sorted(sample["load"] for sample in self.samples if "load" in sample)
+
+    def is_busy(self) -> bool:
+        """Whether other processes took much of the machine: then the clock on the wall says little."""
+        loads = self.loads()
+        return bool(loads) and loads[len(loads) // 2] > 2
 
     def over_floor(self, row: str, metric: str) -> Figure | None:
         return self.ratio(row, Goal(0.0, FLOOR, metric=metric))

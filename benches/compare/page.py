@@ -9,7 +9,8 @@ TITLES = {row.key: row.title for row in ROWS}
 METHOD = """\
 Every sample is a fresh process; within a round the libraries take turns, row by row. A figure is the median of the rounds, with the lowest and the highest in brackets. A ratio is taken round by
 round (ours over the peer's of the same round), so that what slows the machine for a while slows both. Goals are judged by
-the wall's clock; the ratio in CPU time, of all threads together, shows what is left when other processes take their turns.
+the wall's clock; the ratio in CPU time, of all threads together, shows what is left when other processes take their turns,
+and is what counts where they took most of them.
 The garbage collector is on, as by default, for all. Delays are drawn before the clock starts, from the same seed for all.
 
 The *floor* of a row is what CPython and the system ask for it, with nothing of a scheduler (`benches/floor`, built by
@@ -82,7 +83,11 @@ def scaled(figure: Figure, row: Row) -> str:
 
 
 def unit_of(row: Row, metric: str) -> str:
-    return "µs" if is_lateness(row) else row.unit if metric in ("ns", "bytes") else ""
+    if is_lateness(row):
+        return "µs"
+    if metric == "cpu" and row.unit == "ns":
+        return "ns of CPU"
+    return row.unit if metric in ("ns", "bytes") else ""
 
 
 def table(results: Results, libraries: list[str]) -> list[str]:
@@ -95,14 +100,15 @@ def table(results: Results, libraries: list[str]) -> list[str]:
     ]
     for row in ROWS:
         for metric in row.metrics:
-            figures = [results.figure(row.key, library, metric) for library in libraries]
+            shown = results.shown(row, metric)
+            figures = [results.figure(row.key, library, shown) for library in libraries]
             if any(figures):
                 title = METRIC_TITLES.get((row.key, metric), row.title)
                 cells = [scaled(figure, row) if figure else "" for figure in figures]
                 if floored:
-                    over = results.over_floor(row.key, metric)
+                    over = results.over_floor(row.key, shown)
                     cells.insert(libraries.index(FLOOR) + 1, times(over) if over else "")
-                lines.append(f"| {title} | {unit_of(row, metric)} | " + " | ".join(cells) + " |")
+                lines.append(f"| {title} | {unit_of(row, shown)} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -127,7 +133,9 @@ def verdict_line(verdict: Verdict) -> str:
         spread = f"{part(found.low)} to {part(found.high)}"
         other = f", {TITLES[goal.row]}" if goal.row else ""
         peer = LIBRARIES[goal.peer] + other
-    cpu = part(verdict.cpu.median) if verdict.cpu else ""
+    cpu = ""
+    if verdict.cpu:
+        cpu = f"{part(verdict.cpu.median)} ({part(verdict.cpu.low)} to {part(verdict.cpu.high)})"
     return f"| {title} | {peer} | {limit} | {shown} | {spread} | {cpu} | {'met' if verdict.met else '**missed**'} |"
 
 
@@ -198,11 +206,13 @@ def counted(rounds: int) -> str:
 
 def load_line(results: Results) -> list[str]:
     """What else the machine did: a comparison alone keeps the load near one."""
-    loads = sorted(s["load"] for s in results.samples if "load" in s)
+    loads = results.loads()
     if not loads:
         return []
-    busy = loads[len(loads) // 2] > 2
-    warning = " **Other processes took most of the CPUs: a run to be repeated on a quiet machine.**" if busy else ""
+    warning = (
+        " **Other processes took most of the CPUs: goals are judged in CPU time, and the run is to be repeated on a "
+        "quiet machine.**" * results.is_busy()
+    )
     return ["", f"Load average during the run: {loads[0]:g} to {loads[-1]:g}.{warning}"]
 
 
