@@ -31,9 +31,6 @@ LONG_FILES = {
     "rust/engine/src/due/wheel.rs": "its moves share one invariant, which is read beside them",
     "rust/engine/tests/paging.rs": TO_BE_DIVIDED,
     "rust/engine/tests/two_nodes.rs": TO_BE_DIVIDED,
-    "rust/sqlite/src/journal/group_commit.rs": TO_BE_DIVIDED,
-    "rust/store/src/testing/shared.rs": TO_BE_DIVIDED,
-    "rust/sqlite/tests/local.rs": TO_BE_DIVIDED,
 }
 
 LONG_FUNCTIONS = {
@@ -41,9 +38,6 @@ LONG_FUNCTIONS = {
     "rust/engine/src/engine/residency/calls.rs::keep_with": TO_BE_DIVIDED,
     "rust/engine/src/engine/query.rs::check": TO_BE_DIVIDED,
     "rust/engine/src/due/wheel/check.rs::check": "it is a list of what holds, each with its message",
-    "rust/sqlite/src/database/maintenance.rs::rotate": TO_BE_DIVIDED,
-    "rust/sqlite/src/store.rs::open_claimed": TO_BE_DIVIDED,
-    "rust/sqlite/src/journal/group_commit.rs::sync_for_others": TO_BE_DIVIDED,
 }
 
 CIRCLES = {
@@ -54,8 +48,6 @@ CIRCLES = {
             "engine",
             "engine/mod engine/residency/id_index engine/residency/lease engine/residency/mod engine/residency/parked",
         ),
-        ("sqlite", "disk ownership/claim ownership/locks"),
-        ("sqlite", "database/maintenance database/writer store"),
     ]
 }
 

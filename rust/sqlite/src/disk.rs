@@ -1,6 +1,7 @@
 //! The files under a store, behind a trait so that tests can put a failing disk in their place.
 
 use crate::ownership::claim::{self, Claim};
+use crate::ownership::files;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -136,7 +137,7 @@ impl JournalFile for File {
         let (Ok(ours), Ok(there)) = (self.metadata(), std::fs::symlink_metadata(path)) else {
             return false;
         };
-        claim::identity(&ours) == claim::identity(&there)
+        files::identity(&ours) == files::identity(&there)
     }
 
     #[cfg(not(unix))]
@@ -146,7 +147,7 @@ impl JournalFile for File {
 
     fn resemble(&self, database: &Claim) {
         if let Some(like) = database.of_database() {
-            let _ = claim::resemble(self, &like);
+            let _ = files::resemble(self, &like);
         }
     }
 }
@@ -166,9 +167,9 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path, create: bool) -> io::Result<Option<Box<dyn JournalFile>>> {
         let opened = if create {
-            claim::make(path, claim::PRIVATE)
+            files::make(path, files::PRIVATE)
         } else {
-            claim::find(path)
+            files::find(path)
         };
         match opened {
             Ok(file) => Ok(Some(Box::new(file))),

@@ -16,6 +16,7 @@ mod database;
 mod disk;
 mod error;
 mod journal;
+mod opening;
 mod ownership;
 mod request;
 mod store;

@@ -1,24 +1,24 @@
 //! The local store: one SQLite file, a journal beside it while it is open, and two threads.
 
-use crate::database::recovery::{Recovered, Recovery, catch_up, check_keys, close_version_1};
-use crate::database::schema;
-use crate::database::writer::{Checkpoints, LogLimits, Writer};
-use crate::disk::{Disk, JournalFile, RealDisk};
+use crate::database::checkpoints::Checkpoints;
+use crate::database::recovery::Recovered;
+use crate::database::writer::{LogLimits, Writer};
+use crate::disk::{Disk, RealDisk};
 use crate::journal::codec;
 use crate::journal::group_commit::{Durability, GroupCommit};
+use crate::opening::{Opened, Opening, tidy};
 use crate::ownership::claim::Claim;
-use crate::ownership::identity::Identity;
 use crate::ownership::life::{Life, OpenLog};
 use crate::request::{Ended, OnProgress, Request};
 use crate::{Error, StoreError};
 use duewheel_store::{
     Answered, Event, Events, Found, Keyring, Op, Query, SealedBatch, Settled, Store, Ticket,
 };
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// How a local store is opened.
 pub struct Settings {
@@ -81,22 +81,6 @@ impl Files {
     }
 }
 
-/// Open a file beside the database, which gets its owner and mode.
-fn beside(
-    disk: &dyn Disk,
-    claim: &Claim,
-    suffix: &str,
-    create: bool,
-) -> Result<Option<Box<dyn JournalFile>>, Error> {
-    let path = claim.beside(suffix);
-    let file = disk.open(&path, create);
-    let file = file.map_err(|error| Error::from(error).of(&path))?;
-    if let Some(file) = &file {
-        file.resemble(claim);
-    }
-    Ok(file)
-}
-
 impl LocalStore {
     /// Open or make the store at `path`, bring it up to date, and start its threads.
     ///
@@ -108,7 +92,7 @@ impl LocalStore {
         let claim = Arc::new(disk.claim(path)?);
         let opened = Self::open_claimed(claim.clone(), settings, events);
         if opened.is_err() {
-            claim.tidy(&*disk);
+            tidy(&claim, &*disk);
         }
         opened
     }
@@ -127,77 +111,28 @@ impl LocalStore {
 
     fn open_claimed(claim: Arc<Claim>, settings: Settings, events: Events) -> Result<Self, Error> {
         let disk = settings.disk;
-        let here = |error: Error| error.denied(claim.path());
-        let (journal, wal) = (claim.beside("-ops"), claim.beside("-wal"));
-        let keys = settings.keys.as_ref();
-        let mut file = beside(&*disk, &claim, "-ops", false)?;
-        // SQLite would not say which of its files it cannot open.
-        for suffix in ["-wal", "-journal"] {
-            beside(&*disk, &claim, suffix, false)?;
-        }
-        let bytes = file.as_ref().map(|file| file.read_all()).transpose()?;
-        let old = (&*journal, bytes.as_deref());
-        let identity = Identity::look(claim.path(), old, &wal, &*disk).map_err(here)?;
-        identity.check()?;
-        let connection = connect(claim.path(), &*disk).map_err(here)?;
-        let version = schema::prepare(&connection, |version| {
-            identity.check_applied(version, &connection)?;
-            if version > 0 {
-                check_keys(&connection, keys)?;
-            }
-            Ok(())
-        });
-        if version.is_err() {
-            identity.leave_no_log(&connection)?;
-        }
-        let version = version.map_err(here)?;
-        if version == 1 {
-            close_version_1(&connection, bytes.as_deref().unwrap_or_default())?;
-            if let Some(file) = file.take() {
-                disk.remove(&[(&journal, &*file)])?;
-            }
-        }
-        if version < schema::VERSION {
-            schema::migrate(&connection, version)?;
-        }
-        let life = Life::get(&connection)?;
-        let log = beside(&*disk, &claim, "-wal", false)?;
-        let wal = Arc::new(OpenLog {
-            file: log.ok_or_else(|| Error::io(format!("{} is gone", wal.display())))?,
-            path: wal.clone(),
-        });
-        if version < schema::VERSION || identity.lags(life) {
-            // Before there is a journal that follows this life.
-            catch_up(&connection, &wal)?;
-        }
-        let file = match file {
-            Some(file) => file,
-            None => {
-                // It must be there before the tables say that it is.
-                let file = beside(&*disk, &claim, "-ops", true)?;
-                disk.sync_directory(&journal)?;
-                file.ok_or_else(|| Error::io("the journal was not made"))?
-            }
-        };
-        let recovery = Recovery {
-            connection: &connection,
-            log: &wal,
-            keys,
-            life,
+        let keys = settings.keys.map(Arc::new);
+        let opening = Opening {
+            disk: &*disk,
+            claim: &claim,
+            keys: keys.as_deref(),
             max_interruptions: settings.max_interruptions,
-            now: now(),
-            salt: salt()?,
         };
+        let Opened {
+            connection,
+            wal,
+            file,
+            recovered,
+        } = opening.run()?;
         let Recovered {
             known,
             found,
             journal,
             life,
-        } = recovery.run(&*file, bytes.as_deref().unwrap_or_default())?;
+        } = recovered;
         let upto = journal.number;
         let log = Arc::new(GroupCommit::new(journal, file, settings.durability));
-        let keys = settings.keys.map(Arc::new);
-        let tables = WriterParts {
+        let writer = WriterParts {
             connection,
             wal: wal.clone(),
             life,
@@ -209,7 +144,7 @@ impl LocalStore {
             limits: settings.limits,
         };
         let files = Files { disk, claim, wal };
-        let threads = start(tables, files, settings.durability)?;
+        let threads = start(writer, files, settings.durability)?;
         Ok(LocalStore {
             log,
             keys,
@@ -281,35 +216,6 @@ impl Drop for PoisonOnPanic {
             let error = StoreError::Poisoned("the thread of the tables has panicked".into());
             self.0.poison(&mut self.0.lock(), &error);
         }
-    }
-}
-
-fn connect(path: &Path, disk: &dyn Disk) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match disk.vfs() {
-        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
-        None => Connection::open_with_flags(path, flags)?,
-    };
-    connection.set_prepared_statement_cache_capacity(64);
-    if connection.is_readonly("main")? {
-        return Err(Error::ReadOnly(path.to_owned()));
-    }
-    Ok(connection)
-}
-
-/// What tells one life of a store from another; not zero, which stands for none.
-pub(crate) fn salt() -> Result<u32, Error> {
-    let drawn = getrandom::u32().map_err(|error| Error::io(error.to_string()))?;
-    Ok(drawn.max(1))
-}
-
-/// The wall clock.
-fn now() -> i64 {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_nanos() as i64,
-        Err(before) => -(before.duration().as_nanos() as i64),
     }
 }
 

@@ -80,7 +80,7 @@ MUTANTS = {
         "found.id == self.id && later <= 1",
         "found.id == self.id",
     ),
-    "begin a journal ahead of the database": ("store.rs", "|| identity.lags(life) {", "{"),
+    "begin a journal ahead of the database": ("opening.rs", "|| identity.lags(life) {", "{"),
     "call before the database says so": (
         "database/recovery.rs",
         "life::confirm(connection, place, &mut life)?;\n        schema::checkpoint(connection)?;",
@@ -88,7 +88,7 @@ MUTANTS = {
     ),
     "note no generation": ("database/writer.rs", "            self.checkpoints.note(connection)?;\n", ""),
     "make a database for what is left of one": ("ownership/identity.rs", "if beside.is_empty() {", "if true {"),
-    "leave the salt in a copy": ("database/maintenance.rs", "            salt: salt()?,", "            salt: 0,"),
+    "leave the salt in a copy": ("database/backup.rs", "salt: salt()?,", "salt: 0,"),
     "lose the note of a start": ("database/apply.rs", "self.begun.insert(seq, at);", "let _ = at;"),
     "keep the note of an end": ("database/apply.rs", "        self.begun.remove(&seq);\n", ""),
     "one death too many": ("database/interruptions.rs", "interruptions + 1 < ?3", "interruptions + 1 <= ?3"),
@@ -131,7 +131,7 @@ MUTANTS = {
     "bind a payload to nothing": ("../../store/src/keyring.rs", "    bound.extend_from_slice(id.as_bytes());\n", ""),
     "give out what is sealed": ("../../store/src/sealing.rs", "if keys.has_sealed(id, target, data) =>", "if false =>"),
     "check no key": ("../../store/src/keyring.rs", "Some(bytes) if bytes == PROOF => Ok(()),", "_ if true => Ok(()),"),
-    "rotate half": ("database/maintenance.rs", "            *table += 1;", "            *table += 2;"),
+    "rotate half": ("database/rotation.rs", "self.table += 1;", "self.table += 2;"),
     "call a full disk a success": (
         "journal/group_commit.rs",
         "Err(Error::Full) => return Err(Error::Full),",

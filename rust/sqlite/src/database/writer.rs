@@ -2,19 +2,21 @@
 //! queries, and runs maintenance beside that.
 
 use crate::database::apply::{BatchApplier, TableCounts};
-use crate::database::maintenance::Maintenance;
+use crate::database::backup::{Copying, check_place};
+use crate::database::checkpoints::Checkpoints;
+use crate::database::maintenance::{Maintenance, Work};
 use crate::database::queries::{Queries, changes};
+use crate::database::rotation::Rotation;
 use crate::database::savepoint;
-use crate::database::schema;
 use crate::journal::file as journal;
 use crate::journal::group_commit::{GroupCommit, Woken};
 use crate::ownership::claim::Claim;
-use crate::ownership::life::{self, Life, OpenLog, Wal};
 use crate::request::Request;
 use crate::{Error, StoreError};
 use duewheel_store::{Answer, Answered, Event, Events, Keyring, Query};
 use rusqlite::Connection;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,82 +45,15 @@ impl Default for LogLimits {
     }
 }
 
-/// What is known of SQLite's log, so that the database file says what it has of it.
-///
-/// A checkpoint takes all of the log to the file, and the next transaction begins the log anew,
-/// as the next generation. That transaction notes which it is: so the file names the generation
-/// that it has, and only that one or the next make it whole.
-pub(crate) struct Checkpoints {
-    place: Arc<OpenLog>,
-    life: Life,
-    /// The log to be noted by the next transaction.
-    next: Option<Wal>,
-}
-
-impl Checkpoints {
-    /// After the checkpoint that opening ends with.
-    pub(crate) fn new(place: Arc<OpenLog>, life: Life) -> Self {
-        let next = Some(life.log.next());
-        Checkpoints { place, life, next }
-    }
-
-    /// Note within a transaction what it begins.
-    pub(crate) fn note(&self, connection: &Connection) -> Result<(), Error> {
-        match self.next {
-            Some(log) => Life { log, ..self.life }.set(connection),
-            None => Ok(()),
-        }
-    }
-
-    /// That transaction is committed.
-    pub(crate) fn noted(&mut self) {
-        if let Some(log) = self.next.take() {
-            self.life.log = log;
-        }
-    }
-
-    /// Take SQLite's log to the database file.
-    fn run(&mut self, connection: &Connection) -> Result<(), Error> {
-        let head = self.place.head()?;
-        if self.next == Some(head) || (self.next.is_none() && self.life.log != head) {
-            // An errand began the log anew, or nobody did.
-            Life {
-                log: head,
-                ..self.life
-            }
-            .set(connection)?;
-        }
-        schema::checkpoint(connection)?;
-        self.life.log = head;
-        self.next = Some(head.next());
-        Ok(())
-    }
-
-    /// Take everything to the database file, say there that nothing else belongs to it, and leave
-    /// SQLite's log empty.
-    fn end(&mut self, connection: &Connection) -> Result<(), Error> {
-        self.life.open = false;
-        self.life.log = self.next.unwrap_or(self.life.log);
-        self.life.set(connection)?;
-        life::confirm(connection, &self.place, &mut self.life)?;
-        let left: i64 =
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if left != 0 {
-            return Err(Error::io("SQLite's log could not be emptied"));
-        }
-        Ok(())
-    }
-}
-
 pub(crate) struct Writer {
-    /// Shared with an errand that reads from it while batches are written.
-    pub(crate) connection: Rc<Connection>,
-    pub(crate) checkpoints: Checkpoints,
-    pub(crate) claim: Arc<Claim>,
-    pub(crate) keys: Option<Arc<Keyring>>,
-    pub(crate) known: TableCounts,
-    pub(crate) log: Arc<GroupCommit>,
-    pub(crate) events: Arc<Events>,
+    /// Shared with a copy that reads from it while batches are written.
+    connection: Rc<Connection>,
+    checkpoints: Checkpoints,
+    claim: Arc<Claim>,
+    keys: Option<Arc<Keyring>>,
+    known: TableCounts,
+    log: Arc<GroupCommit>,
+    events: Arc<Events>,
     limits: LogLimits,
     /// Batches on their way to the tables, and the number of the last of them.
     batch: Vec<u8>,
@@ -126,7 +61,7 @@ pub(crate) struct Writer {
     /// The number of the last record that is in the tables.
     applied: u64,
     /// What takes many turns.
-    pub(crate) maintenance: VecDeque<Maintenance>,
+    maintenance: VecDeque<Maintenance>,
     retry: bool,
 }
 
@@ -169,7 +104,7 @@ impl Writer {
             {
                 Woken::ToWork => {
                     self.turn();
-                    self.errand();
+                    self.maintain();
                 }
                 Woken::ToClose => break self.close().map_err(StoreError::from),
                 Woken::Poisoned => break Err(self.log.poisoned().unwrap_or(StoreError::Closed)),
@@ -191,13 +126,13 @@ impl Writer {
         for request in left {
             request.refuse(refusal.clone());
         }
-        for errand in self.maintenance.drain(..) {
-            errand.end(Err(refusal.clone().into()));
+        for left in self.maintenance.drain(..) {
+            left.end(Err(refusal.clone().into()));
         }
     }
 
     /// Take what waits to the tables, and answer what is asked, in one transaction.
-    pub(crate) fn turn(&mut self) {
+    fn turn(&mut self) {
         let (upto, requests) = self.log.take(&mut self.batch, REQUESTS);
         self.upto = upto;
         let mut asked = Vec::with_capacity(requests.len());
@@ -360,7 +295,7 @@ impl Writer {
     }
 
     /// Refuse while what was acknowledged is not in the tables, for want of space.
-    pub(crate) fn is_whole(&self) -> Result<(), Error> {
+    fn is_whole(&self) -> Result<(), Error> {
         if self.retry {
             Err(StoreError::Full.into())
         } else {
@@ -369,7 +304,7 @@ impl Writer {
     }
 
     /// Take SQLite's own log to the database file when it has grown.
-    pub(crate) fn checkpoint(&mut self) {
+    fn checkpoint(&mut self) {
         let pages: Result<i64, _> =
             self.connection
                 .query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
@@ -383,6 +318,76 @@ impl Writer {
         {
             self.log.poison(&mut self.log.lock(), &error.into());
         }
+    }
+
+    /// Go on with the maintenance that came first. Without space it waits like everything.
+    fn maintain(&mut self) {
+        if self.log.poisoned().is_some() {
+            return;
+        }
+        let Some(mut first) = self.maintenance.pop_front() else {
+            return;
+        };
+        let step = match &mut first.work {
+            Work::Backup(path) => self.back_up(path).map(|()| true),
+            Work::Rotate(rotation, progress) => {
+                let step = self.rotate(rotation, progress);
+                if let Err(Error::Store(error @ StoreError::Io(_))) = &step {
+                    self.log.poison(&mut self.log.lock(), error);
+                }
+                step
+            }
+        };
+        match step {
+            Ok(false) => self.maintenance.push_front(first),
+            Ok(true) => first.end(Ok(())),
+            Err(error) => first.end(Err(error)),
+        }
+    }
+
+    /// Copy the database page by page, and take turns between. What is written meanwhile through
+    /// this connection is in the copy as well.
+    fn back_up(&mut self, path: &Path) -> Result<(), Error> {
+        check_place(path)?;
+        self.copy(path).map_err(|error| match error {
+            Error::ReadOnly(_) => Error::ReadOnly(path.to_owned()),
+            other => other.of(path),
+        })
+    }
+
+    fn copy(&mut self, path: &Path) -> Result<(), Error> {
+        let source = self.connection.clone();
+        let mut copying = Copying::begin(path, self.claim.of_database())?;
+        self.is_whole()?;
+        copying.fill(&source, || {
+            self.turn();
+            self.log
+                .poisoned()
+                .map_or(Ok(()), |error| Err(error.into()))
+        })?;
+        self.is_whole()?;
+        copying.finish()
+    }
+
+    /// One step of a rotation; `true`: it was the last.
+    fn rotate(
+        &mut self,
+        rotation: &mut Rotation,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<bool, Error> {
+        let Some(keys) = self.keys.clone() else {
+            return Err(StoreError::WrongKey("there is no keyring to rotate to".into()).into());
+        };
+        if rotation.step(&self.connection, &keys, &mut self.checkpoints)? {
+            return Ok(true);
+        }
+        self.checkpoint();
+        let dead: i64 = self
+            .connection
+            .query_row("SELECT count(*) FROM dead", [], |row| row.get(0))?;
+        let all = (self.known.jobs + dead).max(0) as u64;
+        progress(rotation.done().min(all), all);
+        Ok(false)
     }
 
     /// Take everything to the tables and leave one file.

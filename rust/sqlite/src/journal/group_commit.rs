@@ -8,16 +8,13 @@
 
 use crate::disk::JournalFile;
 use crate::journal::file::Journal;
-use crate::journal::waiters::Waiters;
+use crate::journal::state::State;
 use crate::request::Request;
 use duewheel_store::{Error, Settled};
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Bytes of batches that wait for the tables, over which waits last until there are fewer.
-const CROWDED: usize = 32 << 20;
 /// Bytes of batches at which they are taken to the tables.
 const BATCH: usize = 1 << 20;
 /// How long a batch waits for the tables at most: what ends in that time never reaches them.
@@ -35,74 +32,6 @@ pub enum Durability {
     Commit,
     /// When it is with the operating system: it survives the death of the process.
     Relaxed,
-}
-
-pub(crate) struct State {
-    pub(crate) journal: Journal,
-    /// The last batch that is settled.
-    settled: u64,
-    /// A thread syncs the journal now.
-    syncing: bool,
-    waiters: Waiters,
-    /// Who is to be called back, and for which batch.
-    callbacks: Vec<(u64, Settled)>,
-    pub(crate) requests: VecDeque<Request>,
-    /// Bytes that have been taken to the tables and are not there yet.
-    pub(crate) draining: usize,
-    /// When the oldest batch that waits for the tables came.
-    since: Option<Instant>,
-    /// The tables cannot be written now, for want of space.
-    pub(crate) disk_full: bool,
-    /// The thread of the tables sleeps without an end.
-    drainer_sleeps: bool,
-    /// The syncing thread sleeps without an end.
-    syncer_sleeps: bool,
-    /// The syncing thread waits for another's sync to end.
-    syncer_waits: bool,
-    closing: bool,
-    /// Why everything is refused.
-    poison: Option<Error>,
-    /// The journal's; `None`: it was given back, when all was in the tables.
-    file: Option<Arc<dyn JournalFile>>,
-}
-
-impl State {
-    /// Append to the journal.
-    fn append(
-        &mut self,
-        spare: bool,
-        synced: u64,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<u64, Error> {
-        let Some(file) = &self.file else {
-            return Err(Error::Closed);
-        };
-        Ok(self.journal.append(&**file, spare, synced, encode)?)
-    }
-
-    /// Begin a new lap of the journal.
-    pub(crate) fn lap(&mut self) -> Result<(), Error> {
-        self.file
-            .as_ref()
-            .map_or(Ok(()), |file| Ok(self.journal.lap(&**file)?))
-    }
-
-    fn backlog(&self) -> usize {
-        self.journal.pending.len() + self.draining
-    }
-
-    /// Waits last until there is room.
-    fn is_crowded(&self) -> bool {
-        let full = self.backlog() > CROWDED && !self.disk_full;
-        full && !self.closing && self.poison.is_none()
-    }
-
-    fn refusal(&self) -> Option<Error> {
-        match &self.poison {
-            Some(error) => Some(error.clone()),
-            None => self.closing.then_some(Error::Closed),
-        }
-    }
 }
 
 pub(crate) struct GroupCommit {
@@ -130,26 +59,8 @@ impl GroupCommit {
         file: Box<dyn JournalFile>,
         durability: Durability,
     ) -> Self {
-        let settled = journal.number;
-        let state = State {
-            journal,
-            settled,
-            syncing: false,
-            waiters: Waiters::default(),
-            callbacks: Vec::new(),
-            requests: VecDeque::new(),
-            draining: 0,
-            since: None,
-            disk_full: false,
-            drainer_sleeps: false,
-            syncer_sleeps: false,
-            syncer_waits: false,
-            closing: false,
-            poison: None,
-            file: Some(Arc::from(file)),
-        };
         GroupCommit {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(journal, file)),
             durability,
             room: Condvar::new(),
             work: Condvar::new(),
@@ -177,7 +88,7 @@ impl GroupCommit {
         if let Some(refusal) = state.refusal() {
             return Err(refusal);
         }
-        if inserts && state.disk_full && state.backlog() > CROWDED {
+        if inserts && state.is_over_full() {
             return Err(Error::Full); // else memory would fill while the disk is full
         }
         let before = state.journal.pending.len();
@@ -457,19 +368,7 @@ impl GroupCommit {
         let mut state = self.lock();
         let mut looked = LOOKS;
         loop {
-            let settled = state.settled;
-            let refusal = state.poison.clone();
-            let mut calls = Vec::new();
-            let mut at = 0;
-            while at < state.callbacks.len() {
-                if state.callbacks[at].0 <= settled {
-                    calls.push((state.callbacks.swap_remove(at).1, Ok(())));
-                } else if let Some(error) = &refusal {
-                    calls.push((state.callbacks.swap_remove(at).1, Err(error.clone())));
-                } else {
-                    at += 1;
-                }
-            }
+            let calls = state.take_called();
             if !calls.is_empty() {
                 drop(state);
                 for (then, result) in calls {
@@ -478,62 +377,63 @@ impl GroupCommit {
                 state = self.lock();
                 continue;
             }
-            if refusal.is_some() {
+            if state.poison.is_some() {
                 return;
             }
             let dirty = state.settled < state.journal.number;
-            let hurry = !state.callbacks.is_empty() || state.closing;
-            if dirty && hurry && !state.syncing {
-                state = self.sync(state);
-                self.pass(state);
-                state = self.lock();
-                continue;
-            }
             if state.closing && !dirty {
                 return;
             }
-            if dirty && !hurry {
-                looked = 0;
-                let before = state.settled;
-                state = self
-                    .unsynced
-                    .wait_timeout(state, UNSYNCED)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-                // Nobody has synced for a while, so nobody waits.
-                if state.settled == before && state.callbacks.is_empty() && !state.syncing {
-                    state = self.sync(state);
-                    self.pass(state);
-                    state = self.lock();
-                }
-                continue;
-            }
-            if dirty {
-                // Another thread syncs, for this thread too.
-                state.syncer_waits = true;
-                state = self
-                    .unsynced
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                state.syncer_waits = false;
-                continue;
-            }
-            if looked < LOOKS {
+            let hurry = !state.callbacks.is_empty() || state.closing;
+            state = if dirty {
+                looked = if hurry { looked } else { 0 };
+                self.sync_dirty(state, hurry)
+            } else if looked < LOOKS {
                 looked += 1;
-                state = self
-                    .unsynced
-                    .wait_timeout(state, UNSYNCED)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
-                continue;
-            }
-            state.syncer_sleeps = true;
-            state = self
-                .unsynced
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-            state.syncer_sleeps = false;
+                self.look_later(state)
+            } else {
+                state.syncer_sleeps = true;
+                let mut state = self.sleep(state);
+                state.syncer_sleeps = false;
+                state
+            };
         }
+    }
+
+    /// Sync batches that nobody waits for: at once for who is to be called back, or at the end.
+    fn sync_dirty<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        hurry: bool,
+    ) -> MutexGuard<'a, State> {
+        if hurry && state.syncing {
+            // Another thread syncs, for this thread too.
+            state.syncer_waits = true;
+            state = self.sleep(state);
+            state.syncer_waits = false;
+            return state;
+        }
+        if !hurry {
+            let before = state.settled;
+            state = self.look_later(state);
+            // Unless nobody has synced for a while, somebody waits.
+            if state.settled != before || !state.callbacks.is_empty() || state.syncing {
+                return state;
+            }
+        }
+        state = self.sync(state);
+        self.pass(state);
+        self.lock()
+    }
+
+    fn sleep<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let woken = self.unsynced.wait(state);
+        woken.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_later<'a>(&'a self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let woken = self.unsynced.wait_timeout(state, UNSYNCED);
+        woken.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

@@ -3,4 +3,5 @@
 pub(crate) mod codec;
 pub(crate) mod file;
 pub(crate) mod group_commit;
+pub(crate) mod state;
 pub(crate) mod waiters;

@@ -1,9 +1,9 @@
 //! What a store is called, what may be opened as one, and the claim of this process on it.
 
 use crate::Error;
-use crate::disk::Disk;
+use crate::ownership::files::{PRIVATE, beside, make};
 use crate::ownership::locks::Locks;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -16,9 +16,6 @@ const LONGEST_NAME: usize = 255;
 /// The longest path that SQLite takes, with what it adds.
 #[cfg(unix)]
 const LONGEST_PATH: usize = 512;
-
-/// The mode of a file beside a database, until it has the database's.
-pub(crate) const PRIVATE: u32 = 0o600;
 
 /// The mode that SQLite gives a new database.
 const OF_SQLITE: u32 = 0o644;
@@ -50,15 +47,9 @@ impl Claim {
         &self.path
     }
 
-    /// After an opening that came to nothing: remove the database if it was made for it and has no
-    /// byte.
-    pub(crate) fn tidy(&self, disk: &dyn Disk) {
-        if self.made
-            && let Ok(Some(file)) = disk.open(&self.path, false)
-            && matches!(file.head(0), Ok((0, _)))
-        {
-            let _ = disk.remove(&[(&self.path, &*file)]);
-        }
+    /// Whether the database was made by it.
+    pub(crate) fn has_made(&self) -> bool {
+        self.made
     }
 
     /// A file beside the database.
@@ -70,12 +61,6 @@ impl Claim {
     pub(crate) fn of_database(&self) -> Option<Metadata> {
         self.locks.as_ref()?.of_database()
     }
-}
-
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Claim the store of this name; its database is made if it is not there.
@@ -100,66 +85,6 @@ pub(crate) fn claim(given: &Path) -> Result<Claim, Error> {
     )?;
     let locks = Some(locks);
     Ok(Claim { path, made, locks })
-}
-
-/// Open a file of ours, made with a mode if it is not there. Where a link has its name, that is
-/// no file of ours.
-pub(crate) fn make(file: &Path, mode: u32) -> io::Result<File> {
-    let mut options = ours();
-    options.create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    options.open(file)
-}
-
-/// Open a file of ours that is there.
-pub(crate) fn find(file: &Path) -> io::Result<File> {
-    ours().open(file)
-}
-
-fn ours() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
-    options
-}
-
-/// Give a file the owner and the mode of the database, as far as the system lets us: nobody who
-/// cannot read the one is to read the other, and who can open the one opens the other.
-#[cfg(unix)]
-pub(crate) fn resemble(file: &File, database: &Metadata) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-    let (is, like) = (file.metadata()?, database);
-    if is.nlink() > 1 {
-        return Ok(()); // it has another name, which somebody else may have given it
-    }
-    if (is.uid(), is.gid()) != (like.uid(), like.gid())
-        && fchown(file, Some(like.uid()), Some(like.gid())).is_err()
-    {
-        // To its group at least, of which this user may be a member.
-        let _ = fchown(file, None, Some(like.gid()));
-    }
-    let of_group = file.metadata()?.gid() == like.gid();
-    let mode = like.mode() & if of_group { 0o777 } else { 0o707 };
-    if is.mode() & 0o777 != mode {
-        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-pub(crate) fn resemble(_: &File, _: &Metadata) -> io::Result<()> {
-    Ok(()) // there it is the directory that tells
-}
-
-/// What a file is, whatever it is called.
-#[cfg(unix)]
-pub(crate) fn identity(file: &Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt;
-    (file.dev(), file.ino())
 }
 
 /// The absolute path of a file that need not be there, all links followed: a link that leads

@@ -221,6 +221,12 @@ impl OpenLog {
     }
 }
 
+/// What tells one life of a store from another; not zero, which stands for none.
+pub(crate) fn salt() -> Result<u32, Error> {
+    let drawn = getrandom::u32().map_err(|error| Error::io(error.to_string()))?;
+    Ok(drawn.max(1))
+}
+
 /// See that a life that was just written down names the log that it was written in: that
 /// transaction may have begun it anew.
 pub(crate) fn confirm(

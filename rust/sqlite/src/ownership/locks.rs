@@ -10,7 +10,7 @@
 //! the lock file: `sqlite3`, a version that had none, and whoever comes by another name.
 
 use crate::Error;
-use crate::ownership::claim::resemble;
+use crate::ownership::files::{identity, resemble};
 use std::fs::{File, Metadata, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,10 +111,10 @@ fn locked(open: &[Open], path: &Path, file: &File, pid: Option<u32>) -> Error {
 
 /// Write the number of this process into the lock file, for who comes later. It is for a message
 /// only, so it matters little if it cannot be written.
-fn say_who(lock: &File) {
-    use crate::disk::JournalFile;
+fn say_who(mut lock: &File) {
+    use std::io::{Seek, Write};
     let pid = format!("{}\n", std::process::id());
-    if lock.write_at(pid.as_bytes(), 0).is_ok() {
+    if lock.rewind().is_ok() && lock.write_all(pid.as_bytes()).is_ok() {
         let _ = lock.set_len(pid.len() as u64);
     }
 }
@@ -130,11 +130,7 @@ fn holder(lock: &File) -> Option<u32> {
 /// Whether two descriptors are of one file. Where that is not told, names alone are compared.
 #[cfg(unix)]
 fn same(one: &File, other: &File) -> bool {
-    let of = |file: &File| {
-        file.metadata()
-            .ok()
-            .map(|file| crate::ownership::claim::identity(&file))
-    };
+    let of = |file: &File| file.metadata().ok().map(|file| identity(&file));
     of(one).is_some_and(|one| Some(one) == of(other))
 }
 

@@ -1,0 +1,293 @@
+//! What the nodes share: jobs, each claimed under the epoch of a node's lease or under none.
+
+use crate::{
+    Answer, DeadJob, DeadPage, Ending, Error, Event, Events, Job, Op, Page, Place, Query, Reason,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) job: Job<'static>,
+    /// Under which epoch it is claimed.
+    pub(super) owner: Option<u64>,
+    pub(super) begun: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) rows: BTreeMap<Place, Row>,
+    pub(super) dead: Vec<DeadJob>,
+    /// The ids of what was done, deleted or cancelled.
+    pub(super) over: Vec<String>,
+    pub(super) epochs: u64,
+    /// Those whose nodes end in order.
+    pub(super) left: BTreeSet<u64>,
+    pub(super) max_interruptions: u32,
+}
+
+pub(super) type Nodes = Vec<(u64, Arc<Events>)>;
+
+/// What the nodes share.
+#[derive(Clone)]
+pub struct SharedJobs {
+    pub(super) table: Arc<Mutex<Table>>,
+    /// The nodes that hear of what is available, by number.
+    pub(super) nodes: Arc<Mutex<Nodes>>,
+    pub(super) poll: Duration,
+}
+
+impl SharedJobs {
+    /// Nothing.
+    pub fn new(max_interruptions: u32) -> Self {
+        SharedJobs {
+            table: Arc::new(Mutex::new(Table {
+                max_interruptions,
+                ..Table::default()
+            })),
+            nodes: Arc::default(),
+            poll: Duration::from_secs(1),
+        }
+    }
+
+    /// The same, for nodes that ask for pages so seldom if they are told of none.
+    pub fn polled(self, poll: Duration) -> Self {
+        SharedJobs { poll, ..self }
+    }
+
+    /// The ids of the jobs that have ended and are not dead, in that order.
+    pub fn over(&self) -> Vec<String> {
+        self.lock().over.clone()
+    }
+
+    /// How many jobs are stored, running ones included.
+    pub fn stored(&self) -> usize {
+        self.lock().rows.len()
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tell the other nodes of a job that is no node's.
+    pub(super) fn tell(&self, node: u64, due: i64) {
+        let others = self.nodes().clone();
+        for (_, events) in others.iter().filter(|(other, _)| *other != node) {
+            events(Event::Available(due));
+        }
+    }
+}
+
+impl Table {
+    /// The place of a job that is this epoch's.
+    pub(super) fn own(&self, seq: u64, epoch: u64) -> Option<Place> {
+        let mine = |row: &&Row| row.job.place.seq == seq && row.owner == Some(epoch);
+        self.rows.values().find(mine).map(|row| row.job.place)
+    }
+
+    pub(super) fn find(&self, id: &str) -> Option<&Row> {
+        self.rows.values().find(|row| row.job.id == id)
+    }
+
+    pub(super) fn put(&mut self, job: Job<'static>, owner: Option<u64>) {
+        let begun = false;
+        self.rows.insert(job.place, Row { job, owner, begun });
+    }
+
+    pub(super) fn end(&mut self, at: Place) -> bool {
+        let ended = self.rows.remove(&at);
+        let id = ended.map(|row| row.job.id.into_owned());
+        let there = id.is_some();
+        self.over.extend(id);
+        there
+    }
+
+    pub(super) fn bury(&mut self, at: Place, reason: Reason, error: &str, died: i64) {
+        if let Some(row) = self.rows.remove(&at) {
+            self.dead.push(DeadJob {
+                number: self.dead.last().map_or(1, |dead| dead.number + 1),
+                job: row.job,
+                reason,
+                error: error.to_owned(),
+                died,
+            });
+        }
+    }
+
+    /// What was claimed under a lease is everybody's, what had begun interrupted; their sequences.
+    pub(super) fn expire(&mut self, epoch: u64, mut which: impl FnMut() -> bool) -> Vec<u64> {
+        let places: Vec<Place> = self
+            .rows
+            .values()
+            .filter(|row| row.owner == Some(epoch) && which())
+            .map(|row| row.job.place)
+            .collect();
+        let interruptions = u32::from(!self.left.contains(&epoch));
+        for &place in &places {
+            let limit = self.max_interruptions;
+            let Some(row) = self.rows.get_mut(&place) else {
+                continue;
+            };
+            row.owner = None;
+            if std::mem::take(&mut row.begun) {
+                row.job.interruptions += interruptions;
+                if row.job.options.at_most_once || row.job.interruptions >= limit {
+                    self.bury(place, Reason::Interrupted, "its node was lost", 0);
+                } else {
+                    row.job.progress.run = row.job.progress.run.saturating_add(1);
+                }
+            }
+        }
+        places.into_iter().map(|place| place.seq).collect()
+    }
+
+    pub(super) fn apply(&mut self, op: Op<'static>, epoch: u64) {
+        // What is no longer this node's is not changed: its new owner decides.
+        let seq = match &op {
+            Op::Insert(job) => return self.put(job.clone(), Some(epoch)),
+            Op::Leave => {
+                self.left.insert(epoch);
+                return;
+            }
+            Op::Delete(seq) | Op::Release(seq) | Op::Yield(seq) => *seq,
+            Op::Move { seq, .. } | Op::Begin { seq, .. } | Op::Finish { seq, .. } => *seq,
+        };
+        let Some(at) = self.own(seq, epoch) else {
+            return;
+        };
+        match op {
+            Op::Insert(_) | Op::Leave => {}
+            Op::Delete(_) => {
+                self.end(at);
+            }
+            Op::Move { to, clock, .. } => self.shift(at, to, Some(epoch), |job| job.clock = clock),
+            Op::Begin { .. } => self.row(at, |row| row.begun = true),
+            Op::Release(_) => self.row(at, |row| row.begun = false),
+            Op::Yield(_) => self.row(at, |row| row.owner = None),
+            Op::Finish { outcome, .. } => match outcome {
+                Ending::Done => {
+                    self.end(at);
+                }
+                Ending::Again {
+                    to,
+                    clock,
+                    progress,
+                } => self.shift(at, to, Some(epoch), |job| {
+                    (job.clock, job.progress) = (clock, progress);
+                }),
+                Ending::Dead {
+                    reason,
+                    error,
+                    died,
+                } => self.bury(at, reason, &error, died),
+            },
+        }
+    }
+
+    pub(super) fn row(&mut self, at: Place, change: impl FnOnce(&mut Row)) {
+        if let Some(row) = self.rows.get_mut(&at) {
+            change(row);
+        }
+    }
+
+    pub(super) fn shift(
+        &mut self,
+        at: Place,
+        to: Place,
+        owner: Option<u64>,
+        change: impl FnOnce(&mut Job<'static>),
+    ) {
+        if let Some(Row { mut job, .. }) = self.rows.remove(&at) {
+            job.place = to;
+            change(&mut job);
+            self.put(job, owner);
+        }
+    }
+
+    pub(super) fn answer(&mut self, query: Query, epoch: u64) -> Result<Answer, Error> {
+        // Of jobs of other nodes nobody here can say that they will not start.
+        let free = |row: &Row| !row.begun && row.owner.is_none_or(|owner| owner == epoch);
+        Ok(match query {
+            Query::Page { until, limit, .. } => {
+                let free = |row: &&mut Row| row.owner.is_none() && row.job.place.due < until;
+                let mut jobs = Vec::new();
+                let mut rows = self.rows.values_mut().filter(free);
+                for row in rows.by_ref().take(limit) {
+                    row.owner = Some(epoch);
+                    jobs.push(row.job.clone());
+                }
+                let more = rows.next().is_some();
+                Answer::Page(Page {
+                    last: jobs.last().map(|job| job.place),
+                    jobs,
+                    unreadable: Vec::new(),
+                    more,
+                    epoch,
+                })
+            }
+            Query::Get(id) => Answer::Job(self.find(&id).map(|row| row.job.clone())),
+            Query::Insert(jobs) => {
+                for (at, job) in jobs.iter().enumerate() {
+                    let twice = jobs[..at].iter().any(|other| other.id == job.id);
+                    if twice || self.find(&job.id).is_some() {
+                        return Err(Error::Duplicate(job.id.to_string()));
+                    }
+                }
+                for job in jobs {
+                    self.put(job, Some(epoch));
+                }
+                Answer::Done
+            }
+            Query::Cancel(id) => match self.find(&id).filter(|row| free(row)) {
+                Some(row) => {
+                    let place = row.job.place;
+                    Answer::Changed(self.end(place))
+                }
+                None => Answer::Changed(false),
+            },
+            Query::Move { id, to, clock } => match self.find(&id).filter(|row| free(row)) {
+                Some(row) => {
+                    let (place, owner) = (row.job.place, row.owner);
+                    self.shift(place, to, owner, |job| job.clock = clock);
+                    Answer::Changed(true)
+                }
+                None => Answer::Changed(false),
+            },
+            Query::Dead { before, limit } => {
+                let older = |dead: &&DeadJob| before.is_none_or(|before| dead.number < before);
+                let dead = self.dead.iter().rev().filter(older);
+                let jobs: Vec<DeadJob> = dead.take(limit).cloned().collect();
+                let full = jobs.last().filter(|_| jobs.len() == limit);
+                Answer::Dead(DeadPage {
+                    last: full.map(|dead| dead.number),
+                    unreadable: Vec::new(),
+                    jobs,
+                })
+            }
+            Query::Revive { id, to, clock } => {
+                let Some(at) = self.dead.iter().rposition(|dead| dead.job.id == id) else {
+                    return Ok(Answer::Job(None));
+                };
+                if self.find(&id).is_some() {
+                    return Err(Error::Duplicate(id));
+                }
+                let mut job = self.dead.remove(at).job;
+                (job.place, job.clock) = (to, clock);
+                (job.progress, job.interruptions) = (job.progress.revived(), 0);
+                self.put(job.clone(), Some(epoch));
+                Answer::Job(Some(job))
+            }
+            Query::Purge(before) => {
+                let all = self.dead.len();
+                let kept = |dead: &DeadJob| before.is_some_and(|before| dead.died >= before);
+                self.dead.retain(kept);
+                Answer::Count((all - self.dead.len()) as u64)
+            }
+        })
+    }
+}
