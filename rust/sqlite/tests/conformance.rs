@@ -3,7 +3,7 @@
 mod kit;
 
 use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
-use duewheel_store::conformance::exercise;
+use duewheel_store::testing::conformance::exercise;
 use kit::{Dir, ring, settings};
 use std::sync::atomic::{AtomicU64, Ordering};
 

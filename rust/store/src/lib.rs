@@ -1,7 +1,5 @@
 //! The boundary between the engine and a place to keep jobs ([`Store`]), which knows of no such place.
 
-#[cfg(feature = "testing")]
-pub mod conformance;
 mod error;
 mod event;
 mod keyring;

@@ -1,6 +1,6 @@
 //! The store that nodes share: it keeps the boundary's promises, and those of a shared store as well.
 
-use duewheel_store::conformance::exercise;
+use duewheel_store::testing::conformance::exercise;
 use duewheel_store::testing::drive::{dead, page, put_yielded};
 use duewheel_store::testing::jobs::{again, begin, done, job, once, place};
 use duewheel_store::testing::model::Random;
