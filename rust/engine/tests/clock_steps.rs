@@ -12,8 +12,9 @@ use duewheel_engine::clock::{Clock, ManualClock, SystemClock};
 use duewheel_engine::due::queue::ClockKind;
 use duewheel_engine::engine::{Due, Engine, Pumped};
 use duewheel_engine::handover::queue::{Lane, Turn};
-use duewheel_engine::jobs::record::{Done, Outcome, Payload, Released, Started};
+use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
 use duewheel_engine::timer;
+use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
 use proptest::prelude::*;
 
@@ -201,11 +202,7 @@ impl Driven {
 }
 
 fn ended(started: &Started<Numbered>) -> Done<()> {
-    Done {
-        key: started.execution.key,
-        first_start: started.at,
-        outcome: Outcome::Succeeded,
-    }
+    started.ended(Outcome::Done)
 }
 
 #[derive(Clone, Debug)]

@@ -3,7 +3,8 @@
 use duewheel_engine::clock::ManualClock;
 use duewheel_engine::engine::{Due, Engine, Refused, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
-use duewheel_engine::jobs::record::{Outcome, Parts, Payload, Released};
+use duewheel_engine::jobs::record::{Parts, Payload, Released, Started};
+use duewheel_model::outcome::{Cause, Outcome};
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
 use duewheel_store::{Answered, Error, Found, Op, Query, RetryOptions, Settled, Store, Ticket};
@@ -104,7 +105,7 @@ impl Bench {
     }
 
     /// A job that has run, and whose end the disk has no room for.
-    fn ended(&self, outcome: Outcome<String>) {
+    fn ended(&self, outcome: impl FnOnce(&Started<Nothing>) -> Outcome<String>) {
         let (engine, released) = (&self.engine, &mut Released::default());
         engine.keep_as("a", Due::In(0), Nothing, released).unwrap();
         while engine.manual_expire() {}
@@ -113,7 +114,7 @@ impl Bench {
         };
         engine.begin(&started).unwrap();
         self.store.crowded.store(true, Ordering::SeqCst);
-        engine.ready().end(started.ended(outcome));
+        engine.ready().end(started.ended(outcome(&started)));
         engine.settle_and_refill(Lane::Workers, released);
     }
 
@@ -143,7 +144,7 @@ fn jobs(path: &Path) -> u64 {
 #[test]
 fn an_id_whose_end_is_not_written_yet_is_not_taken_again() {
     let bench = Bench::new("id");
-    bench.ended(Outcome::Succeeded);
+    bench.ended(|_| Outcome::Done);
     let (engine, released) = (&bench.engine, &mut Released::default());
     let again = |released: &mut _| engine.keep_as("a", Due::In(SECOND), Nothing, released);
     assert!(matches!(again(released), Err(Refused::Store(Error::Full))));
@@ -157,7 +158,7 @@ fn an_id_whose_end_is_not_written_yet_is_not_taken_again() {
 #[test]
 fn a_retry_that_is_not_written_yet_is_not_cancelled() {
     let bench = Bench::new("retry");
-    bench.ended(Outcome::Retry(SECOND));
+    bench.ended(|started| Outcome::again(SECOND, Cause::Retry, started.progress()));
     let engine = &bench.engine;
     let cancel = || engine.cancel_kept("a");
     assert!(matches!(cancel(), Err(Refused::Store(Error::Full))));

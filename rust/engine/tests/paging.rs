@@ -3,8 +3,9 @@
 use duewheel_engine::clock::{Clock, ManualClock};
 use duewheel_engine::engine::{Asked, Changed, Due, Engine, Pumped, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
-use duewheel_engine::jobs::record::{Id, Outcome, Parts, Payload, Released};
+use duewheel_engine::jobs::record::{Id, Parts, Payload, Released};
 use duewheel_model::job::Progress;
+use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
 use duewheel_store::{
@@ -368,7 +369,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     assert!(!engine.holds(parked), "it is aside");
 
     store.full.store(true, Ordering::SeqCst);
-    engine.ready().end(started.ended(Outcome::Succeeded));
+    engine.ready().end(started.ended(Outcome::Done));
     engine.settle_and_refill(Lane::Workers, released);
     assert!(!engine.holds(ended));
     engine.set_registered(0, "t", Some(Lane::Workers));

@@ -5,7 +5,8 @@
 use duewheel_engine::clock::{Clock, ManualClock};
 use duewheel_engine::engine::{Asked, Changed, Due, Engine, Pumped, Refused, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
-use duewheel_engine::jobs::record::{Done, Outcome, Parts, Payload, Reason, Released, Started};
+use duewheel_engine::jobs::record::{Done, Parts, Payload, Released, Started};
+use duewheel_model::outcome::{Cause, Outcome, Reason};
 use duewheel_model::time::SECOND;
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
 use duewheel_store::{Answer, DeadJob, Error, Job, Query, RetryOptions, Ticket, ask};
@@ -196,7 +197,7 @@ impl World {
                         Ok(Some(ticket)) => node.workers.push(Work::Marked(started, ticket)),
                         Err(Refused::Lost) => {
                             books.fenced += 1;
-                            node.end(&started, Outcome::Unhandled, &mut released);
+                            node.end(started.unhandled(), &mut released);
                         }
                         Err(other) => panic!("{other:?}"),
                     },
@@ -216,7 +217,7 @@ impl World {
                             }
                             Err(Refused::Lost) => {
                                 books.fenced += 1;
-                                node.end(&started, Outcome::Unhandled, &mut released);
+                                node.end(started.unhandled(), &mut released);
                             }
                             Err(other) => panic!("{other:?}"),
                         }
@@ -224,11 +225,16 @@ impl World {
                     Work::Running(started) => {
                         let later = self.clock.boot() + random.below(SECOND as u64) as i64;
                         let outcome = match random.below(10) {
-                            0 | 1 if !started.execution.payload.once => Outcome::Retry(later),
-                            2 => Outcome::Dead(Reason::Failed, "because".to_owned()),
-                            _ => Outcome::Succeeded,
+                            0 | 1 if !started.execution.payload.once => {
+                                Outcome::again(later, Cause::Retry, started.progress())
+                            }
+                            2 => Outcome::Dead {
+                                reason: Reason::Failed,
+                                failure: "because".to_owned(),
+                            },
+                            _ => Outcome::Done,
                         };
-                        node.end(&started, outcome, &mut released);
+                        node.end(started.ended(outcome), &mut released);
                     }
                 }
             }
@@ -364,17 +370,7 @@ impl Books {
 }
 
 impl Node {
-    fn end(
-        &self,
-        started: &Started<Data>,
-        outcome: Outcome<String>,
-        released: &mut Released<Data>,
-    ) {
-        let done = Done {
-            key: started.execution.key,
-            first_start: started.at,
-            outcome,
-        };
+    fn end(&self, done: Done<String>, released: &mut Released<Data>) {
         let turn = self.engine.ready().turn(Some(done), self.engine.clock());
         assert!(matches!(turn, Turn::Settle));
         self.engine.settle_and_refill(Lane::Workers, released);

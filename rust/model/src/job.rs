@@ -47,6 +47,15 @@ impl Progress {
         first_start: None,
     };
 
+    /// The same of an execution that starts at `at`, which is its first start unless there was one.
+    #[must_use]
+    pub fn begun(self, at: i64) -> Self {
+        Progress {
+            first_start: self.first_start.or(Some(at)),
+            ..self
+        }
+    }
+
     /// The same of a job that was dead and is due again.
     #[must_use]
     pub fn revived(self) -> Self {

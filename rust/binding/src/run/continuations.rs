@@ -2,11 +2,10 @@
 
 use crate::errors::error;
 use crate::interpreter::call;
-use crate::values::failure::Failure;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::Engine;
 use duewheel_engine::handover::queue::Lane;
-use duewheel_engine::jobs::record::{Outcome, Reason, Started};
+use duewheel_engine::jobs::record::Started;
 use duewheel_engine::sync::{Condvar, Mutex};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
@@ -201,18 +200,4 @@ impl Continuations {
         };
         Err((continuation, Some(provided.err().unwrap_or_else(ended))))
     }
-}
-
-/// The outcome of an execution that closing has cut short.
-pub(crate) fn cut_short(
-    py: Python<'_>,
-    engine: &Engine<Handle>,
-    started: &Started<Handle>,
-) -> Outcome<Failure> {
-    if started.execution.payload.spec(py).get().limits.at_most_once {
-        let why = "the scheduler was closed while it ran";
-        return Outcome::Dead(Reason::Interrupted, Failure::text(py, why));
-    }
-    // Closing is not the handler's failure: with a store, the job is pending again.
-    Outcome::Snooze(engine.clock().boot())
 }

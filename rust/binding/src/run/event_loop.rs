@@ -6,19 +6,18 @@
 use crate::interpreter::thread;
 use crate::run::asyncio_loop::AsyncioLoop;
 use crate::run::condition::Condition;
-use crate::run::continuations;
 use crate::run::inside;
 use crate::run::marks::Marks;
+use crate::run::outcome;
 use crate::run::tasks::{Running, RunningCell, Tasks};
 use crate::run::waits::Waits;
-use crate::run::worker;
 use crate::shared::Shared;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use duewheel_engine::handover::loop_waker::LoopWaker;
 use duewheel_engine::handover::queue::Lane;
-use duewheel_engine::jobs::record::{Done, Outcome, Released, Started};
-use duewheel_model::retry::Jitter;
+use duewheel_engine::jobs::record::{Done, Released, Started};
+use duewheel_model::outcome::Outcome;
 use duewheel_store::Ticket;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::asyncio::CancelledError;
@@ -85,7 +84,7 @@ impl EventLoop {
     pub(crate) fn give_back_marks(&self, py: Python<'_>) {
         for started in self.marks.take() {
             self.shared.engine.unbegin(&started);
-            self.end(py, started.ended(Outcome::Unhandled));
+            self.end(py, started.unhandled());
         }
     }
 
@@ -134,17 +133,16 @@ impl EventLoop {
         error: &PyErr,
     ) -> Outcome<Failure> {
         if self.tasks.is_closing() && error.is_instance_of::<CancelledError>(py) {
-            return continuations::cut_short(py, &self.shared.engine, started);
+            return outcome::closed(py, &self.shared.engine, started);
         }
-        let mut jitter = Jitter::new(self.shared.seed);
-        worker::failed(py, &self.shared, &mut jitter, started, event, error)
+        outcome::raised(py, &self.shared, &mut None, started, event, error)
     }
 
     /// Settle an execution whose handler had waited for something, and has ended.
     pub(crate) fn finish(&self, py: Python<'_>, running: Running, ended: PyResult<()>) {
         let task = self.tasks.remove(running.number);
         let outcome = match ended {
-            Ok(()) => Outcome::Succeeded,
+            Ok(()) => Outcome::Done,
             Err(error) => self.failed(py, &running.started, &running.event, &error),
         };
         self.end(py, running.started.ended(outcome));
@@ -186,7 +184,7 @@ impl EventLoop {
     fn cut_continuations_short(&self, py: Python<'_>) {
         for continuation in self.shared.continuations.shut() {
             let started = continuation.abandon(py);
-            let outcome = continuations::cut_short(py, &self.shared.engine, &started);
+            let outcome = outcome::closed(py, &self.shared.engine, &started);
             self.end(py, started.ended(outcome));
         }
     }

@@ -16,7 +16,8 @@ use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use duewheel_engine::engine::Refused;
 use duewheel_engine::handover::queue::{Lane, Turn};
-use duewheel_engine::jobs::record::{Done, Outcome, Payload, Released, Started};
+use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
+use duewheel_model::outcome::Outcome;
 use duewheel_store::Error;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -305,10 +306,10 @@ impl LoopTurn<'_, '_> {
             if noted {
                 shared.engine.unbegin(&started);
             }
-            return Some(started.ended(Outcome::Unhandled));
+            return Some(started.unhandled());
         };
         if noted && !shared.engine.may_start(&started) {
-            return Some(started.ended(Outcome::Unhandled));
+            return Some(started.unhandled());
         }
         let py = self.owner.py();
         let (handler, context) = (handler.call.clone_ref(py), context.clone_ref(py));
@@ -317,7 +318,7 @@ impl LoopTurn<'_, '_> {
             && let Err(error) = shared.engine.begin(&started)
         {
             self.pause |= matches!(error, Refused::Store(Error::Full));
-            return Some(started.ended(Outcome::Unhandled));
+            return Some(started.unhandled());
         }
         match self.step(started, &handler, &context) {
             Ok(ended) => ended,
@@ -328,7 +329,7 @@ impl LoopTurn<'_, '_> {
                 if shared.engine.has_store() {
                     shared.engine.unbegin(&started);
                 }
-                Some(started.ended(Outcome::Unhandled))
+                Some(started.unhandled())
             }
         }
     }
@@ -399,7 +400,7 @@ impl LoopTurn<'_, '_> {
                 self.event_loop.adopt(py, running, &taken.task, cell);
                 None
             }
-            (Ok(_), _) => Some(started.ended(Outcome::Succeeded)),
+            (Ok(_), _) => Some(started.ended(Outcome::Done)),
             (Err(error), _) => {
                 let outcome = self.event_loop.failed(py, &started, &event, &error);
                 Some(started.ended(outcome))

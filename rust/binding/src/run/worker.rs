@@ -2,18 +2,19 @@
 
 use crate::interpreter::call;
 use crate::interpreter::gil::GilWait;
-use crate::interpreter::names::{Name, names};
 use crate::log;
-use crate::run::continuations::{self, Continuation};
+use crate::run::continuations::Continuation;
 use crate::run::inside::within;
+use crate::run::outcome;
 use crate::run::registry::{self, Handlers};
 use crate::shared::Shared;
 use crate::values::event::Event;
-use crate::values::failure::{Failure, carry_traceback};
+use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use duewheel_engine::engine::Refused;
 use duewheel_engine::handover::queue::{Lane, Turn};
-use duewheel_engine::jobs::record::{Done, Outcome, Payload, Reason, Released, Started};
+use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
+use duewheel_model::outcome::Outcome;
 use duewheel_model::retry::Jitter;
 use duewheel_store::Error;
 use pyo3::prelude::*;
@@ -81,7 +82,7 @@ pub(crate) fn run_ready(
     let ready = engine.ready();
     let (mut version, mut handlers) = shared.registry.handlers();
     let context = shared.context(py);
-    let mut jitter = Jitter::new(shared.seed);
+    let mut jitter = None;
     let mut done = None;
     let mut offered = 0;
     loop {
@@ -112,6 +113,7 @@ pub(crate) fn run_ready(
         );
         done = match ran {
             Ran::Ended(outcome) => Some(started.ended(outcome)),
+            Ran::Unhandled => Some(started.unhandled()),
             Ran::GoesOn(unawaited, event) => go_on(py, shared, started, unawaited, event),
             Ran::Forked(raised) => return raised,
         };
@@ -126,6 +128,8 @@ pub(crate) fn run_ready(
 /// What has become of an execution that a worker ran.
 enum Ran {
     Ended(Outcome<Failure>),
+    /// It was not to start.
+    Unhandled,
     /// Its handler has returned something that the event loop is to await.
     GoesOn(call::Unawaited, Py<PyAny>),
     /// This is a child that its handler has forked, where it has raised or not: the job is the parent's.
@@ -155,11 +159,8 @@ fn go_on(
     };
     let started = continuation.abandon(py);
     let outcome = match error {
-        None => continuations::cut_short(py, &shared.engine, &started),
-        Some(error) => {
-            let mut jitter = Jitter::new(shared.seed);
-            failed(py, shared, &mut jitter, &started, &event, &error)
-        }
+        None => outcome::closed(py, &shared.engine, &started),
+        Some(error) => outcome::raised(py, shared, &mut None, &started, &event, &error),
     };
     Some(started.ended(outcome))
 }
@@ -172,15 +173,15 @@ fn run(
     handlers: &Handlers,
     context: Option<&Py<PyAny>>,
     started: &Started<Handle>,
-    jitter: &mut Jitter,
+    jitter: &mut Option<Jitter>,
 ) -> Ran {
     let target = started.execution.payload.target();
     let handler = registry::find(handlers, target, Lane::Workers);
     let (Some(handler), Some(context)) = (handler, context) else {
-        return Ran::Ended(Outcome::Unhandled);
+        return Ran::Unhandled;
     };
     if shared.engine.has_store() && !begin(py, shared, started) {
-        return Ran::Ended(Outcome::Unhandled);
+        return Ran::Unhandled;
     }
     Ran::Ended(match Py::new(py, Event::started(py, started)) {
         Ok(event) => {
@@ -192,12 +193,12 @@ fn run(
                 return Ran::Forked(result.map(drop));
             }
             match result {
-                Ok(None) => Outcome::Succeeded,
+                Ok(None) => Outcome::Done,
                 Ok(Some(unawaited)) => return Ran::GoesOn(unawaited, event),
-                Err(error) => failed(py, shared, jitter, started, &event, &error),
+                Err(error) => outcome::raised(py, shared, jitter, started, &event, &error),
             }
         }
-        Err(error) => failed(py, shared, jitter, started, &py.None(), &error),
+        Err(error) => outcome::raised(py, shared, jitter, started, &py.None(), &error),
     })
 }
 
@@ -221,62 +222,4 @@ fn begin(py: Python<'_>, shared: &Shared, started: &Started<Handle>) -> bool {
             Err(_) => return false,
         }
     }
-}
-
-/// What becomes of an execution whose handler raised.
-pub(crate) fn failed(
-    py: Python<'_>,
-    shared: &Shared,
-    jitter: &mut Jitter,
-    started: &Started<Handle>,
-    event: &Py<PyAny>,
-    error: &PyErr,
-) -> Outcome<Failure> {
-    let execution = &started.execution;
-    let now = shared.engine.clock().boot();
-    let is =
-        |class: Name| names(py).is_ok_and(|names| error.matches(py, class(names)).unwrap_or(false));
-    let limits = execution.payload.spec(py).get().limits;
-    if is(|names| &names.snooze) && !limits.at_most_once {
-        let delay = error
-            .value(py)
-            .getattr("_delay_ns")
-            .and_then(|ns| ns.extract::<i64>());
-        if let Ok(delay) = delay {
-            return Outcome::Snooze(now.saturating_add(delay));
-        }
-    } else if is(|names| &names.discard) {
-        let reason = error
-            .value(py)
-            .getattr("reason")
-            .and_then(|reason| reason.str());
-        let reason =
-            reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into());
-        return Outcome::Dead(Reason::Discarded, Failure::bounded(py, reason));
-    }
-    let dead = limits.exhausted(
-        execution.progress.attempt,
-        now.saturating_sub(started.first_start()),
-    );
-    log::failed(py, event, error, dead);
-    if let Some(raised) = &shared.raised {
-        carry_traceback(py, error);
-        raised
-            .lock()
-            .push(error.value(py).clone().unbind().into_any());
-    }
-    if dead {
-        carry_traceback(py, error);
-        let failure = Failure::capture(py, error);
-        let failure = if shared.engine.has_store() {
-            failure.rendered(py)
-        } else {
-            failure
-        };
-        return Outcome::Dead(Reason::Failed, failure);
-    }
-    let backoff = execution
-        .id
-        .with_str(|id| limits.backoff(jitter, id.as_bytes(), execution.progress.attempt));
-    Outcome::Retry(now.saturating_add(backoff))
 }

@@ -3,8 +3,9 @@
 use crate::values::event::{Event, Job, moment};
 use crate::values::failure::Failure;
 use crate::values::payload::Handle;
-use duewheel_engine::jobs::record::{Dead, Reason};
+use duewheel_engine::jobs::record::Dead;
 use duewheel_model::job::Progress;
+use duewheel_model::outcome::Reason;
 use duewheel_store as store;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;

@@ -3,7 +3,9 @@
 use super::{Engine, Phase, Refused, State};
 use crate::due::queue::ClockKind;
 use crate::handover::queue::Lane;
-use crate::jobs::record::{Dead, Detail, Done, Id, Outcome, Payload, Reason, Released};
+use crate::jobs::record::{Dead, Detail, Done, Id, Payload, Released};
+use duewheel_model::job::Progress;
+use duewheel_model::outcome::{Cause, Outcome, Reason};
 
 /// How many dead jobs are kept in memory, the newest.
 pub const DEAD_KEPT: usize = 1_000;
@@ -133,24 +135,28 @@ impl<P: Payload> State<P> {
     ) -> bool {
         let key = done.key;
         match done.outcome {
-            Outcome::Succeeded => {
+            Some(Outcome::Done) => {
                 self.remove(key, released);
                 self.counts.succeeded += 1;
                 false
             }
-            Outcome::Retry(due) => {
-                self.counts.retried += u64::from(self.phase != Phase::Closed);
-                self.again(done.key, done.first_start, due, 1, released)
+            Some(Outcome::Again {
+                due,
+                cause,
+                progress,
+            }) => {
+                let count = match cause {
+                    Cause::Retry => &mut self.counts.retried,
+                    Cause::Snooze => &mut self.counts.snoozed,
+                };
+                *count += u64::from(self.phase != Phase::Closed);
+                self.again(key, due, progress, released)
             }
-            Outcome::Snooze(due) => {
-                self.counts.snoozed += u64::from(self.phase != Phase::Closed);
-                self.again(done.key, done.first_start, due, 0, released)
-            }
-            Outcome::Dead(reason, failure) => {
-                self.bury(engine, done.key, reason, failure, released);
+            Some(Outcome::Dead { reason, failure }) => {
+                self.bury(engine, key, reason, failure, released);
                 false
             }
-            Outcome::Unhandled => {
+            None => {
                 self.counts.unstarted += 1;
                 if self.phase == Phase::Closed {
                     self.drop_one();
@@ -167,9 +173,8 @@ impl<P: Payload> State<P> {
     fn again(
         &mut self,
         key: crate::due::queue::Key,
-        first_start: i64,
         due: i64,
-        failures: u32,
+        progress: Progress,
         released: &mut Released<P>,
     ) -> bool {
         // In a shared store it has been yielded, and comes with a page to whoever gets it.
@@ -181,10 +186,7 @@ impl<P: Payload> State<P> {
         let Some(number) = self.give_detail(key) else {
             return false;
         };
-        let progress = &mut self.details[number].progress;
-        progress.attempt = progress.attempt.saturating_add(failures);
-        progress.run = progress.run.saturating_add(1);
-        progress.first_start = Some(first_start);
+        self.details[number].progress = progress;
         self.requeue(key, ClockKind::Boot, due);
         self.mark_awake_if_earlier(ClockKind::Boot, due)
     }
@@ -234,7 +236,6 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::engine::{Due, Pumped};
     use crate::handover::queue::Turn;
-    use crate::jobs::record::Started;
     use std::sync::Arc;
 
     #[derive(Clone, Copy, Debug)]
@@ -259,11 +260,9 @@ mod tests {
         while engine.pump() == Pumped::More {}
         let turn = |done| engine.ready().turn(done, engine.clock());
         let failed = |turn| match turn {
-            Turn::Run(Started { execution, at, .. }) => Some(Done {
-                key: execution.key,
-                first_start: at,
-                outcome: Outcome::Retry(at),
-            }),
+            Turn::Run(started) => {
+                Some(started.ended(Outcome::again(started.at, Cause::Retry, started.progress())))
+            }
             other => panic!("{other:?}"),
         };
         let at_once = turn(failed(turn(None)));

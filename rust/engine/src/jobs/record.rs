@@ -3,7 +3,7 @@
 use crate::due::queue::{ClockKind, Key};
 use crate::jobs::ids::{self, Halves};
 use duewheel_model::job::Progress;
-pub use duewheel_model::outcome::Reason;
+use duewheel_model::outcome::{Outcome, Reason};
 use duewheel_model::retry::RetryOptions;
 use std::sync::Arc;
 
@@ -204,36 +204,29 @@ pub struct Started<P> {
 }
 
 impl<P> Started<P> {
-    /// The boot time of the first start, which may be this one.
+    /// The progress of the job, with a first start, which may be this one.
     #[inline]
-    pub fn first_start(&self) -> i64 {
-        self.execution.progress.first_start.unwrap_or(self.at)
+    pub fn progress(&self) -> Progress {
+        self.execution.progress.begun(self.at)
     }
 
-    /// Say how it ended.
+    /// It has ended so.
     #[inline]
     pub fn ended<F>(&self, outcome: Outcome<F>) -> Done<F> {
         Done {
             key: self.execution.key,
-            first_start: self.first_start(),
-            outcome,
+            outcome: Some(outcome),
         }
     }
-}
 
-/// How an execution ended.
-#[derive(Debug)]
-pub enum Outcome<F> {
-    /// The handler returned.
-    Succeeded,
-    /// It failed, and is due again at this boot time.
-    Retry(i64),
-    /// It asked for the same attempt again at this boot time.
-    Snooze(i64),
-    /// It ends here.
-    Dead(Reason, F),
-    /// Its target lost its handler between hand-over and start: it never started.
-    Unhandled,
+    /// Its target has lost its handler between hand-over and start, or the start could not be noted.
+    #[inline]
+    pub fn unhandled<F>(&self) -> Done<F> {
+        Done {
+            key: self.execution.key,
+            outcome: None,
+        }
+    }
 }
 
 /// The end of an execution, on its way back.
@@ -241,10 +234,8 @@ pub enum Outcome<F> {
 pub struct Done<F> {
     /// The job's key.
     pub key: Key,
-    /// When its first start was, for the age of later attempts.
-    pub first_start: i64,
-    /// How it ended.
-    pub outcome: Outcome<F>,
+    /// What becomes of its job, times on the boot clock; `None`: it never started.
+    pub outcome: Option<Outcome<F>>,
 }
 
 /// A pending execution, as a query sees it.

@@ -25,6 +25,9 @@ pub(crate) fn started(connection: &Connection) -> Result<BTreeMap<u64, Option<i6
 
 /// Every job that is marked as started was running, or was about to. If its process did not end in
 /// order, that is an interruption: it may be the job that killed it.
+///
+/// The rule is that of `duewheel_model::outcome::after`, in SQL: so it is one statement a
+/// job, whatever is wrong with the rest of its row.
 pub(crate) fn interrupt(
     connection: &Connection,
     known: &mut TableCounts,
@@ -70,4 +73,140 @@ pub(crate) fn interrupt(
     known.started.clear();
     schema::set(connection, "left", 0)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duewheel_model::outcome::{Ended, Outcome, after};
+    use duewheel_store::{ClockKind, Job, Place, Progress, RetryOptions};
+
+    const STARTED: i64 = 700;
+
+    fn job(seq: u64, run: u32, first_start: Option<i64>, at_most_once: bool) -> Job<'static> {
+        Job {
+            id: seq.to_string().into(),
+            target: "target".into(),
+            data: vec![].into(),
+            place: Place { due: 500, seq },
+            clock: ClockKind::Boot,
+            job_due: 400,
+            created: 300,
+            progress: Progress {
+                attempt: 3,
+                run,
+                first_start,
+            },
+            interruptions: 0,
+            options: RetryOptions {
+                retry_limit: Some(2),
+                age_limit: Some(1),
+                min_backoff: 5,
+                max_backoff: 50,
+                at_most_once,
+            },
+        }
+    }
+
+    /// A job for each combination of what the rule looks at.
+    fn every_job() -> Vec<Job<'static>> {
+        let mut jobs = Vec::new();
+        for interruptions in [0, 1, 2, u32::MAX - 1, u32::MAX] {
+            for run in [1, 2, u32::MAX] {
+                for first_start in [None, Some(-600)] {
+                    for at_most_once in [false, true] {
+                        let seq = jobs.len() as u64 + 1;
+                        let mut job = job(seq, run, first_start, at_most_once);
+                        job.interruptions = interruptions;
+                        jobs.push(job);
+                    }
+                }
+            }
+        }
+        jobs
+    }
+
+    /// What the function says of them, and how often they were interrupted then.
+    fn by_the_function(job: &mut Job<'static>, left: bool, limit: u32) -> Option<Reason> {
+        job.interruptions = job.interruptions.saturating_add(u32::from(!left));
+        let interruptions = job.interruptions;
+        let ended = match left {
+            true => Ended::Closed,
+            false => Ended::Interrupted {
+                interruptions,
+                limit,
+            },
+        };
+        let progress = job.progress.begun(STARTED);
+        match after(&job.options, progress, ended, job.place.due, || 0) {
+            Outcome::Again { due, progress, .. } => {
+                assert_eq!(due, job.place.due);
+                job.progress = progress;
+                None
+            }
+            Outcome::Dead { reason, .. } => Some(reason),
+            Outcome::Done => panic!("it has not returned"),
+        }
+    }
+
+    /// The tables of a process that has started all of these and died, or `left` in order.
+    fn tables(jobs: &[Job<'static>], left: bool) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&connection, 0).unwrap();
+        schema::set(&connection, "left", i64::from(left)).unwrap();
+        for job in jobs {
+            rows::insert(&connection, job, None).unwrap();
+            connection
+                .execute(
+                    "INSERT INTO started (seq, at) VALUES (?1, ?2)",
+                    params![job.place.seq as i64, STARTED],
+                )
+                .unwrap();
+        }
+        connection
+    }
+
+    fn found(connection: &Connection, seq: u64) -> (Option<Reason>, Job<'static>) {
+        const PENDING: &str = concat!("SELECT ", schema::columns!(), " FROM job WHERE seq = ?1");
+        const DEAD: &str = concat!(
+            "SELECT number, ",
+            schema::columns!(),
+            ", reason, error, died FROM dead WHERE seq = ?1"
+        );
+        let seq = [seq as i64];
+        let dead = connection.query_row(DEAD, seq, |row| Ok(rows::dead(row, None)));
+        if let Some(dead) = dead.optional().unwrap() {
+            let dead = dead.unwrap();
+            return (Some(dead.reason), dead.job);
+        }
+        let job = connection.query_row(PENDING, seq, |row| Ok(rows::job(row, 0, None)));
+        (None, job.unwrap().unwrap())
+    }
+
+    #[test]
+    fn the_statement_and_the_function_agree_about_every_interruption() {
+        for (left, limit) in [false, true]
+            .into_iter()
+            .flat_map(|left| [1, 3, u32::MAX].map(|limit| (left, limit)))
+        {
+            let mut jobs = every_job();
+            let connection = tables(&jobs, left);
+            let all = jobs.len() as i64;
+            let mut known = TableCounts {
+                jobs: all,
+                ..TableCounts::default()
+            };
+            connection.execute_batch("BEGIN").unwrap();
+            interrupt(&connection, &mut known, limit, 900).unwrap();
+            connection.execute_batch("COMMIT").unwrap();
+            let mut dead = 0;
+            for job in &mut jobs {
+                let reason = by_the_function(job, left, limit);
+                dead += i64::from(reason.is_some());
+                assert_eq!(found(&connection, job.place.seq), (reason, job.clone()));
+            }
+            assert!(dead > 0);
+            assert_eq!(known.jobs, all - dead);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::jobs::{again, begin, bury, done, job, place};
 use crate::{ClockKind, Ending, Job, Op, Progress, Reason};
+use duewheel_model::outcome::{Ended, Outcome, after};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Random numbers that a seed repeats.
@@ -112,12 +113,22 @@ impl Model {
                 continue;
             };
             job.interruptions += u32::from(counts);
-            let often = counts && job.interruptions >= max_interruptions;
-            if job.options.at_most_once || often {
-                self.bury(seq, Reason::Interrupted);
+            let ended = if counts {
+                Ended::Interrupted {
+                    interruptions: job.interruptions,
+                    limit: max_interruptions,
+                }
             } else {
-                job.progress.run += 1;
-                job.progress.first_start = job.progress.first_start.or(Some(77));
+                Ended::Closed
+            };
+            let progress = job.progress.begun(77);
+            match after(&job.options, progress, ended, job.place.due, || 0) {
+                Outcome::Again { due, progress, .. } => {
+                    assert_eq!(due, job.place.due);
+                    job.progress = progress;
+                }
+                Outcome::Dead { reason, .. } => self.bury(seq, reason),
+                Outcome::Done => unreachable!("it has not returned"),
             }
         }
     }

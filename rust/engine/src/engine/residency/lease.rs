@@ -14,7 +14,8 @@
 use super::{Asked, Residency};
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
-use crate::jobs::record::{Done, Outcome, Payload, Released, Stage, Started};
+use crate::jobs::record::{Done, Payload, Released, Stage, Started};
+use duewheel_model::outcome::Outcome;
 use duewheel_store::{Error, Event, Grant, Job, Op, Place, Query, Ticket};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -132,8 +133,8 @@ impl<P: Payload> Evicted<P> {
         };
         released.payloads.push(payload);
         match done.outcome {
-            Outcome::Dead(_, failure) => released.failures.push(failure),
-            Outcome::Unhandled => *unstarted += 1,
+            Some(Outcome::Dead { failure, .. }) => released.failures.push(failure),
+            None => *unstarted += 1,
             _ => {}
         }
         None

@@ -16,13 +16,13 @@ pub(super) use lease::Evicted;
 
 use crate::due::queue::{ClockKind, Now};
 use crate::engine::{Engine, Phase, Refused, State};
-use crate::jobs::record::{Done, Outcome, Payload, Started};
+use crate::jobs::record::{Done, Payload, Started};
 use crate::sleep::Sleeper;
 use crate::sync::Mutex;
+use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
 use duewheel_store::{
-    Answer, Ending, Error, Event, Events, Job, Op, Page, Place, Progress, Query, Settled, Store,
-    Ticket, ask,
+    Answer, Ending, Error, Event, Events, Job, Op, Page, Place, Query, Settled, Store, Ticket, ask,
 };
 use id_index::IdIndex;
 use parked::ParkedOnDisk;
@@ -627,15 +627,11 @@ impl<P: Payload> State<P> {
         let Some(execution) = self.execution(done.key) else {
             return;
         };
-        let failures = match done.outcome {
-            Outcome::Retry(_) => 1,
-            _ => 0,
-        };
         let mut yielded = None;
         let outcome = match &done.outcome {
-            Outcome::Unhandled => return,
-            Outcome::Succeeded => Ending::Done,
-            Outcome::Retry(due) | Outcome::Snooze(due) => {
+            None => return,
+            Some(Outcome::Done) => Ending::Done,
+            Some(Outcome::Again { due, progress, .. }) => {
                 let to = self.next_place(ClockKind::Boot, *due);
                 if self.phase == Phase::Closed || self.is_shared() {
                     self.reserve_seq(to.seq);
@@ -647,14 +643,10 @@ impl<P: Payload> State<P> {
                 Ending::Again {
                     to,
                     clock: ClockKind::Boot,
-                    progress: Progress {
-                        attempt: execution.progress.attempt.saturating_add(failures),
-                        run: execution.progress.run.saturating_add(1),
-                        first_start: Some(done.first_start.saturating_add(self.offset)),
-                    },
+                    progress: progress.on_wall(self.offset),
                 }
             }
-            Outcome::Dead(reason, failure) => Ending::Dead {
+            Some(Outcome::Dead { reason, failure }) => Ending::Dead {
                 reason: *reason,
                 error: Cow::Owned(P::text(failure)),
                 died: engine.clock.wall(),

@@ -4,7 +4,8 @@ use super::super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::handover::loop_waker::LoopWaker;
 use crate::handover::queue::{CAPACITY, Turn};
-use crate::jobs::record::{Outcome, Started};
+use crate::jobs::record::Started;
+use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
 
 /// A payload that says its target, and nothing else.
@@ -88,15 +89,10 @@ impl Bench {
                     .lock()
                     .targets
                     .lane_of(execution.payload.target());
-                let outcome = if here == Some(lane) {
-                    Outcome::Succeeded
+                self.running[lane as usize].push(if here == Some(lane) {
+                    started.ended(Outcome::Done)
                 } else {
-                    Outcome::Unhandled
-                };
-                self.running[lane as usize].push(Done {
-                    key: execution.key,
-                    first_start: started.at,
-                    outcome,
+                    started.unhandled()
                 });
                 true
             }

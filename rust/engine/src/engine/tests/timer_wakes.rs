@@ -3,8 +3,9 @@
 use super::super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::handover::queue::Turn;
-use crate::jobs::record::{Done, Outcome, Reason};
+use crate::jobs::record::Started;
 use duewheel_model::job::Progress;
+use duewheel_model::outcome::{Cause, Outcome, Reason};
 use duewheel_model::time::SECOND;
 
 const HOUR: i64 = 3_600 * SECOND;
@@ -59,16 +60,12 @@ fn woken(engine: &Engine<Nothing>) -> bool {
 }
 
 /// Runs the next job that is due, and gives back that it ended so.
-fn run(engine: &Engine<Nothing>, outcome: Outcome<()>) {
+fn run(engine: &Engine<Nothing>, outcome: impl FnOnce(&Started<Nothing>) -> Outcome<()>) {
     pump(engine);
     let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
         panic!("a job is due");
     };
-    let done = Done {
-        key: started.execution.key,
-        first_start: started.at,
-        outcome,
-    };
+    let done = started.ended(outcome(&started));
     let turn = engine.ready().turn(Some(done), engine.clock());
     assert!(matches!(turn, Turn::Settle));
     pump(engine);
@@ -106,13 +103,16 @@ fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
                 .schedule_as("a", Due::In(0), Nothing, &mut released())
                 .unwrap();
             assert!(woken(engine));
-            run(engine, Outcome::Dead(Reason::Failed, ()));
+            let (reason, failure) = (Reason::Failed, ());
+            run(engine, |_| Outcome::Dead { reason, failure });
             assert_eq!(engine.revive("a", &mut released()), Ok(true));
         }),
         ("a question that settles a retry", |engine| {
             engine.schedule(Due::In(0), Nothing).unwrap();
             assert!(woken(engine));
-            run(engine, Outcome::Retry(5));
+            run(engine, |started| {
+                Outcome::again(5, Cause::Retry, started.progress())
+            });
             assert_eq!(engine.stats(&mut released()).retried, 1);
         }),
         ("start", |engine| {
@@ -140,7 +140,7 @@ fn a_handler_that_comes_wakes_the_timer_for_what_was_parked() {
     assert_eq!(engine.stats(&mut released()).parked, 1);
     engine.set_registered(0, "", Some(Lane::Workers));
     assert!(woken(&engine));
-    run(&engine, Outcome::Succeeded);
+    run(&engine, |_| Outcome::Done);
     engine.check().unwrap();
 }
 

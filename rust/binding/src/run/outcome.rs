@@ -1,0 +1,100 @@
+//! How an execution ended, by what its handler raised; what becomes of the job, the model decides.
+
+use crate::interpreter::names::{Name, names};
+use crate::log;
+use crate::shared::Shared;
+use crate::values::failure::{Failure, carry_traceback};
+use crate::values::payload::Handle;
+use duewheel_engine::engine::Engine;
+use duewheel_engine::jobs::record::Started;
+use duewheel_model::outcome::{Cause, Ended, Outcome, Reason, after};
+use duewheel_model::retry::Jitter;
+use pyo3::prelude::*;
+
+/// What becomes of an execution whose handler raised; `jitter` is made when a retry needs it.
+pub(crate) fn raised(
+    py: Python<'_>,
+    shared: &Shared,
+    jitter: &mut Option<Jitter>,
+    started: &Started<Handle>,
+    event: &Py<PyAny>,
+    error: &PyErr,
+) -> Outcome<Failure> {
+    let execution = &started.execution;
+    let options = execution.payload.spec(py).get().limits;
+    let draw = || {
+        let jitter = jitter.get_or_insert_with(|| Jitter::new(shared.seed));
+        let attempt = execution.progress.attempt;
+        execution
+            .id
+            .with_str(|id| jitter.draw(id.as_bytes(), attempt))
+    };
+    let now = shared.engine.clock().boot();
+    let outcome = after(&options, started.progress(), ended(py, error), now, draw);
+    match outcome {
+        Outcome::Again {
+            cause: Cause::Retry,
+            ..
+        } => report(py, shared, event, error, false),
+        Outcome::Dead {
+            reason: Reason::Failed,
+            ..
+        } => report(py, shared, event, error, true),
+        _ => {}
+    }
+    outcome.with_failure(|reason| match reason {
+        Reason::Discarded => Failure::bounded(py, text_of_discard(py, error)),
+        Reason::Failed | Reason::Interrupted => {
+            carry_traceback(py, error);
+            let failure = Failure::capture(py, error);
+            if shared.engine.has_store() {
+                failure.rendered(py)
+            } else {
+                failure
+            }
+        }
+    })
+}
+
+/// What becomes of an execution that closing has cut short.
+pub(crate) fn closed(
+    py: Python<'_>,
+    engine: &Engine<Handle>,
+    started: &Started<Handle>,
+) -> Outcome<Failure> {
+    let options = started.execution.payload.spec(py).get().limits;
+    let now = engine.clock().boot();
+    let outcome = after(&options, started.progress(), Ended::Closed, now, || 0);
+    outcome.with_failure(|_| Failure::text(py, "the scheduler was closed while it ran"))
+}
+
+/// How an execution ended whose handler raised this.
+fn ended(py: Python<'_>, error: &PyErr) -> Ended {
+    let is =
+        |class: Name| names(py).is_ok_and(|names| error.matches(py, class(names)).unwrap_or(false));
+    if is(|names| &names.snooze) {
+        let delay = error.value(py).getattr("_delay_ns");
+        let delay = delay.and_then(|delay| delay.extract());
+        delay.map_or(Ended::Failed, Ended::Snoozed)
+    } else if is(|names| &names.discard) {
+        Ended::Discarded
+    } else {
+        Ended::Failed
+    }
+}
+
+fn text_of_discard(py: Python<'_>, error: &PyErr) -> String {
+    let reason = error.value(py).getattr("reason");
+    let reason = reason.and_then(|reason| reason.str());
+    reason.map_or_else(|_| String::new(), |reason| reason.to_string_lossy().into())
+}
+
+/// Tell of a failure: the logger, and a test that raises what its handlers have raised.
+fn report(py: Python<'_>, shared: &Shared, event: &Py<PyAny>, error: &PyErr, dead: bool) {
+    log::failed(py, event, error, dead);
+    if let Some(raised) = &shared.raised {
+        carry_traceback(py, error);
+        let error = error.value(py).clone().unbind().into_any();
+        raised.lock().push(error);
+    }
+}
