@@ -51,7 +51,6 @@ __all__ = [
     "find_names",
     "outer_handlers",
     "run_inside",
-    "take_turn",
     "timeout_s",
     "touch",
 ]
@@ -698,6 +697,8 @@ class EventLoop:
         """Count it out again."""
     def wait_for_wake(self) -> bool:
         """Wait until the loop is woken; `False`: the waker was removed."""
+    def take_turn(self) -> None:
+        """Start what is due, resolve futures, cancel tasks after closing. On the loop's thread."""
     def exempt_caller(self) -> None:
         """Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.
 
@@ -719,9 +720,6 @@ def check_bounds(start: _When | None, end: _When | None) -> None:
 
 def timeout_s(timeout: _Seconds | None) -> float | None:
     """Check a timeout; return its seconds."""
-
-def take_turn(event_loop: EventLoop) -> None:
-    """Start what is due, resolve futures, cancel tasks after closing. On the loop's thread."""
 
 def touch() -> None:
     """Note that a handler's code reads its task."""

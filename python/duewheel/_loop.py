@@ -18,7 +18,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from duewheel import _log, _threads
-from duewheel._core import Condition, outer_handlers, run_inside, take_turn, touch
+from duewheel._core import Condition, outer_handlers, run_inside, touch
 from duewheel.errors import StateError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], objec
     try:
         if event_loop.descriptor is None:
             raise NotImplementedError
-        loop.add_reader(event_loop.descriptor, take_turn, event_loop)
+        loop.add_reader(event_loop.descriptor, event_loop.take_turn)
     except NotImplementedError:
         # The loop watches no descriptors, as on Windows: a thread waits for the bell, one call a batch.
         event_loop.abandon()
@@ -79,7 +79,7 @@ def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], objec
 def _forward_bell(event_loop: EventLoop) -> None:
     while event_loop.wait_for_wake():
         try:
-            event_loop.asyncio_loop.call_soon_threadsafe(take_turn, event_loop)
+            event_loop.asyncio_loop.call_soon_threadsafe(event_loop.take_turn)
         except RuntimeError:  # the loop is closed
             return
 
@@ -145,7 +145,7 @@ def run_due(core: Core) -> None:
             return
         loop = event_loop.asyncio_loop
         if asyncio._get_running_loop() is loop:
-            take_turn(event_loop)
+            event_loop.take_turn()
             if not core._holds(Condition.FINISHED):
                 warnings.warn(_FIRST_STEPS, RuntimeWarning, stacklevel=5)  # at the call that advances the clock
         elif loop.is_running():
@@ -161,7 +161,7 @@ def run_due(core: Core) -> None:
 
 def close_by_hand(event_loop: EventLoop) -> None:
     """Cancel the tasks and run them to their ends: the loop of a manual clock has no thread that does."""
-    take_turn(event_loop)
+    event_loop.take_turn()
     loop = event_loop.asyncio_loop
     if event_loop.over or loop.is_running() or loop.is_closed():
         return
@@ -232,7 +232,7 @@ def _comes_from_callback(error: BaseException) -> bool:
 
 
 async def _finish(event_loop: EventLoop) -> None:
-    take_turn(event_loop)
+    event_loop.take_turn()
     while True:
         if tasks := event_loop.tasks():
             await asyncio.wait(tasks)

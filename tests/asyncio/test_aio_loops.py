@@ -10,7 +10,6 @@ import pytest
 from loops import ON_EVERY_LOOP, PATIENCE_S, run, until
 
 from duewheel import StateError, aio
-from duewheel._core import take_turn
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
@@ -108,7 +107,7 @@ def test_closing_cancels_a_task_and_what_it_waits_for(has_begun):
         end = time.monotonic() + PATIENCE_S
         while not waiting and time.monotonic() < end:
             # The first step alone: its task is not told yet what it waits for.
-            take_turn(scheduler._core._event_loop)
+            scheduler._core._event_loop.take_turn()
         if has_begun:
             await asyncio.sleep(0)
         await scheduler.close()

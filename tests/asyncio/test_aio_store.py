@@ -8,7 +8,6 @@ import pytest
 from loops import PATIENCE_S, run, until
 
 from duewheel import Consistency, aio
-from duewheel._core import take_turn
 from duewheel.testing import ManualClock
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -113,7 +112,7 @@ def test_no_more_is_marked_ahead_than_twice_the_workers(tmp_path):
             await scheduler.at_many([0] * 30, "t", consistency=Consistency.AT_MOST_ONCE)
             await scheduler.start()
             while scheduler.stats().succeeded < 30:
-                take_turn(scheduler._core._event_loop)  # as for any ring of the bell
+                scheduler._core._event_loop.take_turn()  # as for any ring of the bell
                 assert scheduler.stats().running <= 2
                 await asyncio.sleep(0)
 
@@ -159,7 +158,7 @@ def test_what_was_to_be_marked_when_it_was_closed_is_pending_again(tmp_path):
         if count:
             end = time.monotonic() + PATIENCE_S
             while not scheduler.stats().running:  # not being marked yet; the loop's own turn may start all of them
-                take_turn(scheduler._core._event_loop)
+                scheduler._core._event_loop.take_turn()
                 assert time.monotonic() < end
         else:
             assert await scheduler.wait(PATIENCE_S)

@@ -8,7 +8,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from duewheel import _loop
-from duewheel._core import take_turn
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -95,7 +94,7 @@ async def _poll(core: Core, condition: Condition, seconds: float | None, unless:
 
 async def let_tasks_end(event_loop: EventLoop) -> None:
     """Cancel the tasks of a closed scheduler, and give them some turns of the loop to end."""
-    take_turn(event_loop)
+    event_loop.take_turn()
     for _ in range(_LAST_TURNS):
         await asyncio.sleep(0)
         if event_loop.over:

@@ -65,7 +65,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stats::Stats>()?;
     module.add_function(wrap_pyfunction!(awaited::check_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
-    module.add_function(wrap_pyfunction!(first_step::take_turn, module)?)?;
     module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;
     module.add_function(wrap_pyfunction!(names::find_names, module)?)?;
     module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;

@@ -11,6 +11,7 @@ use crate::run::alive;
 use crate::run::condition::Condition;
 use crate::run::continuations::Continuations;
 use crate::run::event_loop::EventLoop;
+use crate::run::first_step;
 use crate::run::registry::{self, Registry};
 use crate::run::threads::Threads;
 use crate::run::worker;
@@ -860,7 +861,8 @@ impl SchedulerCore {
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        EventLoop::attach(py, shared.clone(), asyncio_loop, task, watched, over)
+        let turn = first_step::take_turn;
+        EventLoop::attach(py, shared.clone(), asyncio_loop, task, turn, watched, over)
     }
 
     /// The calls that coroutines make.

@@ -1,7 +1,7 @@
 //! The part of a scheduler that is on an event loop of asyncio.
 //!
 //! The loop watches a descriptor, which the engine makes readable when something is due or has changed. It then
-//! calls `take_turn` of the module `first_step`, under its own hold of the interpreter.
+//! calls [`EventLoop::take_turn`], under its own hold of the interpreter.
 
 use crate::interpreter::thread;
 use crate::run::asyncio_loop::AsyncioLoop;
@@ -25,6 +25,9 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use std::sync::Arc;
 
+/// What a turn on the loop does: `take_turn` of the module `first_step`, which knows this one.
+pub(crate) type Turn = fn(&Bound<'_, EventLoop>);
+
 /// Run async handlers on one event loop; made by `Scheduler._attach`.
 #[pyclass(frozen, weakref, module = "duewheel._core")]
 pub(crate) struct EventLoop {
@@ -34,6 +37,7 @@ pub(crate) struct EventLoop {
     pub(crate) tasks: Tasks,
     pub(crate) waits: Waits,
     pub(crate) marks: Marks,
+    turn: Turn,
     /// Called when the loop is left after closing.
     when_over: Option<Py<PyAny>>,
 }
@@ -45,6 +49,7 @@ impl EventLoop {
         shared: Arc<Shared>,
         asyncio_loop: Py<PyAny>,
         make_task: Py<PyAny>,
+        turn: Turn,
         watched: bool,
         when_over: Option<Py<PyAny>>,
     ) -> PyResult<Py<Self>> {
@@ -64,6 +69,7 @@ impl EventLoop {
                 tasks: Tasks::default(),
                 waits: Waits::new(shared.engine.clone()),
                 marks: Marks::default(),
+                turn,
                 when_over,
             },
         )?;
@@ -247,6 +253,11 @@ impl EventLoop {
     /// Wait until the loop is woken; `False`: the waker was removed.
     fn wait_for_wake(&self, py: Python<'_>) -> bool {
         py.detach(|| self.waker.wait())
+    }
+
+    /// Start what is due, resolve futures, cancel tasks after closing. On the loop's thread.
+    fn take_turn(slf: &Bound<'_, Self>) {
+        (slf.get().turn)(slf);
     }
 
     /// Note that the handler that runs now, if one does, closes its scheduler: that cancels the others.

@@ -74,8 +74,7 @@ struct LoopTurn<'a, 'py> {
     pause: bool,
 }
 
-/// Start what is due, resolve futures, cancel tasks after closing. On the loop's thread.
-#[pyfunction]
+/// Take a turn on an event loop, whose method this is.
 pub(crate) fn take_turn(event_loop: &Bound<'_, EventLoop>) {
     if event_loop.get().shared.is_forked() {
         return;
@@ -121,10 +120,10 @@ fn run_turn(owner: &Bound<'_, EventLoop>) -> PyResult<()> {
     if let Some(outer) = &outer {
         asyncio.enter(py, outer)?;
     }
-    let again = || wrap_pyfunction!(take_turn, py);
+    let again = || owner.getattr("take_turn");
     match next {
-        Next::Again => asyncio.call(py, "call_soon", (again()?, owner))?,
-        Next::Later => asyncio.call(py, "call_later", (PAUSE, again()?, owner))?,
+        Next::Again => asyncio.call(py, "call_soon", (again()?,))?,
+        Next::Later => asyncio.call(py, "call_later", (PAUSE, again()?))?,
         Next::Marked => {}
         Next::Rest => shared.engine.lane(Lane::Loop).rest(),
     }
