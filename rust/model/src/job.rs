@@ -101,9 +101,9 @@ pub struct Job<'a> {
     pub place: Place,
     /// The clock of its due, in the process that scheduled it.
     pub clock: ClockKind,
-    /// When it was first due, on the wall clock.
+    /// When it was first due: nanoseconds of the wall clock.
     pub job_due: i64,
-    /// When it was scheduled, on the wall clock.
+    /// When it was scheduled: nanoseconds of the wall clock.
     pub created: i64,
     /// How far it has come; its times are on the wall clock.
     pub progress: Progress,

@@ -52,7 +52,7 @@ pub enum Outcome<F = ()> {
     Done,
     /// It is due again.
     Again {
-        /// When, on the clock of `now`.
+        /// When, in nanoseconds of the clock of `now`.
         due: i64,
         /// Why.
         cause: Cause,
@@ -109,7 +109,7 @@ impl<F> Outcome<F> {
 
 /// What becomes of a job whose execution has ended.
 ///
-/// `progress` is that of the execution, `now` is on the clock of its first start, and `draw` gives
+/// `progress` is that of the execution, `now` is in nanoseconds of the clock of its first start, and `draw` gives
 /// the random number of this attempt ([`Jitter::draw`](crate::retry::Jitter::draw)) for a retry.
 ///
 /// - What is started at most once is never due again.

@@ -7,11 +7,11 @@ use blake2b_simd::{Params, State};
 pub struct RetryOptions {
     /// Retries after the first attempt; `None`: no such limit.
     pub retry_limit: Option<u32>,
-    /// Age, from the first start, at which retries end; `None`: no such limit.
+    /// Age in nanoseconds, from the first start, at which retries end; `None`: no such limit.
     pub age_limit: Option<i64>,
-    /// The shortest backoff.
+    /// The shortest backoff, in nanoseconds.
     pub min_backoff: i64,
-    /// The longest backoff.
+    /// The longest backoff, in nanoseconds.
     pub max_backoff: i64,
     /// Started once or never: never retried.
     pub at_most_once: bool,
