@@ -107,19 +107,22 @@ def is_for_tests(attribute):
 
 
 def without_tests(tokens):
-    """The tokens that are compiled without tests, and how many lines the others take."""
-    kept, lines, at = [], 0, 0
+    """The tokens that are compiled without tests; how many lines the others take, and the files' modules among them."""
+    kept, lines, modules, at = [], 0, set(), 0
     while at < len(tokens):
         if tokens[at].text == "#" and at + 1 < len(tokens) and tokens[at + 1].text == "[":
             body = end_of_group(tokens, at + 1)
             if is_for_tests(tokens[at:body]):
                 end = end_of_item(tokens, body)
                 lines += tokens[end - 1].line - tokens[at].line + 1
+                item = [token.text for token in tokens[body:end]]
+                if item[-1] == ";" and "mod" in item:
+                    modules.add(item[item.index("mod") + 1])
                 at = end
                 continue
         kept.append(tokens[at])
         at += 1
-    return kept, lines
+    return kept, lines, modules
 
 
 def functions_of(file, tokens):
@@ -236,6 +239,8 @@ class Crate:
         self.src = src
         self.modules = {}
         self.functions = []
+        self.for_tests = set()
+        """The modules for tests alone: `tests` for `tests.rs` and for all below `tests`."""
         self.lines = {}
         """Of each file that is compiled without tests: its lines without those for tests."""
         root = src / "lib.rs" if (src / "lib.rs").exists() else src / "main.rs"
@@ -243,8 +248,9 @@ class Crate:
 
     def read(self, file, path, folder):
         text = file.read_text("utf-8")
-        tokens, lines = without_tests(list(tokens_of(text)))
+        tokens, lines, for_tests = without_tests(list(tokens_of(text)))
         self.lines[file] = text.count("\n") - lines
+        self.for_tests |= {folder / name for name in for_tests}
         self.functions += functions_of(file, tokens)
         for child in Reader(self.modules, file, path, tokens).children:
             beside = folder.joinpath(*child[len(path) :])
