@@ -40,6 +40,7 @@ __all__ = [
     "Job",
     "JobOptions",
     "Lateness",
+    "LoopWaker",
     "ManualTime",
     "Scheduler",
     "Stats",
@@ -676,6 +677,13 @@ class TaskCoroutine(Coroutine[Any, Any, None]):
         """End the handler where it waits."""
 
 @final
+class LoopWaker:
+    """Wake an event loop that watches no descriptor."""
+
+    def wait(self) -> bool:
+        """Wait until the loop is woken; `False`: the waker was removed."""
+
+@final
 class EventLoop:
     """Run async handlers on one event loop; made by `Scheduler._attach`."""
 
@@ -684,7 +692,10 @@ class EventLoop:
         """The event loop of asyncio."""
     @property
     def descriptor(self) -> int | None:
-        """The descriptor to watch, whose reader is `take_turn`; `None`: `wait_for_wake` in a thread instead."""
+        """The descriptor to watch, whose reader is `take_turn`; `None`: the `waker` in a thread instead."""
+    @property
+    def waker(self) -> LoopWaker:
+        """What wakes the loop; a thread that waits for it does not keep the event loop."""
     @property
     def over(self) -> bool:
         """Whether no task is left, after closing: the loop is no longer used."""
@@ -695,8 +706,6 @@ class EventLoop:
         """
     def leave_thread(self) -> None:
         """Count it out again."""
-    def wait_for_wake(self) -> bool:
-        """Wait until the loop is woken; `False`: the waker was removed."""
     def take_turn(self) -> None:
         """Start what is due, resolve futures, cancel tasks after closing. On the loop's thread."""
     def exempt_caller(self) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
     from typing import TypeGuard
 
-    from duewheel._core import EventLoop
+    from duewheel._core import EventLoop, LoopWaker
     from duewheel.scheduler import Core
 
 _LAST_TASKS_S = 1.0
@@ -69,19 +69,21 @@ def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], objec
         event_loop.abandon()
         event_loop = core._attach(loop, task, False, over)
         try:
-            _threads.start(functools.partial(_forward_bell, event_loop), "duewheel-bell")
+            _threads.start(functools.partial(_forward_bell, event_loop.waker, weakref.ref(event_loop)), "duewheel-bell")
         except BaseException:
             event_loop.abandon()
             raise
     return event_loop
 
 
-def _forward_bell(event_loop: EventLoop) -> None:
-    while event_loop.wait_for_wake():
+def _forward_bell(waker: LoopWaker, reference: weakref.ref[EventLoop]) -> None:
+    """Forward each wake to the loop; a scheduler whose loop has ended is collected though this waits."""
+    while waker.wait() and (event_loop := reference()) is not None:
         try:
             event_loop.asyncio_loop.call_soon_threadsafe(event_loop.take_turn)
         except RuntimeError:  # the loop is closed
             return
+        del event_loop
 
 
 def take_over(core: Core, loop: asyncio.AbstractEventLoop) -> bool:

@@ -18,10 +18,9 @@ class Unwatching(asyncio.SelectorEventLoop):
     remove_reader = add_reader
 
 
-WATCHING = {"asyncio": asyncio.SelectorEventLoop}
+LOOPS = {"asyncio": asyncio.SelectorEventLoop, "without readers": Unwatching}
 if find_spec("uvloop"):
-    WATCHING["uvloop"] = import_module("uvloop").new_event_loop
-LOOPS = WATCHING | {"without readers": Unwatching}
+    LOOPS["uvloop"] = import_module("uvloop").new_event_loop
 ON_EVERY_LOOP = pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS.keys())
 
 

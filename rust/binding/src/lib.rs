@@ -53,6 +53,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<task::TaskCoroutine>()?;
     module.add_class::<event::Event>()?;
     module.add_class::<event_loop::EventLoop>()?;
+    module.add_class::<event_loop::Waker>()?;
     module.add_class::<event::Job>()?;
     module.add_class::<ids::Ids>()?;
     pyo3::types::PySequence::register::<ids::Ids>(module.py())?;

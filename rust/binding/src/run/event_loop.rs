@@ -215,6 +215,18 @@ fn cancel(py: Python<'_>, task: &Py<PyAny>) {
     }
 }
 
+/// Wake an event loop that watches no descriptor.
+#[pyclass(frozen, name = "LoopWaker", module = "duewheel._core")]
+pub(crate) struct Waker(Arc<LoopWaker>);
+
+#[pymethods]
+impl Waker {
+    /// Wait until the loop is woken; `False`: the waker was removed.
+    fn wait(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.0.wait())
+    }
+}
+
 #[pymethods]
 impl EventLoop {
     /// The event loop of asyncio.
@@ -223,10 +235,16 @@ impl EventLoop {
         self.asyncio.get(py)
     }
 
-    /// The descriptor to watch, whose reader is `take_turn`; `None`: `wait_for_wake` in a thread instead.
+    /// The descriptor to watch, whose reader is `take_turn`; `None`: the `waker` in a thread instead.
     #[getter]
     fn descriptor(&self) -> Option<i32> {
         self.waker.descriptor()
+    }
+
+    /// What wakes the loop; a thread that waits for it does not keep the event loop.
+    #[getter]
+    fn waker(&self) -> Waker {
+        Waker(self.waker.clone())
     }
 
     /// Whether no task is left, after closing: the loop is no longer used.
@@ -248,11 +266,6 @@ impl EventLoop {
         thread::count_ending();
         self.shared.threads.remove_loop();
         inside::leave_thread(self.shared.identity());
-    }
-
-    /// Wait until the loop is woken; `False`: the waker was removed.
-    fn wait_for_wake(&self, py: Python<'_>) -> bool {
-        py.detach(|| self.waker.wait())
     }
 
     /// Start what is due, resolve futures, cancel tasks after closing. On the loop's thread.
