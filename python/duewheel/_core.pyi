@@ -11,11 +11,13 @@ from os import PathLike
 from typing import (
     Any,
     Final,
+    Generic,
     Protocol,
     Self,
     SupportsIndex,
     TypeAlias,
     TypedDict,
+    TypeVar,
     Unpack,
     final,
     overload,
@@ -42,6 +44,7 @@ __all__ = [
     "Lateness",
     "LoopWaker",
     "ManualTime",
+    "PendingCall",
     "Scheduler",
     "Stats",
     "TaskCoroutine",
@@ -61,6 +64,8 @@ DEBUG: Final[bool]
 
 _Seconds: TypeAlias = float | timedelta
 _When: TypeAlias = datetime | float
+_T = TypeVar("_T")
+_Made: TypeAlias = tuple[_T, int] | PendingCall[_T]
 
 class _JobOptions(TypedDict, total=False):
     """The keywords of `JobOptions`, which the calls that schedule take, too."""
@@ -587,9 +592,9 @@ class Scheduler:
 
 @final
 class AwaitedCalls:
-    """The calls of a scheduler for coroutines: they return a ticket, or `None`, where they would wait.
+    """The calls of a scheduler that coroutines make.
 
-    The calls for single jobs are for schedulers with a store: in memory they do not wait.
+    Each returns its result and the ticket to wait for (0: none), or a pending call.
     """
 
     def at(
@@ -601,7 +606,7 @@ class AwaitedCalls:
         id: str | None = None,
         options: JobOptions | None = None,
         **job_options: Unpack[_JobOptions],
-    ) -> tuple[str, int] | None:
+    ) -> _Made[str]:
         """As `Scheduler.at`."""
     def in_(
         self,
@@ -612,7 +617,7 @@ class AwaitedCalls:
         id: str | None = None,
         options: JobOptions | None = None,
         **job_options: Unpack[_JobOptions],
-    ) -> tuple[str, int] | None:
+    ) -> _Made[str]:
         """As `Scheduler.in_`."""
     def many(
         self,
@@ -623,9 +628,9 @@ class AwaitedCalls:
         *,
         options: JobOptions | None = None,
         **job_options: Unpack[_JobOptions],
-    ) -> tuple[Ids, int] | None:
+    ) -> _Made[Ids]:
         """As `Scheduler.at_many`, and `in_many` where they are delays."""
-    def many_gently(
+    def many_in_thread(
         self,
         are_delays: bool,
         times: Sequence[Any] | Buffer | _Array,
@@ -636,18 +641,29 @@ class AwaitedCalls:
         **job_options: Unpack[_JobOptions],
     ) -> Ids:
         """Do the same on a thread: it waits, and gives up the interpreter on the way."""
-    def cancel(self, id: str) -> tuple[bool, int] | None:
+    def cancel(self, id: str) -> _Made[bool]:
         """As `Scheduler.cancel`."""
-    def reschedule(self, id: str, when: _When) -> tuple[bool, int] | None:
+    def reschedule(self, id: str, when: _When) -> _Made[bool]:
         """As `Scheduler.reschedule`."""
-    def get(self, id: str) -> tuple[Event | None, int] | None:
+    def get(self, id: str) -> _Made[Event | None]:
         """As `Scheduler.get`."""
-    def next(self, start: _When | None = None, end: _When | None = None) -> tuple[Event | None, int] | None:
+    def next(self, start: _When | None = None, end: _When | None = None) -> _Made[Event | None]:
         """As `Scheduler.next`."""
-    def restore(self, event: Event) -> tuple[None, int] | None:
+    def revive(self, id: str) -> _Made[bool]:
+        """As `Scheduler.revive`."""
+    def purge(self, before: _When | None = None) -> _Made[int]:
+        """As `Scheduler.purge`."""
+    def restore(self, event: Event) -> _Made[None]:
         """As `Scheduler._restore`."""
-    def close_gently(self) -> None:
+    def close_in_thread(self) -> None:
         """As `Scheduler.close`, on a thread, giving up the interpreter on the way."""
+
+@final
+class PendingCall(Generic[_T]):
+    """A call that waits for an answer of the store."""
+
+    def wait(self) -> _Made[_T]:
+        """Wait for the answer, and go on with the call."""
 
 @final
 class Condition:
@@ -721,6 +737,8 @@ class EventLoop:
         """Forget a future of `watch`."""
     def settled(self, ticket: int) -> Future[bool]:
         """Return a future that is done when a batch is on disk."""
+    def answered(self, call: PendingCall[_T]) -> Future[_Made[_T]]:
+        """Return a future of what a call that asks the store comes to."""
     def abandon(self, error: Exception | None = None) -> None:
         """Leave a loop that is closed, or is to be left: running jobs are pending again, or fail with `error`."""
 

@@ -22,9 +22,7 @@ TO_BE_DIVIDED = "it holds more than one thing, and is to be divided"
 
 LONG_FILES = {
     "python/duewheel/_core.pyi": "an extension module has one stub",
-    "rust/binding/src/stores/local.rs": TO_BE_DIVIDED,
-    "rust/binding/src/calls/scheduler.rs": TO_BE_DIVIDED,
-    "rust/engine/src/engine/residency/calls.rs": TO_BE_DIVIDED,
+    "rust/binding/src/calls/scheduler.rs": "one class has one block of methods, with the contract of each",
     "rust/engine/src/engine/residency/mod.rs": TO_BE_DIVIDED,
     "rust/engine/src/due/level.rs": "a third of it are its tests, beside what they look into",
     "rust/engine/src/due/queue.rs": "the order of two clocks is one thing",
@@ -34,8 +32,6 @@ LONG_FILES = {
 }
 
 LONG_FUNCTIONS = {
-    "rust/engine/src/engine/residency/calls.rs::keep_many": TO_BE_DIVIDED,
-    "rust/engine/src/engine/residency/calls.rs::keep_with": TO_BE_DIVIDED,
     "rust/engine/src/engine/query.rs::check": TO_BE_DIVIDED,
     "rust/engine/src/due/wheel/check.rs::check": "it is a list of what holds, each with its message",
 }
@@ -43,7 +39,6 @@ LONG_FUNCTIONS = {
 CIRCLES = {
     (crate, frozenset(f"{name}.rs" for name in names.split()))
     for crate, names in [
-        ("binding", "calls/awaited calls/bulk calls/events calls/scheduler stores/local"),
         (
             "engine",
             "engine/mod engine/residency/id_index engine/residency/lease engine/residency/mod engine/residency/parked",

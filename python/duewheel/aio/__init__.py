@@ -150,7 +150,7 @@ class Scheduler:
         if event_loop is not None:
             event_loop.exempt_caller()  # on this thread, where the caller is known: another one may close it
         if self._has_store or (not core._closed and len(core) > _waits.MANY):
-            await _waits.to_its_end(self._awaited.close_gently)
+            await _waits.to_its_end(self._awaited.close_in_thread)
         else:
             core.close()
         if event_loop is not None:
@@ -273,9 +273,8 @@ class Scheduler:
         """Schedule a job for a time of the wall clock; return its id. As `duewheel.Scheduler.at`."""
         core = self._core
         if self._has_store:
-            return await _waits.complete(
-                core, self._awaited.at, core.at, when, target, data, id=id, options=options, **job_options
-            )
+            made = self._awaited.at(when, target, data, id=id, options=options, **job_options)
+            return await _waits.complete(core, made)
         if job_options:
             return core.at(when, target, data, id=id, options=options, **job_options)
         return core.at(when, target, data, id=id, options=options)  # without **keywords: a third of the time
@@ -293,9 +292,8 @@ class Scheduler:
         """Schedule a job after a delay from now; return its id. As `duewheel.Scheduler.in_`."""
         core = self._core
         if self._has_store:
-            return await _waits.complete(
-                core, self._awaited.in_, core.in_, delay, target, data, id=id, options=options, **job_options
-            )
+            made = self._awaited.in_(delay, target, data, id=id, options=options, **job_options)
+            return await _waits.complete(core, made)
         if job_options:
             return core.in_(delay, target, data, id=id, options=options, **job_options)
         return core.in_(delay, target, data, id=id, options=options)  # without **keywords: a third of the time
@@ -329,28 +327,28 @@ class Scheduler:
         core = self._core
         if not self._has_store:
             return core.cancel(id)
-        return await _waits.complete(core, self._awaited.cancel, core.cancel, id)
+        return await _waits.complete(core, self._awaited.cancel(id))
 
     async def reschedule(self, id: str, when: datetime | float) -> bool:
         """Move a pending job to another time of the wall clock. As `duewheel.Scheduler.reschedule`."""
         core = self._core
         if not self._has_store:
             return core.reschedule(id, when)
-        return await _waits.complete(core, self._awaited.reschedule, core.reschedule, id, when)
+        return await _waits.complete(core, self._awaited.reschedule(id, when))
 
     async def get(self, id: str) -> Event | None:
         """Return the pending event of a job, or `None`."""
         core = self._core
         if not self._has_store:
             return core.get(id)
-        return await _waits.complete(core, self._awaited.get, core.get, id)
+        return await _waits.complete(core, self._awaited.get(id))
 
     async def next(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Event | None:
         """Return the first pending event with `start <= due < end`, or `None`. As `duewheel.Scheduler.next`."""
         check_bounds(start, end)
         core = self._core
         if start is None or len(core) <= _waits.MANY:
-            return await _waits.complete(core, self._awaited.next, core.next, start, end)
+            return await _waits.complete(core, self._awaited.next(start, end))
         return await asyncio.to_thread(core.next, start, end)
 
     def between(
@@ -369,12 +367,12 @@ class Scheduler:
     async def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1. As `duewheel.Scheduler.revive`."""
         core = self._core
-        return await asyncio.to_thread(core.revive, id) if self._has_store else core.revive(id)
+        return await _waits.complete(core, self._awaited.revive(id)) if self._has_store else core.revive(id)
 
     async def purge(self, before: datetime | float | None = None) -> int:
         """Forget the dead that died before a time, or all; return how many. As `duewheel.Scheduler.purge`."""
         core = self._core
-        return await asyncio.to_thread(core.purge, before) if self._has_store else core.purge(before)
+        return await _waits.complete(core, self._awaited.purge(before)) if self._has_store else core.purge(before)
 
     async def count(self) -> int:
         """Return how many jobs are pending."""
@@ -417,17 +415,17 @@ class Scheduler:
         job_options: _JobOptions,
     ) -> Sequence[str]:
         """Make a bulk call; a long one in a thread."""
-        call, in_thread = self._awaited.many, self._awaited.many_gently
+        awaited = self._awaited
         if isinstance(times, Sized) and len(times) > _waits.MANY:
+            in_thread = awaited.many_in_thread
             return await asyncio.to_thread(in_thread, are_delays, times, target, datas, options=options, **job_options)
-        return await _waits.complete(
-            self._core, call, in_thread, are_delays, times, target, datas, options=options, **job_options
-        )
+        made = awaited.many(are_delays, times, target, datas, options=options, **job_options)
+        return await _waits.complete(self._core, made)
 
     async def _restore(self, event: Event) -> None:
         core = self._core
         if self._has_store:
-            await _waits.complete(core, self._awaited.restore, core._restore, event)
+            await _waits.complete(core, self._awaited.restore(event))
         else:
             core._restore(event)
 

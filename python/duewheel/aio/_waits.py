@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from itertools import islice
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from duewheel import _loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from duewheel._core import Condition, EventLoop
+    from duewheel._core import Condition, EventLoop, PendingCall
     from duewheel.scheduler import Core
 
-_P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 MANY = 1_000
@@ -31,21 +30,16 @@ _POLL_S = 0.02
 """How often a condition is read on a loop that the scheduler does not run on."""
 
 
-async def complete(
-    core: Core,
-    call: Callable[_P, tuple[_R, int] | None],
-    in_thread: Callable[_P, _R],
-    *arguments: _P.args,
-    **keywords: _P.kwargs,
-) -> _R:
-    """Make a call over a store, and return its result once its batch is on disk.
+async def complete(core: Core, made: tuple[_R, int] | PendingCall[_R]) -> _R:
+    """Return the result of a call over a store once its batch is on disk.
 
-    `call` submits the batch and returns the result and a ticket. Where it would have to ask the store first it does
-    nothing and returns `None`: then `in_thread` makes the call in a thread.
+    The call was made with its batch submitted, or it asks the store first.
     """
-    made = call(*arguments, **keywords)
-    if made is None:
-        return await asyncio.to_thread(in_thread, *arguments, **keywords)
+    while not isinstance(made, tuple):
+        if _loop.is_running_here(event_loop := core._event_loop):
+            made = await event_loop.answered(made)
+        else:
+            made = await asyncio.to_thread(made.wait)
     result, ticket = made
     if ticket:
         await _settled(core, ticket)

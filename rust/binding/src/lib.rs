@@ -13,7 +13,7 @@ mod shared;
 mod stores;
 mod values;
 
-use calls::{awaited, events, keywords, scheduler};
+use calls::{awaited, events, keywords, scheduler, waiting};
 use interpreter::{gil, names};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
@@ -50,6 +50,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<condition::Condition>()?;
     module.add_class::<dead::DeadEvent>()?;
     module.add_class::<awaited::AwaitedCalls>()?;
+    module.add_class::<waiting::PendingCall>()?;
     module.add_class::<task::TaskCoroutine>()?;
     module.add_class::<event::Event>()?;
     module.add_class::<event_loop::EventLoop>()?;

@@ -15,25 +15,41 @@ use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
 use duewheel_sqlite::LocalStore;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a wait lasts before it looks for signals.
 const SLICE: Duration = Duration::from_millis(100);
 
+/// What is behind the engine, as far as the calls have to know it.
+pub(crate) struct Backing {
+    /// The largest data of a job that it takes, in bytes.
+    pub(crate) max_data: usize,
+    /// Whether a batch is settled as soon as it is submitted.
+    pub(crate) relaxed: bool,
+    /// Whether it writes what it is given: a long call gives up the interpreter meanwhile.
+    pub(crate) writes: bool,
+    /// The file of its jobs, for what is done with a file alone.
+    pub(crate) file: Option<Arc<LocalStore>>,
+}
+
+impl Backing {
+    /// Memory alone.
+    pub(crate) const MEMORY: Backing = Backing {
+        max_data: usize::MAX,
+        relaxed: false,
+        writes: false,
+        file: None,
+    };
+}
+
 /// What the Python object and the threads share; the threads hold no reference to the object.
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine<Handle>>,
     pub(crate) registry: Registry,
     pub(crate) specs: Specs,
-    /// The largest data that the store takes, in bytes.
-    pub(crate) max_data: usize,
-    /// Held by the thread that asks the store about a single id.
-    pub(crate) turns: Mutex<()>,
-    /// Whether the store settles a batch as soon as it is submitted.
-    pub(crate) relaxed: bool,
-    /// The file of its jobs, for what is done with a file alone.
-    pub(crate) file: Option<Arc<LocalStore>>,
+    pub(crate) backing: Backing,
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: Threads,
@@ -127,6 +143,20 @@ impl Shared {
                 return Ok(false);
             }
         }
+    }
+
+    /// Refuse data that the store does not take.
+    #[inline]
+    pub(crate) fn check_data(&self, py: Python<'_>, data: Option<&Py<PyBytes>>) -> PyResult<()> {
+        let length = data.map_or(0, |data| data.as_bytes(py).len());
+        if length > self.backing.max_data {
+            let message = format!(
+                "data must have at most {} bytes (LocalStorage's max_data), not {length}",
+                self.backing.max_data
+            );
+            return Err(error(py, |names| &names.payload_too_large_error, message));
+        }
+        Ok(())
     }
 
     pub(crate) fn refuse_inside(&self, py: Python<'_>, call: &str) -> PyResult<()> {

@@ -77,7 +77,9 @@ mod tests {
         // A worker that does not wait yet is not called: so each due is earlier than the last.
         let mut due = 3_600;
         while !called.load(Relaxed) && !worker.is_finished() {
-            engine.schedule(Due::In(due * SECOND), Nothing).unwrap();
+            engine
+                .schedule(Due::In(due * SECOND), Nothing, &mut Released::default())
+                .unwrap();
             due = (due - 1).max(1_800);
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -105,7 +105,9 @@ impl Driven {
             ClockKind::Wall => Due::At(due),
             ClockKind::Boot => Due::In(early_wake),
         };
-        self.engine.schedule(given, Numbered(number)).unwrap();
+        self.engine
+            .schedule(given, Numbered(number), &mut Released::default())
+            .unwrap();
         self.waiting.push(Waiting { number, kind, due });
     }
 
@@ -256,11 +258,18 @@ fn the_clocks_are_read_together_though_the_timer_waits_for_the_lock() {
     let far = Due::In(HOUR);
     engine
         .schedule_as("far", far, Numbered(9), released)
+        .map(drop)
         .unwrap();
     engine
-        .schedule(Due::At(driven.clock.wall() + 2 * MILLISECOND), Numbered(1))
+        .schedule(
+            Due::At(driven.clock.wall() + 2 * MILLISECOND),
+            Numbered(1),
+            &mut Released::default(),
+        )
         .unwrap();
-    engine.schedule(Due::In(MILLISECOND), Numbered(0)).unwrap();
+    engine
+        .schedule(Due::In(MILLISECOND), Numbered(0), &mut Released::default())
+        .unwrap();
     driven.advance(5 * MILLISECOND);
     std::thread::scope(|threads| {
         let held = driven.engine.view("far", |_| {
@@ -296,7 +305,9 @@ fn a_step_may_be_as_long_as_the_clock_is_wide() {
     let (pending, at) = (driven.engine.between(None, None), driven.clock.boot());
     assert_eq!(pending.unwrap().len(), 2);
     assert!(matches!(
-        driven.engine.schedule(Due::In(1), Numbered(3)),
+        driven
+            .engine
+            .schedule(Due::In(1), Numbered(3), &mut Released::default()),
         Ok(_) | Err(_)
     ));
     let manual = ManualClock::new(i64::MIN, at);
@@ -366,7 +377,9 @@ impl Threaded {
             ClockKind::Boot => (Due::In(clock.boot() + early_wake), Due::In(early_wake)),
         };
         self.dues.lock().unwrap().insert(number, residency);
-        self.engine.schedule(given, Numbered(number)).unwrap();
+        self.engine
+            .schedule(given, Numbered(number), &mut Released::default())
+            .unwrap();
     }
 
     fn set_wall(&self, delta: i64) {

@@ -1,7 +1,7 @@
 //! Outcomes that a full disk has refused: what speaks of the same jobs later must not overtake them.
 
 use duewheel_engine::clock::ManualClock;
-use duewheel_engine::engine::{Due, Engine, Refused, StoreInbox, Window};
+use duewheel_engine::engine::{Cancelled, Due, Engine, Pending, Refused, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Parts, Payload, Released, Started};
 use duewheel_model::outcome::{Cause, Outcome};
@@ -107,7 +107,8 @@ impl Bench {
     /// A job that has run, and whose end the disk has no room for.
     fn ended(&self, outcome: impl FnOnce(&Started<Nothing>) -> Outcome<String>) {
         let (engine, released) = (&self.engine, &mut Released::default());
-        engine.keep_as("a", Due::In(0), Nothing, released).unwrap();
+        let made = engine.schedule_as("a", Due::In(0), Nothing, released);
+        assert!(matches!(made, Ok(Pending::Made((), _))));
         while engine.manual_expire() {}
         let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
             panic!("it is due");
@@ -146,10 +147,10 @@ fn an_id_whose_end_is_not_written_yet_is_not_taken_again() {
     let bench = Bench::new("id");
     bench.ended(|_| Outcome::Done);
     let (engine, released) = (&bench.engine, &mut Released::default());
-    let again = |released: &mut _| engine.keep_as("a", Due::In(SECOND), Nothing, released);
+    let again = |released: &mut _| engine.schedule_as("a", Due::In(SECOND), Nothing, released);
     assert!(matches!(again(released), Err(Refused::Store(Error::Full))));
     bench.store.crowded.store(false, Ordering::SeqCst);
-    again(released).unwrap();
+    assert!(matches!(again(released), Ok(Pending::Made((), _))));
     engine.check().unwrap();
     assert_eq!(bench.reopened(), 1);
 }
@@ -160,13 +161,10 @@ fn a_retry_that_is_not_written_yet_is_not_cancelled() {
     let bench = Bench::new("retry");
     bench.ended(|started| Outcome::again(SECOND, Cause::Retry, started.progress()));
     let engine = &bench.engine;
-    let cancel = || engine.cancel_kept("a");
+    let cancel = || engine.cancel("a", &mut Released::default());
     assert!(matches!(cancel(), Err(Refused::Store(Error::Full))));
     bench.store.crowded.store(false, Ordering::SeqCst);
-    assert!(matches!(
-        cancel(),
-        Ok(duewheel_engine::engine::Changed::Yes(..))
-    ));
+    assert!(matches!(cancel(), Ok(Pending::Made(Cancelled::Here(_), _))));
     engine.check().unwrap();
     assert_eq!(bench.reopened(), 0);
 }

@@ -1,7 +1,9 @@
 //! Jobs that are away, and come in: what they are then, how they are found, and who met them on the way.
 
 use duewheel_engine::clock::{Clock, ManualClock};
-use duewheel_engine::engine::{Asked, Changed, Due, Engine, Pumped, StoreInbox, Window};
+use duewheel_engine::engine::{
+    Cancelled, Coming, Due, Engine, Moved, Pending, Pumped, Refused, StoreInbox, Window,
+};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Id, Parts, Payload, Released};
 use duewheel_model::job::Progress;
@@ -45,13 +47,37 @@ fn file(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("duewheel-{}-{name}.db", std::process::id()))
 }
 
-fn keep(engine: &Engine<Nothing>, due: Due, released: &mut Released<Nothing>) -> String {
-    let (id, _) = engine.keep(due, Nothing, released).unwrap();
+fn keep(engine: &Arc<Engine<Nothing>>, due: Due, released: &mut Released<Nothing>) -> String {
+    let (id, _) = engine.schedule(due, Nothing, released).unwrap();
     Id::Generated(id).with_str(str::to_owned)
 }
 
+/// Wait for a call.
+fn made<T: Send + 'static>(
+    engine: &Arc<Engine<Nothing>>,
+    pending: Result<Pending<T, Nothing>, Refused>,
+    released: &mut Released<Nothing>,
+) -> Result<T, Refused> {
+    let made = engine.wait_for(pending?, released, || false)?;
+    Ok(made.expect("nobody gives up").0)
+}
+
+/// Move a job of the store's to where it is near.
+fn moved(
+    engine: &Arc<Engine<Nothing>>,
+    id: &str,
+    due: i64,
+    released: &mut Released<Nothing>,
+) -> Coming<Nothing> {
+    let moved = engine.reschedule(id, due, released);
+    match made(engine, moved, released) {
+        Ok(Moved::Near(job)) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
 /// With so many seconds of the future in memory.
-fn open(path: &Path, clock: &Arc<ManualClock>, horizon: i64) -> Engine<Nothing> {
+fn open(path: &Path, clock: &Arc<ManualClock>, horizon: i64) -> Arc<Engine<Nothing>> {
     open_for(path, clock, horizon, 10_000)
 }
 
@@ -60,7 +86,7 @@ fn open_for(
     clock: &Arc<ManualClock>,
     horizon: i64,
     resident: usize,
-) -> Engine<Nothing> {
+) -> Arc<Engine<Nothing>> {
     let inbox = StoreInbox::new().unwrap();
     let store = LocalStore::open(path, Settings::default(), inbox.events()).unwrap();
     open_on(Arc::new(store), &inbox, clock, horizon, resident)
@@ -72,25 +98,25 @@ fn open_on(
     clock: &Arc<ManualClock>,
     horizon: i64,
     resident: usize,
-) -> Engine<Nothing> {
+) -> Arc<Engine<Nothing>> {
     let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
     let window = Window {
         horizon: horizon * SECOND,
         resident,
     };
     engine.put_behind(store, inbox.clone(), window);
-    engine
+    Arc::new(engine)
 }
 
 /// Take in all that is away.
-fn load(engine: &Engine<Nothing>, released: &mut Released<Nothing>) {
+fn load(engine: &Arc<Engine<Nothing>>, released: &mut Released<Nothing>) {
     while let Some(question) = engine.page_wanted() {
         take_in(engine, question, released);
     }
     engine.check().unwrap();
 }
 
-fn take_in(engine: &Engine<Nothing>, question: Query, released: &mut Released<Nothing>) {
+fn take_in(engine: &Arc<Engine<Nothing>>, question: Query, released: &mut Released<Nothing>) {
     let Ok(Answer::Page(page)) = ask(&*engine.store().unwrap(), question) else {
         panic!("no page");
     };
@@ -100,7 +126,7 @@ fn take_in(engine: &Engine<Nothing>, question: Query, released: &mut Released<No
 }
 
 /// What is known of a job: its due, its first due, run and attempt.
-fn look(engine: &Engine<Nothing>, id: &str) -> Option<(i64, i64, u32, u32)> {
+fn look(engine: &Arc<Engine<Nothing>>, id: &str) -> Option<(i64, i64, u32, u32)> {
     let seen = engine.view(id, |view| {
         assert!(view.id.with_str(|seen| seen == id));
         (
@@ -135,7 +161,8 @@ fn jobs_are_what_they_were_and_are_found_by_their_ids() {
         "01890000-0000-7000-0000-000000000000",
     ]) {
         let due = Due::At((110 + number) * SECOND);
-        engine.keep_as(id, due, Nothing, released).unwrap();
+        let made = engine.schedule_as(id, due, Nothing, released);
+        assert!(matches!(made, Ok(Pending::Made((), _))));
         all.push(id.to_owned());
     }
     // One with a past, under an id such as is made here.
@@ -146,14 +173,13 @@ fn jobs_are_what_they_were_and_are_found_by_their_ids() {
         run: 3,
         first_start: None,
     };
-    engine
-        .restore_kept(past, first, due, progress, Nothing, released)
-        .unwrap();
+    let made = engine.restore(past, first, due, progress, Nothing, released);
+    assert!(matches!(made, Ok(Pending::Made((), _))));
     all.push(past.to_owned());
     // One that was moved: its first due is another.
     assert!(matches!(
-        engine.reschedule_kept(&all[10], 500 * SECOND),
-        Ok(Changed::Yes(..))
+        engine.reschedule(&all[10], 500 * SECOND, released),
+        Ok(Pending::Made(Moved::Yes, _))
     ));
     let before: Vec<_> = all.iter().map(|id| look(&engine, id)).collect();
     assert!(before.iter().all(Option::is_some));
@@ -175,16 +201,19 @@ fn jobs_are_what_they_were_and_are_found_by_their_ids() {
     load(&engine, released);
     for (number, id) in all.iter().enumerate() {
         match number % 3 {
-            0 => assert!(matches!(engine.cancel_kept(id), Ok(Changed::Yes(..)))),
+            0 => assert!(matches!(
+                engine.cancel(id, released),
+                Ok(Pending::Made(Cancelled::Here(_), _))
+            )),
             1 => {
-                let moved = engine.reschedule_kept(id, 700 * SECOND);
-                assert!(matches!(moved, Ok(Changed::Yes(..))));
+                let moved = engine.reschedule(id, 700 * SECOND, released);
+                assert!(matches!(moved, Ok(Pending::Made(Moved::Yes, _))));
             }
             _ => {}
         }
         // New ones take the places of those that have left.
         if number % 6 == 0 {
-            engine.keep(Due::In(SECOND), Nothing, released).unwrap();
+            engine.schedule(Due::In(SECOND), Nothing, released).unwrap();
         }
     }
     engine.check().unwrap();
@@ -209,23 +238,22 @@ fn a_job_that_has_come_in_is_not_asked_for() {
     let released = &mut Released::default();
     let engine = open(&path, &clock, 2);
     let id = &keep(&engine, Due::In(10 * SECOND), released);
-    assert!(matches!(engine.cancel_kept(id), Ok(Changed::PagedOut)));
-    assert!(matches!(
-        engine.reschedule_kept(id, 11 * SECOND),
-        Ok(Changed::PagedOut)
-    ));
+    let moved = engine.reschedule(id, 11 * SECOND, released);
+    let moved = made(&engine, moved, released);
+    assert!(matches!(moved, Ok(Moved::Yes)), "in the store: {moved:?}");
 
-    clock.set(9 * SECOND, 9 * SECOND);
+    clock.set(10 * SECOND, 10 * SECOND);
     load(&engine, released);
     assert!(engine.holds(id));
 
-    assert_eq!(engine.cancel_paged_out(id, released), Ok(Asked::Here));
-    assert_eq!(
-        engine.reschedule_paged_out(id, 11 * SECOND, released),
-        Ok(Asked::Here)
-    );
-    assert_eq!(clock.wall(), 9 * SECOND);
-    assert!(matches!(engine.cancel_kept(id), Ok(Changed::Yes(..))));
+    assert!(matches!(
+        engine.reschedule(id, 10 * SECOND, released),
+        Ok(Pending::Made(Moved::Yes, _))
+    ));
+    assert!(matches!(
+        engine.cancel(id, released),
+        Ok(Pending::Made(Cancelled::Here(_), _))
+    ));
     assert_eq!(engine.paged_out(), 0);
     engine.close(released);
     std::fs::remove_file(path).unwrap();
@@ -240,8 +268,8 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     let released = &mut Released::default();
     let engine = open_for(&path, &clock, 3_600, 320);
     engine.start().unwrap();
-    let park = |engine: &Engine<Nothing>| while engine.manual_expire() {};
-    let parked = |engine: &Engine<Nothing>| {
+    let park = |engine: &Arc<Engine<Nothing>>| while engine.manual_expire() {};
+    let parked = |engine: &Arc<Engine<Nothing>>| {
         engine.check().unwrap();
         engine.stats(&mut Released::default()).parked
     };
@@ -257,16 +285,12 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
         "parked jobs are not waited for"
     );
 
-    assert_eq!(
-        engine.cancel_paged_out(&all[500], released),
-        Ok(Asked::Yes(()))
-    );
-    assert_eq!(engine.cancel_paged_out(&all[500], released), Ok(Asked::No));
-    let Ok(Asked::Yes(Some(later))) = engine.reschedule_paged_out(&all[501], SECOND, released)
-    else {
-        panic!("it is not near");
-    };
-    engine.load_one(&later, Nothing, released);
+    for right in [true, false] {
+        let cancelled = engine.cancel(&all[500], released);
+        let cancelled = made(&engine, cancelled, released).unwrap();
+        assert_eq!(matches!(cancelled, Cancelled::Stored), right);
+    }
+    moved(&engine, &all[501], SECOND, released).take_in(Nothing, released);
     assert_eq!(parked(&engine), JOBS - 2);
     assert!(!engine.wait_idle(Duration::ZERO), "one is not parked");
     engine.close(released);
@@ -274,7 +298,7 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     // Opened again they come with pages, and go.
     let engine = open_for(&path, &clock, 3_600, 320);
     engine.start().unwrap();
-    let turn_pages = |engine: &Engine<Nothing>, released: &mut Released<Nothing>| loop {
+    let turn_pages = |engine: &Arc<Engine<Nothing>>, released: &mut Released<Nothing>| loop {
         let before = (engine.paged_out(), parked(engine));
         load(engine, released);
         park(engine);
@@ -388,7 +412,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
 const YEAR: i64 = 365 * 86_400 * SECOND;
 
 /// What the timer sleeps for, in seconds from now on each clock.
-fn sleeps(engine: &Engine<Nothing>, clock: &ManualClock) -> (Option<i64>, Option<i64>) {
+fn sleeps(engine: &Arc<Engine<Nothing>>, clock: &ManualClock) -> (Option<i64>, Option<i64>) {
     let until = loop {
         match engine.pump() {
             Pumped::Sleep(until) => break until,
@@ -478,35 +502,28 @@ fn a_job_that_changes_while_it_is_on_its_way_is_not_taken_in_as_it_was() {
     let soon = |seconds: i64| (1_000 + seconds) * SECOND;
     let id = keep(&engine, Due::In(100 * SECOND), released);
     released.payloads.clear();
-    let moved = |due, released: &mut _| match engine.reschedule_paged_out(&id, due, released) {
-        Ok(Asked::Yes(Some(job))) => job,
-        other => panic!("{other:?}"),
-    };
-    let first = moved(soon(5), released);
-    let second = moved(soon(6), released);
-    engine.load_one(&first, Nothing, released);
+    let first = moved(&engine, &id, soon(5), released);
+    let second = moved(&engine, &id, soon(6), released);
+    first.take_in(Nothing, released);
     assert_eq!((released.payloads.len(), engine.paged_out()), (1, 1));
-    engine.load_one(&second, Nothing, released);
+    second.take_in(Nothing, released);
     assert_eq!((released.payloads.len(), engine.paged_out()), (1, 0));
     assert_eq!(look(&engine, &id).unwrap().0, soon(6));
     engine.check().unwrap();
 
     let id = keep(&engine, Due::In(100 * SECOND), released);
     released.payloads.clear();
-    let Ok(Asked::Yes(Some(job))) = engine.reschedule_paged_out(&id, soon(5), released) else {
-        panic!("it was away")
-    };
-    assert_eq!(engine.cancel_paged_out(&id, released), Ok(Asked::Yes(())));
-    engine.load_one(&job, Nothing, released);
+    let job = moved(&engine, &id, soon(5), released);
+    let cancelled = engine.cancel(&id, released);
+    let cancelled = made(&engine, cancelled, released);
+    assert!(matches!(cancelled, Ok(Cancelled::Stored)));
+    job.take_in(Nothing, released);
     assert_eq!((released.payloads.len(), look(&engine, &id)), (1, None));
     engine.check().unwrap();
 
     // Without an object for it, it comes with a page.
     let id = keep(&engine, Due::In(100 * SECOND), released);
-    let Ok(Asked::Yes(Some(job))) = engine.reschedule_paged_out(&id, soon(5), released) else {
-        panic!("it was away")
-    };
-    engine.load_none(job.place);
+    drop(moved(&engine, &id, soon(5), released));
     assert_eq!(look(&engine, &id), None);
     load(&engine, released);
     assert_eq!(look(&engine, &id).unwrap().0, soon(5));
@@ -526,7 +543,8 @@ fn who_asks_may_give_up_and_ask_again() {
     engine.load_no_page();
     load(&engine, released);
     assert!(look(&engine, &id).is_some());
-    let asked = engine.ask_paged_out(Query::Get(id), || panic!("it was answered"));
-    assert!(matches!(asked, Ok(Some(Answer::Job(Some(_))))));
+    let asked = engine.query(Query::Get(id)).unwrap();
+    let answer = engine.wait_for(asked, released, || panic!("it was answered"));
+    assert!(matches!(answer, Ok(Some((Answer::Job(Some(_)), _)))));
     std::fs::remove_file(path).unwrap();
 }

@@ -3,7 +3,9 @@
 //! the messages travel on threads.
 
 use duewheel_engine::clock::{Clock, ManualClock};
-use duewheel_engine::engine::{Asked, Changed, Due, Engine, Pumped, Refused, StoreInbox, Window};
+use duewheel_engine::engine::{
+    Cancelled, Due, Engine, Moved, Pending, Pumped, Refused, StoreInbox, Window,
+};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Parts, Payload, Released, Started};
 use duewheel_model::outcome::{Cause, Outcome, Reason};
@@ -23,6 +25,16 @@ struct Data {
     once: bool,
     /// What tells this copy from others of the same job.
     copy: u32,
+}
+
+/// Wait for a call.
+fn made<T: Send + 'static>(
+    engine: &Arc<Engine<Data>>,
+    pending: Result<Pending<T, Data>, Refused>,
+    released: &mut Released<Data>,
+) -> Result<T, Refused> {
+    let made = engine.wait_for(pending?, released, || false)?;
+    Ok(made.expect("nobody gives up").0)
 }
 
 impl Payload for Data {
@@ -69,7 +81,7 @@ enum Work {
 }
 
 struct Node {
-    engine: Engine<Data>,
+    engine: Arc<Engine<Data>>,
     store: Arc<SharedStore>,
     workers: Vec<Work>,
 }
@@ -99,7 +111,7 @@ impl Node {
         engine.start().unwrap();
         let workers = Vec::new();
         Node {
-            engine,
+            engine: Arc::new(engine),
             store,
             workers,
         }
@@ -130,6 +142,13 @@ impl Books {
         self.alive.insert(copy);
         let once = self.jobs[number as usize];
         Data { number, once, copy }
+    }
+
+    /// What was refused at once is the caller's still; what the store refused is released.
+    fn free_refused(&mut self, data: Data, released: &Released<Data>) {
+        if !released.payloads.iter().any(|own| own.copy == data.copy) {
+            assert!(self.alive.remove(&data.copy), "freed twice");
+        }
     }
 
     fn free(&mut self, released: &mut Released<Data>) {
@@ -262,7 +281,7 @@ impl World {
             0 => {
                 books.jobs.push(random.below(2) == 0);
                 let data = books.data(known as u32);
-                let (id, _) = node.engine.keep(due, data, &mut released).unwrap();
+                let (id, _) = node.engine.schedule(due, data, &mut released).unwrap();
                 let id = duewheel_engine::jobs::record::Id::Generated(id);
                 books.ids.push(id.with_str(str::to_owned));
             }
@@ -270,20 +289,22 @@ impl World {
                 books.jobs.push(random.below(2) == 0);
                 let data = books.data(known as u32);
                 let id = format!("job-{known}");
-                match node.engine.keep_as(&id, due, data, &mut released) {
+                let first = node.engine.schedule_as(&id, due, data, &mut released);
+                match made(&node.engine, first, &mut released) {
                     Ok(_) => {
                         let again = books.data(known as u32);
-                        let refused = node.engine.keep_as(&id, due, again, &mut released);
+                        let refused = node.engine.schedule_as(&id, due, again, &mut released);
+                        let refused = made(&node.engine, refused, &mut released);
                         // Unless it has run already, on the other node.
                         match refused {
                             Err(Refused::Duplicate | IN_DOUBT) => {
-                                assert!(books.alive.remove(&again.copy));
+                                books.free_refused(again, &released);
                             }
                             other => panic!("{other:?}"),
                         }
                     }
                     Err(IN_DOUBT) => {
-                        assert!(books.alive.remove(&data.copy));
+                        books.free_refused(data, &released);
                         books.in_doubt.insert(known as u32);
                     }
                     Err(other) => panic!("{other:?}"),
@@ -293,15 +314,14 @@ impl World {
             2 => {
                 let number = random.below(known) as usize;
                 let id = &books.ids[number];
-                let cancelled = match node.engine.cancel_kept(id).unwrap() {
-                    Changed::PagedOut => match node.engine.cancel_paged_out(id, &mut released) {
-                        Err(IN_DOUBT) => {
-                            books.in_doubt.insert(number as u32);
-                            false
-                        }
-                        cancelled => cancelled.unwrap() == Asked::Yes(()),
-                    },
-                    other => panic!("{other:?}"),
+                let cancelled = node.engine.cancel(id, &mut released);
+                let cancelled = match made(&node.engine, cancelled, &mut released) {
+                    Err(IN_DOUBT) => {
+                        books.in_doubt.insert(number as u32);
+                        false
+                    }
+                    Ok(Cancelled::Here(_)) => panic!("the store alone can say"),
+                    cancelled => matches!(cancelled.unwrap(), Cancelled::Stored),
                 };
                 if cancelled {
                     assert!(books.cancelled.insert(number as u32), "cancelled twice");
@@ -310,26 +330,26 @@ impl World {
             3 => {
                 let id = &books.ids[random.below(known) as usize];
                 let due = self.clock.wall() + random.below(3 * SECOND as u64) as i64;
-                let moved = node.engine.reschedule_kept(id, due).unwrap();
-                assert!(matches!(moved, Changed::PagedOut));
-                let moved = node.engine.reschedule_paged_out(id, due, &mut released);
+                let moved = node.engine.reschedule(id, due, &mut released);
+                let moved = made(&node.engine, moved, &mut released);
                 assert!(
-                    matches!(moved, Ok(Asked::Yes(None) | Asked::No) | Err(IN_DOUBT)),
+                    matches!(moved, Ok(Moved::Yes | Moved::No) | Err(IN_DOUBT)),
                     "it comes with a page"
                 );
             }
             _ => {
                 let number = random.below(known) as u32;
                 let id = &books.ids[number as usize];
-                match node.engine.revive_kept(id, &mut released) {
-                    Ok(Some(job)) => {
-                        let number = Books::number(&job);
+                let revived = node.engine.revive(id, &mut released);
+                match made(&node.engine, revived, &mut released) {
+                    Ok(Moved::Near(job)) => {
+                        let number = Books::number(job.job().unwrap());
                         // It may be started once more.
                         books.starts.remove(&number);
                         let data = books.data(number);
-                        node.engine.load_one(&job, data, &mut released);
+                        job.take_in(data, &mut released);
                     }
-                    Ok(None) | Err(Refused::Duplicate) => {}
+                    Ok(_) | Err(Refused::Duplicate) => {}
                     // It may be started once more.
                     Err(IN_DOUBT) => {
                         books.starts.entry(number).and_modify(|starts| *starts = 0);
@@ -497,7 +517,7 @@ fn what_another_node_yields_comes_before_the_next_poll() {
     };
     let mut scheduled = Released::default();
     let due = Due::In(SECOND);
-    one.engine.keep(due, data, &mut scheduled).unwrap();
+    one.engine.schedule(due, data, &mut scheduled).unwrap();
     one.travel(9);
     assert_eq!(take_in(&other), (1, 1));
 }
@@ -521,8 +541,9 @@ fn a_job_whose_insertion_is_in_doubt_is_no_nodes() {
             copy: number,
         };
         let due = Due::In(SECOND);
-        let kept = node.engine.keep_as(id, due, data, &mut released);
-        assert!(matches!(kept, Err(IN_DOUBT)), "{kept:?}");
+        let scheduled = node.engine.schedule_as(id, due, data, &mut released);
+        let scheduled = made(&node.engine, scheduled, &mut released);
+        assert!(matches!(scheduled, Err(IN_DOUBT)), "{scheduled:?}");
     }
     node.travel(100);
     assert!((1..20).contains(&jobs.stored()), "{}", jobs.stored());

@@ -1,92 +1,24 @@
-//! Calls made by a coroutine: nothing in them may keep its event loop waiting.
-//!
-//! How a call treats what takes time is handed down to what it calls, and is never ambient: it may run
-//! Python, which calls other schedulers, or the same one, and those calls are calls of their own.
+//! Calls made by a coroutine: they return where they would wait, and leave the wait to it.
 
 use crate::calls::bulk::{self, Times};
-use crate::calls::scheduler::SchedulerCore;
+use crate::calls::change;
+use crate::calls::pending::Pending;
+use crate::calls::query;
+use crate::calls::schedule::{self, Given, warn_if_ancient};
+use crate::calls::waiting::PendingCall;
 use crate::shared::Shared;
 use crate::values::convert;
-use crate::values::event::Event;
 use crate::values::ids::Ids;
 use crate::values::options::Fields;
-use crate::values::payload::{Fresh, release_gently};
+use crate::values::payload::release_gently;
 use duewheel_engine::engine::Due;
-use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
-use std::cell::Cell;
+use pyo3::types::PyDict;
 use std::sync::Arc;
 
-/// How one call treats what takes time.
-#[derive(Clone, Copy)]
-pub(crate) enum Manner<'a> {
-    /// It waits for it.
-    Waits,
-    /// It leaves the wait for the store to its caller, and does nothing where it had to wait for more.
-    Leaves(&'a Left),
-    /// It waits, and gives up the interpreter as often as it can.
-    Gentle,
-}
-
-/// What a call has left to its caller.
-#[derive(Default)]
-pub(crate) struct Left {
-    /// The batch to wait for; 0: none.
-    ticket: Cell<u64>,
-    /// It had to wait for something else, and did nothing.
-    undone: Cell<bool>,
-}
-
-impl Manner<'_> {
-    /// Leave the wait for a ticket to the caller; `false`: this call is to wait itself.
-    pub(crate) fn leaves(self, ticket: u64) -> bool {
-        if let Manner::Leaves(left) = self {
-            left.ticket.set(ticket);
-            return true;
-        }
-        false
-    }
-
-    /// Refuse to wait for the answer of a store, where that may not be. Called before anything is done.
-    pub(crate) fn may_wait(self) -> PyResult<()> {
-        if let Manner::Leaves(left) = self {
-            left.undone.set(true);
-            return Err(PyRuntimeError::new_err("this call would wait"));
-        }
-        Ok(())
-    }
-
-    /// Whether the interpreter is to be given up often.
-    pub(crate) fn is_gentle(self) -> bool {
-        matches!(self, Manner::Gentle)
-    }
-}
-
-/// What a call has returned, and the ticket to wait for (0: none); `None`: it would have had to wait
-/// for more, and has done nothing.
-type Deferred<T> = Option<(T, u64)>;
-
-fn defer<T>(call: impl FnOnce(Manner<'_>) -> PyResult<T>) -> PyResult<Deferred<T>> {
-    let left = Left::default();
-    let result = call(Manner::Leaves(&left));
-    if left.undone.get() {
-        return Ok(None);
-    }
-    Ok(Some((result?, left.ticket.get())))
-}
-
-/// What a call is given beside a time and a target.
-struct More<'a, 'py> {
-    data: Option<Bound<'py, PyAny>>,
-    id: Option<&'a Bound<'py, PyAny>>,
-    options: Option<&'a Bound<'py, PyAny>>,
-    job_options: Option<&'a Bound<'py, PyDict>>,
-}
-
-/// The calls of a scheduler for coroutines: they return a ticket, or `None`, where they would wait.
+/// The calls of a scheduler that coroutines make.
 ///
-/// The calls for single jobs are for schedulers with a store: in memory they do not wait.
+/// Each returns its result and the ticket to wait for (0: none), or a pending call.
 #[pyclass(frozen, module = "duewheel._core")]
 pub(crate) struct AwaitedCalls {
     shared: Arc<Shared>,
@@ -97,38 +29,32 @@ impl AwaitedCalls {
         AwaitedCalls { shared }
     }
 
-    fn shared(&self, py: Python<'_>) -> PyResult<&Arc<Shared>> {
+    fn leave<R: for<'py> IntoPyObject<'py> + 'static>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&Arc<Shared>) -> PyResult<Pending<R>>,
+    ) -> PyResult<Py<PyAny>> {
         self.shared.check_fork(py)?;
-        Ok(&self.shared)
+        PendingCall::leave(py, &self.shared, call(&self.shared)?)
     }
 
-    fn keep<'py>(
+    fn schedule(
         &self,
         due: Due,
-        target: &Bound<'py, PyAny>,
-        more: &More<'_, 'py>,
-        manner: Manner<'_>,
-    ) -> PyResult<Bound<'py, PyString>> {
-        let py = target.py();
-        let shared = self.shared(py)?;
-        let specs = &shared.specs;
-        let spec = if more.options.is_none() && more.job_options.is_none() {
-            specs.plain(target)?
-        } else {
+        given: &Given<'_, '_>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = given.target.py();
+        self.leave(py, |shared| {
             let call = match due {
                 Due::At(_) => "Scheduler.at",
                 Due::In(_) => "Scheduler.in_",
             };
             let read = |keywords| Fields::read(keywords, call);
-            let given = more.job_options.map(read).transpose()?;
-            specs.special(target, more.options, &given.unwrap_or_default())?
-        };
-        let data = more.data.as_ref().map_or(Ok(None), convert::data)?;
-        shared.check_data(py, data.as_ref())?;
-        let id = more.id.map(|id| convert::name(id, "id")).transpose()?;
-        let id = shared.keep(due, Fresh::new(py, data, spec), id, manner)?;
-        SchedulerCore::warn_if_ancient(shared, py, due);
-        Ok(id)
+            let made = schedule::schedule(shared, due, given, keywords.map(read).transpose()?)?;
+            warn_if_ancient(shared, py, due);
+            Ok(made)
+        })
     }
 }
 
@@ -144,15 +70,15 @@ impl AwaitedCalls {
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
         job_options: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Deferred<Bound<'py, PyString>>> {
-        let more = More {
+    ) -> PyResult<Py<PyAny>> {
+        let given = Given {
+            target,
             data,
             id,
             options,
-            job_options,
         };
         let due = Due::At(convert::wall_time(when, "when")?);
-        defer(|manner| self.keep(due, target, &more, manner))
+        self.schedule(due, &given, job_options)
     }
 
     /// As `Scheduler.in_`.
@@ -165,15 +91,15 @@ impl AwaitedCalls {
         id: Option<&Bound<'py, PyAny>>,
         options: Option<&Bound<'py, PyAny>>,
         job_options: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Deferred<Bound<'py, PyString>>> {
-        let more = More {
+    ) -> PyResult<Py<PyAny>> {
+        let given = Given {
+            target,
             data,
             id,
             options,
-            job_options,
         };
         let due = Due::In(convert::delay(delay, "delay")?);
-        defer(|manner| self.keep(due, target, &more, manner))
+        self.schedule(due, &given, job_options)
     }
 
     /// As `Scheduler.at_many`, and `in_many` where they are delays.
@@ -186,14 +112,16 @@ impl AwaitedCalls {
         datas: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyAny>>,
         job_options: Option<&Bound<'_, PyDict>>,
-    ) -> PyResult<Deferred<Ids>> {
-        let (shared, times) = (self.shared(target.py())?, (Times::new(are_delays), times));
-        defer(|manner| bulk::schedule(shared, times, target, datas, options, job_options, manner))
+    ) -> PyResult<Py<PyAny>> {
+        let times = (Times::new(are_delays), times);
+        self.leave(target.py(), |shared| {
+            bulk::schedule(shared, times, target, datas, options, job_options, false)
+        })
     }
 
     /// Do the same on a thread: it waits, and gives up the interpreter on the way.
     #[pyo3(signature = (are_delays, times, target, datas=None, *, options=None, **job_options))]
-    fn many_gently(
+    fn many_in_thread(
         &self,
         are_delays: bool,
         times: &Bound<'_, PyAny>,
@@ -202,38 +130,27 @@ impl AwaitedCalls {
         options: Option<&Bound<'_, PyAny>>,
         job_options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ids> {
-        let (shared, times) = (self.shared(target.py())?, (Times::new(are_delays), times));
-        let manner = Manner::Gentle;
-        bulk::schedule(shared, times, target, datas, options, job_options, manner)
+        let (py, shared) = (target.py(), &self.shared);
+        shared.check_fork(py)?;
+        let times = (Times::new(are_delays), times);
+        let made = bulk::schedule(shared, times, target, datas, options, job_options, true)?;
+        shared.finish(py, made)
     }
 
     /// As `Scheduler.cancel`.
-    fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<Deferred<bool>> {
-        let (shared, text) = (self.shared(id.py())?, convert::name(id, "id")?);
-        defer(|manner| shared.cancel_kept(id.py(), text, manner))
+    fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(id.py(), |shared| change::cancel(shared, id))
     }
 
     /// As `Scheduler.reschedule`.
-    fn reschedule(
-        &self,
-        id: &Bound<'_, PyAny>,
-        when: &Bound<'_, PyAny>,
-    ) -> PyResult<Deferred<bool>> {
-        let (shared, text) = (self.shared(id.py())?, convert::name(id, "id")?);
+    fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let due = convert::wall_time(when, "when")?;
-        defer(|manner| {
-            let moved = shared.reschedule_kept(id.py(), text, due, manner)?;
-            if moved {
-                SchedulerCore::warn_if_ancient(shared, id.py(), Due::At(due));
-            }
-            Ok(moved)
-        })
+        self.leave(id.py(), |shared| change::reschedule(shared, id, due))
     }
 
     /// As `Scheduler.get`.
-    fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Deferred<Option<Event>>> {
-        let shared = self.shared(id.py())?;
-        defer(|manner| SchedulerCore::look_up(shared, id, manner))
+    fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(id.py(), |shared| query::get(shared, id))
     }
 
     /// As `Scheduler.next`.
@@ -243,20 +160,31 @@ impl AwaitedCalls {
         py: Python<'_>,
         start: Option<&Bound<'_, PyAny>>,
         end: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Deferred<Option<Event>>> {
-        let shared = self.shared(py)?;
-        defer(|manner| SchedulerCore::first(shared, py, start, end, manner))
+    ) -> PyResult<Py<PyAny>> {
+        let bounds = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        self.leave(py, |shared| query::first(shared, py, bounds))
+    }
+
+    /// As `Scheduler.revive`.
+    fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(id.py(), |shared| change::revive(shared, id))
+    }
+
+    /// As `Scheduler.purge`.
+    #[pyo3(signature = (before=None))]
+    fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        self.leave(py, |shared| change::purge(shared, py, before))
     }
 
     /// As `Scheduler._restore`.
-    fn restore(&self, event: &Bound<'_, PyAny>) -> PyResult<Deferred<()>> {
-        let shared = self.shared(event.py())?;
-        defer(|manner| SchedulerCore::restore(shared, event, manner))
+    fn restore(&self, event: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(event.py(), |shared| schedule::restore(shared, event))
     }
 
     /// As `Scheduler.close`, on a thread, giving up the interpreter on the way.
-    fn close_gently(&self, py: Python<'_>) -> PyResult<()> {
-        self.shared(py)?.close(py, release_gently);
+    fn close_in_thread(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.check_fork(py)?;
+        self.shared.close(py, release_gently);
         Ok(())
     }
 }

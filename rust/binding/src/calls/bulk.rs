@@ -1,21 +1,25 @@
 //! The bulk calls: many times read at once, scheduled all or none.
 
-use crate::calls::awaited::Manner;
-use crate::calls::scheduler::SchedulerCore;
+use crate::calls::pending::Pending;
+use crate::calls::schedule::warn_if_ancient;
 use crate::errors::refused;
 use crate::shared::{Shared, releasing};
 use crate::values::convert::{self, Array};
 use crate::values::ids::Ids;
-use crate::values::options::{Fields, Spec};
-use crate::values::payload::{Batch, Fresh};
-use duewheel_engine::engine::Due;
+use crate::values::options::Fields;
+use crate::values::payload::{Batch, Fresh, Handle};
+use duewheel_engine::engine::{Due, Refused};
+use duewheel_engine::jobs::ids::Halves;
+use duewheel_engine::jobs::record::Released;
 use duewheel_model::time::ceil_ns;
+use duewheel_store::Ticket;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyFloat, PyString};
+use std::sync::Arc;
 
-/// After so many times a call that is gentle gives up the interpreter.
+/// After so many times a call on a thread of its own gives up the interpreter.
 const GIVE_UP_EVERY: usize = 2_048;
 
 /// Whether a buffer of this format has its bytes the other way round.
@@ -77,7 +81,7 @@ impl Times {
 
     /// The nanoseconds of many times; a buffer of float64 or of NumPy's dates is read without
     /// making Python objects.
-    pub(crate) fn read(self, values: &Bound<'_, PyAny>, manner: Manner<'_>) -> PyResult<Vec<i64>> {
+    pub(crate) fn read(self, values: &Bound<'_, PyAny>, in_thread: bool) -> PyResult<Vec<i64>> {
         let py = values.py();
         if let Ok(buffer) = PyBuffer::<f64>::get(values)
             && buffer.dimensions() == 1
@@ -110,7 +114,7 @@ impl Times {
             None => values.try_iter().map_err(|_| refuse())?,
         };
         let read = |(at, item): (usize, PyResult<Bound<'_, PyAny>>)| {
-            if manner.is_gentle() && at % GIVE_UP_EVERY == 0 {
+            if in_thread && at % GIVE_UP_EVERY == 0 {
                 py.detach(|| ());
             }
             self.one(&item?)
@@ -119,17 +123,17 @@ impl Times {
     }
 }
 
-/// Schedule jobs of one target at many times: all of them or none.
+/// Schedule jobs of one target at many times: all of them or none; `in_thread`, a thread of its own makes the call.
 pub(crate) fn schedule(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     (kind, times): (Times, &Bound<'_, PyAny>),
     target: &Bound<'_, PyAny>,
     datas: Option<&Bound<'_, PyAny>>,
     options: Option<&Bound<'_, PyAny>>,
     keywords: Option<&Bound<'_, PyDict>>,
-    manner: Manner<'_>,
-) -> PyResult<Ids> {
-    let times = &kind.read(times, manner)?;
+    in_thread: bool,
+) -> PyResult<Pending<Ids>> {
+    let times = &kind.read(times, in_thread)?;
     let py = target.py();
     let spec = if options.is_none() && keywords.is_none() {
         shared.specs.plain(target)?
@@ -143,76 +147,52 @@ pub(crate) fn schedule(
     let datas = datas
         .map(|datas| read_datas(datas, times.len()))
         .transpose()?;
-    let ids = if shared.engine.has_store() {
-        keep(shared, py, kind, times, datas, &spec, manner)?
-    } else {
-        hold(shared, py, kind, times, datas, &spec, manner)?
-    };
-    if let (Times::Whens, Some(&earliest)) = (kind, times.iter().min()) {
-        SchedulerCore::warn_if_ancient(shared, py, Due::At(earliest));
-    }
-    Ok(ids)
-}
-
-/// In memory.
-fn hold(
-    shared: &Shared,
-    py: Python<'_>,
-    kind: Times,
-    times: &[i64],
-    datas: Option<Vec<Option<Py<PyBytes>>>>,
-    spec: &Py<Spec>,
-    manner: Manner<'_>,
-) -> PyResult<Ids> {
-    let engine = &*shared.engine;
-    let mut datas = datas.into_iter().flatten();
-    let mut fresh = || Fresh::new(py, datas.next().flatten(), spec.clone_ref(py));
-    let ids = if manner.is_gentle() {
-        let mut batch = Batch::new(py, times.iter().map(|_| fresh()));
-        let payload = batch.giving();
-        py.detach(|| match kind {
-            Times::Whens => engine.schedule_many(Due::At, times, payload),
-            Times::Delays => engine.schedule_many(Due::In, times, payload),
-        })
-    } else {
-        let payload = || fresh().given();
-        match kind {
-            Times::Whens => engine.schedule_many(Due::At, times, payload),
-            Times::Delays => engine.schedule_many(Due::In, times, payload),
-        }
-    };
-    // Closed on the way: what was taken in was freed by closing.
-    ids.map(Ids::new).map_err(|error| refused(py, error, ""))
-}
-
-/// In a store.
-fn keep(
-    shared: &Shared,
-    py: Python<'_>,
-    kind: Times,
-    times: &[i64],
-    datas: Option<Vec<Option<Py<PyBytes>>>>,
-    spec: &Py<Spec>,
-    manner: Manner<'_>,
-) -> PyResult<Ids> {
     for data in datas.iter().flatten() {
         shared.check_data(py, data.as_ref())?;
     }
     let mut datas = datas.into_iter().flatten();
-    let fresh = |_| Fresh::new(py, datas.next().flatten(), spec.clone_ref(py));
-    let mut batch = Batch::new(py, times.iter().map(fresh));
-    let engine = &shared.engine;
-    let kept = releasing(py, |released| {
-        let payload = batch.giving();
-        py.detach(|| match kind {
-            Times::Whens => engine.keep_many(Due::At, times, payload, released),
-            Times::Delays => engine.keep_many(Due::In, times, payload, released),
-        })
+    let fresh = || Fresh::new(py, datas.next().flatten(), spec.clone_ref(py));
+    let made = releasing(py, |released| {
+        if in_thread || shared.backing.writes {
+            take_in_detached(shared, py, (kind, times), fresh, released)
+        } else {
+            let mut fresh = fresh;
+            take_in(shared, (kind, times), || fresh().given(), released)
+        }
     });
-    drop(batch);
-    let (ids, ticket) = kept.map_err(|error| refused(py, error, ""))?;
-    shared.settled(py, ticket, manner)?;
-    Ok(Ids::new(ids))
+    // Closed on the way: what was taken in was freed by closing.
+    let (ids, ticket) = made.map_err(|error| refused(py, error, ""))?;
+    if let (Times::Whens, Some(&earliest)) = (kind, times.iter().min()) {
+        warn_if_ancient(shared, py, Due::At(earliest));
+    }
+    Ok(Pending::Made(Ids::new(ids), ticket))
+}
+
+type TakenIn = Result<(Vec<Halves>, Ticket), Refused>;
+
+fn take_in(
+    shared: &Shared,
+    (kind, times): (Times, &[i64]),
+    payload: impl FnMut() -> Handle,
+    released: &mut Released<Handle>,
+) -> TakenIn {
+    match kind {
+        Times::Whens => (shared.engine).schedule_many(Due::At, times, payload, released),
+        Times::Delays => (shared.engine).schedule_many(Due::In, times, payload, released),
+    }
+}
+
+/// Take them in without the interpreter: the payloads are made before.
+fn take_in_detached<'py>(
+    shared: &Shared,
+    py: Python<'py>,
+    (kind, times): (Times, &[i64]),
+    mut fresh: impl FnMut() -> Fresh<'py>,
+    released: &mut Released<Handle>,
+) -> TakenIn {
+    let mut batch = Batch::new(py, times.iter().map(|_| fresh()));
+    let payload = batch.giving();
+    py.detach(|| take_in(shared, (kind, times), payload, released))
 }
 
 fn read_datas(datas: &Bound<'_, PyAny>, length: usize) -> PyResult<Vec<Option<Py<PyBytes>>>> {

@@ -1,6 +1,5 @@
 //! `between`: pending events in order, each looked at when it is asked for.
 
-use crate::calls::awaited::Manner;
 use crate::errors::refused;
 use crate::shared::Shared;
 use crate::values::event::Event;
@@ -41,6 +40,24 @@ struct Left {
 enum Next {
     Here(QueryPlace),
     PagedOut(Box<Job<'static>>),
+}
+
+/// What an iterator has come to.
+pub(crate) enum Step {
+    /// The next event, or that there is none.
+    Event(Option<Event>),
+    /// What would have come is no longer pending.
+    Gone,
+    /// The store is to be asked: [`Events::answered`] goes on.
+    Asks(Query, Wanted),
+}
+
+/// What a page is for.
+pub(crate) enum Wanted {
+    /// What comes after this place.
+    More(Option<store::Place>),
+    /// The job of this sequence.
+    Parked(u64),
 }
 
 impl Left {
@@ -101,115 +118,132 @@ impl Events {
         Ok(Events { shared, left })
     }
 
-    /// Read what is away, once all that was read before is used up.
-    fn read(&self, py: Python<'_>, manner: Manner<'_>) -> PyResult<()> {
-        loop {
-            let left = self.left.lock();
-            if !left.more || !left.paged_out.is_empty() {
-                return Ok(());
-            }
-            let after = left.after;
-            let question = Query::Page {
-                after,
-                until: left.until,
-                limit: PAGE,
-            };
-            drop(left);
-            let Answer::Page(page) = self.shared.ask(py, question, manner)? else {
-                return Ok(());
-            };
-            for job in page.unreadable {
-                self.shared.report_unreadable(py, job);
-            }
-            let mut left = self.left.lock();
-            if left.after != after {
-                // Another thread has read the same meanwhile.
-                continue;
-            }
-            left.more = page.more;
-            left.after = page.last.or(left.after);
-            let (engine, Left { seen, since, .. }) = (&self.shared.engine, &*left);
-            // One that is in memory and was not seen there has come in since, if it is not new.
-            let unseen = |job: &Job<'_>| {
-                let seq = job.place.seq;
-                !seen.contains(&seq) && (seq < *since || !engine.holds(&job.id))
-            };
-            let paged_out: Vec<_> = page.jobs.into_iter().filter(unseen).collect();
-            left.paged_out.extend(paged_out);
+    /// The page to read, once all that was read before is used up.
+    fn wanted_page(&self) -> Option<Step> {
+        let left = self.left.lock();
+        if !left.more || !left.paged_out.is_empty() {
+            return None;
         }
+        let after = left.after;
+        let question = Query::Page {
+            after,
+            until: left.until,
+            limit: PAGE,
+        };
+        Some(Step::Asks(question, Wanted::More(after)))
+    }
+
+    /// Read the page that was wanted after this place.
+    fn read(&self, py: Python<'_>, after: Option<store::Place>, page: store::Page) {
+        for job in page.unreadable {
+            self.shared.report_unreadable(py, job);
+        }
+        let mut left = self.left.lock();
+        if left.after != after {
+            // Another thread has read the same meanwhile.
+            return;
+        }
+        left.more = page.more;
+        left.after = page.last.or(left.after);
+        let (engine, Left { seen, since, .. }) = (&self.shared.engine, &*left);
+        // One that is in memory and was not seen there has come in since, if it is not new.
+        let unseen = |job: &Job<'_>| {
+            let seq = job.place.seq;
+            !seen.contains(&seq) && (seq < *since || !engine.holds(&job.id))
+        };
+        let paged_out: Vec<_> = page.jobs.into_iter().filter(unseen).collect();
+        left.paged_out.extend(paged_out);
     }
 
     fn following(&self, py: Python<'_>) -> PyResult<Option<Event>> {
+        let mut step = self.step(py)?;
         loop {
-            if let Some(event) = self.step(py, Manner::Waits)? {
-                return Ok(event);
-            }
+            step = match step {
+                Step::Event(event) => return Ok(event),
+                Step::Gone => self.step(py)?,
+                Step::Asks(question, wanted) => {
+                    let answer = self.shared.ask(py, question)?;
+                    self.answered(py, wanted, answer)?
+                }
+            };
         }
     }
 
-    /// The next event, or that there is none; `None`: what would have come is no longer pending.
-    pub(crate) fn step(
-        &self,
-        py: Python<'_>,
-        manner: Manner<'_>,
-    ) -> PyResult<Option<Option<Event>>> {
-        self.read(py, manner)?;
+    pub(crate) fn step(&self, py: Python<'_>) -> PyResult<Step> {
+        if let Some(asks) = self.wanted_page() {
+            return Ok(asks);
+        }
         let next = self.left.lock().pop();
         match next {
-            None => Ok(Some(None)),
+            None => Ok(Step::Event(None)),
             Some(Next::PagedOut(job)) => self.event_of_away(py, &job),
             Some(Next::Here(place)) => {
                 let engine = &self.shared.engine;
                 let event = engine.view_at(place, |view| Event::pending(py, &view));
                 match event.map_err(|error| refused(py, error, ""))? {
-                    None if engine.paged_out() > 0 => self.page_out_parked(py, place, manner),
-                    event => Ok(event.map(Some)),
+                    None if engine.paged_out() > 0 => Ok(page_of(place)),
+                    None => Ok(Step::Gone),
+                    event => Ok(Step::Event(event)),
                 }
             }
         }
     }
 
-    /// The event of a job that was away, wherever it is by now.
-    fn event_of_away(&self, py: Python<'_>, job: &Job<'_>) -> PyResult<Option<Option<Event>>> {
-        let engine = &self.shared.engine;
-        let come_in = engine.view_come_in(&job.id, job.place.seq, |view| Event::pending(py, &view));
-        if let Some(event) = come_in.map_err(|error| refused(py, error, ""))? {
-            return Ok(event.map(Some));
-        }
-        match self.shared.event(py, job) {
-            Ok(event) => Ok(Some(Some(event))),
-            Err(error) => {
-                self.shared.report_unmade(py, job, &error);
-                Ok(None)
+    /// Go on with the answer of the store.
+    pub(crate) fn answered(
+        &self,
+        py: Python<'_>,
+        wanted: Wanted,
+        answer: Answer,
+    ) -> PyResult<Step> {
+        let Answer::Page(page) = answer else {
+            return Ok(Step::Gone);
+        };
+        match wanted {
+            Wanted::More(after) => {
+                self.read(py, after, page);
+                self.step(py)
+            }
+            Wanted::Parked(seq) => {
+                let found = page.jobs.into_iter().find(|job| job.place.seq == seq);
+                let found = found.filter(|job| !self.shared.engine.holds(&job.id));
+                found.map_or(Ok(Step::Gone), |job| {
+                    Ok(Step::Event(Some(self.shared.event(py, &job)?)))
+                })
             }
         }
     }
 
-    /// The event of a job that has left memory since: it may be parked, on disk alone now.
-    fn page_out_parked(
-        &self,
-        py: Python<'_>,
-        place: QueryPlace,
-        manner: Manner<'_>,
-    ) -> PyResult<Option<Option<Event>>> {
-        let (due, seq) = place.order();
-        let after = store::Place {
-            due,
-            seq: seq.saturating_sub(1),
-        };
-        let question = Query::Page {
-            after: Some(after),
-            until: due.saturating_add(1),
-            limit: 1,
-        };
-        let Answer::Page(page) = self.shared.ask(py, question, manner)? else {
-            return Ok(None);
-        };
-        let found = page.jobs.into_iter().find(|job| job.place.seq == seq);
-        let found = found.filter(|job| !self.shared.engine.holds(&job.id));
-        let event = found.map(|job| self.shared.event(py, &job));
-        event.transpose().map(|event| event.map(Some))
+    /// The event of a job that was away, wherever it is by now.
+    fn event_of_away(&self, py: Python<'_>, job: &Job<'_>) -> PyResult<Step> {
+        let engine = &self.shared.engine;
+        let come_in = engine.view_come_in(&job.id, job.place.seq, |view| Event::pending(py, &view));
+        if let Some(event) = come_in.map_err(|error| refused(py, error, ""))? {
+            return Ok(event.map_or(Step::Gone, |event| Step::Event(Some(event))));
+        }
+        match self.shared.event(py, job) {
+            Ok(event) => Ok(Step::Event(Some(event))),
+            Err(error) => {
+                self.shared.report_unmade(py, job, &error);
+                Ok(Step::Gone)
+            }
+        }
     }
+}
+
+/// The page with a job that has left memory since: it may be parked, on disk alone now.
+fn page_of(place: QueryPlace) -> Step {
+    let (due, seq) = place.order();
+    let after = store::Place {
+        due,
+        seq: seq.saturating_sub(1),
+    };
+    let question = Query::Page {
+        after: Some(after),
+        until: due.saturating_add(1),
+        limit: 1,
+    };
+    Step::Asks(question, Wanted::Parked(seq))
 }
 
 #[pymethods]

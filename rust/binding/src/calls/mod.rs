@@ -2,6 +2,11 @@
 
 pub(crate) mod awaited;
 pub(crate) mod bulk;
+pub(crate) mod change;
 pub(crate) mod events;
 pub(crate) mod keywords;
+pub(crate) mod pending;
+pub(crate) mod query;
+pub(crate) mod schedule;
 pub(crate) mod scheduler;
+pub(crate) mod waiting;

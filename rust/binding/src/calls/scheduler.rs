@@ -1,8 +1,11 @@
 //! The class behind `duewheel.Scheduler`: its calls, as thin as they can be.
 
-use crate::calls::awaited::{AwaitedCalls, Manner};
+use crate::calls::awaited::AwaitedCalls;
 use crate::calls::bulk::{self, Times};
+use crate::calls::change;
 use crate::calls::events::Events;
+use crate::calls::query;
+use crate::calls::schedule::{self, Given, warn_if_ancient};
 use crate::clock;
 use crate::errors::{error, quoted, refused, store_failed};
 use crate::interpreter::process;
@@ -16,14 +19,14 @@ use crate::run::registry::{self, Registry};
 use crate::run::threads::Threads;
 use crate::run::worker;
 use crate::run::worker_thread;
-use crate::shared::{Shared, releasing};
+use crate::shared::{Backing, Shared, releasing};
 use crate::stores::local;
 use crate::values::convert;
-use crate::values::dead::{DeadEvent, DeadParts};
+use crate::values::dead::DeadEvent;
 use crate::values::event::Event;
-use crate::values::ids::{self, Ids};
+use crate::values::ids::Ids;
 use crate::values::options::Fields;
-use crate::values::payload::{Fresh, Handle, release};
+use crate::values::payload::{Handle, release};
 use crate::values::specs::{self, Specs};
 use crate::values::stats::Stats;
 use crate::values::target::Target;
@@ -31,9 +34,8 @@ use duewheel_engine::engine::{Due, Engine, Refused};
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
-use duewheel_store::{Progress, Ticket};
+use duewheel_store::Ticket;
 use pyo3::PyTraverseError;
-use pyo3::exceptions::PyTypeError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -78,148 +80,20 @@ impl SchedulerCore {
     }
 
     #[inline]
-    #[allow(clippy::too_many_arguments)] // they are what Python was called with
-    fn schedule<'py>(
+    fn schedule(
         &self,
-        py: Python<'py>,
         due: Due,
-        target: &Bound<'py, PyAny>,
-        data: Option<&Bound<'py, PyAny>>,
-        id: Option<&Bound<'py, PyAny>>,
-        options: Option<&Bound<'py, PyAny>>,
-        fields: &[Option<Bound<'py, PyAny>>; 5],
-    ) -> PyResult<Bound<'py, PyString>> {
+        given: &Given<'_, '_>,
+        fields: &[Option<Bound<'_, PyAny>>; 5],
+    ) -> PyResult<Py<PyString>> {
+        let py = given.target.py();
         let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let spec = if options.is_none() && fields.iter().all(Option::is_none) {
-            shared.specs.plain(target)?
+        let fields = if fields.iter().all(Option::is_none) {
+            None
         } else {
-            shared
-                .specs
-                .special(target, options, &Fields::given(fields)?)?
+            Some(Fields::given(fields)?)
         };
-        let data = data.map_or(Ok(None), convert::data)?;
-        if engine.has_store() {
-            shared.check_data(py, data.as_ref())?;
-            let id = id.map(|id| convert::name(id, "id")).transpose()?;
-            return shared.keep(due, Fresh::new(py, data, spec), id, Manner::Waits);
-        }
-        let handle = Fresh::new(py, data, spec);
-        let Some(id) = id else {
-            return match handle.give(|handle| engine.schedule(due, handle)) {
-                Ok(id) => Ok(ids::text(py, id)),
-                Err(error) => Err(refused(py, error, "")),
-            };
-        };
-        let text = convert::name(id, "id")?;
-        let scheduled = releasing(py, |released| {
-            handle.give(|handle| engine.schedule_as(text, due, handle, released))
-        });
-        match scheduled {
-            Ok(()) => Ok(PyString::new(py, text)),
-            Err(error) => Err(refused(py, error, text)),
-        }
-    }
-
-    fn events(&self, py: Python<'_>, start: Option<i64>, end: Option<i64>) -> PyResult<Events> {
-        let shared = self.shared(py)?;
-        let events = Events::new(shared.clone(), start, end, |engine| {
-            py.detach(|| engine.between(start, end))
-        });
-        events.map_err(|error| refused(py, error, ""))
-    }
-
-    pub(crate) fn warn_if_ancient(shared: &Shared, py: Python<'_>, due: Due) {
-        const YEAR: i64 = 365 * 86_400 * duewheel_model::time::SECOND;
-        if let Due::At(due) = due
-            && due < shared.engine.clock().wall().saturating_sub(YEAR)
-        {
-            log::ancient(py, due);
-        }
-    }
-
-    /// What `get` does.
-    pub(crate) fn look_up(
-        shared: &Shared,
-        id: &Bound<'_, PyAny>,
-        manner: Manner<'_>,
-    ) -> PyResult<Option<Event>> {
-        let py = id.py();
-        let engine = &*shared.engine;
-        let text = convert::name(id, "id")?;
-        // Asked first: it may come in while it is looked for.
-        let paged_out = engine.paged_out() > 0;
-        match shared.pending_here(py, text)? {
-            None if !paged_out => Ok(None),
-            // It runs, and may have ended when the store answers, or it has come in.
-            None if engine.holds(text) => shared.pending_here(py, text),
-            None => shared.get_away(py, text, manner),
-            event => Ok(event),
-        }
-    }
-
-    /// What `next` does.
-    pub(crate) fn first(
-        shared: &Arc<Shared>,
-        py: Python<'_>,
-        start: Option<&Bound<'_, PyAny>>,
-        end: Option<&Bound<'_, PyAny>>,
-        manner: Manner<'_>,
-    ) -> PyResult<Option<Event>> {
-        let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
-        loop {
-            // Of the many in memory the first alone is wanted.
-            let events = Events::new(shared.clone(), start, end, |engine| {
-                let place = py.detach(|| engine.next(start, end))?;
-                Ok(place.into_iter().collect())
-            });
-            let events = events.map_err(|error| refused(py, error, ""))?;
-            // Gone between the two looks: the next one is the first now.
-            if let Some(event) = events.step(py, manner)? {
-                return Ok(event);
-            }
-        }
-    }
-
-    /// What `_restore` does.
-    pub(crate) fn restore(
-        shared: &Shared,
-        event: &Bound<'_, PyAny>,
-        manner: Manner<'_>,
-    ) -> PyResult<()> {
-        let py = event.py();
-        let engine = &*shared.engine;
-        let event = event
-            .cast::<Event>()
-            .map_err(|_| PyTypeError::new_err(format!("event must be an Event, not {event:?}")))?;
-        let event = event.get();
-        let job = event.job_ref();
-        let options = job.spec.get().options.bind(py).clone().into_any();
-        let spec = shared.specs.special(
-            job.spec.get().name.bind(py),
-            Some(&options),
-            &Fields::default(),
-        )?;
-        let data = job.data.as_ref().map(|data| data.clone_ref(py));
-        let handle = Fresh::new(py, data, spec);
-        // An age begins with a start here.
-        let progress = Progress {
-            first_start: None,
-            ..event.progress
-        };
-        if engine.has_store() {
-            shared.check_data(py, job.data.as_ref())?;
-            let id = job.id.with_str(str::to_owned);
-            return shared.restore_kept(&id, (job.due, event.due), progress, handle, manner);
-        }
-        job.id.with_str(|id| {
-            let restored = releasing(py, |released| {
-                handle.give(|handle| {
-                    engine.restore(id, job.due, event.due, progress, handle, released)
-                })
-            });
-            restored.map_err(|error| refused(py, error, id))
-        })
+        shared.finish(py, schedule::schedule(shared, due, given, fields)?)
     }
 
     /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
@@ -274,23 +148,16 @@ impl SchedulerCore {
         let seed = convert::seed(seed)?;
         let clock = clock::read(clock)?;
         let mut engine = Engine::new(clock.clock)?;
-        let mut opened = local::Opened {
-            max_data: usize::MAX,
-            relaxed: false,
-            file: None,
+        let backing = match storage {
+            Some(storage) => local::open(py, storage, &mut engine)?,
+            None => Backing::MEMORY,
         };
-        if let Some(storage) = storage {
-            opened = local::open(py, storage, &mut engine)?;
-        }
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             registry: Registry::default(),
             specs: Specs::new(py, engine.clone(), base),
             engine,
-            max_data: opened.max_data,
-            turns: Mutex::new(()),
-            relaxed: opened.relaxed,
-            file: opened.file,
+            backing,
             seed,
             context: Mutex::new(None),
             continuations: Continuations::new((!clock.manual).then_some(tasks)),
@@ -302,9 +169,7 @@ impl SchedulerCore {
             forks: process::forks(),
         });
         alive::remember(&shared);
-        if shared.engine.has_store() {
-            shared.take_in_all(py)?;
-        }
+        shared.take_in_all(py)?;
         // Another thread may have been faster.
         self.opened.set(shared).map_err(|late| {
             late.close(py, release);
@@ -495,7 +360,6 @@ impl SchedulerCore {
     #[allow(clippy::too_many_arguments)] // they are the public call's
     fn at<'py>(
         &self,
-        py: Python<'py>,
         when: &Bound<'py, PyAny>,
         target: &Bound<'py, PyAny>,
         #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
@@ -506,7 +370,7 @@ impl SchedulerCore {
         #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyString>> {
+    ) -> PyResult<Py<PyString>> {
         let fields = [
             retry_limit,
             min_backoff,
@@ -515,8 +379,14 @@ impl SchedulerCore {
             consistency,
         ];
         let due = Due::At(convert::wall_time(when, "when")?);
-        let id = self.schedule(py, due, target, data.as_ref(), id, options, &fields)?;
-        Self::warn_if_ancient(self.shared(py)?, py, due);
+        let given = Given {
+            target,
+            data,
+            id,
+            options,
+        };
+        let id = self.schedule(due, &given, &fields)?;
+        warn_if_ancient(self.shared(target.py())?, target.py(), due);
         Ok(id)
     }
 
@@ -538,7 +408,6 @@ impl SchedulerCore {
     #[allow(clippy::too_many_arguments)] // they are the public call's
     fn in_<'py>(
         &self,
-        py: Python<'py>,
         delay: &Bound<'py, PyAny>,
         target: &Bound<'py, PyAny>,
         #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
@@ -549,7 +418,7 @@ impl SchedulerCore {
         #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
         #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyString>> {
+    ) -> PyResult<Py<PyString>> {
         let fields = [
             retry_limit,
             min_backoff,
@@ -558,7 +427,13 @@ impl SchedulerCore {
             consistency,
         ];
         let due = Due::In(convert::delay(delay, "delay")?);
-        self.schedule(py, due, target, data.as_ref(), id, options, &fields)
+        let given = Given {
+            target,
+            data,
+            id,
+            options,
+        };
+        self.schedule(due, &given, &fields)
     }
 
     /// Schedule many jobs of one target, in that order: all of them or none; return their ids.
@@ -579,15 +454,8 @@ impl SchedulerCore {
         job_options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ids> {
         let (shared, times) = (self.shared(target.py())?, (Times::Whens, whens));
-        bulk::schedule(
-            shared,
-            times,
-            target,
-            datas,
-            options,
-            job_options,
-            Manner::Waits,
-        )
+        let made = bulk::schedule(shared, times, target, datas, options, job_options, false)?;
+        shared.finish(target.py(), made)
     }
 
     /// Schedule many jobs after delays from now, as `at_many` does; return their ids.
@@ -607,15 +475,8 @@ impl SchedulerCore {
         job_options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Ids> {
         let (shared, times) = (self.shared(target.py())?, (Times::Delays, delays));
-        bulk::schedule(
-            shared,
-            times,
-            target,
-            datas,
-            options,
-            job_options,
-            Manner::Waits,
-        )
+        let made = bulk::schedule(shared, times, target, datas, options, job_options, false)?;
+        shared.finish(target.py(), made)
     }
 
     /// Withdraw a pending job.
@@ -626,16 +487,8 @@ impl SchedulerCore {
     /// **Durability**: as `at`.
     /// **Cost**: O(1), amortised.
     fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = id.py();
-        let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let text = convert::name(id, "id")?;
-        if engine.has_store() {
-            return shared.cancel_kept(py, text, Manner::Waits);
-        }
-        let cancelled = engine.cancel(text);
-        let cancelled = cancelled.map_err(|error| refused(py, error, text))?;
-        Ok(cancelled.map(|handle| Fresh::back(py, handle)).is_some())
+        let shared = self.shared(id.py())?;
+        shared.finish(id.py(), change::cancel(shared, id)?)
     }
 
     /// Move a pending job to another time of the wall clock, at a new place in the order.
@@ -644,17 +497,10 @@ impl SchedulerCore {
     fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = id.py();
         let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let text = convert::name(id, "id")?;
         let due = convert::wall_time(when, "when")?;
-        let moved = if engine.has_store() {
-            shared.reschedule_kept(py, text, due, Manner::Waits)?
-        } else {
-            let moved = engine.reschedule(text, due);
-            moved.map_err(|error| refused(py, error, text))?
-        };
+        let moved = shared.finish(py, change::reschedule(shared, id, due)?)?;
         if moved {
-            Self::warn_if_ancient(shared, py, Due::At(due));
+            warn_if_ancient(shared, py, Due::At(due));
         }
         Ok(moved)
     }
@@ -663,7 +509,8 @@ impl SchedulerCore {
     ///
     /// **Raises** as `cancel`.
     fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Event>> {
-        Self::look_up(self.shared(id.py())?, id, Manner::Waits)
+        let shared = self.shared(id.py())?;
+        shared.finish(id.py(), query::get(shared, id)?)
     }
 
     fn __contains__(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -691,7 +538,9 @@ impl SchedulerCore {
         start: Option<&Bound<'_, PyAny>>,
         end: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Event>> {
-        Self::first(self.shared(py)?, py, start, end, Manner::Waits)
+        let shared = self.shared(py)?;
+        let bounds = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        shared.finish(py, query::first(shared, py, bounds)?)
     }
 
     /// Iterate over the pending events with `start <= due < end`.
@@ -708,21 +557,15 @@ impl SchedulerCore {
         end: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Events> {
         let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
-        self.events(py, start, end)
+        let events = Events::new(self.shared(py)?.clone(), start, end, |engine| {
+            py.detach(|| engine.between(start, end))
+        });
+        events.map_err(|error| refused(py, error, ""))
     }
 
     /// The dead, newest first, as a list.
     fn _dead(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
-        let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        if engine.has_store() {
-            return shared.dead_kept(py);
-        }
-        let mut parts = Vec::new();
-        let look = |dead: &_| parts.push(DeadParts::take(py, dead));
-        let looked = releasing(py, |released| engine.each_dead(released, look));
-        looked.map_err(|error| refused(py, error, ""))?;
-        parts.into_iter().map(|parts| parts.build(py)).collect()
+        change::dead(self.shared(py)?, py)
     }
 
     /// Make the newest dead job of this id due now, from attempt 1 and a new age.
@@ -732,15 +575,8 @@ impl SchedulerCore {
     /// **Raises** `DuplicateJobError` when the id is taken by another job, `StorageError`, `ClosedError`.
     /// **Durability**: as `at`.
     fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let py = id.py();
-        let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let text = convert::name(id, "id")?;
-        if engine.has_store() {
-            return shared.revive_kept(py, text);
-        }
-        let revived = releasing(py, |released| engine.revive(text, released));
-        revived.map_err(|error| refused(py, error, text))
+        let shared = self.shared(id.py())?;
+        shared.finish(id.py(), change::revive(shared, id)?)
     }
 
     /// Forget the dead that died before a time, or all; return how many.
@@ -749,13 +585,7 @@ impl SchedulerCore {
     #[pyo3(signature = (before=None))]
     fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
         let shared = self.shared(py)?;
-        let engine = &*shared.engine;
-        let before = convert::bound(before, "before")?;
-        if engine.has_store() {
-            return shared.purge_kept(py, before);
-        }
-        let purged = releasing(py, |released| engine.purge(before, released));
-        purged.map_err(|error| refused(py, error, ""))
+        shared.finish(py, change::purge(shared, py, before)?)
     }
 
     /// Return what it holds now and has done since it was made; allowed after `close`.
@@ -767,7 +597,8 @@ impl SchedulerCore {
 
     /// Take in a pending event as it stands.
     fn _restore(&self, event: &Bound<'_, PyAny>) -> PyResult<()> {
-        Self::restore(self.shared(event.py())?, event, Manner::Waits)
+        let shared = self.shared(event.py())?;
+        shared.finish(event.py(), schedule::restore(shared, event)?)
     }
 
     /// Copy the file into a new one while it is in use.
@@ -806,8 +637,7 @@ impl SchedulerCore {
 
     /// Wait until the store has settled a batch and has room for more.
     fn _wait_settled(&self, py: Python<'_>, ticket: u64) -> PyResult<()> {
-        let shared = self.shared(py)?;
-        shared.settled(py, Ticket(ticket), Manner::Waits)
+        self.shared(py)?.wait_settled(py, Ticket(ticket))
     }
 
     /// Whether the store has room for more, so that nothing need be waited for.
@@ -838,7 +668,7 @@ impl SchedulerCore {
     /// Who ran last does so, too, but who waits for the end must find the file free.
     fn _give_up_file(&self, py: Python<'_>) -> PyResult<()> {
         let engine = self.open(py)?;
-        if !engine.has_store() || !engine.is_closed() {
+        if !engine.is_closed() {
             return Ok(());
         }
         releasing(py, |released| {
@@ -874,7 +704,7 @@ impl SchedulerCore {
     fn _has_store(&self) -> bool {
         self.opened
             .get()
-            .is_some_and(|shared| shared.engine.has_store())
+            .is_some_and(|shared| shared.backing.writes)
     }
 
     /// Report the first broken invariant of the engine, if there is one.

@@ -3,6 +3,7 @@
 //! The loop watches a descriptor, which the engine makes readable when something is due or has changed. It then
 //! calls [`EventLoop::take_turn`], under its own hold of the interpreter.
 
+use crate::calls::waiting::PendingCall;
 use crate::interpreter::thread;
 use crate::run::asyncio_loop::AsyncioLoop;
 use crate::run::condition::Condition;
@@ -313,6 +314,14 @@ impl EventLoop {
         let waker = self.waker.clone();
         self.waits
             .add_batch(py, Ticket(ticket), future.clone_ref(py), waker);
+        Ok(future)
+    }
+
+    /// Return a future of what a call that asks the store comes to.
+    fn answered(&self, py: Python<'_>, call: Py<PendingCall>) -> PyResult<Py<PyAny>> {
+        let future = self.asyncio.make_future(py)?;
+        self.waits
+            .add_call(call, future.clone_ref(py), self.waker.clone());
         Ok(future)
     }
 

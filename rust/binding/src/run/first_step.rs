@@ -255,7 +255,7 @@ impl LoopTurn<'_, '_> {
     fn must_mark(&self, started: &Started<Handle>) -> bool {
         let shared = &*self.event_loop.shared;
         let spec = || started.execution.payload.spec(self.py());
-        shared.engine.has_store() && !shared.relaxed && spec().get().limits.at_most_once
+        shared.engine.has_store() && !shared.backing.relaxed && spec().get().limits.at_most_once
     }
 
     /// Note the starts of all that wait for it; the next turn comes when they are on disk.

@@ -1,5 +1,6 @@
 //! The futures of coroutines that wait for a condition of the scheduler, or for the store.
 
+use crate::calls::waiting::PendingCall;
 use crate::errors::store_failed;
 use crate::run::condition::Condition;
 use crate::values::payload::Handle;
@@ -41,7 +42,9 @@ struct Inner {
     conditions: Vec<ConditionWait>,
     /// The futures that are done when a batch is settled, by number.
     batches: HashMap<u64, Py<PyAny>>,
-    /// The number of the last of them.
+    /// Calls that wait for an answer of the store, and the futures of what they come to, by number.
+    calls: HashMap<u64, (Py<PendingCall>, Py<PyAny>)>,
+    /// The last number.
     number: u64,
 }
 
@@ -53,6 +56,8 @@ pub(crate) struct Waits {
     engine: Arc<Engine<Handle>>,
     inner: Mutex<Inner>,
     settled: Settled,
+    /// Calls that are answered, by number; the store's threads report them.
+    answered: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Waits {
@@ -61,12 +66,13 @@ impl Waits {
             engine,
             inner: Mutex::default(),
             settled: Arc::default(),
+            answered: Arc::default(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.inner.lock();
-        inner.conditions.is_empty() && inner.batches.is_empty()
+        inner.conditions.is_empty() && inner.batches.is_empty() && inner.calls.is_empty()
     }
 
     /// Have a future done when a condition holds; `false`: it holds now, and the future is not needed.
@@ -96,10 +102,13 @@ impl Waits {
         drop(forgotten);
     }
 
-    /// Forget all futures of conditions.
+    /// Forget all futures of conditions, and the calls that wait for an answer.
     pub(crate) fn clear(&self) {
-        let forgotten = std::mem::take(&mut self.inner.lock().conditions);
-        drop(forgotten);
+        let mut inner = self.inner.lock();
+        let conditions = std::mem::take(&mut inner.conditions);
+        let calls = std::mem::take(&mut inner.calls);
+        drop(inner);
+        drop((conditions, calls));
     }
 
     /// Have a future done when a batch is settled: the store wakes the loop then.
@@ -123,12 +132,27 @@ impl Waits {
         py.detach(|| self.engine.when_settled(ticket, Box::new(then)));
     }
 
+    /// Have a future done when a call comes to something: the store wakes the loop then.
+    pub(crate) fn add_call(&self, call: Py<PendingCall>, future: Py<PyAny>, waker: Arc<LoopWaker>) {
+        let asked = call.get().answer();
+        let mut inner = self.inner.lock();
+        inner.number += 1;
+        let number = inner.number;
+        inner.calls.insert(number, (call, future));
+        drop(inner);
+        let answered = self.answered.clone();
+        asked.when_delivered(move || {
+            answered.lock().push(number);
+            waker.ring();
+        });
+    }
+
     /// End the futures whose conditions hold, or never will, and those whose batches are settled.
     pub(crate) fn resolve(&self, py: Python<'_>) -> PyResult<()> {
         let waits = std::mem::take(&mut self.inner.lock().conditions);
         for wait in waits {
             let result = if wait.condition.holds(&self.engine) {
-                Ok(())
+                Ok(true)
             } else if let Some(failure) = self.engine.failure() {
                 Err(store_failed(py, &failure, None))
             } else {
@@ -142,7 +166,15 @@ impl Waits {
             let future = self.inner.lock().batches.remove(&number);
             if let Some(future) = future {
                 let result = result.map_err(|error| store_failed(py, &error, None));
-                resolve(py, &future, result)?;
+                resolve(py, &future, result.map(|()| true))?;
+            }
+        }
+        let answered = std::mem::take(&mut *self.answered.lock());
+        for number in answered {
+            let asked = self.inner.lock().calls.remove(&number);
+            if let Some((call, future)) = asked {
+                // Also where the coroutine was cancelled meanwhile: the call is made.
+                resolve(py, &future, call.get().go_on(py))?;
             }
         }
         Ok(())
@@ -155,18 +187,26 @@ impl Waits {
             for future in conditions.chain(inner.batches.values()) {
                 visit.call(future)?;
             }
+            for (call, future) in inner.calls.values() {
+                visit.call(call)?;
+                visit.call(future)?;
+            }
         }
         Ok(())
     }
 }
 
 /// End a future, if it has not ended.
-fn resolve(py: Python<'_>, future: &Py<PyAny>, result: PyResult<()>) -> PyResult<()> {
+fn resolve<'py, R: IntoPyObject<'py>>(
+    py: Python<'py>,
+    future: &Py<PyAny>,
+    result: PyResult<R>,
+) -> PyResult<()> {
     if future.call_method0(py, "done")?.is_truthy(py)? {
         return Ok(());
     }
     match result {
-        Ok(()) => future.call_method1(py, "set_result", (true,)),
+        Ok(value) => future.call_method1(py, "set_result", (value,)),
         Err(error) => future.call_method1(py, "set_exception", (error,)),
     }
     .map(drop)

@@ -1,3 +1,4 @@
 //! The stores that can be put behind the engine.
 
 pub(crate) mod local;
+pub(crate) mod page;

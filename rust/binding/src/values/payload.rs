@@ -102,10 +102,6 @@ impl<'py> Fresh<'py> {
         Fresh { py, handle }
     }
 
-    pub(crate) fn py(&self) -> Python<'py> {
-        self.py
-    }
-
     /// What the engine has given back.
     #[inline]
     pub(crate) fn back(py: Python<'py>, handle: Handle) -> Self {

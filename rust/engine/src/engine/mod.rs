@@ -5,7 +5,7 @@
 //! never by a thread that waits for Python. The hand-over queue has a lock of its own
 //! ([`crate::handover::queue`]); where both are taken, the state's comes first.
 
-mod intake;
+mod calls;
 mod lanes;
 mod parking;
 mod query;
@@ -30,8 +30,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
+pub use calls::{AT_ONCE, Ask, Cancelled, Coming, Delivered, Moved, Pending};
 pub use query::{QueryPlace, Stats};
-pub use residency::{Asked, Changed, StoreInbox, Window};
+pub use residency::{StoreInbox, Window};
 pub use settle::DEAD_KEPT;
 
 /// How many entries expire under one hold of the lock: about three microseconds.
@@ -244,10 +245,9 @@ impl<P: Payload> Engine<P> {
 
     fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
         let state = self.state.lock();
-        if state.phase == Phase::Closed {
-            Err(Refused::Closed)
-        } else {
-            Ok(state)
+        match state.phase {
+            Phase::Closed => Err(Refused::Closed),
+            _ => Ok(state),
         }
     }
 

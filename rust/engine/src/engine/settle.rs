@@ -1,86 +1,14 @@
 //! How executions end: settling them, and the jobs that ended as dead.
 
-use super::{Engine, Phase, Refused, State};
+use super::{Engine, Phase, State};
 use crate::due::queue::ClockKind;
 use crate::handover::queue::Lane;
-use crate::jobs::record::{Dead, Detail, Done, Id, Payload, Released};
+use crate::jobs::record::{Dead, Done, Payload, Released};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Cause, Outcome, Reason};
 
 /// How many dead jobs are kept in memory, the newest.
 pub const DEAD_KEPT: usize = 1_000;
-
-impl<P: Payload> Engine<P> {
-    /// Look at the dead, newest first, until `look` is satisfied.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Closed`].
-    pub fn each_dead(
-        &self,
-        released: &mut Released<P>,
-        mut look: impl FnMut(&Dead<P>),
-    ) -> Result<(), Refused> {
-        let mut state = self.open()?;
-        state.settle(self, released);
-        state.dead.iter().rev().for_each(&mut look);
-        Ok(())
-    }
-
-    /// Make the newest dead job of this id due now, from attempt 1; `false`: there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Closed`], and [`Refused::Duplicate`] when the id is taken.
-    pub fn revive(&self, id: &str, released: &mut Released<P>) -> Result<bool, Refused> {
-        let boot = self.clock.boot();
-        let mut state = self.open()?;
-        state.settle(self, released);
-        state.refresh(self, boot);
-        let same = |dead: &Dead<P>| dead.id.with_str(|dead| dead == id);
-        let Some(at) = state.dead.iter().rposition(same) else {
-            return Ok(false);
-        };
-        if state.find(id).is_some() {
-            return Err(Refused::Duplicate);
-        }
-        let Some(dead) = state.dead.remove(at) else {
-            return Ok(false);
-        };
-        let detail = Detail {
-            // Its old id may point at another index now: it goes through the index of ids.
-            id: Id::Given(id.into()),
-            job_due: dead.job_due,
-            progress: dead.progress.revived(),
-        };
-        state.insert_detail(ClockKind::Boot, boot, detail, dead.payload)?;
-        released.failures.push(dead.failure);
-        state.counts.revived += 1;
-        self.unlock_and_wake(state, ClockKind::Boot, boot);
-        Ok(true)
-    }
-
-    /// Forget the dead that died before a time of the wall clock, or all; returns how many.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused::Closed`].
-    pub fn purge(&self, before: Option<i64>, released: &mut Released<P>) -> Result<usize, Refused> {
-        let mut state = self.open()?;
-        state.settle(self, released);
-        let all = std::mem::take(&mut state.dead);
-        let count = all.len();
-        for dead in all {
-            if before.is_some_and(|before| dead.died >= before) {
-                state.dead.push_back(dead);
-            } else {
-                released.payloads.push(dead.payload);
-                released.failures.push(dead.failure);
-            }
-        }
-        Ok(count - state.dead.len())
-    }
-}
 
 impl<P: Payload> State<P> {
     /// Settle what has ended, and wake the timer where that made something due earlier.
@@ -255,7 +183,9 @@ mod tests {
         engine.set_registered(0, "", Some(Lane::Workers));
         engine.start().unwrap();
         for _ in 0..3 {
-            engine.schedule(Due::In(0), Nothing).unwrap();
+            engine
+                .schedule(Due::In(0), Nothing, &mut Released::default())
+                .unwrap();
         }
         while engine.pump() == Pumped::More {}
         let turn = |done| engine.ready().turn(done, engine.clock());

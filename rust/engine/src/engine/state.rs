@@ -93,14 +93,6 @@ impl<P: Payload> State<P> {
         }
     }
 
-    #[inline(always)]
-    pub(super) fn insert(&mut self, clock: ClockKind, due: i64, boot: i64, payload: P) -> Halves {
-        self.counts.scheduled += 1;
-        let id = self.new_id(boot, true);
-        self.put(id, clock, due, payload);
-        id
-    }
-
     /// An id for the job that is inserted next, or for one that is not kept here.
     #[inline(always)]
     pub(super) fn new_id(&mut self, boot: i64, here: bool) -> Halves {
@@ -138,29 +130,61 @@ impl<P: Payload> State<P> {
         }
     }
 
-    /// Insert a job that has a side, under an id that must be free.
-    pub(super) fn insert_detail(
+    /// Insert a job under an id that is free; over a store, with a sequence that was taken.
+    pub(super) fn put_detail(
         &mut self,
         clock: ClockKind,
         due: i64,
+        sequence: u64,
         detail: Detail,
         payload: P,
-    ) -> Result<Key, Refused> {
-        if detail.id.with_str(|id| self.find(id)).is_some() {
-            return Err(Refused::Duplicate);
-        }
-        let given = match &detail.id {
-            Id::Given(id) => Some(id.clone()),
-            Id::Generated(_) => None,
+    ) {
+        let id = detail.id.clone();
+        let record = self.plain(clock, due, &detail, payload);
+        let record =
+            record.unwrap_or_else(|| Record::with_detail(self.details.insert(detail), payload));
+        let key = if self.residency.is_none() || self.is_shared() {
+            self.queue.insert(clock, due, record)
+        } else {
+            self.queue.restore(clock, due, sequence, record)
         };
-        let number = self.details.insert(detail);
-        let key = self
-            .queue
-            .insert(clock, due, Record::with_detail(number, payload));
-        if let Some(id) = given {
-            self.given.insert(id, key);
+        self.set_store_seq(key, sequence);
+        match id {
+            Id::Given(id) => drop(self.given.insert(id, key)),
+            Id::Generated(id) => self.index_id(id, key),
         }
-        Ok(key)
+    }
+
+    /// A record that needs no side, if it says all that this side does.
+    pub(super) fn plain(
+        &mut self,
+        clock: ClockKind,
+        due: i64,
+        detail: &Detail,
+        payload: P,
+    ) -> Option<Record<P>> {
+        let Id::Generated(id) = detail.id else {
+            return None;
+        };
+        let epoch = match clock {
+            ClockKind::Wall => 3,
+            ClockKind::Boot => self.offsets.current,
+        };
+        let record = Record::plain(id, epoch as u8, payload);
+        let is_new = detail.progress == Progress::NEW;
+        // Of a UUID of another version not all bits are kept.
+        let is_said = record.id() == id && self.first_due(&record, due) == detail.job_due;
+        if !(is_new && is_said) {
+            return None;
+        }
+        if clock == ClockKind::Boot {
+            self.offsets.jobs[epoch] += 1;
+        }
+        Some(record)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.phase == Phase::Closed
     }
 
     /// The key of the job with this id, in whatever stage.

@@ -283,6 +283,13 @@ pub struct Released<P: Payload> {
     pub failures: Vec<P::Failure>,
 }
 
+impl<P: Payload> Released<P> {
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        self.payloads.append(&mut other.payloads);
+        self.failures.append(&mut other.failures);
+    }
+}
+
 impl<P: Payload> Default for Released<P> {
     fn default() -> Self {
         Released {

@@ -78,7 +78,7 @@ fn generated_at<P: Payload>(
 
 impl<P: Payload> State<P> {
     /// A job with a generated id came in here: note where, unless the id says it.
-    pub(super) fn index_id(&mut self, id: Halves, key: Key) {
+    pub(in crate::engine) fn index_id(&mut self, id: Halves, key: Key) {
         if let Some(residency) = &mut self.residency
             && self.ids.index(id) != key.index
         {

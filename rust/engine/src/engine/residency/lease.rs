@@ -11,12 +11,12 @@
 //! What runs when it is taken back goes on, and is *stale*: its place here is free at once, for
 //! the same job may come again, and how it ends is nobody's business any more.
 
-use super::{Asked, Residency};
+use super::Residency;
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Done, Payload, Released, Stage, Started};
 use duewheel_model::outcome::Outcome;
-use duewheel_store::{Error, Event, Grant, Job, Op, Place, Query, Ticket};
+use duewheel_store::{Error, Event, Grant, Job, Op, Place, Ticket};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::time::Duration;
@@ -95,18 +95,17 @@ impl Lease {
 }
 
 /// What was let go of and is not given back yet.
-#[derive(Debug)]
-pub(in crate::engine) struct Evicted<P> {
+pub(in crate::engine) struct Evicted<P: Payload> {
     /// Stale executions, by the keys that they had.
     started: HashMap<Key, P>,
-    payloads: Vec<P>,
+    released: Released<P>,
 }
 
-impl<P> Default for Evicted<P> {
+impl<P: Payload> Default for Evicted<P> {
     fn default() -> Self {
         Evicted {
             started: HashMap::new(),
-            payloads: Vec::new(),
+            released: Released::default(),
         }
     }
 }
@@ -118,7 +117,12 @@ impl<P: Payload> Evicted<P> {
     }
 
     pub(in crate::engine) fn release(&mut self, released: &mut Released<P>) {
-        released.payloads.append(&mut self.payloads);
+        released.append(&mut self.released);
+    }
+
+    /// Keep what a thread without an interpreter has to free, until the next that has one settles.
+    pub(in crate::engine) fn give_back(&mut self, released: &mut Released<P>) {
+        self.released.append(released);
     }
 
     /// The end of an execution, unless it is stale: then it is dropped.
@@ -196,62 +200,6 @@ impl<P: Payload> Engine<P> {
     pub fn may_start(&self, started: &Started<P>) -> bool {
         self.state.lock().is_still_ours(self, started)
     }
-
-    /// Ask the store to cancel or move a job that is away. What is in memory by now is not asked
-    /// for: it may start before the store hears of it. But in a shared store only the store can
-    /// say whether a job is this node's: take it out of memory and ask. What the store has of it then, if there was no `true`.
-    pub(super) fn change_paged_out<R>(
-        &self,
-        id: &str,
-        question: Query,
-        released: &mut Released<P>,
-        then: impl FnOnce(&mut State<P>) -> R,
-    ) -> Result<Asked<R>, Refused> {
-        let mut state = self.open_stored()?;
-        state.catch_up()?;
-        let mut taken = None;
-        if let Some(key) = state.find(id) {
-            if !state.is_shared() {
-                return Ok(Asked::Here);
-            }
-            taken = Some(state.store_seq(key, 0));
-            if !state.withdraw(self, key) {
-                return Ok(Asked::No);
-            }
-            state.remove(key, released);
-            state.drop_one();
-        }
-        state.hold_pages();
-        // A page that was taken already may have it as it was, and come before the answer.
-        state.note_changed(id);
-        drop(state);
-        let parked_on_disk = self.seq_parked_on_disk(id);
-        let to = match &question {
-            Query::Move { to, .. } => Some(to.seq),
-            _ => None,
-        };
-        let answer = self.ask_with_pages_held(question);
-        let mut state = self.state.lock();
-        let changed = answer == Ok(duewheel_store::Answer::Changed(true));
-        let result = if changed {
-            state.left_parked(parked_on_disk);
-            Ok(Asked::Yes(then(&mut state)))
-        } else {
-            // It may still be claimed, and is not in memory.
-            let yielded = taken.map_or(Ok(Ticket(0)), |seq| state.yield_one(id, seq));
-            match answer {
-                Ok(_) => yielded.map(|_| Asked::No).map_err(Refused::from),
-                Err(error) => {
-                    if let (Some(_), Some(to)) = (taken, to) {
-                        state.yield_if_in_doubt(&error, id, to);
-                    }
-                    Err(error)
-                }
-            }
-        };
-        state.free_pages(self);
-        result
-    }
 }
 
 impl<P: Payload> State<P> {
@@ -271,7 +219,7 @@ impl<P: Payload> State<P> {
     }
 
     /// A job that is not in memory has a place with this sequence.
-    pub(super) fn reserve_seq(&mut self, seq: u64) {
+    pub(in crate::engine) fn reserve_seq(&mut self, seq: u64) {
         match self.lease() {
             Some(lease) => lease.granted.start = lease.granted.start.max(seq + 1),
             None => self.queue.skip_sequences(seq + 1),
@@ -283,7 +231,7 @@ impl<P: Payload> State<P> {
     }
 
     /// What a job in memory is called in the store: where it is not shared, by its sequence.
-    pub(super) fn store_seq(&self, key: Key, sequence: u64) -> u64 {
+    pub(in crate::engine) fn store_seq(&self, key: Key, sequence: u64) -> u64 {
         let lease = self
             .residency
             .as_ref()
@@ -292,7 +240,7 @@ impl<P: Payload> State<P> {
         name.copied().unwrap_or(sequence)
     }
 
-    pub(super) fn set_store_seq(&mut self, key: Key, name: u64) {
+    pub(in crate::engine) fn set_store_seq(&mut self, key: Key, name: u64) {
         if let Some(lease) = self.lease() {
             lease.store_seqs.insert(key, name);
         }
@@ -377,7 +325,7 @@ impl<P: Payload> State<P> {
             if runs {
                 self.evicted.started.insert(key, payload);
             } else {
-                self.evicted.payloads.push(payload);
+                self.evicted.released.payloads.push(payload);
             }
         }
         engine.notify(self);
@@ -390,7 +338,7 @@ impl<P: Payload> State<P> {
     }
 
     /// Yield a job that is not in memory, unless a page has brought it in by now.
-    pub(super) fn yield_one(&mut self, id: &str, seq: u64) -> Result<Ticket, Error> {
+    pub(in crate::engine) fn yield_one(&mut self, id: &str, seq: u64) -> Result<Ticket, Error> {
         if !self.is_shared() {
             // There it is nobody else's, and a page that is under way may bring it rightly.
             return self.submit(&[Op::Yield(seq)]);
@@ -408,7 +356,7 @@ impl<P: Payload> State<P> {
     }
 
     /// A query that would have given this node a job is in doubt: it may have it, and does without.
-    pub(super) fn yield_if_in_doubt(&mut self, error: &Refused, id: &str, seq: u64) {
+    pub(in crate::engine) fn yield_if_in_doubt(&mut self, error: &Refused, id: &str, seq: u64) {
         if matches!(error, Refused::Store(Error::InDoubt)) {
             // A store that refuses this is closed, and holds nothing for this node any more.
             let _ = self.yield_one(id, seq);

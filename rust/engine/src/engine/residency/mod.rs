@@ -5,14 +5,16 @@
 //! by the [`StoreInbox`] on a thread of the store, and is taken in by a worker, which alone can make
 //! payloads of what was stored.
 
-mod calls;
+mod admit;
 mod id_index;
 mod lease;
 mod pages;
 mod parked;
+mod turns;
 
 pub(super) use id_index::generated;
 pub(super) use lease::Evicted;
+pub(super) use turns::{Turns, Waiter};
 
 use crate::due::queue::{ClockKind, Now};
 use crate::engine::{Engine, Phase, Refused, State};
@@ -22,19 +24,17 @@ use crate::sync::Mutex;
 use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
 use duewheel_store::{
-    Answer, Ending, Error, Event, Events, Job, Op, Page, Place, Query, Settled, Store, Ticket, ask,
+    Ending, Error, Event, Events, Job, Op, Page, Place, Query, Settled, Store, Ticket,
 };
 use id_index::IdIndex;
 use parked::ParkedOnDisk;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, MutexGuard, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How many jobs one page brings at most.
 const PAGE: usize = 10_000;
-/// How long an answer is waited for before the asker looks whether it is still wanted.
-const LOOK: Duration = Duration::from_millis(100);
 /// How many a page brings at least, room or not.
 const OVER: usize = 16;
 /// How many outcomes go to the store in one batch: their texts are long.
@@ -161,8 +161,7 @@ pub(super) struct Residency {
     asking: usize,
     /// Stored jobs that cannot be read, by sequence, and their ids: nobody waits for them.
     unreadable: HashMap<u64, Option<String>>,
-    /// Ids that were given to a job which the store is being asked to take in.
-    reserved: HashSet<Arc<str>>,
+    pub(super) turns: Turns,
     /// Jobs that changed while a page was under way, which may hold them as they were.
     changed: HashSet<String>,
     /// Generated ids whose index is not that of their job.
@@ -204,8 +203,9 @@ impl Residency {
         (self.frontier.due <= paged_out.last).then_some(paged_out.offset)
     }
 
-    /// A job of this id and sequence is about to be taken in.
-    fn comes(&mut self, id: &str, seq: u64) {
+    /// A job of this id and sequence is about to be taken in; pages are held until it is.
+    pub(in crate::engine) fn comes(&mut self, id: &str, seq: u64) {
+        self.asking += 1;
         self.coming.push((id.to_owned(), seq));
     }
 
@@ -216,7 +216,7 @@ impl Residency {
     }
 
     /// A job that is away has changed: who was about to take it in has it as it was.
-    fn comes_no_more(&mut self, id: &str) {
+    pub(in crate::engine) fn comes_no_more(&mut self, id: &str) {
         self.coming.retain(|(coming, _)| coming != id);
     }
 
@@ -256,28 +256,6 @@ impl Residency {
             limit: PAGE.min(self.window.resident.saturating_sub(count).max(least)),
         }
     }
-}
-
-/// What became of a job that was to be withdrawn or moved.
-#[derive(Debug)]
-pub enum Changed<T> {
-    /// It is done; true on disk when the ticket is settled.
-    Yes(T, Ticket),
-    /// There is no such job, or it has started.
-    No,
-    /// It may be away: ask.
-    PagedOut,
-}
-
-/// What the store said of a job that was away.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Asked<T> {
-    /// It is done.
-    Yes(T),
-    /// There is no such job, or it has started.
-    No,
-    /// It was not asked: the job has come into memory meanwhile.
-    Here,
 }
 
 impl Residency {
@@ -348,20 +326,11 @@ impl<P: Payload> Engine<P> {
             paging: None,
             asking: 0,
             unreadable: HashMap::new(),
-            reserved: HashSet::new(),
+            turns: Turns::default(),
             changed: HashSet::new(),
             id_index: IdIndex::default(),
             outbox: Vec::new(),
         }));
-    }
-
-    pub(super) fn open_stored(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
-        let mut state = self.open()?;
-        state.apply_revocations(self);
-        match state.failed() {
-            Some(error) => Err(error.into()),
-            None => Ok(state),
-        }
     }
 
     /// What the store could not apply and nobody has been told of yet: record numbers, and why.
@@ -415,49 +384,6 @@ impl<P: Payload> Engine<P> {
             .residency
             .as_ref()
             .map(|residency| residency.store.clone())
-    }
-
-    /// Ask the store about what is not in memory, once it has all that has ended. Now and then
-    /// `gives_up` is asked whether the answer is still wanted; `None`: it was not.
-    ///
-    /// # Errors
-    ///
-    /// Those of the store.
-    pub fn ask_paged_out(
-        &self,
-        question: Query,
-        mut gives_up: impl FnMut() -> bool,
-    ) -> Result<Option<Answer>, Refused> {
-        let mut state = self.open_stored()?;
-        let Some(residency) = &mut state.residency else {
-            return Err(Refused::Closed);
-        };
-        let store = residency.store.clone();
-        state.hold_pages();
-        drop(state);
-        let (send, receive) = mpsc::sync_channel(1);
-        let then = move |answer| {
-            // Who has given up listens no more.
-            let _ = send.send(answer);
-        };
-        store.ask(question, Box::new(then));
-        let answer = loop {
-            match receive.recv_timeout(LOOK) {
-                Ok(answer) => break answer.map(Some),
-                Err(mpsc::RecvTimeoutError::Timeout) if !gives_up() => {}
-                Err(mpsc::RecvTimeoutError::Timeout) => break Ok(None),
-                Err(mpsc::RecvTimeoutError::Disconnected) => break Err(Error::Closed),
-            }
-        };
-        self.state.lock().free_pages(self);
-        answer.map_err(Refused::from)
-    }
-
-    /// Ask the store while pages are held: what the answer changes here is to be done before a page
-    /// is taken in that may be older.
-    fn ask_with_pages_held(&self, question: Query) -> Result<Answer, Refused> {
-        let store = self.store().ok_or(Refused::Closed)?;
-        ask(&*store, question).map_err(Refused::from)
     }
 
     /// Let go of the store, once the engine is closed and nothing runs any more.
@@ -534,14 +460,14 @@ impl<P: Payload> State<P> {
     }
 
     /// Take in no page for now.
-    fn hold_pages(&mut self) {
+    pub(super) fn hold_pages(&mut self) {
         if let Some(residency) = &mut self.residency {
             residency.asking += 1;
         }
     }
 
     /// Pages may be taken in again, as far as this call goes.
-    fn free_pages(&mut self, engine: &Engine<P>) {
+    pub(super) fn free_pages(&mut self, engine: &Engine<P>) {
         if let Some(residency) = &mut self.residency {
             residency.asking = residency.asking.saturating_sub(1);
             if residency.asking == 0 && !residency.inbox.pages.lock().is_empty() {

@@ -136,7 +136,12 @@ impl<P: Payload> Engine<P> {
     }
 
     /// Take in one job that was away.
-    pub fn load_one(&self, job: &Job<'static>, payload: P, released: &mut Released<P>) {
+    pub(in crate::engine) fn load_one(
+        &self,
+        job: &Job<'static>,
+        payload: P,
+        released: &mut Released<P>,
+    ) {
         let mut state = self.state.lock();
         state.free_pages(self);
         if state.phase == Phase::Closed {
@@ -165,7 +170,7 @@ impl<P: Payload> Engine<P> {
     }
 
     /// Do without the one job that was to be taken in: a page brings it.
-    pub fn load_none(&self, place: Place) {
+    pub(in crate::engine) fn load_none(&self, place: Place) {
         let mut state = self.state.lock();
         state.free_pages(self);
         if let Some(residency) = &mut state.residency
@@ -228,7 +233,7 @@ impl<P: Payload> State<P> {
             job_due: job.job_due,
             progress: job.progress.on_boot(self.offset),
         };
-        self.put_kept(kind, due, job.place.seq, detail, payload);
+        self.put_detail(kind, due, job.place.seq, detail, payload);
         if let Some(residency) = &mut self.residency {
             residency.came();
             residency.came_by(job.place.seq);

@@ -5,9 +5,8 @@
 
 use super::{END, START};
 use crate::due::queue::Key;
-use crate::engine::{Engine, State};
+use crate::engine::State;
 use crate::jobs::record::{Parts, Payload, Released, Stage};
-use duewheel_store::{Answer, Query};
 use roaring::RoaringTreemap;
 use std::collections::HashMap;
 
@@ -55,26 +54,13 @@ impl ParkedOnDisk {
     }
 }
 
-impl<P: Payload> Engine<P> {
-    /// The sequence of a job that may be aside, while pages are held.
-    pub(super) fn seq_parked_on_disk(&self, id: &str) -> Option<u64> {
-        let any = |state: &State<P>| {
-            state
-                .residency
-                .as_ref()
-                .is_some_and(|residency| !residency.parked_on_disk.is_empty())
-        };
-        if !any(&self.state.lock()) {
-            return None;
-        }
-        match self.ask_with_pages_held(Query::Get(id.to_owned())) {
-            Ok(Answer::Job(Some(job))) => Some(job.place.seq),
-            _ => None,
-        }
-    }
-}
-
 impl<P: Payload> State<P> {
+    /// Whether a job that is not in memory may be parked.
+    pub(in crate::engine) fn has_parked_on_disk(&self) -> bool {
+        let residency = self.residency.as_ref();
+        residency.is_some_and(|residency| !residency.parked_on_disk.is_empty())
+    }
+
     /// How many jobs are parked, here and aside.
     pub(in crate::engine) fn all_parked(&self) -> u64 {
         let parked_on_disk = self
@@ -86,7 +72,11 @@ impl<P: Payload> State<P> {
     }
 
     /// Put parked jobs aside, if they are too many: so many at once.
-    pub(super) fn page_out_parked(&mut self, mut at_once: usize, released: &mut Released<P>) {
+    pub(in crate::engine) fn page_out_parked(
+        &mut self,
+        mut at_once: usize,
+        released: &mut Released<P>,
+    ) {
         let Some(residency) = &self.residency else {
             return;
         };
@@ -146,7 +136,7 @@ impl<P: Payload> State<P> {
     }
 
     /// A job that was away has been withdrawn or moved.
-    pub(super) fn left_parked(&mut self, seq: Option<u64>) {
+    pub(in crate::engine) fn left_parked(&mut self, seq: Option<u64>) {
         if let (Some(residency), Some(seq)) = (&mut self.residency, seq) {
             residency.parked_on_disk.forget(seq);
         }

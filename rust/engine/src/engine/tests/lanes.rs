@@ -131,7 +131,10 @@ impl Bench {
     fn schedule(&mut self, dice: &mut Dice) -> crate::jobs::ids::Halves {
         let due = Due::At(dice.below(20) as i64);
         let target = dice.below(4) as u32;
-        self.engine.schedule(due, To(target)).unwrap()
+        self.engine
+            .schedule(due, To(target), &mut Released::default())
+            .unwrap()
+            .0
     }
 
     /// Run all that is left, with nobody but the timer and the runners to bring it on.
@@ -181,14 +184,19 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
                 2 if !ids.is_empty() => {
                     let first = dice.below(ids.len() as u64) as usize;
                     for id in ids.iter().skip(first).take(200) {
-                        let gone = bench.engine.cancel(id);
-                        cancelled += u64::from(gone.unwrap().is_some());
+                        let gone = bench.engine.cancel(id, &mut Released::default());
+                        let gone = matches!(gone, Ok(Pending::Made(Cancelled::Here(_), _)));
+                        cancelled += u64::from(gone);
                     }
                 }
                 3 if !ids.is_empty() => {
                     let id = &ids[dice.below(ids.len() as u64) as usize];
                     let due = dice.below(30) as i64;
-                    bench.engine.reschedule(id, due).unwrap();
+                    bench
+                        .engine
+                        .reschedule(id, due, &mut Released::default())
+                        .map(drop)
+                        .unwrap();
                 }
                 4 => {
                     let lane = [None, Some(Lane::Workers), Some(Lane::Loop)];
@@ -253,7 +261,11 @@ fn each_lane_keeps_the_order_of_due_and_sequence() {
                 bench.turn(lane, true, true);
             }
             let id = &ids[dice.below(1_500) as usize];
-            bench.engine.cancel(id).unwrap();
+            bench
+                .engine
+                .cancel(id, &mut Released::default())
+                .map(drop)
+                .unwrap();
             match dice.below(40) {
                 // What is handed over or in a backlog goes back to its old place.
                 0 => {
@@ -282,7 +294,10 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
     bench.engine.stop();
     for (target, count) in [(1, CAPACITY + 40), (0, 20_000)] {
         for _ in 0..count {
-            bench.engine.schedule(Due::At(0), To(target)).unwrap();
+            bench
+                .engine
+                .schedule(Due::At(0), To(target), &mut Released::default())
+                .unwrap();
         }
     }
     bench.engine.start().unwrap();
@@ -321,7 +336,10 @@ fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
     let mut bench = Bench::new(1);
     let loop_waker = Arc::new(LoopWaker::without_descriptor());
     let due = |bench: &mut Bench| {
-        bench.engine.schedule(Due::At(0), To(0)).unwrap();
+        bench
+            .engine
+            .schedule(Due::At(0), To(0), &mut Released::default())
+            .unwrap();
         bench.timer();
     };
     bench.engine.set_registered(0, "", Some(Lane::Loop));
@@ -363,7 +381,11 @@ fn the_loop_alone_is_called_by_its_own_alarm_and_does_what_the_timer_would() {
         let due = engine.state.lock().asleep.unwrap().boot;
         assert_eq!(until.boot > due, for_longer);
     };
-    let schedule = |delay| engine.schedule(Due::In(delay), To(0)).map(drop);
+    let schedule = |delay| {
+        engine
+            .schedule(Due::In(delay), To(0), &mut Released::default())
+            .map(drop)
+    };
     schedule(SECOND / 50).unwrap();
     sleeps(true);
     assert!(woken(), "by the start");

@@ -2,4 +2,5 @@
 
 #[cfg(target_os = "linux")]
 mod lanes;
+mod plain_records;
 mod timer_wakes;

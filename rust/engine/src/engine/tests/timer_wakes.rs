@@ -33,6 +33,7 @@ fn asleep(registered: bool) -> Engine<Nothing> {
     for (id, due) in [("wall", Due::At(SECOND + HOUR)), ("boot", Due::In(HOUR))] {
         engine
             .schedule_as(id, due, Nothing, &mut released())
+            .map(drop)
             .unwrap();
     }
     pump(&engine);
@@ -76,39 +77,56 @@ fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
     type Call = fn(&Engine<Nothing>);
     let calls: [(&str, Call); 10] = [
         ("schedule at", |engine| {
-            engine.schedule(Due::At(0), Nothing).unwrap();
+            engine
+                .schedule(Due::At(0), Nothing, &mut Released::default())
+                .unwrap();
         }),
         ("schedule in", |engine| {
-            engine.schedule(Due::In(5), Nothing).unwrap();
+            engine
+                .schedule(Due::In(5), Nothing, &mut Released::default())
+                .unwrap();
         }),
         ("schedule_many", |engine| {
             let delays = [2 * HOUR, 5, 3 * HOUR];
-            engine.schedule_many(Due::In, &delays, || Nothing).unwrap();
+            engine
+                .schedule_many(Due::In, &delays, || Nothing, &mut released())
+                .unwrap();
         }),
         ("schedule_as", |engine| {
             engine
                 .schedule_as("a", Due::In(5), Nothing, &mut released())
+                .map(drop)
                 .unwrap();
         }),
         ("restore", |engine| {
             engine
                 .restore("a", 0, 5, Progress::NEW, Nothing, &mut released())
+                .map(drop)
                 .unwrap();
         }),
         ("reschedule", |engine| {
-            assert_eq!(engine.reschedule("boot", 5), Ok(true));
+            assert!(matches!(
+                engine.reschedule("boot", 5, &mut released()),
+                Ok(Pending::Made(Moved::Yes, AT_ONCE))
+            ));
         }),
         ("revive", |engine| {
             engine
                 .schedule_as("a", Due::In(0), Nothing, &mut released())
+                .map(drop)
                 .unwrap();
             assert!(woken(engine));
             let (reason, failure) = (Reason::Failed, ());
             run(engine, |_| Outcome::Dead { reason, failure });
-            assert_eq!(engine.revive("a", &mut released()), Ok(true));
+            assert!(matches!(
+                engine.revive("a", &mut released()),
+                Ok(Pending::Made(Moved::Yes, AT_ONCE))
+            ));
         }),
         ("a question that settles a retry", |engine| {
-            engine.schedule(Due::In(0), Nothing).unwrap();
+            engine
+                .schedule(Due::In(0), Nothing, &mut Released::default())
+                .unwrap();
             assert!(woken(engine));
             run(engine, |started| {
                 Outcome::again(5, Cause::Retry, started.progress())
@@ -134,7 +152,9 @@ fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
 #[test]
 fn a_handler_that_comes_wakes_the_timer_for_what_was_parked() {
     let engine = asleep(false);
-    engine.schedule(Due::In(0), Nothing).unwrap();
+    engine
+        .schedule(Due::In(0), Nothing, &mut Released::default())
+        .unwrap();
     assert!(woken(&engine));
     pump(&engine);
     assert_eq!(engine.stats(&mut released()).parked, 1);
@@ -147,11 +167,23 @@ fn a_handler_that_comes_wakes_the_timer_for_what_was_parked() {
 #[test]
 fn what_makes_nothing_due_earlier_lets_the_timer_sleep() {
     let engine = asleep(true);
-    engine.schedule(Due::In(HOUR), Nothing).unwrap();
-    engine.schedule(Due::At(2 * HOUR), Nothing).unwrap();
-    engine.schedule_many(Due::In, &[HOUR], || Nothing).unwrap();
-    assert_eq!(engine.reschedule("wall", 3 * HOUR), Ok(true));
-    assert!(engine.cancel("boot").unwrap().is_some());
+    engine
+        .schedule(Due::In(HOUR), Nothing, &mut Released::default())
+        .unwrap();
+    engine
+        .schedule(Due::At(2 * HOUR), Nothing, &mut Released::default())
+        .unwrap();
+    engine
+        .schedule_many(Due::In, &[HOUR], || Nothing, &mut released())
+        .unwrap();
+    assert!(matches!(
+        engine.reschedule("wall", 3 * HOUR, &mut released()),
+        Ok(Pending::Made(Moved::Yes, AT_ONCE))
+    ));
+    assert!(matches!(
+        engine.cancel("boot", &mut released()),
+        Ok(Pending::Made(Cancelled::Here(_), AT_ONCE))
+    ));
     assert_eq!(engine.pending(&mut released()), Ok(4));
     assert!(engine.next(None, None).unwrap().is_some());
     assert!(!woken_within(&engine, SECOND / 20));

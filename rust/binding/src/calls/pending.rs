@@ -1,0 +1,175 @@
+//! What a call has come to: it is made, or the store is asked first. A thread waits for it here, and looks for
+//! signals; a coroutine awaits it ([`super::waiting`]).
+
+use crate::errors::refused;
+use crate::shared::{Shared, releasing};
+use crate::values::payload::Handle;
+use duewheel_engine::engine::{self, AT_ONCE, Refused};
+use duewheel_engine::sync::Mutex;
+use duewheel_store::{Answer, Query, Ticket};
+use pyo3::IntoPyObjectExt;
+use pyo3::prelude::*;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// How long a wait for the store lasts before it looks for signals.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What a call has come to.
+#[must_use]
+pub(crate) enum Pending<R> {
+    /// It is made, and durable when the ticket is settled.
+    Made(R, Ticket),
+    /// The store is asked first; dropped unasked, it would hold pages for good.
+    Asks(Ask<R>),
+}
+
+/// Goes on with a call when the store has answered. Dropped, it leaves to the engine what is to be freed.
+pub(crate) type Next<R> = Box<dyn FnOnce(Python<'_>, &Arc<Shared>) -> PyResult<Pending<R>> + Send>;
+
+type Deliver<R> = Box<dyn FnOnce(Next<R>) + Send>;
+
+pub(crate) struct Ask<R>(Box<dyn FnOnce(Deliver<R>) + Send>);
+
+impl<R: 'static> Ask<R> {
+    /// Ask; `deliver` is called once, on a thread of the store's as a rule.
+    pub(crate) fn start(self, deliver: impl FnOnce(Next<R>) + Send + 'static) {
+        (self.0)(Box::new(deliver));
+    }
+}
+
+impl<R: for<'py> IntoPyObject<'py> + 'static> Pending<R> {
+    pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Pending<Py<PyAny>>> {
+        Ok(match self {
+            Pending::Made(value, ticket) => Pending::Made(value.into_py_any(py)?, ticket),
+            Pending::Asks(ask) => Pending::Asks(Ask(Box::new(|deliver| {
+                ask.start(|next| {
+                    deliver(Box::new(|py, shared| next(py, shared)?.into_object(py)));
+                });
+            }))),
+        })
+    }
+}
+
+impl Shared {
+    /// Follow a call of the engine about this id: `then` goes on with what it has come to, attached.
+    #[inline]
+    pub(crate) fn follow<T: Send + 'static, R: 'static>(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        id: &str,
+        pending: Result<engine::Pending<T, Handle>, Refused>,
+        then: impl FnOnce(Python<'_>, &Arc<Shared>, T, Ticket) -> PyResult<Pending<R>> + Send + 'static,
+    ) -> PyResult<Pending<R>> {
+        let ask = match pending.map_err(|error| refused(py, error, id))? {
+            engine::Pending::Made(value, ticket) => return then(py, self, value, ticket),
+            engine::Pending::Asks(ask) => ask,
+        };
+        let (engine, id) = (self.engine.clone(), id.to_owned());
+        Ok(Pending::Asks(Ask(Box::new(move |deliver: Deliver<R>| {
+            engine.ask(ask, move |delivered| {
+                deliver(Box::new(move |py, shared| {
+                    let made = releasing(py, |released| delivered.take(released));
+                    let (value, ticket) = made.map_err(|error| refused(py, error, &id))?;
+                    then(py, shared, value, ticket)
+                }));
+            });
+        }))))
+    }
+
+    /// Wait for a call until it is durable.
+    #[inline]
+    pub(crate) fn finish<R: 'static>(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        pending: Pending<R>,
+    ) -> PyResult<R> {
+        match pending {
+            Pending::Made(value, AT_ONCE) => Ok(value),
+            pending => self.wait_for(py, pending),
+        }
+    }
+
+    #[inline(never)] // out of the way of the calls in memory
+    fn wait_for<R: 'static>(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        mut pending: Pending<R>,
+    ) -> PyResult<R> {
+        loop {
+            let ask = match pending {
+                Pending::Made(value, ticket) => {
+                    self.wait_settled(py, ticket)?;
+                    return Ok(value);
+                }
+                Pending::Asks(ask) => ask,
+            };
+            let (send, receive) = mpsc::sync_channel(1);
+            py.detach(|| {
+                // After a Ctrl-C nobody listens any more; the call is made all the same.
+                ask.start(move |next| drop(send.send(next)));
+            });
+            let receive = Mutex::new(receive);
+            let next = loop {
+                match py.detach(|| receive.lock().recv_timeout(SLICE)) {
+                    Ok(next) => break next,
+                    Err(mpsc::RecvTimeoutError::Timeout) => py.check_signals()?,
+                    Err(mpsc::RecvTimeoutError::Disconnected) => {
+                        return Err(refused(py, Refused::Closed, ""));
+                    }
+                }
+            };
+            pending = next(py, self)?;
+        }
+    }
+
+    /// The ticket that is still to be waited for; [`AT_ONCE`]: none.
+    pub(crate) fn unsettled(&self, py: Python<'_>, ticket: Ticket) -> PyResult<Ticket> {
+        // With the system it is settled already, and back-pressure alone is waited for.
+        if ticket != AT_ONCE && self.backing.relaxed {
+            let settled = self.engine.wait_settled(ticket, Duration::ZERO);
+            if settled.map_err(|error| refused(py, error, ""))? {
+                return Ok(AT_ONCE);
+            }
+        }
+        Ok(ticket)
+    }
+
+    /// Wait until the store has settled a batch and has room for more.
+    pub(crate) fn wait_settled(&self, py: Python<'_>, ticket: Ticket) -> PyResult<()> {
+        let ticket = self.unsettled(py, ticket)?;
+        // It takes a sync, which this thread may have to do itself: not under the interpreter's lock.
+        let wait = || self.engine.wait_settled(ticket, SLICE);
+        while ticket != AT_ONCE && !py.detach(wait).map_err(|error| refused(py, error, ""))? {
+            py.check_signals()?;
+        }
+        Ok(())
+    }
+
+    /// Wait for what the engine asks the store.
+    pub(crate) fn answer<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        pending: Result<engine::Pending<T, Handle>, Refused>,
+    ) -> PyResult<T> {
+        let pending = pending.map_err(|error| refused(py, error, ""))?;
+        let mut signal = None;
+        let answer = releasing(py, |released| {
+            py.detach(|| {
+                self.engine.wait_for(pending, released, || {
+                    signal = Python::attach(|py| py.check_signals().err());
+                    signal.is_some()
+                })
+            })
+        });
+        match answer.map_err(|error| refused(py, error, ""))? {
+            Some((answer, _)) => Ok(answer),
+            None => Err(signal.unwrap_or_else(|| refused(py, Refused::Closed, ""))),
+        }
+    }
+
+    /// Ask the store and wait for the answer.
+    pub(crate) fn ask(&self, py: Python<'_>, question: Query) -> PyResult<Answer> {
+        self.answer(py, self.engine.query(question))
+    }
+}

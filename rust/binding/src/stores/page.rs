@@ -1,0 +1,145 @@
+//! What a store has of jobs becomes Python's, and comes into memory.
+
+use crate::log;
+use crate::shared::{Shared, releasing};
+use crate::values::data::Data;
+use crate::values::dead::DeadEvent;
+use crate::values::event::{Event, Job};
+use crate::values::options::{Fields, Spec};
+use crate::values::payload::{Fresh, Handle};
+use duewheel_engine::engine::Coming;
+use duewheel_engine::jobs::record::Id;
+use duewheel_store::{self as store, Answer, Error, Query};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+/// What is said of a stored job that cannot be read.
+fn told(job: &store::Unreadable) -> String {
+    match &job.id {
+        Some(id) => format!("{id:?}: {}", job.why),
+        None => job.why.to_string(),
+    }
+}
+
+impl Shared {
+    /// Ask for pages and take them in until all that is near is in memory.
+    pub(crate) fn take_in_all(&self, py: Python<'_>) -> PyResult<()> {
+        self.report_unapplied(py);
+        while let Some(question) = self.engine.page_wanted() {
+            self.take_in_answer(py, question)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_in_answer(&self, py: Python<'_>, question: Query) -> PyResult<()> {
+        let answer = self.ask(py, question);
+        match answer.inspect_err(|_| self.engine.load_no_page())? {
+            Answer::Page(page) => self.take_in(py, page),
+            _ => Ok(()),
+        }
+    }
+
+    /// Take in the pages that have come.
+    pub(crate) fn take_in_pages(&self, py: Python<'_>) -> PyResult<()> {
+        self.report_unapplied(py);
+        for page in self.engine.pages() {
+            self.take_in(py, page)?;
+        }
+        Ok(())
+    }
+
+    /// Report what the store could not apply.
+    fn report_unapplied(&self, py: Python<'_>) {
+        for (record, why) in self.engine.unapplied() {
+            log::unapplied(py, record, &why.to_string());
+        }
+    }
+
+    /// Report a stored job that cannot be read, once.
+    pub(crate) fn report_unreadable(&self, py: Python<'_>, job: store::Unreadable) {
+        let (seq, why) = (job.place.seq, told(&job));
+        if self.engine.note_unreadable(seq, job.id) {
+            log::unreadable(py, seq, &why);
+        }
+    }
+
+    /// Report a stored job of which no Python object can be made.
+    pub(crate) fn report_unmade(&self, py: Python<'_>, job: &store::Job<'_>, error: &PyErr) {
+        let why = Error::Unreadable(error.value(py).to_string());
+        let (place, id) = (job.place, Some(job.id.to_string()));
+        self.report_unreadable(py, store::Unreadable { place, id, why });
+    }
+
+    /// Take in a page: it always goes back to the engine, which asks for no other before.
+    fn take_in(&self, py: Python<'_>, page: store::Page) -> PyResult<()> {
+        for job in page.unreadable {
+            self.report_unreadable(py, job);
+        }
+        let last = page.last.filter(|_| page.more);
+        let mut jobs = Vec::with_capacity(page.jobs.len());
+        for job in page.jobs {
+            match self.handle(py, &job) {
+                Ok(handle) => jobs.push((job, handle)),
+                Err(error) => self.report_unmade(py, &job, &error),
+            }
+        }
+        let given = |(job, handle): (_, Fresh<'_>)| (job, handle.given());
+        let jobs = jobs.into_iter().map(given).collect();
+        releasing(py, |released| {
+            py.detach(|| self.engine.load(page.epoch, last, jobs, released));
+        });
+        Ok(())
+    }
+
+    /// Take in a job that has come near; one of which no object can be made comes with a page.
+    pub(crate) fn take_in_one(&self, py: Python<'_>, coming: Coming<Handle>) -> PyResult<()> {
+        let Some(job) = coming.job() else {
+            return Ok(());
+        };
+        let handle = self.handle(py, job)?.given();
+        releasing(py, |released| coming.take_in(handle, released));
+        Ok(())
+    }
+
+    /// Add what can be read of a page of the dead, and report the rest.
+    pub(crate) fn read_dead(
+        &self,
+        py: Python<'_>,
+        page: store::DeadPage,
+        all: &mut Vec<DeadEvent>,
+    ) {
+        for dead in page.unreadable {
+            log::unreadable_dead(py, dead.place.seq, &told(&dead));
+        }
+        for dead in page.jobs {
+            let event = self.event(py, &dead.job);
+            match event.and_then(|event| DeadEvent::stored(py, event, &dead)) {
+                Ok(dead) => all.push(dead),
+                Err(error) => log::unreadable_dead(py, dead.number, &error.to_string()),
+            }
+        }
+    }
+
+    fn spec_of(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Py<Spec>> {
+        let target = PyString::new(py, &job.target);
+        let fields = Fields::of(&job.options);
+        self.specs.resolved(target.as_any(), &fields)
+    }
+
+    fn handle<'py>(&self, py: Python<'py>, job: &store::Job<'_>) -> PyResult<Fresh<'py>> {
+        let spec = self.spec_of(py, job)?;
+        Ok(Fresh::new(py, Data::copied(py, &job.data), spec))
+    }
+
+    /// A stored execution, as Python sees it.
+    pub(crate) fn event(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Event> {
+        let data = (!job.data.is_empty()).then(|| PyBytes::new(py, &job.data).unbind());
+        let shown = Job {
+            id: Id::Given((&*job.id).into()),
+            due: job.job_due,
+            data,
+            spec: self.spec_of(py, job)?,
+        };
+        Ok(Event::at_rest(shown, job.place.due, job.progress))
+    }
+}

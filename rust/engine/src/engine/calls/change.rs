@@ -1,0 +1,261 @@
+//! Cancel and reschedule: in memory, or in the store where only that has the job.
+
+use super::{AT_ONCE, Coming, Pending};
+use crate::due::queue::{ClockKind, Key};
+use crate::engine::{Engine, Refused, State};
+use crate::jobs::record::{Payload, Released};
+use duewheel_store::{Answer, Op, Query, Ticket};
+use std::sync::{Arc, MutexGuard};
+
+/// What became of a job that was to be cancelled.
+#[derive(Debug, Default)]
+pub enum Cancelled<P> {
+    /// There is no such job, or it has started.
+    #[default]
+    No,
+    /// It was in memory: its payload.
+    Here(P),
+    /// It was in the store alone.
+    Stored,
+}
+
+/// What became of a job that was to be moved or made due again.
+#[derive(Debug, Default)]
+pub enum Moved<P: Payload> {
+    /// There is no such job, or it has started.
+    #[default]
+    No,
+    /// It is where it belongs.
+    Yes,
+    /// It has come near.
+    Near(Coming<P>),
+}
+
+impl<P: Payload> Engine<P> {
+    /// Withdraw a pending job, which will never start.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and those of the store.
+    pub fn cancel(
+        &self,
+        id: &str,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Cancelled<P>, P>, Refused> {
+        let mut state = self.open_to_change()?;
+        let Some(key) = state.find_to_change(id) else {
+            if state.is_asked_about(id) {
+                return Ok(Pending::after_others(id, |engine, id, released| {
+                    Ok(match engine.cancel(id, released)? {
+                        Pending::Made(Cancelled::Here(payload), ticket) => {
+                            released.payloads.push(payload);
+                            Pending::Made(Cancelled::Stored, ticket)
+                        }
+                        pending => pending,
+                    })
+                }));
+            }
+            if !state.has_paged_out() {
+                return Ok(Pending::Made(Cancelled::No, AT_ONCE));
+            }
+            let cancel = Query::Cancel(id.to_owned());
+            return self.ask_to_change(state, id, cancel, released, |engine, state, id| {
+                state.counts.cancelled += 1;
+                state.left_paged_out(id);
+                engine.notify(state);
+                Ok(Pending::Made(Cancelled::Stored, AT_ONCE))
+            });
+        };
+        if !state.withdraw(self, key) {
+            return Ok(Pending::Made(Cancelled::No, AT_ONCE));
+        }
+        let ticket = state.write_change(key, |_, seq| Op::Delete(seq))?;
+        state.note_changed(id);
+        let payload = state.take(key);
+        state.counts.cancelled += 1;
+        self.notify(&state);
+        if state.has_paged_out() && state.has_room(self.now()) {
+            self.sleeper.wake();
+        }
+        let cancelled = payload.map_or(Cancelled::No, Cancelled::Here);
+        Ok(Pending::Made(cancelled, ticket))
+    }
+
+    /// Move a pending job to a new due on the wall clock, at a new place in the order.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and those of the store.
+    pub fn reschedule(
+        &self,
+        id: &str,
+        due: i64,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Moved<P>, P>, Refused> {
+        let clock = ClockKind::Wall;
+        let mut state = self.open_to_change()?;
+        let Some(key) = state.find_to_change(id) else {
+            return self.reschedule_stored(state, id, due, released);
+        };
+        if !state.withdraw(self, key) {
+            return Ok(Pending::Made(Moved::No, AT_ONCE));
+        }
+        let ticket = state.write_change(key, |state, seq| {
+            let to = state.next_place(clock, due);
+            Op::Move { seq, to, clock }
+        })?;
+        state.note_changed(id);
+        // Its first due is told by the clock that it was scheduled on, which changes now.
+        state.give_detail(key);
+        state.requeue(key, clock, due);
+        self.unlock_and_wake(state, clock, due);
+        Ok(Pending::Made(Moved::Yes, ticket))
+    }
+
+    fn reschedule_stored(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        id: &str,
+        due: i64,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Moved<P>, P>, Refused> {
+        let clock = ClockKind::Wall;
+        if state.is_asked_about(id) {
+            let again = move |engine: &Engine<P>, id: &str, released: &mut _| {
+                engine.reschedule(id, due, released)
+            };
+            return Ok(Pending::after_others(id, again));
+        }
+        if !state.has_paged_out() {
+            return Ok(Pending::Made(Moved::No, AT_ONCE));
+        }
+        let to = state.next_place(clock, due);
+        state.reserve_seq(to.seq);
+        let moves = Query::Move {
+            id: id.to_owned(),
+            to,
+            clock,
+        };
+        self.ask_to_change(state, id, moves, released, move |engine, state, id| {
+            if state.is_shared() {
+                let yielded = state.yield_one(id, to.seq);
+                return Ok(yielded.map(|_| Pending::Made(Moved::Yes, AT_ONCE))?);
+            }
+            state.note_changed(id);
+            let near = state.is_near(to);
+            if let Some(residency) = &mut state.residency {
+                residency.comes_no_more(id);
+                if near {
+                    residency.comes(id, to.seq);
+                    return Ok(engine.ask_for_moved(id, to));
+                }
+            }
+            Ok(Pending::Made(Moved::Yes, AT_ONCE))
+        })
+    }
+
+    /// Ask for a job that has come near.
+    fn ask_for_moved(&self, id: &str, to: duewheel_store::Place) -> Pending<Moved<P>, P> {
+        Pending::ask(Query::Get(id.to_owned()), move |engine, answer, _| {
+            let moved = match answer {
+                Ok(Answer::Job(Some(job))) => Moved::Near(Coming::new(engine, job)),
+                answer => {
+                    engine.load_none(to);
+                    answer.map(|_| Moved::Yes)?
+                }
+            };
+            Ok(Pending::Made(moved, AT_ONCE))
+        })
+    }
+
+    /// Ask the store to change a job that is not in memory; `then` follows what it has changed.
+    ///
+    /// In a shared store only the store can say whether a job is this node's: it is taken out of memory first,
+    /// and yielded again where the store has changed nothing.
+    fn ask_to_change<T: Default + Send + 'static>(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        id: &str,
+        question: Query,
+        released: &mut Released<P>,
+        then: impl FnOnce(&Engine<P>, &mut State<P>, &str) -> Result<Pending<T, P>, Refused>
+        + Send
+        + 'static,
+    ) -> Result<Pending<T, P>, Refused> {
+        state.catch_up()?;
+        let mut taken = None;
+        if let Some(key) = state.find(id) {
+            taken = Some(state.store_seq(key, 0));
+            if !state.withdraw(self, key) {
+                return Ok(Pending::Made(T::default(), AT_ONCE));
+            }
+            state.remove(key, released);
+            state.drop_one();
+        }
+        let id: Arc<str> = id.into();
+        state.begin_asking(&id);
+        // A page that was taken already may have it as it was, and come before the answer.
+        state.note_changed(&id);
+        let parked = state.has_parked_on_disk();
+        drop(state);
+        let to = match &question {
+            Query::Move { to, .. } => Some(to.seq),
+            _ => None,
+        };
+        let changes = move |id: Arc<str>, seq: Option<u64>| {
+            Pending::ask(question, move |engine, answer, _| {
+                engine.apply_answer(&id, |state| {
+                    if answer == Ok(Answer::Changed(true)) {
+                        state.left_parked(seq);
+                        return then(engine, state, &id);
+                    }
+                    // It may still be claimed, and is not in memory.
+                    let yielded = taken.map(|seq| state.yield_one(&id, seq));
+                    if let (Err(error), Some(_), Some(to)) = (&answer, taken, to) {
+                        state.yield_if_in_doubt(error, &id, to);
+                    }
+                    answer?;
+                    yielded.transpose()?;
+                    Ok(Pending::Made(T::default(), AT_ONCE))
+                })
+            })
+        };
+        if !parked {
+            return Ok(changes(id, None));
+        }
+        let get = Query::Get(id.as_ref().to_owned());
+        Ok(Pending::ask(get, move |_, answer, _| {
+            let seq = match answer {
+                Ok(Answer::Job(Some(job))) => Some(job.place.seq),
+                _ => None,
+            };
+            Ok(changes(id, seq))
+        }))
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// The key of a job in memory, where what is in memory is this node's for certain.
+    #[inline]
+    fn find_to_change(&self, id: &str) -> Option<Key> {
+        self.find(id).filter(|_| !self.is_shared())
+    }
+
+    /// Give the store the change of a job that was withdrawn, if there is one. Refused, it waits again.
+    #[inline]
+    fn write_change(
+        &mut self,
+        key: Key,
+        op: impl FnOnce(&Self, u64) -> Op<'static>,
+    ) -> Result<Ticket, Refused> {
+        if self.residency.is_none() {
+            return Ok(AT_ONCE);
+        }
+        let seq = self.queue.get(key).map_or(0, |entry| entry.sequence);
+        let op = op(self, seq);
+        self.submit(&[op]).map_err(|error| {
+            self.put_back(key);
+            error.into()
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! The dead: look at them, make one due again, forget them.
+
+use super::{AT_ONCE, Coming, Moved, Pending};
+use crate::due::queue::ClockKind;
+use crate::engine::{Engine, Refused, State};
+use crate::jobs::record::{Dead, Detail, Id, Payload, Released};
+use duewheel_store::{Answer, DeadPage, Query};
+use std::sync::{Arc, MutexGuard};
+
+impl<P: Payload> Engine<P> {
+    /// Look at the dead in memory, newest first; those of a store are answered, at most `limit` that
+    /// died before this number.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and those of the store.
+    pub fn dead(
+        &self,
+        (before, limit): (Option<u64>, usize),
+        released: &mut Released<P>,
+        look: impl FnMut(&Dead<P>),
+    ) -> Result<Pending<DeadPage, P>, Refused> {
+        let mut state = self.open()?;
+        state.settle(self, released);
+        if state.residency.is_none() {
+            state.dead.iter().rev().for_each(look);
+            return Ok(Pending::Made(DeadPage::default(), AT_ONCE));
+        }
+        drop(state);
+        Ok(self
+            .query(Query::Dead { before, limit })?
+            .map(|answer| match answer {
+                Answer::Dead(page) => page,
+                _ => DeadPage::default(),
+            }))
+    }
+
+    /// Make the newest dead job of this id due now, from attempt 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], [`Refused::Duplicate`] when the id is taken, and those of the store.
+    pub fn revive(
+        &self,
+        id: &str,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Moved<P>, P>, Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open_to_change()?;
+        state.settle(self, released);
+        state.refresh(self, boot);
+        if state.residency.is_some() {
+            return self.revive_stored(state, id, boot);
+        }
+        let same = |dead: &Dead<P>| dead.id.with_str(|dead| dead == id);
+        let Some(at) = state.dead.iter().rposition(same) else {
+            return Ok(Pending::Made(Moved::No, AT_ONCE));
+        };
+        if state.find(id).is_some() {
+            return Err(Refused::Duplicate);
+        }
+        let Some(dead) = state.dead.remove(at) else {
+            return Ok(Pending::Made(Moved::No, AT_ONCE));
+        };
+        let detail = Detail {
+            // Its old id may point at another index now: it goes through the index of ids.
+            id: Id::Given(id.into()),
+            job_due: dead.job_due,
+            progress: dead.progress.revived(),
+        };
+        let seq = state.queue.next_sequence();
+        state.put_detail(ClockKind::Boot, boot, seq, detail, dead.payload);
+        released.failures.push(dead.failure);
+        state.counts.revived += 1;
+        self.unlock_and_wake(state, ClockKind::Boot, boot);
+        Ok(Pending::Made(Moved::Yes, AT_ONCE))
+    }
+
+    fn revive_stored(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        id: &str,
+        boot: i64,
+    ) -> Result<Pending<Moved<P>, P>, Refused> {
+        state.catch_up()?;
+        if state.is_asked_about(id) {
+            return Ok(Pending::after_others(id, Engine::revive));
+        }
+        let clock = ClockKind::Boot;
+        let to = state.next_place(clock, boot);
+        state.reserve_seq(to.seq);
+        let id: Arc<str> = id.into();
+        state.begin_asking(&id);
+        drop(state);
+        let question = Query::Revive {
+            id: id.as_ref().to_owned(),
+            to,
+            clock,
+        };
+        Ok(Pending::ask(question, move |engine, answer, _| {
+            let moved = engine.apply_answer(&id, |state| match answer {
+                Ok(Answer::Job(Some(job))) => {
+                    state.counts.revived += 1;
+                    if let Some(residency) = &mut state.residency {
+                        residency.paged_out += 1;
+                        residency.comes(&id, job.place.seq);
+                    }
+                    Ok(Moved::Near(Coming::new(engine, job)))
+                }
+                answer => {
+                    if let Err(error) = &answer {
+                        state.yield_if_in_doubt(error, &id, to.seq);
+                    }
+                    answer.map(|_| Moved::No)
+                }
+            })?;
+            Ok(Pending::Made(moved, AT_ONCE))
+        }))
+    }
+
+    /// Forget the dead that died before a time of the wall clock, or all; how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], and those of the store.
+    pub fn purge(
+        &self,
+        before: Option<i64>,
+        released: &mut Released<P>,
+    ) -> Result<Pending<usize, P>, Refused> {
+        let mut state = self.open()?;
+        state.settle(self, released);
+        if state.residency.is_none() {
+            let purged = state.forget_dead(before, released);
+            return Ok(Pending::Made(purged, AT_ONCE));
+        }
+        drop(state);
+        Ok(self
+            .query(Query::Purge(before))?
+            .map(|answer| match answer {
+                Answer::Count(count) => count as usize,
+                _ => 0,
+            }))
+    }
+}
+
+impl<P: Payload> State<P> {
+    fn forget_dead(&mut self, before: Option<i64>, released: &mut Released<P>) -> usize {
+        let all = std::mem::take(&mut self.dead);
+        let count = all.len();
+        for dead in all {
+            if before.is_some_and(|before| dead.died >= before) {
+                self.dead.push_back(dead);
+            } else {
+                released.payloads.push(dead.payload);
+                released.failures.push(dead.failure);
+            }
+        }
+        count - self.dead.len()
+    }
+}

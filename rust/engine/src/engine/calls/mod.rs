@@ -1,0 +1,14 @@
+//! What is asked of the engine: one path a call, over a backing that settles at once (memory) or later.
+//!
+//! In memory a call is [`Made`](Pending::Made) when it returns. Over a store it is made then as well, if the job
+//! is in memory, and durable when its ticket is settled. What only the store can decide is a question with
+//! its continuation, which runs on a thread of the store's: it depends on no thread that waits.
+
+mod change;
+mod dead;
+mod pending;
+mod schedule;
+mod schedule_many;
+
+pub use change::{Cancelled, Moved};
+pub use pending::{AT_ONCE, Ask, Coming, Delivered, Pending};

@@ -1,0 +1,332 @@
+//! Schedule: one job, one under a given id, one as it stands.
+
+use super::{AT_ONCE, Pending};
+use crate::due::queue::ClockKind;
+use crate::engine::{Due, Engine, Refused, State};
+use crate::jobs::ids::Halves;
+use crate::jobs::record::{Detail, Id, Parts, Payload, Released};
+use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Query, Ticket};
+use std::borrow::Cow;
+use std::sync::{Arc, MutexGuard};
+
+/// How many parked jobs one call pages out: it holds the lock.
+const PAGED_OUT_AT_ONCE: usize = 256;
+
+impl<P: Payload> Engine<P> {
+    /// Schedule one job under a generated id.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], [`Refused::Overflow`], and those of the store; the payload stays the caller's.
+    #[inline]
+    pub fn schedule(
+        &self,
+        due: Due,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<(Halves, Ticket), Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open_to_change()?;
+        state.refresh(self, boot);
+        let (clock, due) = state.resolve(due, boot)?;
+        let stays = state.admit(clock, due, released);
+        let id = state.new_id(boot, stays);
+        let ticket = state.write(id, (clock, due), boot, payload, stays)?;
+        state.counts.scheduled += 1;
+        if stays {
+            state.put(id, clock, due, payload);
+            self.unlock_and_wake(state, clock, due);
+        } else {
+            released.payloads.push(payload);
+        }
+        Ok((id, ticket))
+    }
+
+    /// Schedule one job under a given id.
+    ///
+    /// # Errors
+    ///
+    /// As [`schedule`](Self::schedule), and [`Refused::Duplicate`].
+    pub fn schedule_as(
+        &self,
+        id: &str,
+        due: Due,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Pending<(), P>, Refused> {
+        self.insert_as(id, due, None, payload, released)
+    }
+
+    /// Take in a pending execution as it stands: its first due, and how far it has come.
+    ///
+    /// # Errors
+    ///
+    /// As [`schedule_as`](Self::schedule_as).
+    pub fn restore(
+        &self,
+        id: &str,
+        job_due: i64,
+        due: i64,
+        progress: Progress,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Pending<(), P>, Refused> {
+        let past = Some((job_due, progress));
+        self.insert_as(id, Due::At(due), past, payload, released)
+    }
+
+    fn insert_as(
+        &self,
+        id: &str,
+        due: Due,
+        past: Option<(i64, Progress)>,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Pending<(), P>, Refused> {
+        let boot = self.clock.boot();
+        let mut state = self.open_to_change()?;
+        state.settle(self, released);
+        state.refresh(self, boot);
+        let (clock, at) = state.resolve(due, boot)?;
+        state.catch_up()?;
+        if state.is_asked_about(id) {
+            return Ok(Pending::after_others(id, move |engine, id, released| {
+                let made = engine.insert_as(id, due, past, payload, released);
+                made.inspect_err(|_| released.payloads.push(payload))
+            }));
+        }
+        if state.find(id).is_some() {
+            return Err(Refused::Duplicate);
+        }
+        let stays = state.stays(clock, at);
+        let place = state.next_place(clock, at);
+        let (job_due, progress) = past.unwrap_or((place.due, Progress::NEW));
+        let detail = Detail {
+            id: Id::Given(id.into()),
+            job_due,
+            progress,
+        };
+        let created = boot.saturating_add(state.offset);
+        let new = New {
+            clock,
+            due: at,
+            place,
+            created,
+            detail,
+            payload,
+        };
+        if state.has_paged_out() {
+            return Ok(state.ask_to_insert(new, stays));
+        }
+        let ticket = match state.write_detail(&new, stays) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                state.not_paged_out(stays);
+                return Err(error.into());
+            }
+        };
+        let wake = state.insert_new(new, stays, released);
+        drop(state);
+        if wake {
+            self.sleeper.wake();
+        }
+        Ok(Pending::Made((), ticket))
+    }
+
+    /// Let go of the lock, and wake the timer if it sleeps past this due.
+    #[inline]
+    pub(in crate::engine) fn unlock_and_wake(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        clock: ClockKind,
+        due: i64,
+    ) {
+        let wake = state.mark_awake_if_earlier(clock, due);
+        drop(state);
+        if wake {
+            self.sleeper.wake();
+        }
+    }
+}
+
+/// A job under a given id that is to be taken in.
+struct New<P> {
+    clock: ClockKind,
+    due: i64,
+    place: Place,
+    created: i64,
+    detail: Detail,
+    payload: P,
+}
+
+impl<P: Payload> New<P> {
+    fn with_job<R>(&self, look: impl FnOnce(Job<'_>) -> R) -> R {
+        let Detail {
+            id,
+            job_due,
+            progress,
+        } = &self.detail;
+        id.with_str(|id| {
+            self.payload.parts(|parts| {
+                look(Job {
+                    job_due: *job_due,
+                    progress: *progress,
+                    ..new_job(id.into(), parts, self.place, self.clock, self.created)
+                })
+            })
+        })
+    }
+}
+
+pub(super) fn new_job<'a>(
+    id: Cow<'a, str>,
+    parts: Parts<'a>,
+    place: Place,
+    clock: ClockKind,
+    created: i64,
+) -> Job<'a> {
+    Job {
+        id,
+        target: Cow::Borrowed(parts.target),
+        data: Cow::Borrowed(parts.data),
+        place,
+        clock,
+        job_due: place.due,
+        created,
+        progress: Progress::NEW,
+        interruptions: 0,
+        options: parts.options,
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// Whether a new job belongs in memory; in memory alone all do.
+    #[inline]
+    fn admit(&mut self, clock: ClockKind, due: i64, released: &mut Released<P>) -> bool {
+        if self.residency.is_none() {
+            return true;
+        }
+        self.page_out_parked(PAGED_OUT_AT_ONCE, released);
+        self.stays(clock, due)
+    }
+
+    /// Give the store a new job with a generated id, if there is one.
+    #[inline]
+    fn write(
+        &mut self,
+        id: Halves,
+        (clock, due): (ClockKind, i64),
+        boot: i64,
+        payload: P,
+        stays: bool,
+    ) -> Result<Ticket, Refused> {
+        if self.residency.is_none() {
+            return Ok(AT_ONCE);
+        }
+        self.write_stored(id, (clock, due), boot, payload, stays)
+    }
+
+    #[inline(never)] // out of the way of the call in memory
+    fn write_stored(
+        &mut self,
+        id: Halves,
+        (clock, due): (ClockKind, i64),
+        boot: i64,
+        payload: P,
+        stays: bool,
+    ) -> Result<Ticket, Refused> {
+        let place = self.next_place(clock, due);
+        let created = boot.saturating_add(self.offset);
+        let submitted = Id::Generated(id).with_str(|id| {
+            payload.parts(|parts| {
+                self.submit_new(new_job(id.into(), parts, place, clock, created), stays)
+            })
+        });
+        let ticket = submitted.inspect_err(|_| self.not_paged_out(stays))?;
+        if !stays {
+            self.reserve_seq(place.seq);
+        }
+        Ok(ticket)
+    }
+
+    fn submit_new(&mut self, job: Job<'_>, stays: bool) -> Result<Ticket, Error> {
+        let seq = job.place.seq;
+        let insert = Op::Insert(job);
+        if stays {
+            self.submit(&[insert])
+        } else {
+            self.submit(&[insert, Op::Yield(seq)])
+        }
+    }
+
+    fn write_detail(&mut self, new: &New<P>, stays: bool) -> Result<Ticket, Error> {
+        if self.residency.is_none() {
+            return Ok(AT_ONCE);
+        }
+        self.reserve_seq(new.place.seq);
+        new.with_job(|job| self.submit_new(job, stays))
+    }
+
+    /// Take in a job that the store has taken, too; whether the timer is to be woken for it.
+    fn insert_new(&mut self, new: New<P>, stays: bool, released: &mut Released<P>) -> bool {
+        self.counts.scheduled += 1;
+        self.page_out_parked(PAGED_OUT_AT_ONCE, released);
+        if !stays {
+            released.payloads.push(new.payload);
+            return false;
+        }
+        let New { clock, due, .. } = new;
+        self.put_detail(clock, due, new.place.seq, new.detail, new.payload);
+        self.mark_awake_if_earlier(clock, due)
+    }
+
+    /// Only the store knows whether a job that is not in memory has this id.
+    fn ask_to_insert(&mut self, new: New<P>, stays: bool) -> Pending<(), P> {
+        let seq = new.place.seq;
+        self.reserve_seq(seq);
+        // It counts when it is stored.
+        self.not_paged_out(stays);
+        let id: Arc<str> = new.detail.id.with_str(|id| id.into());
+        self.begin_asking(&id);
+        let job = new.with_job(|job| job.into_owned());
+        Pending::ask(Query::Insert(vec![job]), move |engine, answer, released| {
+            let payload = new.payload;
+            let made = engine.apply_answer(&id, |state| {
+                let ticket = state.insert_answered(engine, &id, new, stays, answer, released)?;
+                Ok(Pending::Made((), ticket))
+            });
+            made.inspect_err(|_| released.payloads.push(payload))
+        })
+    }
+
+    fn insert_answered(
+        &mut self,
+        engine: &Engine<P>,
+        id: &str,
+        new: New<P>,
+        stays: bool,
+        answer: Result<Answer, Refused>,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        if let Err(error) = &answer {
+            self.yield_if_in_doubt(error, id, new.place.seq);
+        }
+        answer?;
+        // A page that was asked for meanwhile does not have it, and moves the frontier past it.
+        let stays = (stays || self.is_passed(new.place)) && !self.is_closed();
+        let ticket = if stays {
+            self.submit(&[])?
+        } else {
+            self.yield_one(id, new.place.seq)?
+        };
+        if let Some(residency) = &mut self.residency
+            && !stays
+        {
+            residency.paged_out += 1;
+        }
+        if self.insert_new(new, stays, released) {
+            engine.sleeper.wake();
+        }
+        Ok(ticket)
+    }
+}
