@@ -32,17 +32,12 @@ LONG_FILES = {
 }
 
 LONG_FUNCTIONS = {
-    "rust/engine/src/engine/query.rs::check": TO_BE_DIVIDED,
     "rust/engine/src/due/wheel/check.rs::check": "it is a list of what holds, each with its message",
 }
 
 CIRCLES = {
     (crate, frozenset(f"{name}.rs" for name in names.split()))
     for crate, names in [
-        (
-            "engine",
-            "engine/mod engine/residency/id_index engine/residency/lease engine/residency/mod engine/residency/parked",
-        ),
     ]
 }
 

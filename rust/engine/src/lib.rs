@@ -22,7 +22,7 @@
 //!
 //! # Layers
 //!
-//! `time`, `slab` ← `level` ← `wheel` ← `queue` ← `engine` ← `timer`. Nothing here knows Python.
+//! `due` ← `jobs` ← `handover` ← `targets`, `residency` ← `engine` ← `timer`. Nothing here knows Python.
 //!
 //! ```
 //! use duewheel_engine::due::queue::{ClockKind, DueQueue, Now};
@@ -40,7 +40,10 @@ pub mod due;
 pub mod engine;
 pub mod handover;
 pub mod jobs;
+mod residency;
 pub mod sleep;
 pub mod sync;
 mod targets;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod timer;

@@ -44,23 +44,14 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::engine::Due;
     use crate::jobs::record::Released;
+    use crate::testing::For;
     use duewheel_model::time::SECOND;
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
     use std::time::Duration;
 
-    #[derive(Clone, Copy, Debug)]
-    struct Nothing;
-
-    impl Payload for Nothing {
-        type Failure = ();
-        fn target(self) -> u32 {
-            0
-        }
-    }
-
     #[test]
     fn while_the_interpreter_is_busy_a_worker_is_called_before_the_due() {
-        let engine = Arc::new(Engine::<Nothing>::new(Box::new(SystemClock)).unwrap());
+        let engine = Arc::new(Engine::<For>::new(Box::new(SystemClock)).unwrap());
         engine.set_registered(0, "", Some(crate::handover::queue::Lane::Workers));
         engine.start().unwrap();
         let timer = spawn(engine.clone()).unwrap();
@@ -78,7 +69,7 @@ mod tests {
         let mut due = 3_600;
         while !called.load(Relaxed) && !worker.is_finished() {
             engine
-                .schedule(Due::In(due * SECOND), Nothing, &mut Released::default())
+                .schedule(Due::In(due * SECOND), For(0), &mut Released::default())
                 .unwrap();
             due = (due - 1).max(1_800);
             std::thread::sleep(Duration::from_millis(5));

@@ -3,40 +3,16 @@
 use duewheel_engine::clock::ManualClock;
 use duewheel_engine::engine::{Cancelled, Due, Engine, Pending, Refused, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
-use duewheel_engine::jobs::record::{Parts, Payload, Released, Started};
+use duewheel_engine::jobs::record::{Released, Started};
+use duewheel_engine::testing::Empty;
 use duewheel_model::outcome::{Cause, Outcome};
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
-use duewheel_store::{Answered, Error, Found, Op, Query, RetryOptions, Settled, Store, Ticket};
+use duewheel_store::{Answered, Error, Found, Op, Query, Settled, Store, Ticket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-#[derive(Clone, Copy, Debug)]
-struct Nothing;
-
-impl Payload for Nothing {
-    type Failure = String;
-
-    fn target(self) -> u32 {
-        0
-    }
-
-    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
-        look(Parts {
-            target: "t",
-            data: b"",
-            options: RetryOptions {
-                retry_limit: None,
-                age_limit: None,
-                min_backoff: SECOND,
-                max_backoff: SECOND,
-                at_most_once: false,
-            },
-        })
-    }
-}
 
 /// A store whose disk has room for what is small, and not for ends of jobs.
 struct Crowded {
@@ -77,7 +53,7 @@ impl Store for Crowded {
 struct Bench {
     path: PathBuf,
     store: Arc<Crowded>,
-    engine: Engine<Nothing>,
+    engine: Engine<Empty>,
 }
 
 impl Bench {
@@ -105,9 +81,9 @@ impl Bench {
     }
 
     /// A job that has run, and whose end the disk has no room for.
-    fn ended(&self, outcome: impl FnOnce(&Started<Nothing>) -> Outcome<String>) {
+    fn ended(&self, outcome: impl FnOnce(&Started<Empty>) -> Outcome<String>) {
         let (engine, released) = (&self.engine, &mut Released::default());
-        let made = engine.schedule_as("a", Due::In(0), Nothing, released);
+        let made = engine.schedule_as("a", Due::In(0), Empty, released);
         assert!(matches!(made, Ok(Pending::Made((), _))));
         while engine.manual_expire() {}
         let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
@@ -147,7 +123,7 @@ fn an_id_whose_end_is_not_written_yet_is_not_taken_again() {
     let bench = Bench::new("id");
     bench.ended(|_| Outcome::Done);
     let (engine, released) = (&bench.engine, &mut Released::default());
-    let again = |released: &mut _| engine.schedule_as("a", Due::In(SECOND), Nothing, released);
+    let again = |released: &mut _| engine.schedule_as("a", Due::In(SECOND), Empty, released);
     assert!(matches!(again(released), Err(Refused::Store(Error::Full))));
     bench.store.crowded.store(false, Ordering::SeqCst);
     assert!(matches!(again(released), Ok(Pending::Made((), _))));

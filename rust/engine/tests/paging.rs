@@ -5,58 +5,32 @@ use duewheel_engine::engine::{
     Cancelled, Coming, Due, Engine, Moved, Pending, Pumped, Refused, StoreInbox, Window,
 };
 use duewheel_engine::handover::queue::{Lane, Turn};
-use duewheel_engine::jobs::record::{Id, Parts, Payload, Released};
+use duewheel_engine::jobs::record::{Id, Released};
+use duewheel_engine::testing::Empty;
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
-use duewheel_store::{
-    Answer, Answered, Error, Found, Op, Query, RetryOptions, Settled, Store, Ticket, ask,
-};
+use duewheel_store::{Answer, Answered, Error, Found, Op, Query, Settled, Store, Ticket, ask};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-#[derive(Clone, Copy, Debug)]
-struct Nothing;
-
-impl Payload for Nothing {
-    type Failure = String;
-
-    fn target(self) -> u32 {
-        0
-    }
-
-    fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
-        look(Parts {
-            target: "t",
-            data: b"",
-            options: RetryOptions {
-                retry_limit: None,
-                age_limit: None,
-                min_backoff: SECOND,
-                max_backoff: SECOND,
-                at_most_once: false,
-            },
-        })
-    }
-}
-
 fn file(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("duewheel-{}-{name}.db", std::process::id()))
 }
 
-fn keep(engine: &Arc<Engine<Nothing>>, due: Due, released: &mut Released<Nothing>) -> String {
-    let (id, _) = engine.schedule(due, Nothing, released).unwrap();
+fn keep(engine: &Arc<Engine<Empty>>, due: Due, released: &mut Released<Empty>) -> String {
+    let (id, _) = engine.schedule(due, Empty, released).unwrap();
     Id::Generated(id).with_str(str::to_owned)
 }
 
 /// Wait for a call.
 fn made<T: Send + 'static>(
-    engine: &Arc<Engine<Nothing>>,
-    pending: Result<Pending<T, Nothing>, Refused>,
-    released: &mut Released<Nothing>,
+    engine: &Arc<Engine<Empty>>,
+    pending: Result<Pending<T, Empty>, Refused>,
+    released: &mut Released<Empty>,
 ) -> Result<T, Refused> {
     let made = engine.wait_for(pending?, released, || false)?;
     Ok(made.expect("nobody gives up").0)
@@ -64,11 +38,11 @@ fn made<T: Send + 'static>(
 
 /// Move a job of the store's to where it is near.
 fn moved(
-    engine: &Arc<Engine<Nothing>>,
+    engine: &Arc<Engine<Empty>>,
     id: &str,
     due: i64,
-    released: &mut Released<Nothing>,
-) -> Coming<Nothing> {
+    released: &mut Released<Empty>,
+) -> Coming<Empty> {
     let moved = engine.reschedule(id, due, released);
     match made(engine, moved, released) {
         Ok(Moved::Near(job)) => job,
@@ -77,7 +51,7 @@ fn moved(
 }
 
 /// With so many seconds of the future in memory.
-fn open(path: &Path, clock: &Arc<ManualClock>, horizon: i64) -> Arc<Engine<Nothing>> {
+fn open(path: &Path, clock: &Arc<ManualClock>, horizon: i64) -> Arc<Engine<Empty>> {
     open_for(path, clock, horizon, 10_000)
 }
 
@@ -86,7 +60,7 @@ fn open_for(
     clock: &Arc<ManualClock>,
     horizon: i64,
     resident: usize,
-) -> Arc<Engine<Nothing>> {
+) -> Arc<Engine<Empty>> {
     let inbox = StoreInbox::new().unwrap();
     let store = LocalStore::open(path, Settings::default(), inbox.events()).unwrap();
     open_on(Arc::new(store), &inbox, clock, horizon, resident)
@@ -98,7 +72,7 @@ fn open_on(
     clock: &Arc<ManualClock>,
     horizon: i64,
     resident: usize,
-) -> Arc<Engine<Nothing>> {
+) -> Arc<Engine<Empty>> {
     let mut engine = Engine::new(Box::new(clock.clone())).unwrap();
     let window = Window {
         horizon: horizon * SECOND,
@@ -109,24 +83,24 @@ fn open_on(
 }
 
 /// Take in all that is away.
-fn load(engine: &Arc<Engine<Nothing>>, released: &mut Released<Nothing>) {
+fn load(engine: &Arc<Engine<Empty>>, released: &mut Released<Empty>) {
     while let Some(question) = engine.page_wanted() {
         take_in(engine, question, released);
     }
     engine.check().unwrap();
 }
 
-fn take_in(engine: &Arc<Engine<Nothing>>, question: Query, released: &mut Released<Nothing>) {
+fn take_in(engine: &Arc<Engine<Empty>>, question: Query, released: &mut Released<Empty>) {
     let Ok(Answer::Page(page)) = ask(&*engine.store().unwrap(), question) else {
         panic!("no page");
     };
     let last = page.last.filter(|_| page.more);
-    let jobs = page.jobs.into_iter().map(|job| (job, Nothing)).collect();
+    let jobs = page.jobs.into_iter().map(|job| (job, Empty)).collect();
     engine.load(page.epoch, last, jobs, released);
 }
 
 /// What is known of a job: its due, its first due, run and attempt.
-fn look(engine: &Arc<Engine<Nothing>>, id: &str) -> Option<(i64, i64, u32, u32)> {
+fn look(engine: &Arc<Engine<Empty>>, id: &str) -> Option<(i64, i64, u32, u32)> {
     let seen = engine.view(id, |view| {
         assert!(view.id.with_str(|seen| seen == id));
         (
@@ -161,7 +135,7 @@ fn jobs_are_what_they_were_and_are_found_by_their_ids() {
         "01890000-0000-7000-0000-000000000000",
     ]) {
         let due = Due::At((110 + number) * SECOND);
-        let made = engine.schedule_as(id, due, Nothing, released);
+        let made = engine.schedule_as(id, due, Empty, released);
         assert!(matches!(made, Ok(Pending::Made((), _))));
         all.push(id.to_owned());
     }
@@ -173,7 +147,7 @@ fn jobs_are_what_they_were_and_are_found_by_their_ids() {
         run: 3,
         first_start: None,
     };
-    let made = engine.restore(past, first, due, progress, Nothing, released);
+    let made = engine.restore(past, first, due, progress, Empty, released);
     assert!(matches!(made, Ok(Pending::Made((), _))));
     all.push(past.to_owned());
     // One that was moved: its first due is another.
@@ -213,7 +187,7 @@ fn jobs_are_what_they_were_and_are_found_by_their_ids() {
         }
         // New ones take the places of those that have left.
         if number % 6 == 0 {
-            engine.schedule(Due::In(SECOND), Nothing, released).unwrap();
+            engine.schedule(Due::In(SECOND), Empty, released).unwrap();
         }
     }
     engine.check().unwrap();
@@ -268,8 +242,8 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     let released = &mut Released::default();
     let engine = open_for(&path, &clock, 3_600, 320);
     engine.start().unwrap();
-    let park = |engine: &Arc<Engine<Nothing>>| while engine.manual_expire() {};
-    let parked = |engine: &Arc<Engine<Nothing>>| {
+    let park = |engine: &Arc<Engine<Empty>>| while engine.manual_expire() {};
+    let parked = |engine: &Arc<Engine<Empty>>| {
         engine.check().unwrap();
         engine.stats(&mut Released::default()).parked
     };
@@ -290,7 +264,7 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
         let cancelled = made(&engine, cancelled, released).unwrap();
         assert_eq!(matches!(cancelled, Cancelled::Stored), right);
     }
-    moved(&engine, &all[501], SECOND, released).take_in(Nothing, released);
+    moved(&engine, &all[501], SECOND, released).take_in(Empty, released);
     assert_eq!(parked(&engine), JOBS - 2);
     assert!(!engine.wait_idle(Duration::ZERO), "one is not parked");
     engine.close(released);
@@ -298,7 +272,7 @@ fn parked_jobs_over_a_part_of_the_room_are_away() {
     // Opened again they come with pages, and go.
     let engine = open_for(&path, &clock, 3_600, 320);
     engine.start().unwrap();
-    let turn_pages = |engine: &Arc<Engine<Nothing>>, released: &mut Released<Nothing>| loop {
+    let turn_pages = |engine: &Arc<Engine<Empty>>, released: &mut Released<Empty>| loop {
         let before = (engine.paged_out(), parked(engine));
         load(engine, released);
         park(engine);
@@ -412,7 +386,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
 const YEAR: i64 = 365 * 86_400 * SECOND;
 
 /// What the timer sleeps for, in seconds from now on each clock.
-fn sleeps(engine: &Arc<Engine<Nothing>>, clock: &ManualClock) -> (Option<i64>, Option<i64>) {
+fn sleeps(engine: &Arc<Engine<Empty>>, clock: &ManualClock) -> (Option<i64>, Option<i64>) {
     let until = loop {
         match engine.pump() {
             Pumped::Sleep(until) => break until,
@@ -450,7 +424,7 @@ fn a_due_of_the_boot_clock_that_is_away_comes_in_by_it_when_the_wall_clock_was_s
     load(&engine, released);
     let due = look(&engine, &by_boot).unwrap().0;
     assert_eq!(due, wall + 4 * SECOND, "as the wall clock stands now");
-    // Nothing on the boot clock is away any more: what is, follows the wall clock.
+    // Empty on the boot clock is away any more: what is, follows the wall clock.
     assert_eq!((look(&engine, &by_wall), engine.paged_out()), (None, 1));
     let year = YEAR / SECOND;
     assert_eq!(sleeps(&engine, &clock), (Some(year + 5), Some(4)));
@@ -504,9 +478,9 @@ fn a_job_that_changes_while_it_is_on_its_way_is_not_taken_in_as_it_was() {
     released.payloads.clear();
     let first = moved(&engine, &id, soon(5), released);
     let second = moved(&engine, &id, soon(6), released);
-    first.take_in(Nothing, released);
+    first.take_in(Empty, released);
     assert_eq!((released.payloads.len(), engine.paged_out()), (1, 1));
-    second.take_in(Nothing, released);
+    second.take_in(Empty, released);
     assert_eq!((released.payloads.len(), engine.paged_out()), (1, 0));
     assert_eq!(look(&engine, &id).unwrap().0, soon(6));
     engine.check().unwrap();
@@ -517,7 +491,7 @@ fn a_job_that_changes_while_it_is_on_its_way_is_not_taken_in_as_it_was() {
     let cancelled = engine.cancel(&id, released);
     let cancelled = made(&engine, cancelled, released);
     assert!(matches!(cancelled, Ok(Cancelled::Stored)));
-    job.take_in(Nothing, released);
+    job.take_in(Empty, released);
     assert_eq!((released.payloads.len(), look(&engine, &id)), (1, None));
     engine.check().unwrap();
 

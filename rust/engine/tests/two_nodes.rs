@@ -8,6 +8,7 @@ use duewheel_engine::engine::{
 };
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Parts, Payload, Released, Started};
+use duewheel_engine::testing::Random;
 use duewheel_model::outcome::{Cause, Outcome, Reason};
 use duewheel_model::time::SECOND;
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
@@ -60,17 +61,6 @@ impl Payload for Data {
 
     fn text(failure: &String) -> String {
         failure.clone()
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
     }
 }
 
@@ -411,7 +401,7 @@ fn dead(store: &SharedStore) -> Vec<DeadJob> {
 fn run(seed: u64, by_hand: bool) -> u32 {
     let jobs = SharedJobs::new(4);
     let clock = Arc::new(ManualClock::new(1_000 * SECOND, 5 * SECOND));
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     let mut node = || {
         let weather = Weather {
             delay: Duration::from_micros(if by_hand { 0 } else { 60 }),

@@ -65,7 +65,7 @@ impl<P: Payload> State<P> {
 
     /// Take a job out of the backlog of its lane, if it is in one.
     pub(super) fn leave_backlog(&mut self, key: Key) {
-        let Some(record) = self.queue.get_mut(key) else {
+        let Some(record) = self.jobs.queue.get_mut(key) else {
             return;
         };
         if record.stage() != Stage::LaneBacklog {
@@ -75,15 +75,17 @@ impl<P: Payload> State<P> {
         let number = record.payload.target();
         // A target whose lane has changed has nothing in a backlog.
         let lane = self.targets.lane_of(number).unwrap_or(Lane::Workers);
-        self.backlogs[lane].note_left(|rank, key| is_in_backlog(&self.queue, rank, key));
+        self.backlogs[lane].note_left(|rank, key| is_in_backlog(&self.jobs.queue, rank, key));
     }
 
     /// Make all that is in backlogs wait again, in its old place.
     pub(super) fn requeue_backlogs(&mut self) {
         for lane in Lane::ALL {
             let mut backlog = std::mem::take(&mut self.backlogs[lane]);
-            while let Some(key) = backlog.pop(|rank, key| is_in_backlog(&self.queue, rank, key)) {
-                self.put_back(key);
+            while let Some(key) =
+                backlog.pop(|rank, key| is_in_backlog(&self.jobs.queue, rank, key))
+            {
+                self.jobs.put_back(key);
             }
         }
     }
@@ -114,12 +116,12 @@ impl<P: Payload> State<P> {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         while room > 0
             && let Some(key) =
-                self.backlogs[lane].pop(|rank, key| is_in_backlog(&self.queue, rank, key))
+                self.backlogs[lane].pop(|rank, key| is_in_backlog(&self.jobs.queue, rank, key))
         {
-            if let Some(record) = self.queue.get_mut(key) {
+            if let Some(record) = self.jobs.queue.get_mut(key) {
                 record.set_stage(Stage::Handed);
             }
-            if let Some(execution) = self.execution(key) {
+            if let Some(execution) = self.jobs.execution(key) {
                 outgoing.push(execution);
                 room -= 1;
             }
@@ -158,9 +160,9 @@ impl<P: Payload> State<P> {
     }
 
     fn push_backlog(&mut self, lane: Lane, execution: &Execution<P>) {
-        let due = self.on_the_wall(execution.clock, execution.due);
+        let due = self.jobs.on_wall(execution.clock, execution.due);
         let key = execution.key;
-        if let Some(record) = self.queue.get_mut(key) {
+        if let Some(record) = self.jobs.queue.get_mut(key) {
             record.set_stage(Stage::LaneBacklog);
         }
         let sequence = execution.sequence;

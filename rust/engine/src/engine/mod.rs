@@ -5,34 +5,40 @@
 //! never by a thread that waits for Python. The hand-over queue has a lock of its own
 //! ([`crate::handover::queue`]); where both are taken, the state's comes first.
 
+mod admit;
 mod calls;
+mod inbox;
 mod lanes;
+mod lease;
+mod pages;
 mod parking;
 mod query;
-mod residency;
 mod settle;
 mod state;
+mod store;
 #[cfg(test)]
 mod tests;
 
 use crate::clock::Clock;
-use crate::due::queue::{DueQueue, Key, Now};
+use crate::due::queue::{Key, Now};
 use crate::handover::lanes::{Lane, LaneBacklog, Lanes};
 use crate::handover::queue::{HandoverQueue, SETTLE_AT};
-use crate::jobs::details::Details;
-use crate::jobs::ids::IdSource;
-use crate::jobs::record::{Dead, Done, Execution, Payload, Record, Released, Stage};
+use crate::jobs::record::{Dead, Done, Execution, Payload, Released, Stage};
+use crate::jobs::table::JobTable;
+use crate::residency::{Evicted, Residency};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
 use crate::targets::Targets;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
+pub use crate::residency::Window;
 pub use calls::{AT_ONCE, Ask, Cancelled, Coming, Delivered, Moved, Pending};
+use inbox::Backing;
+pub use inbox::StoreInbox;
 pub use query::{QueryPlace, Stats};
-pub use residency::{StoreInbox, Window};
 pub use settle::DEAD_KEPT;
 
 /// How many entries expire under one hold of the lock: about three microseconds.
@@ -65,6 +71,16 @@ pub enum Refused {
     Store(duewheel_store::Error),
 }
 
+impl From<duewheel_store::Error> for Refused {
+    fn from(error: duewheel_store::Error) -> Self {
+        match error {
+            duewheel_store::Error::Closed => Refused::Closed,
+            duewheel_store::Error::Duplicate(_) => Refused::Duplicate,
+            error => Refused::Store(error),
+        }
+    }
+}
+
 /// What [`Engine::pump`] wants of the timer thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pumped {
@@ -84,44 +100,8 @@ pub(crate) enum Phase {
     Closed,
 }
 
-/// The differences of wall and boot clock under which waiting jobs were scheduled.
-///
-/// The first due of an `in_` job never changes, though the wall clock may step. All that a job
-/// keeps of it is which of three offsets held; when more are in use at once it gets a side.
-#[derive(Debug, Default)]
-struct Offsets {
-    values: [i64; 3],
-    jobs: [u64; 3],
-    current: usize,
-}
-
-impl Offsets {
-    fn now(&self) -> i64 {
-        self.values[self.current]
-    }
-
-    /// The offset is now `offset`: take a free place for it, if there is one.
-    fn step(&mut self, offset: i64) -> bool {
-        match self.jobs.iter().position(|&jobs| jobs == 0) {
-            Some(free) => {
-                self.values[free] = offset;
-                self.current = free;
-                true
-            }
-            None => false,
-        }
-    }
-}
-
 pub(crate) struct State<P: Payload> {
-    pub(crate) queue: DueQueue<Record<P>>,
-    pub(crate) details: Details,
-    given: HashMap<Arc<str>, Key>,
-    ids: IdSource,
-    offsets: Offsets,
-    /// `wall − boot` as last measured; all three of `offsets` may be taken by others.
-    offset: i64,
-    offset_read: i64,
+    jobs: JobTable<P>,
     phase: Phase,
     targets: Targets,
     backlogs: Lanes<LaneBacklog>,
@@ -133,10 +113,11 @@ pub(crate) struct State<P: Payload> {
     outgoing: Vec<Execution<P>>,
     /// What is being settled; swapped with the list of what has ended.
     ended: Vec<Done<P::Failure>>,
-    /// The store behind it, if there is one.
-    residency: Option<Box<residency::Residency>>,
+    /// What is in memory of the store behind it, and that store, if there is one.
+    residency: Option<Box<Residency>>,
+    backing: Option<Backing>,
     /// What a shared store has taken back.
-    evicted: residency::Evicted<P>,
+    evicted: Evicted<P>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -174,20 +155,8 @@ impl<P: Payload> Engine<P> {
     pub fn new(clock: Box<dyn Clock>) -> std::io::Result<Self> {
         let offset = clock.offset();
         let boot = clock.boot();
-        let now = Now {
-            wall: boot.saturating_add(offset),
-            boot,
-        };
-        let mut offsets = Offsets::default();
-        offsets.step(offset);
         let state = State {
-            queue: DueQueue::new(now),
-            details: Details::default(),
-            given: HashMap::new(),
-            ids: IdSource::new()?,
-            offsets,
-            offset,
-            offset_read: boot,
+            jobs: JobTable::new(offset, boot)?,
             phase: Phase::Stopped,
             targets: Targets::default(),
             backlogs: Lanes::default(),
@@ -197,7 +166,8 @@ impl<P: Payload> Engine<P> {
             outgoing: Vec::with_capacity(BATCH),
             ended: Vec::with_capacity(SETTLE_AT),
             residency: None,
-            evicted: residency::Evicted::default(),
+            backing: None,
+            evicted: Evicted::default(),
         };
         let lanes: Lanes<HandoverQueue<P>> = Lanes::default();
         for lane in &lanes {
@@ -298,6 +268,7 @@ impl<P: Payload> Engine<P> {
             lane.close(&mut ready);
         }
         let waiting = state
+            .jobs
             .queue
             .iter()
             .filter(|(_, entry)| entry.value.stage() != Stage::Handed);
@@ -307,10 +278,10 @@ impl<P: Payload> Engine<P> {
             state.remove(key, released);
         }
         state.backlogs = Lanes::default();
-        state.forget_parked_on_disk();
         let dropped = if let Some(residency) = &mut state.residency {
-            // They are pending where they are kept.
-            residency.paged_out += keys.len() as i64;
+            // They stay pending in the store.
+            residency.parked.clear();
+            residency.frontier.paged_out += keys.len() as i64;
             0
         } else {
             keys.len() as u64
@@ -361,7 +332,7 @@ impl<P: Payload> Engine<P> {
             if !failed {
                 state.turn_page(now);
             }
-            if failed || state.has_pages() {
+            if failed || state.has_mail() {
                 let mut ready = self.ready().lock();
                 ready.pages = true;
                 self.ready().call(&mut ready);
@@ -379,9 +350,9 @@ impl<P: Payload> Engine<P> {
         if state.expire(self, now, room.min(BATCH)) {
             return Pumped::More;
         }
-        let (mut wall, mut boot) = state.queue.next_due();
+        let (mut wall, mut boot) = state.jobs.queue.next_due();
         if self.has_store {
-            let page = state.next_page();
+            let page = state.plan_page();
             wall = wall.into_iter().chain(page.wall).min();
             boot = boot.into_iter().chain(page.boot).min();
         }
@@ -399,7 +370,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         state.settle(self, released);
         if state.phase == Phase::Closed {
-            // Nothing is handed over any more: who is asked to make room would tend for ever.
+            // Nothing is handed over any more: a runner that is asked to make room would settle for ever.
             self.lane(lane).lock().room_wanted = false;
             let emptied = state.give_up_memory();
             drop(state);
@@ -466,7 +437,7 @@ impl<P: Payload> Engine<P> {
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, |state, running| {
             // What has ended and is not settled yet still counts: its retry may be pending.
-            let pending = state.queue.len() as u64 + state.paged_out();
+            let pending = state.jobs.queue.len() as u64 + state.paged_out();
             let pending = pending.saturating_sub(state.all_parked() + state.unreadable());
             running == 0 && (state.phase == Phase::Closed || pending == 0)
         })

@@ -20,12 +20,13 @@ impl<P: Payload> Engine<P> {
         }
         for key in state.targets.take_parked(target) {
             if state
+                .jobs
                 .queue
                 .get(key)
                 .is_some_and(|entry| entry.value.stage() == Stage::Parked)
             {
                 state.unpark(key);
-                state.queue.put_back(key);
+                state.jobs.queue.put_back(key);
             }
         }
         let wake = state.asleep.take().is_some();
@@ -51,7 +52,7 @@ impl<P: Payload> Engine<P> {
 
 impl<P: Payload> State<P> {
     pub(super) fn unpark(&mut self, key: Key) {
-        if let Some(record) = self.queue.get_mut(key)
+        if let Some(record) = self.jobs.queue.get_mut(key)
             && record.stage() == Stage::Parked
         {
             record.set_stage(Stage::Waiting);
@@ -60,12 +61,12 @@ impl<P: Payload> State<P> {
     }
 
     pub(super) fn park(&mut self, engine: &Engine<P>, key: Key) {
-        let Some(record) = self.queue.get_mut(key) else {
+        let Some(record) = self.jobs.queue.get_mut(key) else {
             return;
         };
         record.set_stage(Stage::Parked);
         let payload = record.payload;
-        let queue = &self.queue;
+        let queue = &self.jobs.queue;
         let is_parked = |key| {
             let entry = queue.get(key);
             entry.is_some_and(|entry| entry.value.stage() == Stage::Parked)
@@ -82,6 +83,7 @@ impl<P: Payload> State<P> {
     /// An execution had no handler after all: the job is parked, or waits where one has come meanwhile.
     pub(super) fn park_again(&mut self, engine: &Engine<P>, key: Key) {
         let Some(target) = self
+            .jobs
             .queue
             .get(key)
             .map(|entry| entry.value.payload.target())
@@ -89,7 +91,7 @@ impl<P: Payload> State<P> {
             return;
         };
         if self.targets.lane_of(target).is_some() {
-            self.put_back(key);
+            self.jobs.put_back(key);
             if self.asleep.take().is_some() {
                 engine.wake_timer();
             }
@@ -101,7 +103,7 @@ impl<P: Payload> State<P> {
     #[cold]
     pub(super) fn park_unregistered(&mut self, engine: &Engine<P>, keys: &[Key]) {
         for &key in keys {
-            let Some(entry) = self.queue.get(key) else {
+            let Some(entry) = self.jobs.queue.get(key) else {
                 continue;
             };
             if self.targets.lane_of(entry.value.payload.target()).is_none() {

@@ -4,7 +4,7 @@ use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{Key, Now};
 use crate::handover::lateness::{Lateness, Summary};
 use crate::handover::queue::HandoverQueue;
-use crate::jobs::record::{Id, Payload, Released, Stage, View};
+use crate::jobs::record::{Payload, Released, Stage, View};
 
 /// A pending job's place in the order, as it was when it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +78,7 @@ impl<P: Payload> Engine<P> {
         }
         let counts = state.counts;
         Stats {
-            pending: (state.queue.len() + state.evicted.running()) as u64 - running
+            pending: (state.jobs.queue.len() + state.evicted.running()) as u64 - running
                 + state.paged_out(),
             parked: state.all_parked(),
             running,
@@ -108,7 +108,7 @@ impl<P: Payload> Engine<P> {
     pub fn pending(&self, released: &mut Released<P>) -> Result<usize, Refused> {
         let mut state = self.open()?;
         state.settle(self, released);
-        let here = state.queue.len() + state.evicted.running();
+        let here = state.jobs.queue.len() + state.evicted.running();
         Ok(here - self.under_way() + state.paged_out() as usize)
     }
 
@@ -125,7 +125,10 @@ impl<P: Payload> Engine<P> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        Ok(state.find(id).and_then(|key| state.view(self, key, look)))
+        Ok(state
+            .jobs
+            .find(id)
+            .and_then(|key| state.view(self, key, look)))
     }
 
     /// Look at the pending job at this place, if it is still there.
@@ -139,7 +142,7 @@ impl<P: Payload> Engine<P> {
         look: impl FnOnce(View<'_, P>) -> R,
     ) -> Result<Option<R>, Refused> {
         let state = self.open()?;
-        let entry = state.queue.get(place.key());
+        let entry = state.jobs.queue.get(place.key());
         if entry.is_none_or(|entry| entry.sequence != place.sequence) {
             return Ok(None);
         }
@@ -151,7 +154,7 @@ impl<P: Payload> Engine<P> {
         self.state.lock().next_given()
     }
 
-    /// Look at a job that was away, if it has come into memory since.
+    /// Look at a job that was not in memory, if it has come in since.
     ///
     /// `None`: it has not. `Some(None)`: it has, and is no longer pending in the place of this sequence.
     ///
@@ -165,10 +168,10 @@ impl<P: Payload> Engine<P> {
         look: impl FnOnce(View<'_, P>) -> R,
     ) -> Result<Option<Option<R>>, Refused> {
         let state = self.open()?;
-        let Some(key) = state.find(id) else {
+        let Some(key) = state.jobs.find(id) else {
             return Ok(None);
         };
-        let entry = state.queue.get(key);
+        let entry = state.jobs.queue.get(key);
         if entry.is_none_or(|entry| entry.sequence != sequence) {
             return Ok(Some(None));
         }
@@ -216,10 +219,10 @@ impl<P: Payload> Engine<P> {
             return Ok(state.places(self, start, end).min());
         }
         let now = Now {
-            wall: boot.saturating_add(state.offset),
+            wall: boot.saturating_add(state.jobs.offsets.measured()),
             boot,
         };
-        let first = state.queue.first(now).and_then(|key| state.place(key));
+        let first = state.jobs.queue.first(now).and_then(|key| state.place(key));
         Ok(first.filter(|place| end.is_none_or(|end| place.due < end)))
     }
 
@@ -233,10 +236,14 @@ impl<P: Payload> Engine<P> {
         let (wall, boot) = (self.clock.wall(), self.clock.boot());
         state.refresh(self, boot);
         let place = state
+            .jobs
             .queue
             .first(Now { wall, boot })
             .and_then(|key| state.place(key))?;
-        let starts = place.due.saturating_sub(state.offset).max(boot);
+        let starts = place
+            .due
+            .saturating_sub(state.jobs.offsets.measured())
+            .max(boot);
         Some((starts, place.due))
     }
 
@@ -248,10 +255,10 @@ impl<P: Payload> Engine<P> {
         }
         let now = self.now();
         state.refresh(self, now.boot);
-        let before = state.queue.queued();
+        let before = state.jobs.queue.queued();
         // Maintenance of the wheel comes in steps, and may expire nothing.
-        while state.expire(self, now, 1) && state.queue.queued() == before {}
-        state.queue.queued() != before
+        while state.expire(self, now, 1) && state.jobs.queue.queued() == before {}
+        state.jobs.queue.queued() != before
     }
 
     /// Walk everything and report the first broken invariant.
@@ -261,17 +268,18 @@ impl<P: Payload> Engine<P> {
     /// The invariant, in words.
     pub fn check(&self) -> Result<(), String> {
         let state = self.state.lock();
-        state.queue.check()?;
-        state.check_id_index()?;
-        state.check_parked_on_disk()?;
-        let out = self.lanes.iter().map(|lane| {
-            let lane = lane.lock();
-            lane.queue.len() + lane.under_way()
-        });
-        let out = out.sum::<usize>();
-        let (mut details, mut parked, mut handed, mut slots) = (0, 0, 0, [0; 3]);
-        let mut backlog = 0;
-        for (key, entry) in state.queue.iter() {
+        state.jobs.check()?;
+        state.check_residency()?;
+        state.check_stages(self)?;
+        state.check_counts()
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// Compare the stages of all jobs with what is noted of each stage.
+    fn check_stages(&self, engine: &Engine<P>) -> Result<(), String> {
+        let (mut parked, mut handed, mut backlog) = (0, self.evicted.running(), 0);
+        for (key, entry) in self.jobs.queue.iter() {
             let stage = entry.value.stage();
             parked += usize::from(stage == Stage::Parked);
             handed += usize::from(stage == Stage::Handed);
@@ -282,48 +290,30 @@ impl<P: Payload> Engine<P> {
                     entry.queued
                 ));
             }
-            if let Some(detail) = entry.value.detail() {
-                details += 1;
-                let detail = state
-                    .details
-                    .get(detail)
-                    .ok_or(format!("{key:?} has lost its side"))?;
-                if let Id::Given(id) = &detail.id
-                    && state.given.get(id) != Some(&key)
-                {
-                    return Err(format!("the index of ids does not know {id:?}"));
-                }
-            } else if entry.value.offset_slot() < 3 {
-                slots[entry.value.offset_slot() as usize] += 1;
-            }
         }
-        let facts = [
-            ("sides", details, state.details.len()),
-            ("handed jobs", handed + state.evicted.running(), out),
-            ("jobs of backlogs", backlog, state.backlog_count()),
-        ];
-        for (what, counted, noted) in facts {
-            if counted != noted {
-                return Err(format!("{counted} {what} were counted, {noted} are noted"));
-            }
-        }
-        state.targets.check(parked)?;
-        if slots != state.offsets.jobs {
+        self.targets.check(parked)?;
+        let out = engine.lanes.iter().map(|lane| {
+            let lane = lane.lock();
+            lane.queue.len() + lane.under_way()
+        });
+        let (out, listed) = (out.sum::<usize>(), self.backlog_count());
+        if (handed, backlog) != (out, listed) {
             return Err(format!(
-                "offsets: {slots:?} counted, {:?} kept",
-                state.offsets.jobs
+                "{handed} jobs were handed over and {backlog} are in backlogs, {out} and {listed} are noted"
             ));
         }
-        let ends = state.counts;
-        let taken_in = ends.scheduled + ends.revived;
-        let accounted =
-            (state.queue.len() as u64) + ends.succeeded + ends.dead + ends.cancelled + ends.dropped;
-        // In a shared store what came from others may be more than what was let go of.
-        let paged_out = state
-            .residency
-            .as_ref()
-            .map_or(0, |residency| residency.paged_out);
-        let accounted = accounted as i64 + paged_out;
+        Ok(())
+    }
+
+    /// Compare how many jobs were taken in with what has become of them.
+    fn check_counts(&self) -> Result<(), String> {
+        let counts = self.counts;
+        let taken_in = counts.scheduled + counts.revived;
+        let ended = counts.succeeded + counts.dead + counts.cancelled + counts.dropped;
+        // In a shared store more may have come from others than was paged out here.
+        let paged_out = self.residency.as_ref();
+        let paged_out = paged_out.map_or(0, |residency| residency.frontier.paged_out);
+        let accounted = (self.jobs.queue.len() as u64 + ended) as i64 + paged_out;
         if taken_in as i64 != accounted {
             return Err(format!(
                 "{taken_in} jobs were taken in, {accounted} are accounted for"
@@ -331,13 +321,11 @@ impl<P: Payload> Engine<P> {
         }
         Ok(())
     }
-}
 
-impl<P: Payload> State<P> {
     pub(super) fn place(&self, key: Key) -> Option<QueryPlace> {
-        let entry = self.queue.get(key)?;
+        let entry = self.jobs.queue.get(key)?;
         Some(QueryPlace {
-            due: self.on_the_wall(entry.kind, entry.due),
+            due: self.jobs.on_wall(entry.kind, entry.due),
             sequence: entry.sequence,
             index: key.index,
             generation: key.generation,
@@ -356,6 +344,7 @@ impl<P: Payload> State<P> {
             handed.extend(lane.lock().queue.iter().map(|handed| handed.key));
         }
         let resting = self
+            .jobs
             .queue
             .iter()
             .filter(|(_, entry)| entry.value.stage() != Stage::Handed);
@@ -371,7 +360,7 @@ impl<P: Payload> State<P> {
         key: Key,
         look: impl FnOnce(View<'_, P>) -> R,
     ) -> Option<R> {
-        let handed = self.queue.get(key)?.value.stage() == Stage::Handed;
+        let handed = self.jobs.queue.get(key)?.value.stage() == Stage::Handed;
         if handed
             && !engine
                 .lanes
@@ -380,10 +369,10 @@ impl<P: Payload> State<P> {
         {
             return None;
         }
-        let execution = self.execution(key)?;
+        let execution = self.jobs.execution(key)?;
         Some(look(View {
             id: &execution.id,
-            due: self.on_the_wall(execution.clock, execution.due),
+            due: self.jobs.on_wall(execution.clock, execution.due),
             job_due: execution.job_due,
             progress: execution.progress,
             payload: execution.payload,

@@ -33,7 +33,7 @@ impl<P: Payload> State<P> {
         self.ended = ended;
         if engine.has_store {
             self.send();
-            wake |= self.has_paged_out() && self.has_room(engine.now());
+            wake |= self.has_paged_out() && self.request_page_if_room(engine.now());
         }
         engine.notify(self);
         if wake {
@@ -111,11 +111,11 @@ impl<P: Payload> State<P> {
             self.remove(key, released);
             return false;
         }
-        let Some(number) = self.give_detail(key) else {
+        let Some(detail) = self.jobs.make_detail(key) else {
             return false;
         };
-        self.details[number].progress = progress;
-        self.requeue(key, ClockKind::Boot, due);
+        detail.progress = progress;
+        self.jobs.requeue(key, ClockKind::Boot, due);
         self.mark_awake_if_earlier(ClockKind::Boot, due)
     }
 
@@ -128,7 +128,7 @@ impl<P: Payload> State<P> {
         released: &mut Released<P>,
     ) {
         self.counts.dead += 1;
-        let Some(execution) = self.execution(key) else {
+        let Some(execution) = self.jobs.execution(key) else {
             return;
         };
         self.remove(key, released);
@@ -141,7 +141,7 @@ impl<P: Payload> State<P> {
         released.payloads.pop();
         self.dead.push_back(Dead {
             id: execution.id,
-            due: self.on_the_wall(execution.clock, execution.due),
+            due: self.jobs.on_wall(execution.clock, execution.due),
             job_due: execution.job_due,
             progress: execution.progress,
             reason,
@@ -164,17 +164,8 @@ mod tests {
     use crate::clock::ManualClock;
     use crate::engine::{Due, Pumped};
     use crate::handover::queue::Turn;
+    use crate::testing::For;
     use std::sync::Arc;
-
-    #[derive(Clone, Copy, Debug)]
-    struct Nothing;
-
-    impl Payload for Nothing {
-        type Failure = ();
-        fn target(self) -> u32 {
-            0
-        }
-    }
 
     #[test]
     fn a_retry_is_settled_before_another_handler_may_take_long() {
@@ -184,7 +175,7 @@ mod tests {
         engine.start().unwrap();
         for _ in 0..3 {
             engine
-                .schedule(Due::In(0), Nothing, &mut Released::default())
+                .schedule(Due::In(0), For(0), &mut Released::default())
                 .unwrap();
         }
         while engine.pump() == Pumped::More {}

@@ -42,7 +42,7 @@ pub(crate) struct Inner<P: Payload> {
     pub(crate) offset: i64,
     /// Targets whose jobs are being parked, to be logged by a worker.
     pub(crate) notices: Vec<Box<str>>,
-    /// Whether jobs that were away have come, for a worker to take in.
+    /// Whether pages have come, for a worker to take in.
     pub(crate) pages: bool,
     /// Workers that wait to be called.
     idle: usize,

@@ -8,7 +8,7 @@ use std::ops::{Index, IndexMut};
 /// A block is as large as what an allocator asks the system for by itself, and gives back so.
 const BLOCK: usize = 4096;
 
-/// Sides by number: the lowest block that has room is used first.
+/// Details by number: the lowest block that has room is used first.
 #[derive(Debug, Default)]
 pub(crate) struct Details {
     blocks: Vec<Slab<Detail>>,

@@ -1,5 +1,8 @@
 //! What is kept of a job.
 
 pub(crate) mod details;
+pub(crate) mod id_index;
 pub mod ids;
+pub(crate) mod offsets;
 pub mod record;
+pub(crate) mod table;

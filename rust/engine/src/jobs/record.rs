@@ -90,7 +90,7 @@ pub(crate) enum Stage {
 /// One entry of the slab: 32 bytes, for a million of them wait.
 ///
 /// A job that has never run and whose id was made here is all in these words. The spare bits of a
-/// UUID (its version and variant never change) hold the stage and the offset_slot of the clocks'
+/// UUID (its version and variant never change) hold the stage and the slot of the clocks'
 /// offset; a job with more to say has a [`Detail`], whose number then stands in `high`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<P> {
@@ -103,11 +103,14 @@ const VERSION: u64 = 0xf000;
 const VERSION_7: u64 = 0x7000;
 const VARIANT: u64 = 0xc000_0000_0000_0000;
 const VARIANT_RFC: u64 = 0x8000_0000_0000_0000;
+/// The two bits of an offset's slot, where there is none.
+const NO_SLOT: u8 = 3;
 
 impl<P: Copy> Record<P> {
-    /// A job with nothing but a generated id; `offset_slot` (0 to 3) tells its first due.
-    pub(crate) fn plain(id: Halves, offset_slot: u8, payload: P) -> Self {
-        let high = id[0] & !VERSION | u64::from(offset_slot & 3) << 12;
+    /// A job with nothing but a generated id; its slot of an offset tells its first due.
+    pub(crate) fn plain(id: Halves, offset_slot: Option<u8>, payload: P) -> Self {
+        let slot = offset_slot.unwrap_or(NO_SLOT);
+        let high = id[0] & !VERSION | u64::from(slot & NO_SLOT) << 12;
         Record {
             high,
             low: id[1],
@@ -123,7 +126,7 @@ impl<P: Copy> Record<P> {
         }
     }
 
-    /// The number of its side, if it has one.
+    /// The number of its detail, if it has one.
     pub(crate) fn detail(&self) -> Option<usize> {
         (self.low & VARIANT == 0).then_some((self.high & !(0xff << 56)) as usize)
     }
@@ -135,8 +138,10 @@ impl<P: Copy> Record<P> {
         ]
     }
 
-    pub(crate) fn offset_slot(&self) -> u8 {
-        (self.high >> 12 & 3) as u8
+    /// Which offset of the clocks held when it was scheduled, if it is due on the boot clock.
+    pub(crate) fn offset_slot(&self) -> Option<u8> {
+        let slot = (self.high >> 12) as u8 & NO_SLOT;
+        (slot != NO_SLOT).then_some(slot)
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -306,7 +311,7 @@ mod tests {
     #[test]
     fn a_plain_record_keeps_its_id_through_stages() {
         let id = [0x0123_4567_89ab_7def, 0x9abc_def0_1234_5678];
-        let mut record = Record::plain(id, 2, ());
+        let mut record = Record::plain(id, Some(2), ());
         for stage in [
             Stage::Parked,
             Stage::LaneBacklog,
@@ -316,14 +321,15 @@ mod tests {
             record.set_stage(stage);
             assert_eq!(
                 (record.stage(), record.id(), record.offset_slot()),
-                (stage, id, 2)
+                (stage, id, Some(2))
             );
             assert_eq!(record.detail(), None);
         }
+        assert_eq!(Record::plain(id, None, ()).offset_slot(), None);
     }
 
     #[test]
-    fn a_record_with_a_side_keeps_its_number() {
+    fn a_record_with_a_detail_keeps_its_number() {
         let mut record = Record::with_detail(1 << 40, ());
         for stage in [
             Stage::Handed,

@@ -74,7 +74,7 @@ impl<P: Payload> Engine<P> {
         let payload = state.take(key);
         state.counts.cancelled += 1;
         self.notify(&state);
-        if state.has_paged_out() && state.has_room(self.now()) {
+        if state.has_paged_out() && state.request_page_if_room(self.now()) {
             self.sleeper.wake();
         }
         let cancelled = payload.map_or(Cancelled::No, Cancelled::Here);
@@ -106,8 +106,8 @@ impl<P: Payload> Engine<P> {
         })?;
         state.note_changed(id);
         // Its first due is told by the clock that it was scheduled on, which changes now.
-        state.give_detail(key);
-        state.requeue(key, clock, due);
+        state.jobs.make_detail(key);
+        state.jobs.requeue(key, clock, due);
         self.unlock_and_wake(state, clock, due);
         Ok(Pending::Made(Moved::Yes, ticket))
     }
@@ -142,11 +142,11 @@ impl<P: Payload> Engine<P> {
                 return Ok(yielded.map(|_| Pending::Made(Moved::Yes, AT_ONCE))?);
             }
             state.note_changed(id);
-            let near = state.is_near(to);
+            let near = state.admit_to(to);
             if let Some(residency) = &mut state.residency {
-                residency.comes_no_more(id);
+                residency.arrivals.forget_expected(id);
                 if near {
-                    residency.comes(id, to.seq);
+                    residency.arrivals.expect(id, to.seq);
                     return Ok(engine.ask_for_moved(id, to));
                 }
             }
@@ -184,7 +184,7 @@ impl<P: Payload> Engine<P> {
     ) -> Result<Pending<T, P>, Refused> {
         state.catch_up()?;
         let mut taken = None;
-        if let Some(key) = state.find(id) {
+        if let Some(key) = state.jobs.find(id) {
             taken = Some(state.store_seq(key, 0));
             if !state.withdraw(self, key) {
                 return Ok(Pending::Made(T::default(), AT_ONCE));
@@ -238,7 +238,7 @@ impl<P: Payload> State<P> {
     /// The key of a job in memory, where what is in memory is this node's for certain.
     #[inline]
     fn find_to_change(&self, id: &str) -> Option<Key> {
-        self.find(id).filter(|_| !self.is_shared())
+        self.jobs.find(id).filter(|_| !self.is_shared())
     }
 
     /// Give the store the change of a job that was withdrawn, if there is one. Refused, it waits again.
@@ -251,10 +251,10 @@ impl<P: Payload> State<P> {
         if self.residency.is_none() {
             return Ok(AT_ONCE);
         }
-        let seq = self.queue.get(key).map_or(0, |entry| entry.sequence);
+        let seq = self.jobs.queue.get(key).map_or(0, |entry| entry.sequence);
         let op = op(self, seq);
         self.submit(&[op]).map_err(|error| {
-            self.put_back(key);
+            self.jobs.put_back(key);
             error.into()
         })
     }

@@ -56,7 +56,7 @@ impl<P: Payload> Engine<P> {
         let Some(at) = state.dead.iter().rposition(same) else {
             return Ok(Pending::Made(Moved::No, AT_ONCE));
         };
-        if state.find(id).is_some() {
+        if state.jobs.find(id).is_some() {
             return Err(Refused::Duplicate);
         }
         let Some(dead) = state.dead.remove(at) else {
@@ -68,7 +68,7 @@ impl<P: Payload> Engine<P> {
             job_due: dead.job_due,
             progress: dead.progress.revived(),
         };
-        let seq = state.queue.next_sequence();
+        let seq = state.jobs.queue.next_sequence();
         state.put_detail(ClockKind::Boot, boot, seq, detail, dead.payload);
         released.failures.push(dead.failure);
         state.counts.revived += 1;
@@ -102,8 +102,8 @@ impl<P: Payload> Engine<P> {
                 Ok(Answer::Job(Some(job))) => {
                     state.counts.revived += 1;
                     if let Some(residency) = &mut state.residency {
-                        residency.paged_out += 1;
-                        residency.comes(&id, job.place.seq);
+                        residency.frontier.paged_out += 1;
+                        residency.arrivals.expect(&id, job.place.seq);
                     }
                     Ok(Moved::Near(Coming::new(engine, job)))
                 }

@@ -1,8 +1,8 @@
 //! What a call has come to, and who carries it on.
 
-use crate::engine::residency::Waiter;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Payload, Released};
+use crate::residency::Waiter;
 use duewheel_store::{Answer, Job, Query, Ticket};
 use std::fmt;
 use std::sync::{Arc, MutexGuard, mpsc};

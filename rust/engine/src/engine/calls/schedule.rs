@@ -30,11 +30,11 @@ impl<P: Payload> Engine<P> {
         state.refresh(self, boot);
         let (clock, due) = state.resolve(due, boot)?;
         let stays = state.admit(clock, due, released);
-        let id = state.new_id(boot, stays);
+        let id = state.jobs.new_id(boot, stays);
         let ticket = state.write(id, (clock, due), boot, payload, stays)?;
         state.counts.scheduled += 1;
         if stays {
-            state.put(id, clock, due, payload);
+            state.jobs.insert(id, clock, due, payload);
             self.unlock_and_wake(state, clock, due);
         } else {
             released.payloads.push(payload);
@@ -95,10 +95,10 @@ impl<P: Payload> Engine<P> {
                 made.inspect_err(|_| released.payloads.push(payload))
             }));
         }
-        if state.find(id).is_some() {
+        if state.jobs.find(id).is_some() {
             return Err(Refused::Duplicate);
         }
-        let stays = state.stays(clock, at);
+        let stays = state.admit_new(clock, at);
         let place = state.next_place(clock, at);
         let (job_due, progress) = past.unwrap_or((place.due, Progress::NEW));
         let detail = Detail {
@@ -106,7 +106,7 @@ impl<P: Payload> Engine<P> {
             job_due,
             progress,
         };
-        let created = boot.saturating_add(state.offset);
+        let created = boot.saturating_add(state.jobs.offsets.measured());
         let new = New {
             clock,
             due: at,
@@ -207,7 +207,7 @@ impl<P: Payload> State<P> {
             return true;
         }
         self.page_out_parked(PAGED_OUT_AT_ONCE, released);
-        self.stays(clock, due)
+        self.admit_new(clock, due)
     }
 
     /// Give the store a new job with a generated id, if there is one.
@@ -236,7 +236,7 @@ impl<P: Payload> State<P> {
         stays: bool,
     ) -> Result<Ticket, Refused> {
         let place = self.next_place(clock, due);
-        let created = boot.saturating_add(self.offset);
+        let created = boot.saturating_add(self.jobs.offsets.measured());
         let submitted = Id::Generated(id).with_str(|id| {
             payload.parts(|parts| {
                 self.submit_new(new_job(id.into(), parts, place, clock, created), stays)
@@ -322,7 +322,7 @@ impl<P: Payload> State<P> {
         if let Some(residency) = &mut self.residency
             && !stays
         {
-            residency.paged_out += 1;
+            residency.frontier.paged_out += 1;
         }
         if self.insert_new(new, stays, released) {
             engine.sleeper.wake();

@@ -33,7 +33,7 @@ impl<P: Payload> Engine<P> {
         let boot = self.clock.boot();
         let mut state = self.open_to_change()?;
         state.refresh(self, boot);
-        let offset = state.offset;
+        let offset = state.jobs.offsets.measured();
         for &time in times {
             state.resolve(due(time), boot)?;
         }
@@ -42,7 +42,7 @@ impl<P: Payload> Engine<P> {
         let mut left = times.iter();
         while !left.as_slice().is_empty() {
             state = self.let_others_in(state)?;
-            let moved = state.offset != offset;
+            let moved = state.jobs.offsets.measured() != offset;
             let mut wake = false;
             let mut count = 0;
             while count < BATCH
@@ -122,8 +122,8 @@ impl<P: Payload> State<P> {
         if self.residency.is_some() {
             return self.add_stored(clock, due, boot, payload, stored, released);
         }
-        let id = self.new_id(boot, true);
-        self.put(id, clock, due, payload);
+        let id = self.jobs.new_id(boot, true);
+        self.jobs.insert(id, clock, due, payload);
         id
     }
 
@@ -137,10 +137,10 @@ impl<P: Payload> State<P> {
         stored: &mut Stored,
         released: &mut Released<P>,
     ) -> Halves {
-        let stays = self.stays(clock, due);
-        let id = self.new_id(boot, stays);
+        let stays = self.admit_new(clock, due);
+        let id = self.jobs.new_id(boot, stays);
         let place = self.next_place(clock, due);
-        let created = boot.saturating_add(self.offset);
+        let created = boot.saturating_add(self.jobs.offsets.measured());
         let insert = payload.parts(|parts| {
             stored.bytes += parts.data.len();
             let id = Cow::Owned(Id::Generated(id).with_str(str::to_owned));
@@ -148,7 +148,7 @@ impl<P: Payload> State<P> {
         });
         stored.ops.push(insert);
         let key = if stays {
-            Some(self.put(id, clock, due, payload))
+            Some(self.jobs.insert(id, clock, due, payload))
         } else {
             stored.ops.push(Op::Yield(place.seq));
             self.reserve_seq(place.seq);
@@ -191,7 +191,7 @@ impl<P: Payload> State<P> {
         if let Some(residency) = &mut self.residency {
             residency.outbox.extend(ops);
             let paged_out = stored.taken.iter().filter(|(_, key)| key.is_none()).count();
-            residency.paged_out -= paged_out as i64;
+            residency.frontier.paged_out -= paged_out as i64;
         }
         for key in stored.taken.iter().filter_map(|(_, key)| *key) {
             self.remove(key, released);

@@ -5,34 +5,13 @@ use crate::clock::{ManualClock, SystemClock};
 use crate::handover::loop_waker::LoopWaker;
 use crate::handover::queue::{CAPACITY, Turn};
 use crate::jobs::record::Started;
+use crate::testing::{For, Random};
 use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
 
-/// A payload that says its target, and nothing else.
-#[derive(Clone, Copy, Debug)]
-struct To(u32);
-
-impl Payload for To {
-    type Failure = ();
-    fn target(self) -> u32 {
-        self.0
-    }
-}
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, details: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % details
-    }
-}
-
 /// An engine whose jobs are all due, driven by one thread that does as the timer and the runners do.
 struct Bench {
-    engine: Engine<To>,
+    engine: Engine<For>,
     /// The timer: asleep until it is woken.
     asleep: bool,
     running: [Vec<Done<()>>; 2],
@@ -128,11 +107,11 @@ impl Bench {
         }
     }
 
-    fn schedule(&mut self, dice: &mut Dice) -> crate::jobs::ids::Halves {
-        let due = Due::At(dice.below(20) as i64);
-        let target = dice.below(4) as u32;
+    fn schedule(&mut self, random: &mut Random) -> crate::jobs::ids::Halves {
+        let due = Due::At(random.below(20) as i64);
+        let target = random.below(4) as u32;
         self.engine
-            .schedule(due, To(target), &mut Released::default())
+            .schedule(due, For(target), &mut Released::default())
             .unwrap()
             .0
     }
@@ -162,8 +141,8 @@ fn text(id: crate::jobs::ids::Halves) -> String {
 #[test]
 fn nothing_is_lost_whatever_happens_to_full_lanes() {
     for seed in 1..60 {
-        let mut dice = Dice(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
-        let mut bench = Bench::new(1 + dice.below(3) as usize);
+        let mut random = Random::new(seed);
+        let mut bench = Bench::new(1 + random.below(3) as usize);
         if seed % 2 == 0 {
             bench.settle_each();
         }
@@ -174,15 +153,15 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
             bench.engine.set_registered(target as u32, "", Some(lane));
         }
         for _ in 0..300 {
-            match dice.below(12) {
+            match random.below(12) {
                 0 | 1 => {
-                    for _ in 0..dice.below(3 * CAPACITY as u64) {
-                        ids.push(text(bench.schedule(&mut dice)));
+                    for _ in 0..random.below(3 * CAPACITY as u64) {
+                        ids.push(text(bench.schedule(&mut random)));
                         scheduled += 1;
                     }
                 }
                 2 if !ids.is_empty() => {
-                    let first = dice.below(ids.len() as u64) as usize;
+                    let first = random.below(ids.len() as u64) as usize;
                     for id in ids.iter().skip(first).take(200) {
                         let gone = bench.engine.cancel(id, &mut Released::default());
                         let gone = matches!(gone, Ok(Pending::Made(Cancelled::Here(_), _)));
@@ -190,8 +169,8 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
                     }
                 }
                 3 if !ids.is_empty() => {
-                    let id = &ids[dice.below(ids.len() as u64) as usize];
-                    let due = dice.below(30) as i64;
+                    let id = &ids[random.below(ids.len() as u64) as usize];
+                    let due = random.below(30) as i64;
                     bench
                         .engine
                         .reschedule(id, due, &mut Released::default())
@@ -200,16 +179,18 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
                 }
                 4 => {
                     let lane = [None, Some(Lane::Workers), Some(Lane::Loop)];
-                    let lane = lane[dice.below(3) as usize];
-                    bench.engine.set_registered(dice.below(4) as u32, "", lane);
+                    let lane = lane[random.below(3) as usize];
+                    bench
+                        .engine
+                        .set_registered(random.below(4) as u32, "", lane);
                 }
-                5 if dice.below(4) == 0 => bench.engine.stop(),
+                5 if random.below(4) == 0 => bench.engine.stop(),
                 6 => bench.engine.start().unwrap(),
                 7 => bench.timer(),
                 _ => {
-                    let lane = Lane::ALL[dice.below(2) as usize];
-                    for _ in 0..dice.below(CAPACITY as u64) {
-                        let ends = dice.below(3) > 0;
+                    let lane = Lane::ALL[random.below(2) as usize];
+                    for _ in 0..random.below(CAPACITY as u64) {
+                        let ends = random.below(3) > 0;
                         bench.turn(lane, ends, false);
                     }
                 }
@@ -236,7 +217,7 @@ fn nothing_is_lost_whatever_happens_to_full_lanes() {
 #[test]
 fn each_lane_keeps_the_order_of_due_and_sequence() {
     for seed in 1..60 {
-        let mut dice = Dice(u64::wrapping_mul(seed, 0x9e37_79b9_7f4a_7c15));
+        let mut random = Random::new(seed);
         let mut bench = Bench::new(2);
         for target in 0..4 {
             let lane = Lane::ALL[target % 2];
@@ -244,29 +225,29 @@ fn each_lane_keeps_the_order_of_due_and_sequence() {
         }
         bench.engine.stop();
         let ids: Vec<_> = (0..1_500)
-            .map(|_| text(bench.schedule(&mut dice)))
+            .map(|_| text(bench.schedule(&mut random)))
             .collect();
         bench.engine.start().unwrap();
-        let stubborn = Lane::ALL[dice.below(2) as usize];
+        let stubborn = Lane::ALL[random.below(2) as usize];
         for _ in 0..200 {
             bench.timer();
             // One lane is slow, so that a good part of what is due is in its backlog.
-            let slow = dice.below(8) > 0;
+            let slow = random.below(8) > 0;
             let lane = if slow {
                 Lane::ALL[1 - stubborn as usize]
             } else {
                 stubborn
             };
-            for _ in 0..dice.below(60) {
+            for _ in 0..random.below(60) {
                 bench.turn(lane, true, true);
             }
-            let id = &ids[dice.below(1_500) as usize];
+            let id = &ids[random.below(1_500) as usize];
             bench
                 .engine
                 .cancel(id, &mut Released::default())
                 .map(drop)
                 .unwrap();
-            match dice.below(40) {
+            match random.below(40) {
                 // What is handed over or in a backlog goes back to its old place.
                 0 => {
                     bench.engine.stop();
@@ -296,7 +277,7 @@ fn a_runner_leaves_to_the_timer_what_its_lane_gains_nothing_by() {
         for _ in 0..count {
             bench
                 .engine
-                .schedule(Due::At(0), To(target), &mut Released::default())
+                .schedule(Due::At(0), For(target), &mut Released::default())
                 .unwrap();
         }
     }
@@ -338,7 +319,7 @@ fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
     let due = |bench: &mut Bench| {
         bench
             .engine
-            .schedule(Due::At(0), To(0), &mut Released::default())
+            .schedule(Due::At(0), For(0), &mut Released::default())
             .unwrap();
         bench.timer();
     };
@@ -383,7 +364,7 @@ fn the_loop_alone_is_called_by_its_own_alarm_and_does_what_the_timer_would() {
     };
     let schedule = |delay| {
         engine
-            .schedule(Due::In(delay), To(0), &mut Released::default())
+            .schedule(Due::In(delay), For(0), &mut Released::default())
             .map(drop)
     };
     schedule(SECOND / 50).unwrap();

@@ -2,5 +2,4 @@
 
 #[cfg(target_os = "linux")]
 mod lanes;
-mod plain_records;
 mod timer_wakes;

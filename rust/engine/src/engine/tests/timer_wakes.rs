@@ -4,35 +4,26 @@ use super::super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::handover::queue::Turn;
 use crate::jobs::record::Started;
+use crate::testing::For;
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Cause, Outcome, Reason};
 use duewheel_model::time::SECOND;
 
 const HOUR: i64 = 3_600 * SECOND;
 
-#[derive(Clone, Copy, Debug)]
-struct Nothing;
-
-impl Payload for Nothing {
-    type Failure = ();
-    fn target(self) -> u32 {
-        0
-    }
-}
-
-fn released() -> Released<Nothing> {
+fn released() -> Released<For> {
     Released::default()
 }
 
 /// An engine whose timer sleeps for a job an hour away on either clock.
-fn asleep(registered: bool) -> Engine<Nothing> {
+fn asleep(registered: bool) -> Engine<For> {
     let engine = Engine::new(Box::new(ManualClock::new(SECOND, SECOND))).unwrap();
     engine.set_registered(0, "", registered.then_some(Lane::Workers));
     engine.start().unwrap();
     assert!(woken(&engine), "by the start");
     for (id, due) in [("wall", Due::At(SECOND + HOUR)), ("boot", Due::In(HOUR))] {
         engine
-            .schedule_as(id, due, Nothing, &mut released())
+            .schedule_as(id, due, For(0), &mut released())
             .map(drop)
             .unwrap();
     }
@@ -41,12 +32,12 @@ fn asleep(registered: bool) -> Engine<Nothing> {
 }
 
 /// Does as the timer does on waking; it sleeps then.
-fn pump(engine: &Engine<Nothing>) {
+fn pump(engine: &Engine<For>) {
     while engine.pump() == Pumped::More {}
 }
 
 /// Whether the sleep of the timer is ended before `span` is over.
-fn woken_within(engine: &Engine<Nothing>, span: i64) -> bool {
+fn woken_within(engine: &Engine<For>, span: i64) -> bool {
     let due = SystemClock.boot() + span;
     let until = Until {
         wall: None,
@@ -56,12 +47,12 @@ fn woken_within(engine: &Engine<Nothing>, span: i64) -> bool {
     SystemClock.boot() < due
 }
 
-fn woken(engine: &Engine<Nothing>) -> bool {
+fn woken(engine: &Engine<For>) -> bool {
     woken_within(engine, 10 * SECOND) // at once, or not at all
 }
 
 /// Runs the next job that is due, and gives back that it ended so.
-fn run(engine: &Engine<Nothing>, outcome: impl FnOnce(&Started<Nothing>) -> Outcome<()>) {
+fn run(engine: &Engine<For>, outcome: impl FnOnce(&Started<For>) -> Outcome<()>) {
     pump(engine);
     let Turn::Run(started) = engine.ready().turn(None, engine.clock()) else {
         panic!("a job is due");
@@ -74,33 +65,33 @@ fn run(engine: &Engine<Nothing>, outcome: impl FnOnce(&Started<Nothing>) -> Outc
 
 #[test]
 fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
-    type Call = fn(&Engine<Nothing>);
+    type Call = fn(&Engine<For>);
     let calls: [(&str, Call); 10] = [
         ("schedule at", |engine| {
             engine
-                .schedule(Due::At(0), Nothing, &mut Released::default())
+                .schedule(Due::At(0), For(0), &mut Released::default())
                 .unwrap();
         }),
         ("schedule in", |engine| {
             engine
-                .schedule(Due::In(5), Nothing, &mut Released::default())
+                .schedule(Due::In(5), For(0), &mut Released::default())
                 .unwrap();
         }),
         ("schedule_many", |engine| {
             let delays = [2 * HOUR, 5, 3 * HOUR];
             engine
-                .schedule_many(Due::In, &delays, || Nothing, &mut released())
+                .schedule_many(Due::In, &delays, || For(0), &mut released())
                 .unwrap();
         }),
         ("schedule_as", |engine| {
             engine
-                .schedule_as("a", Due::In(5), Nothing, &mut released())
+                .schedule_as("a", Due::In(5), For(0), &mut released())
                 .map(drop)
                 .unwrap();
         }),
         ("restore", |engine| {
             engine
-                .restore("a", 0, 5, Progress::NEW, Nothing, &mut released())
+                .restore("a", 0, 5, Progress::NEW, For(0), &mut released())
                 .map(drop)
                 .unwrap();
         }),
@@ -112,7 +103,7 @@ fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
         }),
         ("revive", |engine| {
             engine
-                .schedule_as("a", Due::In(0), Nothing, &mut released())
+                .schedule_as("a", Due::In(0), For(0), &mut released())
                 .map(drop)
                 .unwrap();
             assert!(woken(engine));
@@ -125,7 +116,7 @@ fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
         }),
         ("a question that settles a retry", |engine| {
             engine
-                .schedule(Due::In(0), Nothing, &mut Released::default())
+                .schedule(Due::In(0), For(0), &mut Released::default())
                 .unwrap();
             assert!(woken(engine));
             run(engine, |started| {
@@ -153,7 +144,7 @@ fn a_call_that_makes_something_due_earlier_wakes_the_timer() {
 fn a_handler_that_comes_wakes_the_timer_for_what_was_parked() {
     let engine = asleep(false);
     engine
-        .schedule(Due::In(0), Nothing, &mut Released::default())
+        .schedule(Due::In(0), For(0), &mut Released::default())
         .unwrap();
     assert!(woken(&engine));
     pump(&engine);
@@ -168,13 +159,13 @@ fn a_handler_that_comes_wakes_the_timer_for_what_was_parked() {
 fn what_makes_nothing_due_earlier_lets_the_timer_sleep() {
     let engine = asleep(true);
     engine
-        .schedule(Due::In(HOUR), Nothing, &mut Released::default())
+        .schedule(Due::In(HOUR), For(0), &mut Released::default())
         .unwrap();
     engine
-        .schedule(Due::At(2 * HOUR), Nothing, &mut Released::default())
+        .schedule(Due::At(2 * HOUR), For(0), &mut Released::default())
         .unwrap();
     engine
-        .schedule_many(Due::In, &[HOUR], || Nothing, &mut released())
+        .schedule_many(Due::In, &[HOUR], || For(0), &mut released())
         .unwrap();
     assert!(matches!(
         engine.reschedule("wall", 3 * HOUR, &mut released()),

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Makes the call whose turn it is; called under no lock.
-pub(in crate::engine) type Waiter = Box<dyn FnOnce() + Send>;
+pub(crate) type Waiter = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 struct Turn {
@@ -17,25 +17,25 @@ struct Turn {
 
 /// The ids that calls ask about or wait to ask about.
 #[derive(Default)]
-pub(in crate::engine) struct Turns(HashMap<Arc<str>, Turn>);
+pub(crate) struct Turns(HashMap<Arc<str>, Turn>);
 
 impl Turns {
-    pub(in crate::engine) fn is_taken(&self, id: &str) -> bool {
+    pub(crate) fn is_taken(&self, id: &str) -> bool {
         self.0.get(id).is_some_and(|turn| turn.taken)
     }
 
-    pub(in crate::engine) fn begin(&mut self, id: Arc<str>) {
+    pub(crate) fn begin(&mut self, id: Arc<str>) {
         self.0.entry(id).or_default().taken = true;
     }
 
-    pub(in crate::engine) fn end(&mut self, id: &str) {
+    pub(crate) fn end(&mut self, id: &str) {
         if let Some(turn) = self.0.get_mut(id) {
             turn.taken = false;
         }
     }
 
     /// The waiter whose turn it is; forgets the id when there is none.
-    pub(in crate::engine) fn next(&mut self, id: &str) -> Option<Waiter> {
+    pub(crate) fn next(&mut self, id: &str) -> Option<Waiter> {
         let turn = self.0.get_mut(id).filter(|turn| !turn.taken)?;
         let next = turn.waiting.pop_front();
         if next.is_none() {
@@ -44,7 +44,7 @@ impl Turns {
         next
     }
 
-    pub(in crate::engine) fn wait(&mut self, id: &Arc<str>, waiter: Waiter) {
+    pub(crate) fn wait(&mut self, id: &Arc<str>, waiter: Waiter) {
         self.0
             .entry(id.clone())
             .or_default()

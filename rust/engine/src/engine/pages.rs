@@ -1,0 +1,298 @@
+//! Pages: what is not in memory comes in before it is due.
+
+use super::{Engine, Phase, State};
+use crate::due::queue::{ClockKind, Now};
+use crate::jobs::ids;
+use crate::jobs::record::{Detail, Id, Payload, Released};
+use crate::sleep::Until;
+use duewheel_store::{Answer, Error, Job, Page, Place, Query};
+
+impl<P: Payload> Engine<P> {
+    /// The page to ask for now, if one is wanted and none is under way.
+    pub fn page_wanted(&self) -> Option<Query> {
+        let now = self.now();
+        let mut state = self.state.lock();
+        // Of a shared store pages come by the inbox alone, in the order of what it takes back.
+        let asks = !state.is_shared();
+        asks.then(|| state.begin_wanted_page(now)).flatten()
+    }
+
+    /// The next page, if what is not in memory may be due before all that is.
+    pub fn page_before_next(&self) -> Option<Query> {
+        let mut state = self.state.lock();
+        let now = self.now();
+        if state.is_shared() {
+            return None;
+        }
+        let first = state.first_order(now);
+        let count = state.resident_count();
+        let residency = state.residency.as_mut()?;
+        let may_be_first = residency.frontier.may_be_first(now, first);
+        may_be_first.then(|| residency.begin_page(i64::MAX, count))
+    }
+
+    /// How many pending jobs are not in memory.
+    pub fn paged_out(&self) -> u64 {
+        if self.has_store {
+            self.state.lock().paged_out()
+        } else {
+            0
+        }
+    }
+
+    /// Whether a job of this id is in memory, pending or running.
+    pub fn holds(&self, id: &str) -> bool {
+        self.state.lock().jobs.find(id).is_some()
+    }
+
+    /// Pages that have come, for a worker to take in.
+    pub fn pages(&self) -> Vec<Page> {
+        let mut guard = self.state.lock();
+        guard.apply_revocations(self);
+        let state = &mut *guard;
+        let (Some(residency), Some(backing)) = (&mut state.residency, &state.backing) else {
+            return Vec::new();
+        };
+        if residency.arrivals.are_pages_held() {
+            return Vec::new();
+        }
+        let pages = std::mem::take(&mut *backing.inbox.pages.lock());
+        if let (Some(lease), false) = (&mut residency.lease, pages.is_empty()) {
+            lease.take_page();
+        }
+        pages
+    }
+
+    /// Take in a page, whose jobs are payloads by now; `last` is where the next one goes on.
+    pub fn load(
+        &self,
+        epoch: u64,
+        last: Option<Place>,
+        jobs: Vec<(Job<'static>, P)>,
+        released: &mut Released<P>,
+    ) {
+        let mut state = self.state.lock();
+        state.apply_revocations(self);
+        let jobs = if state.phase == Phase::Closed {
+            released.payloads.extend(jobs.into_iter().map(|job| job.1));
+            Vec::new()
+        } else {
+            jobs
+        };
+        for (job, payload) in jobs {
+            let residency = state.residency.as_ref();
+            let lease = residency.and_then(|residency| residency.lease.as_ref());
+            if lease.is_none_or(|lease| lease.holds(epoch, job.place.seq)) {
+                state.load(&job, payload, false, released);
+            } else {
+                released.payloads.push(payload);
+            }
+        }
+        if let Some(residency) = &mut state.residency {
+            residency.end_page(last);
+        }
+        state.page_out_parked(usize::MAX, released);
+        state.asleep = None;
+        drop(state);
+        self.sleeper.wake();
+    }
+
+    /// Take in one job that was not in memory.
+    pub(super) fn load_one(&self, job: &Job<'static>, payload: P, released: &mut Released<P>) {
+        let mut state = self.state.lock();
+        state.free_pages(self);
+        if state.phase == Phase::Closed {
+            released.payloads.push(payload);
+            return;
+        }
+        if state.is_shared() {
+            released.payloads.push(payload);
+            // A store that refuses this is closed, and holds nothing for this node any more.
+            let _ = state.yield_one(&job.id, job.place.seq);
+            return;
+        }
+        let seq = job.place.seq;
+        let residency = state.residency.as_mut();
+        if !residency.is_some_and(|residency| residency.arrivals.take_expected(seq)) {
+            released.payloads.push(payload);
+            return;
+        }
+        state.load(job, payload, true, released);
+        state.asleep = None;
+        drop(state);
+        self.sleeper.wake();
+    }
+
+    /// Do without the one job that was to be taken in: a page brings it.
+    pub(super) fn load_none(&self, place: Place) {
+        let mut state = self.state.lock();
+        state.free_pages(self);
+        if let Some(residency) = &mut state.residency
+            && residency.arrivals.take_expected(place.seq)
+        {
+            residency.frontier.move_back_to(place);
+            self.sleeper.wake();
+        }
+    }
+
+    /// Do without the page that was asked for: it may be asked for again.
+    pub fn load_no_page(&self) {
+        let mut state = self.state.lock();
+        if let Some(residency) = &mut state.residency {
+            residency.drop_page();
+        }
+        drop(state);
+        self.sleeper.wake();
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// Take in a job of the store's, unless it is here or, if it is not fresh, has changed since.
+    pub(super) fn load(
+        &mut self,
+        job: &Job<'_>,
+        payload: P,
+        fresh: bool,
+        released: &mut Released<P>,
+    ) {
+        let residency = self.residency.as_deref();
+        let is_stale =
+            residency.is_some_and(|residency| residency.arrivals.is_stale(job.place.seq, &job.id));
+        let here = (!fresh && is_stale) || self.jobs.find(&job.id).is_some();
+        if here || self.leave_parked(payload, job.place.seq) {
+            released.payloads.push(payload);
+            return;
+        }
+        let offset = self
+            .residency
+            .as_deref()
+            .and_then(|residency| residency.boot_offsets.of(job));
+        let (kind, due) = match offset {
+            Some(offset) => (ClockKind::Boot, job.place.due.saturating_sub(offset)),
+            None => (ClockKind::Wall, job.place.due),
+        };
+        let id = match ids::parse(&job.id) {
+            Some(halves) => Id::Generated(halves),
+            None => Id::Given((&*job.id).into()),
+        };
+        let detail = Detail {
+            id,
+            job_due: job.job_due,
+            progress: job.progress.on_boot(self.jobs.offsets.measured()),
+        };
+        self.put_detail(kind, due, job.place.seq, detail, payload);
+        if let Some(residency) = &mut self.residency {
+            residency.note_paged_in();
+            residency.arrivals.take_expected(job.place.seq);
+        }
+    }
+
+    /// Begin the page that is wanted now, if one is.
+    fn begin_wanted_page(&mut self, now: Now) -> Option<Query> {
+        if !self.wants_page(now) {
+            return None;
+        }
+        let count = self.resident_count();
+        let residency = self.residency.as_mut()?;
+        Some(residency.begin_wanted_page(now, count))
+    }
+
+    fn wants_page(&self, now: Now) -> bool {
+        let (count, first) = (self.resident_count(), || self.first_order_as_measured());
+        let residency = self.residency.as_ref();
+        residency.is_some_and(|residency| residency.wants_page(now, count, first))
+    }
+
+    /// The (due, sequence) of what waits first in memory.
+    fn first_order(&self, now: Now) -> Option<(i64, u64)> {
+        let first = self.jobs.queue.first(now).and_then(|key| self.place(key));
+        first.map(|first| first.order())
+    }
+
+    pub(super) fn first_order_as_measured(&self) -> Option<(i64, u64)> {
+        self.first_order(self.jobs.offsets.measured_now())
+    }
+
+    /// Whether so many jobs have left memory that the timer is to be woken, to ask for a page: without
+    /// room it sleeps past the next one.
+    pub(super) fn request_page_if_room(&mut self, now: Now) -> bool {
+        let count = self.resident_count();
+        let Some(residency) = &self.residency else {
+            return false;
+        };
+        if !residency.frontier.has_room(count) {
+            return false;
+        }
+        let Some(lease) = &residency.lease else {
+            return self.wants_page(now);
+        };
+        let waits = lease.waits_for_room();
+        if waits {
+            self.poll_now();
+        }
+        waits
+    }
+
+    /// When the timer is to look for a page, on either clock.
+    pub(super) fn plan_page(&mut self) -> Until {
+        let count = self.resident_count();
+        let (jobs, residency) = (&self.jobs, self.residency.as_mut());
+        let first = || {
+            let key = jobs.queue.first(jobs.offsets.measured_now())?;
+            let entry = jobs.queue.get(key)?;
+            Some((jobs.on_wall(entry.kind, entry.due), entry.sequence))
+        };
+        residency.map_or_else(Until::default, |residency| {
+            residency.plan_page(count, first)
+        })
+    }
+
+    /// Ask for the page that is wanted; it comes by the inbox.
+    pub(super) fn turn_page(&mut self, now: Now) {
+        let Some(query) = self.begin_wanted_page(now) else {
+            return;
+        };
+        let Some(backing) = &self.backing else {
+            return;
+        };
+        let inbox = backing.inbox.clone();
+        backing.store.ask(
+            query,
+            Box::new(move |answer| match answer {
+                Ok(Answer::Page(page)) => {
+                    inbox.pages.lock().push(page);
+                    inbox.sleeper.wake();
+                }
+                // Nothing has come; it is asked for again.
+                Err(Error::InDoubt) => {
+                    inbox.pages.lock().push(Page::default());
+                    inbox.sleeper.wake();
+                }
+                Ok(_) | Err(Error::Closed) => {}
+                Err(error) => inbox.fail(error),
+            }),
+        );
+    }
+
+    /// Whether a worker has something of the store's to take in.
+    pub(super) fn has_mail(&self) -> bool {
+        let backing = self.backing.as_ref();
+        self.has_pages()
+            || backing.is_some_and(|backing| !backing.inbox.unapplied.lock().is_empty())
+    }
+
+    /// Whether pages have come that may be taken in.
+    pub(super) fn has_pages(&self) -> bool {
+        let (Some(residency), Some(backing)) = (&self.residency, &self.backing) else {
+            return false;
+        };
+        !residency.arrivals.are_pages_held() && !backing.inbox.pages.lock().is_empty()
+    }
+
+    /// Wake the timer by the inbox, whose sleeper is the engine's.
+    pub(super) fn wake_by_inbox(&self) {
+        if let Some(backing) = &self.backing {
+            backing.inbox.sleeper.wake();
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Outcomes that the store has not taken yet.
+
+use duewheel_store::Op;
+
+/// How many outcomes go to the store in one batch: their texts are long.
+const MOST_IN_A_BATCH: usize = 1_024;
+
+/// Operations in the order in which they are to be submitted.
+///
+/// What speaks of the same jobs must not overtake them: a new job would meet the id of one that is
+/// over, and a cancelled one come again with its retry.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox(Vec<Op<'static>>);
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn push(&mut self, op: Op<'static>) {
+        self.0.push(op);
+    }
+
+    pub(crate) fn extend(&mut self, ops: impl Iterator<Item = Op<'static>>) {
+        self.0.extend(ops);
+    }
+
+    /// What is to be submitted next; empty when all is.
+    pub(crate) fn next_batch(&self) -> &[Op<'static>] {
+        &self.0[..self.0.len().min(MOST_IN_A_BATCH)]
+    }
+
+    /// The store has taken so many.
+    pub(crate) fn remove(&mut self, count: usize) {
+        self.0.drain(..count);
+    }
+
+    /// The jobs that are over, which the store still takes for pending.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().filter_map(|op| match op {
+            Op::Finish { seq, .. } | Op::Delete(seq) => Some(*seq),
+            _ => None,
+        })
+    }
+
+    /// Drop the outcomes of jobs that are no longer this node's.
+    pub(crate) fn drop_outcomes(&mut self, lost: impl Fn(u64) -> bool) {
+        self.0
+            .retain(|op| !matches!(op, Op::Finish { seq, .. } if lost(*seq)));
+    }
+}
