@@ -23,7 +23,6 @@ TO_BE_DIVIDED = "it holds more than one thing, and is to be divided"
 LONG_FILES = {
     "python/duewheel/_core.pyi": "an extension module has one stub",
     "rust/binding/src/calls/scheduler.rs": "one class has one block of methods, with the contract of each",
-    "rust/engine/src/engine/residency/mod.rs": TO_BE_DIVIDED,
     "rust/engine/src/due/level.rs": "a third of it are its tests, beside what they look into",
     "rust/engine/src/due/queue.rs": "the order of two clocks is one thing",
     "rust/engine/src/due/wheel.rs": "its moves share one invariant, which is read beside them",
