@@ -34,11 +34,7 @@ LONG_FUNCTIONS = {
     "rust/engine/src/due/wheel/check.rs::check": "it is a list of what holds, each with its message",
 }
 
-CIRCLES = {
-    (crate, frozenset(f"{name}.rs" for name in names.split()))
-    for crate, names in [
-    ]
-}
+CIRCLES = {(crate, frozenset(f"{name}.rs" for name in names.split())) for crate, names in []}
 
 MAY_NEED = {
     "model": set(),
