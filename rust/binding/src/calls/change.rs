@@ -1,11 +1,12 @@
 //! `cancel`, `reschedule`, `revive` and `purge`.
 
 use crate::calls::pending::Pending;
+use crate::calls::schedule::warn_if_ancient;
 use crate::shared::{Shared, releasing};
 use crate::values::convert;
 use crate::values::dead::{DeadEvent, DeadParts};
 use crate::values::payload::{Fresh, Handle};
-use duewheel_engine::engine::{Cancelled, Moved};
+use duewheel_engine::engine::{Cancelled, Due, Moved};
 use pyo3::prelude::*;
 use std::sync::Arc;
 
@@ -35,8 +36,12 @@ pub(crate) fn reschedule(
 ) -> PyResult<Pending<bool>> {
     let (py, id) = (id.py(), convert::name(id, "id")?);
     let moved = releasing(py, |released| shared.engine.reschedule(id, due, released));
-    shared.follow(py, id, moved, |py, shared, moved, ticket| {
-        Ok(Pending::Made(shared.take_in_moved(py, moved)?, ticket))
+    shared.follow(py, id, moved, move |py, shared, moved, ticket| {
+        let is_moved = shared.take_in_moved(py, moved)?;
+        if is_moved {
+            warn_if_ancient(shared, py, Due::At(due));
+        }
+        Ok(Pending::Made(is_moved, ticket))
     })
 }
 

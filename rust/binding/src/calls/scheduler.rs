@@ -498,11 +498,7 @@ impl SchedulerCore {
         let py = id.py();
         let shared = self.shared(py)?;
         let due = convert::wall_time(when, "when")?;
-        let moved = shared.finish(py, change::reschedule(shared, id, due)?)?;
-        if moved {
-            warn_if_ancient(shared, py, Due::At(due));
-        }
-        Ok(moved)
+        shared.finish(py, change::reschedule(shared, id, due)?)
     }
 
     /// Return the pending event of a job, or `None`.
