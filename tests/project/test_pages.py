@@ -1,6 +1,7 @@
 """What README and the pages say: links that lead somewhere, tables that agree with the code, examples that print it."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,49 @@ def test_links_lead_somewhere(page):
         linked = (page.parent / path) if path else page
         assert linked.exists(), link
         assert not anchor or anchor in anchors(linked), link
+
+
+def code_in(page):
+    return set(re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)))
+
+
+def test_files_that_pages_name_are_there():
+    crates = "|".join(path.parent.name for path in ROOT.glob("rust/*/Cargo.toml"))
+    for page in PAGES:
+        for name in code_in(page):
+            path = re.fullmatch(r"((?:rust|python|tests|benches|examples|docs)/[\w./-]*)(?:::\w+)?", name)
+            short = re.fullmatch(rf"({crates})/([\w./]*)", name)
+            if path:
+                there = (ROOT / path[1], ROOT / "rust/sqlite" / path[1])
+            elif short:
+                there = (ROOT / "rust" / short[1] / "src" / short[2],)
+            else:
+                continue
+            assert any(path.exists() for path in there), f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("page", ["design.md", "words.md"])
+def test_names_of_the_code_in_tables_are_there(page):
+    files = (path for folder in ("rust", "python") for path in (ROOT / folder).rglob("*.*"))
+    code = " ".join(path.read_text("utf-8") for path in files if path.suffix in {".rs", ".py", ".pyi"})
+    words = set(re.findall(r"\w+", code))
+    lines = (ROOT / "docs" / page).read_text("utf-8").splitlines()
+    named = re.findall(r"`(?:\w+::)*(\w+)`", "\n".join(line for line in lines if line.startswith("|")))
+    assert len(named) > 30
+    assert not set(named) - words
+
+
+def test_the_table_of_dependencies_is_right():
+    table = (ROOT / "docs" / "design.md").read_text("utf-8").partition("## Which dependencies, and why?")[2]
+    said = {row[0]: set(row[1].split(", ")) for row in rows(table.partition("\n## ")[0])}
+    needed, tested = {}, {}
+    for path in ROOT.glob("rust/*/Cargo.toml"):
+        manifest = tomllib.loads(path.read_text("utf-8"))
+        for part in (manifest, *manifest.get("target", {}).values()):
+            for name in part.get("dependencies", ()):
+                needed.setdefault(name, set()).add(path.parent.name)
+        tested |= {key: {"tests"} for key in manifest.get("dev-dependencies", ())}
+    assert said == {name: crates for name, crates in (tested | needed).items() if not name.startswith("duewheel-")}
 
 
 def section(name):

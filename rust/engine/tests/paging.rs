@@ -235,7 +235,7 @@ fn a_job_that_has_come_in_is_not_asked_for() {
 
 /// All of them were in memory, however many they were.
 #[test]
-fn parked_jobs_over_a_part_of_the_room_are_away() {
+fn parked_jobs_over_a_part_of_the_room_are_paged_out() {
     const JOBS: u64 = 1_000;
     let path = file("aside");
     let clock = Arc::new(ManualClock::new(0, 0));
