@@ -65,7 +65,7 @@ def attach(core: Core, loop: asyncio.AbstractEventLoop, over: Callable[[], objec
             raise NotImplementedError
         loop.add_reader(event_loop.descriptor, event_loop.take_turn)
     except NotImplementedError:
-        # The loop watches no descriptors, as on Windows: a thread waits for the bell, one call a batch.
+        # The loop watches no descriptors, as on Windows: a thread waits to be woken, one call a batch.
         event_loop.abandon()
         event_loop = core._attach(loop, task, False, over)
         try:

@@ -155,7 +155,7 @@ class Scheduler:
             core.close()
         if event_loop is not None:
             if event_loop.asyncio_loop is not asyncio.get_running_loop():
-                return  # its bell has rung there
+                return  # it was woken there
             await _waits.let_tasks_end(event_loop)
         if self._has_store:
             await _waits.to_its_end(core._give_up_file)

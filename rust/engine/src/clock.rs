@@ -17,7 +17,7 @@ pub trait Clock: Send + Sync + 'static {
     fn jitter(&self) -> i64;
     /// `wall − boot`, as closely as it can be read.
     fn offset(&self) -> i64 {
-        // The narrowest of a few pairs: a thread that is put aside between the two readings
+        // The narrowest of a few pairs: a thread that is suspended between the two readings
         // would see a step that never was.
         let mut best = (i64::MAX, 0);
         for _ in 0..4 {

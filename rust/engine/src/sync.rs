@@ -43,7 +43,7 @@ impl Condvar {
         Condvar(std::sync::Condvar::new())
     }
 
-    /// Let go of the lock, wait to be notified, take it again.
+    /// Unlock, wait to be notified, lock again.
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }

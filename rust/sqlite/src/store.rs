@@ -69,7 +69,7 @@ struct Files {
 }
 
 impl Files {
-    /// Let go of them; after a clean end, the logs are no longer needed.
+    /// Release them; after a clean end, the logs are no longer needed.
     fn release(self, clean: bool, log: &GroupCommit) -> Result<(), Error> {
         let file = log.take_file();
         if clean && let Some(file) = file {
@@ -86,7 +86,7 @@ impl LocalStore {
     ///
     /// # Errors
     ///
-    /// One of each kind, before any thread runs; [`Error::WrongKey`] before anything is written.
+    /// One of each kind, before any thread runs; [`duewheel_store::Error::WrongKey`] before anything is written.
     pub fn open(path: &Path, settings: Settings, events: Events) -> Result<Self, Error> {
         let disk = settings.disk.clone();
         let claim = Arc::new(disk.claim(path)?);
@@ -99,7 +99,7 @@ impl LocalStore {
 
     /// Copy the store into a new file while it is in use.
     pub fn backup(&self, path: &Path, then: Ended) {
-        // As it is meant here: the process may go elsewhere.
+        // As it is meant here: the process may change its directory.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         self.log.ask(Request::Backup(path, then));
     }
@@ -275,7 +275,7 @@ impl Drop for LocalStore {
     }
 }
 
-/// Hears nothing.
+/// Ignores all events.
 pub fn no_events() -> Events {
     Box::new(|_: Event| {})
 }

@@ -4,8 +4,8 @@ use crate::Error;
 
 /// What the engine did not ask for.
 ///
-/// **Order**: what is taken back is told before anything is settled or answered that takes effect
-/// after it. So whoever has waited for a mark and heard of nothing knows that the mark counts.
+/// **Order**: what is taken back is reported before anything is settled or answered that takes effect
+/// after it. So a mark that is settled counts, where no event has taken the job back by then.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// These are no longer this node's: forget those that have not started.

@@ -11,7 +11,7 @@ pub enum Query {
     /// `limit`, in order.
     ///
     /// A shared store claims them for this node; what is held already is not among them there,
-    /// and what others have let go of is, wherever the page before ended.
+    /// and what others have yielded is, wherever the page before ended.
     Page {
         /// The last place of the page before.
         after: Option<Place>,

@@ -91,7 +91,7 @@ pub trait Store: Send + Sync {
     /// What was found at open.
     fn found(&self) -> &Found;
 
-    /// Settle everything and let go of the store. Idempotent.
+    /// Settle everything and release the store. Idempotent.
     ///
     /// Whatever has been begun and not finished by then counts as interrupted, but after [`Op::Leave`].
     ///

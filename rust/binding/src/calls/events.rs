@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-/// How many jobs that are away are read at once.
+/// How many jobs that are paged out are read at once.
 const PAGE: usize = 1_000;
 
 /// An iterator over pending events, in the order of (due, sequence).
@@ -23,7 +23,7 @@ pub(crate) struct Events {
     left: Mutex<Left>,
 }
 
-/// What is still to come: of memory, and of what is away.
+/// What is still to come: of memory, and of what is paged out.
 struct Left {
     places: VecDeque<QueryPlace>,
     paged_out: VecDeque<Job<'static>>,
@@ -33,7 +33,7 @@ struct Left {
     seen: HashSet<u64>,
     /// What was scheduled, moved or retried since has this sequence or a later one.
     since: u64,
-    /// Whether more are away than were read.
+    /// Whether more are paged out than were read.
     more: bool,
 }
 
@@ -89,7 +89,7 @@ impl Events {
         end: Option<i64>,
         look: impl FnOnce(&Engine<Handle>) -> Result<Vec<QueryPlace>, Refused>,
     ) -> Result<Self, Refused> {
-        // Asked first: what is away may come in while the others are looked for.
+        // Asked first: what is paged out may come in while the others are looked for.
         let more = shared.engine.paged_out() > 0;
         let since = if more {
             shared.engine.next_sequence()
@@ -214,7 +214,7 @@ impl Events {
         }
     }
 
-    /// The event of a job that was away, wherever it is by now.
+    /// The event of a job that was paged out, wherever it is by now.
     fn event_of_away(&self, py: Python<'_>, job: &Job<'_>) -> PyResult<Step> {
         let engine = &self.shared.engine;
         let come_in = engine.view_come_in(&job.id, job.place.seq, |view| Event::pending(py, &view));

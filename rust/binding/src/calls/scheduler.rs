@@ -96,8 +96,8 @@ impl SchedulerCore {
         shared.finish(py, schedule::schedule(shared, due, given, fields)?)
     }
 
-    /// Tell the engine where the handler of a target runs now, if it has one: of several threads that
-    /// change handlers, whoever tells it last has seen the changes of all.
+    /// Set in the engine where the handler of a target runs, if it has one: of several threads that change
+    /// handlers, the last to set it has seen the changes of all.
     fn tell_registered(shared: &Shared, py: Python<'_>, target: &Target) {
         let engine = &*shared.engine;
         let (number, name) = (target.number, &*target.text);
@@ -725,7 +725,7 @@ impl SchedulerCore {
             return Ok(None);
         }
         shared.take_in_all(py)?;
-        // What is away may be earlier than the first in memory.
+        // What is paged out may be earlier than the first in memory.
         while let Some(question) = engine.page_before_next() {
             shared.take_in_answer(py, question)?;
         }

@@ -1,6 +1,6 @@
 //! Coming early to a busy interpreter.
 //!
-//! Who waits for CPython's lock beside a thread that never gives it up gets it one switch interval
+//! A thread that waits for CPython's lock beside one that never gives it up gets it one switch interval
 //! after it began to wait. The timer knows the next due: while the interpreter is seen to be
 //! busy, it sends a worker to wait that much ahead, so that the worker's turn comes at the due.
 

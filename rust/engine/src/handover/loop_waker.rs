@@ -1,10 +1,10 @@
-//! The bell of an event loop: a descriptor that becomes readable, so that who rings it needs no
-//! interpreter. On Linux it rings by itself, too, when something is due.
+//! What wakes an event loop: a descriptor that becomes readable, so that no interpreter is needed. On Linux it
+//! becomes so by itself, too, when something is due.
 
 use crate::sleep::Until;
 use crate::sync::{Condvar, Mutex};
 
-/// Rung by any thread, heard by one event loop.
+/// Wakes one event loop, from any thread.
 ///
 /// Where the loop or the system has no descriptors to watch, a thread waits for it instead.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ struct State {
 }
 
 impl LoopWaker {
-    /// A bell with a descriptor, where the system has one that loops can watch.
+    /// One with a descriptor, where the system has one that loops can watch.
     ///
     /// # Errors
     ///
@@ -33,19 +33,19 @@ impl LoopWaker {
         })
     }
 
-    /// A bell that a thread waits for.
+    /// One that a thread waits for.
     #[must_use]
     pub fn without_descriptor() -> Self {
         LoopWaker::default()
     }
 
-    /// The descriptor that is readable from a ring to the next [`clear`](Self::clear).
+    /// The descriptor that is readable from a wake to the next [`clear`](Self::clear).
     #[must_use]
     pub fn descriptor(&self) -> Option<i32> {
         self.descriptor.as_ref()?.number()
     }
 
-    /// Call the loop.
+    /// Wake the loop.
     pub fn ring(&self) {
         match &self.descriptor {
             Some(descriptor) => descriptor.ring(),
@@ -56,21 +56,21 @@ impl LoopWaker {
         }
     }
 
-    /// Ring by itself at these times, until they are set anew; `false`: it cannot.
+    /// Wake the loop at these times, until they are set anew; `false`: it cannot.
     pub(crate) fn set_alarm(&self, until: Until) -> bool {
         self.descriptor
             .as_ref()
             .is_some_and(|descriptor| descriptor.set_alarm(until))
     }
 
-    /// The loop has heard it.
+    /// The loop has come.
     pub fn clear(&self) {
         if let Some(descriptor) = &self.descriptor {
             descriptor.clear();
         }
     }
 
-    /// Wait for a ring; `false`: there will be none. For a bell without a descriptor.
+    /// Wait for a wake; `false`: there will be none. For one without a descriptor.
     pub fn wait(&self) -> bool {
         let mut state = self.state.lock();
         while !state.rung && !state.removed {
@@ -80,19 +80,19 @@ impl LoopWaker {
         !state.removed
     }
 
-    /// Whether it has rung since this was asked last. For a bell without a descriptor.
+    /// Whether the loop was woken since this was taken last. For one without a descriptor.
     #[cfg(test)]
     pub(crate) fn take_rung(&self) -> bool {
         std::mem::take(&mut self.state.lock().rung)
     }
 
-    /// Wait until it has rung. For a bell with a descriptor.
+    /// Wait until the loop is woken. For one with a descriptor.
     #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn await_alarm(&self) {
         self.descriptor.as_ref().unwrap().0.take(None);
     }
 
-    /// Let go of the thread that waits, and close the descriptor, which nothing may watch any more.
+    /// End the wait of the thread, and close the descriptor, which nothing may watch any more.
     pub fn remove(&self) {
         if let Some(descriptor) = &self.descriptor {
             descriptor.close();
@@ -111,7 +111,7 @@ mod imp {
     pub(super) struct Descriptor(pub(super) Sleeper);
 
     impl Descriptor {
-        // Elsewhere there may be none.
+        // On other systems there may be none.
         #[allow(clippy::unnecessary_wraps)]
         pub(super) fn new() -> std::io::Result<Option<Self>> {
             Ok(Some(Descriptor(Sleeper::new()?)))
@@ -148,7 +148,7 @@ mod imp {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
-    /// The ends of a socket, heard and rung, until they are closed; neither call on them waits.
+    /// The ends of a socket, to read and to write, until they are closed; neither call on them waits.
     #[derive(Debug)]
     pub(super) struct Descriptor(Mutex<Option<(UnixStream, UnixStream)>>);
 
@@ -177,14 +177,14 @@ mod imp {
             }
         }
 
-        #[allow(clippy::unused_self)] // elsewhere it can
+        #[allow(clippy::unused_self)] // on Linux it can
         pub(super) fn set_alarm(&self, _until: Until) -> bool {
             false
         }
 
         pub(super) fn clear(&self) {
             if let Some((heard, _)) = &mut *self.0.lock() {
-                // It fails only when nothing has rung.
+                // It fails only when nothing was written.
                 let _ = heard.read(&mut [0; 4096]);
             }
         }

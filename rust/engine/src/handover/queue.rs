@@ -1,8 +1,8 @@
 //! The hand-over queue between the timer and who runs jobs: bounded, behind a lock of its own.
 //!
-//! There are two, the [lanes](Lane): the workers', and the event loop's, whose one runner is called
-//! by a bell instead of a condition. A runner takes this lock once a job, for a few nanoseconds: it gives back how the last job
-//! ended and takes the next. The engine's lock, which the timer holds while it expires a batch,
+//! There are two, the [lanes](Lane): the workers', and the event loop's, whose one runner is called by a
+//! [`LoopWaker`] instead of a condition. A runner takes this lock once a job, for a few nanoseconds: it gives
+//! back how the last job ended and takes the next. The engine's lock, which the timer holds while it expires a batch,
 //! is not needed for that. Where both are taken, the engine's comes first.
 
 use crate::clock::Clock;
@@ -56,7 +56,7 @@ pub(crate) struct Inner<P: Payload> {
     pub(crate) closed: bool,
     /// How the event loop is called.
     loop_waker: Option<Arc<LoopWaker>>,
-    /// The bell rings by itself when something is due.
+    /// The loop waker wakes by itself when something is due.
     alarm: bool,
 }
 
@@ -81,7 +81,7 @@ impl<P: Payload> std::fmt::Debug for HandoverQueue<P> {
 pub enum Turn<P> {
     /// Run this job; it is counted as started already.
     Run(Started<P>),
-    /// Tend to the engine, then take another turn.
+    /// Settle what has ended, refill the lane, then take another turn.
     Settle,
     /// Nothing is left to do.
     Rest,
@@ -240,7 +240,7 @@ impl<P: Payload> HandoverQueue<P> {
         inner.alarm = false;
         inner.loop_waker = loop_waker;
         if inner.closed {
-            // It was closed meanwhile, and rang for nobody.
+            // It was closed meanwhile, when no loop was there to be woken.
             inner.ring();
         }
         self.call(&mut inner);
@@ -256,7 +256,7 @@ impl<P: Payload> HandoverQueue<P> {
         self.attached.load(Ordering::Relaxed)
     }
 
-    /// Have the event loop called when something is due, by its own bell; `false`: that cannot be.
+    /// Have the event loop called when something is due, by its own alarm; `false`: that cannot be.
     pub(crate) fn set_alarm(&self, until: Until) -> bool {
         let mut inner = self.inner.lock();
         inner.alarm = inner

@@ -66,7 +66,7 @@ pub(crate) fn interrupt(
             };
             rows::bury(connection, seq, Reason::Interrupted, error, now)
         })?;
-        // A row that cannot be changed cannot be read either: it stays, and is told with its page.
+        // A row that cannot be changed cannot be read either: it stays, and is reported with its page.
         known.jobs -= i64::from(died.unwrap_or_default());
     }
     connection.execute("DELETE FROM started", [])?;

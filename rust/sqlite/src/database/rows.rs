@@ -183,7 +183,7 @@ pub(crate) fn job(
     })
 }
 
-/// What is told of a row whose columns begin at `from` and that cannot be read.
+/// The report of a row whose columns begin at `from` and that cannot be read.
 pub(crate) fn unreadable(row: &Row<'_>, from: usize, place: Place, why: Error) -> Unreadable {
     let id = Columns { row, from }.text(3, "id").ok();
     Unreadable {

@@ -272,8 +272,8 @@ impl Writer {
         let mut state = log.lock();
         let mut refused = Vec::new();
         if error == StoreError::Full {
-            // What waits is safe in the journal. A page waits with it, for it is to hold it; who
-            // asks for anything else is told.
+            // What waits is safe in the journal. A page waits with it, for it is to hold it; any
+            // other query is refused.
             self.retry = true;
             state.disk_full = true;
             for (query, then) in asked.into_iter().rev() {

@@ -39,7 +39,7 @@ const KEPT: u64 = 16 << 20;
 pub(crate) enum Head {
     /// It was made, and not begun before a crash.
     Blank,
-    /// It is not told: the format is the first.
+    /// The head does not say: the format is the first.
     First,
     Told {
         salt: u32,

@@ -174,7 +174,7 @@ impl GroupCommit {
         told
     }
 
-    /// Let go of the lock, and wake who is next.
+    /// Unlock, and wake the next waiter.
     pub(crate) fn pass(&self, mut state: MutexGuard<'_, State>) {
         let (settled, syncing) = (state.settled, state.syncing);
         let next = state.waiters.pass(settled, syncing);

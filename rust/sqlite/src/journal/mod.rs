@@ -1,4 +1,4 @@
-//! The journal: what is written, when it is on disk, and for whom that is told.
+//! The journal: what is written, when it is on disk, and which waits end then.
 
 pub(crate) mod codec;
 pub(crate) mod file;

@@ -18,7 +18,7 @@ pub(crate) struct State {
     /// A thread syncs the journal now.
     pub(super) syncing: bool,
     pub(super) waiters: Waiters,
-    /// Who is to be called back, and for which batch.
+    /// What is to be called back, and for which batch.
     pub(super) callbacks: Vec<(u64, Settled)>,
     pub(crate) requests: VecDeque<Request>,
     /// Bytes that have been taken to the tables and are not there yet.

@@ -1,4 +1,4 @@
-//! Who sleeps until a batch is settled, and who wakes whom.
+//! The threads that sleep until a batch is settled, each woken by another.
 //!
 //! A sync settles the batches of many threads. Woken all at once they would fight for the locks
 //! that each of them needs next, and sleep again: so they are woken as a chain. Who has synced,
@@ -16,7 +16,7 @@ use std::thread::{self, Thread, ThreadId};
 #[derive(Default)]
 pub(crate) struct Waiters {
     asleep: VecDeque<(u64, Thread)>,
-    /// Who was woken to sync and has not come yet.
+    /// The thread that was woken to sync and has not come yet.
     called: Option<ThreadId>,
 }
 

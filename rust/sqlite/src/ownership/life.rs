@@ -221,7 +221,7 @@ impl OpenLog {
     }
 }
 
-/// What tells one life of a store from another; not zero, which stands for none.
+/// The number by which one life of a store differs from another; not zero, which stands for none.
 pub(crate) fn salt() -> Result<u32, Error> {
     let drawn = getrandom::u32().map_err(|error| Error::io(error.to_string()))?;
     Ok(drawn.max(1))

@@ -127,7 +127,7 @@ fn holder(lock: &File) -> Option<u32> {
     text.trim_end().parse().ok()
 }
 
-/// Whether two descriptors are of one file. Where that is not told, names alone are compared.
+/// Whether two descriptors are of one file. Where the system does not say, names alone are compared.
 #[cfg(unix)]
 fn same(one: &File, other: &File) -> bool {
     let of = |file: &File| file.metadata().ok().map(|file| identity(&file));

@@ -1,4 +1,4 @@
-//! A disk in memory that remembers every change and sync, and fails when it is told to.
+//! A disk in memory that remembers every change and sync, and fails when a test says so.
 
 use crate::Error;
 use crate::disk::{Disk, JournalFile};

@@ -11,7 +11,7 @@ pub const OPTIONS: RetryOptions = RetryOptions {
     at_most_once: false,
 };
 
-/// A job that was scheduled now, its id told by its sequence.
+/// A job that was scheduled now, its id made from its sequence.
 pub fn job(seq: u64, due: i64) -> Job<'static> {
     Job {
         id: format!("01890000-0000-7000-8000-{seq:012x}").into(),

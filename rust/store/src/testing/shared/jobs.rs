@@ -33,7 +33,7 @@ pub(super) type Nodes = Vec<(u64, Arc<Events>)>;
 #[derive(Clone)]
 pub struct SharedJobs {
     pub(super) table: Arc<Mutex<Table>>,
-    /// The nodes that hear of what is available, by number.
+    /// The nodes that get events of what is available, by number.
     pub(super) nodes: Arc<Mutex<Nodes>>,
     pub(super) poll: Duration,
 }
@@ -51,7 +51,7 @@ impl SharedJobs {
         }
     }
 
-    /// The same, for nodes that ask for pages so seldom if they are told of none.
+    /// The same, for nodes that ask for pages so seldom if no event says that one is to be had.
     pub fn polled(self, poll: Duration) -> Self {
         SharedJobs { poll, ..self }
     }
@@ -74,7 +74,7 @@ impl SharedJobs {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tell the other nodes of a job that is no node's.
+    /// Send the other nodes the event of a job that is no node's.
     pub(super) fn tell(&self, node: u64, due: i64) {
         let others = self.nodes().clone();
         for (_, events) in others.iter().filter(|(other, _)| *other != node) {

@@ -159,7 +159,7 @@ impl Store for SharedStore {
         post.messages.push_back(Message::Query(query, then));
         drop(post);
         self.shared.changed.notify_all();
-        // By hand nobody else would answer, and whoever asks may wait; pages alone come by mail.
+        // By hand nobody else would answer, and whoever asks may wait; pages alone come by the inbox.
         while self.node.is_some() && !page && self.step() {}
     }
 

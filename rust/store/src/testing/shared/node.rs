@@ -97,7 +97,7 @@ impl Node {
         self.jobs.nodes().retain(|(node, _)| *node != self.number);
     }
 
-    /// What is taken back before a message: the node hears of it before anything is answered.
+    /// What is taken back before a message: its event comes before anything is answered.
     pub(super) fn take_back(&mut self) {
         let (lost, revoked) = (self.random() % 1000, self.random() % 1000);
         let mut table = self.jobs.lock();
