@@ -9,14 +9,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// The text of a generated id.
 #[inline]
 pub(crate) fn text<'py>(py: Python<'py>, id: Halves) -> Bound<'py, PyString> {
-    let mut buffer = [0; 36];
-    ids::format(id, &mut buffer);
-    // SAFETY: a string of 36 ASCII characters is made and filled before anyone sees it.
+    // SAFETY: a string of 36 ASCII characters is made and filled before anyone sees it: its bytes lie behind it.
     unsafe {
         let string = pyo3::ffi::PyUnicode_New(36, 127);
         let made = Bound::from_owned_ptr(py, string);
         let data = pyo3::ffi::PyUnicode_DATA(made.as_ptr());
-        std::ptr::copy_nonoverlapping(buffer.as_ptr(), data.cast(), 36);
+        ids::format(id, &mut *data.cast());
         made.cast_into_unchecked()
     }
 }

@@ -213,6 +213,7 @@ impl<P: Payload> Engine<P> {
         }
     }
 
+    #[inline]
     fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
         let state = self.state.lock();
         match state.phase {
@@ -459,10 +460,15 @@ impl<P: Payload> Engine<P> {
 
     /// Tell those who wait that something has changed, unless it cannot be what they wait for:
     /// all of them wait for nothing to run, or for the end.
+    #[inline]
     fn notify(&self, state: &State<P>) {
-        if self.waiting.load(Ordering::SeqCst) == 0 {
-            return;
+        if self.waiting.load(Ordering::SeqCst) != 0 {
+            self.notify_waiting(state);
         }
+    }
+
+    #[inline(never)]
+    fn notify_waiting(&self, state: &State<P>) {
         if state.phase != Phase::Started || self.lanes.iter().all(|lane| lane.lock().is_quiet()) {
             self.changed.notify_all();
             self.lane(Lane::Loop).lock().ring();

@@ -92,20 +92,24 @@ impl<P: Payload> State<P> {
     }
 
     /// Make a pending job neither parked nor handed over; `false` when it is not pending.
+    #[inline]
     pub(super) fn withdraw(&mut self, engine: &Engine<P>, key: Key) -> bool {
         match self.jobs.stage(key) {
             None => false,
             Some(Stage::Waiting) => true,
-            Some(Stage::Parked) => {
-                self.unpark(key);
-                true
-            }
-            Some(Stage::LaneBacklog) => {
-                self.leave_backlog(key);
-                true
-            }
-            Some(Stage::Handed) => engine.lanes.iter().any(|lane| lane.lock().withdraw(key)),
+            Some(stage) => self.withdraw_due(engine, key, stage),
         }
+    }
+
+    #[inline(never)] // out of the way of those that wait
+    fn withdraw_due(&mut self, engine: &Engine<P>, key: Key, stage: Stage) -> bool {
+        match stage {
+            Stage::Waiting => {}
+            Stage::Parked => self.unpark(key),
+            Stage::LaneBacklog => self.leave_backlog(key),
+            Stage::Handed => return engine.lanes.iter().any(|lane| lane.lock().withdraw(key)),
+        }
+        true
     }
 
     /// Forget a job; its payload is the caller's again.

@@ -70,28 +70,85 @@ impl IdSource {
     }
 }
 
+/// Where the hyphens are.
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+/// A byte in every lane of a word.
+const fn lanes(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The eight lower-case digits of a number, the highest first in memory.
+#[inline]
+fn digits(number: u32) -> [u8; 8] {
+    let wide = u64::from(number.swap_bytes());
+    let pairs = (wide | wide << 16) & 0x0000_ffff_0000_ffff;
+    let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+    let nibbles = (bytes >> 4 | bytes << 8) & lanes(0x0f);
+    let letters = (nibbles + lanes(6)) >> 4 & lanes(1);
+    (nibbles + lanes(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_le_bytes()
+}
+
+/// The number of eight digits; a bit of `wrong` is set where one is none, or no lower-case one.
+#[inline]
+fn number(digits: [u8; 8], wrong: &mut u64) -> u32 {
+    let digits = u64::from_le_bytes(digits);
+    let letters = digits >> 6 & lanes(1);
+    // At most 24 in each lane, as none takes from the next.
+    let nibbles = (digits & lanes(0x0f)) + letters * 9;
+    // The high halves are those of digits, or of letters; a nibble below ten is a digit's.
+    *wrong |= (digits & lanes(0xf0)) ^ (lanes(0x30) + letters * 0x30);
+    *wrong |= ((nibbles + lanes(6)) >> 4 & lanes(1)) ^ letters | nibbles & lanes(0x10);
+    let bytes = (nibbles << 12 | nibbles) >> 8 & 0x00ff_00ff_00ff_00ff;
+    let pairs = (bytes << 24 | bytes) >> 16 & 0x0000_ffff_0000_ffff;
+    (pairs << 16 | pairs >> 32) as u32
+}
+
+/// Eight bytes of two parts of four.
+#[inline]
+fn join(first: &[u8; 4], second: &[u8; 4]) -> [u8; 8] {
+    let wide = u64::from(u32::from_le_bytes(*second)) << 32 | u64::from(u32::from_le_bytes(*first));
+    wide.to_le_bytes()
+}
+
 /// Write an id in its canonical form: 36 lower-case characters.
 #[inline]
 pub fn format(id: Halves, out: &mut [u8; 36]) {
-    uuid::Uuid::from_u64_pair(id[0], id[1])
-        .hyphenated()
-        .encode_lower(out);
+    let [a, b] = [digits((id[0] >> 32) as u32), digits(id[0] as u32)];
+    let [c, d] = [digits((id[1] >> 32) as u32), digits(id[1] as u32)];
+    for at in HYPHENS {
+        out[at] = b'-';
+    }
+    out[..8].copy_from_slice(&a);
+    out[9..13].copy_from_slice(&b[..4]);
+    out[14..18].copy_from_slice(&b[4..]);
+    out[19..23].copy_from_slice(&c[..4]);
+    out[24..28].copy_from_slice(&c[4..]);
+    out[28..].copy_from_slice(&d);
 }
 
 /// Read an id in its canonical form; any other spelling is another id.
 #[inline]
 pub fn parse(text: &str) -> Option<Halves> {
-    let bytes = text.as_bytes();
-    if bytes.len() != 36 || bytes.iter().any(u8::is_ascii_uppercase) {
-        return None;
+    let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    let four = |at: usize| [text[at], text[at + 1], text[at + 2], text[at + 3]];
+    let eight = |at: usize| join(&four(at), &four(at + 4));
+    let mut wrong = 0;
+    for at in HYPHENS {
+        wrong |= u64::from(text[at] ^ b'-');
     }
-    let (high, low) = uuid::Uuid::try_parse_ascii(bytes).ok()?.as_u64_pair();
-    Some([high, low])
+    let a = number(eight(0), &mut wrong);
+    let b = number(join(&four(9), &four(14)), &mut wrong);
+    let c = number(join(&four(19), &four(24)), &mut wrong);
+    let d = number(eight(28), &mut wrong);
+    let half = |high, low| u64::from(high) << 32 | u64::from(low);
+    (wrong == 0).then(|| [half(a, b), half(c, d)])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn an_id_finds_its_index_and_is_a_uuid_7() {
@@ -109,6 +166,55 @@ mod tests {
             assert_eq!(id[0] >> 16, 1_800_000_000_123);
             assert_eq!(parse(&text.to_uppercase().replace('7', "A")), None);
         }
+    }
+
+    fn of_uuid(text: &str) -> Option<Halves> {
+        if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return None;
+        }
+        let (high, low) = uuid::Uuid::parse_str(text).ok()?.as_u64_pair();
+        Some([high, low])
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_is_written_and_read_as_the_crate_of_uuids_does(high: u64, low: u64) {
+            let mut text = [0; 36];
+            format([high, low], &mut text);
+            let text = std::str::from_utf8(&text).unwrap();
+            prop_assert_eq!(text, uuid::Uuid::from_u64_pair(high, low).to_string());
+            prop_assert_eq!(parse(text), Some([high, low]));
+        }
+
+        #[test]
+        fn what_is_no_id_is_refused_as_the_crate_of_uuids_does(text in "[0-9a-f-]{35,37}|\\PC{36}") {
+            prop_assert_eq!(parse(&text), of_uuid(&text));
+        }
+    }
+
+    /// Each byte at each place, alone.
+    #[test]
+    fn one_wrong_byte_makes_it_another_id() {
+        let right = "01890000-abcd-7fff-8901-23456789abcd";
+        assert_eq!(parse(right), of_uuid(right));
+        assert!(parse(right).is_some());
+        for at in 0..36 {
+            for byte in 0..=0x7f {
+                let mut text = right.as_bytes().to_vec();
+                text[at] = byte;
+                let text = String::from_utf8(text).unwrap();
+                assert_eq!(parse(&text), of_uuid(&text), "{text:?}");
+            }
+            // Two bytes with a high bit in place of two.
+            let mut text = right.to_owned();
+            if at < 35 {
+                text.replace_range(at..at + 2, "\u{b0}");
+                assert_eq!(parse(&text), None, "{text:?}");
+            }
+        }
+        assert_eq!(parse(&right[1..]), None);
+        assert_eq!(parse(&format!("{right}0")), None);
+        assert_eq!(parse(""), None);
     }
 
     #[test]

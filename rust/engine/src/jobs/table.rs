@@ -182,6 +182,7 @@ impl<P: Payload> JobTable<P> {
     }
 
     /// The stage of a job.
+    #[inline]
     pub(crate) fn stage(&self, key: Key) -> Option<Stage> {
         self.queue.get(key).map(|entry| entry.value.stage())
     }

@@ -44,27 +44,7 @@ impl<P: Payload> Engine<P> {
     ) -> Result<Pending<Cancelled<P>, P>, Refused> {
         let mut state = self.open_to_change()?;
         let Some(key) = state.find_to_change(id) else {
-            if state.is_asked_about(id) {
-                return Ok(Pending::after_others(id, |engine, id, released| {
-                    Ok(match engine.cancel(id, released)? {
-                        Pending::Made(Cancelled::Here(payload), ticket) => {
-                            released.payloads.push(payload);
-                            Pending::Made(Cancelled::Stored, ticket)
-                        }
-                        pending => pending,
-                    })
-                }));
-            }
-            if !state.has_paged_out() {
-                return Ok(Pending::Made(Cancelled::No, AT_ONCE));
-            }
-            let cancel = Query::Cancel(id.to_owned());
-            return self.ask_to_change(state, id, cancel, released, |engine, state, id| {
-                state.counts.cancelled += 1;
-                state.left_paged_out(id);
-                engine.notify(state);
-                Ok(Pending::Made(Cancelled::Stored, AT_ONCE))
-            });
+            return self.cancel_stored(state, id, released);
         };
         if !state.withdraw(self, key) {
             return Ok(Pending::Made(Cancelled::No, AT_ONCE));
@@ -79,6 +59,36 @@ impl<P: Payload> Engine<P> {
         }
         let cancelled = payload.map_or(Cancelled::No, Cancelled::Here);
         Ok(Pending::Made(cancelled, ticket))
+    }
+
+    #[inline(never)] // out of the way of the call in memory
+    fn cancel_stored(
+        &self,
+        state: MutexGuard<'_, State<P>>,
+        id: &str,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Cancelled<P>, P>, Refused> {
+        if state.is_asked_about(id) {
+            return Ok(Pending::after_others(id, |engine, id, released| {
+                Ok(match engine.cancel(id, released)? {
+                    Pending::Made(Cancelled::Here(payload), ticket) => {
+                        released.payloads.push(payload);
+                        Pending::Made(Cancelled::Stored, ticket)
+                    }
+                    pending => pending,
+                })
+            }));
+        }
+        if !state.has_paged_out() {
+            return Ok(Pending::Made(Cancelled::No, AT_ONCE));
+        }
+        let cancel = Query::Cancel(id.to_owned());
+        self.ask_to_change(state, id, cancel, released, |engine, state, id| {
+            state.counts.cancelled += 1;
+            state.left_paged_out(id);
+            engine.notify(state);
+            Ok(Pending::Made(Cancelled::Stored, AT_ONCE))
+        })
     }
 
     /// Move a pending job to a new due on the wall clock, at a new place in the order.
