@@ -60,6 +60,16 @@ def test_names_of_the_code_in_tables_are_there(page):
     assert not set(named) - words
 
 
+def test_names_that_follow_a_file_are_in_it():
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    named = re.findall(r"`(\w+)/([\w/]+\.rs)`((?:,? (?:then )?`[\w:]+`)+)", page)
+    assert len(named) > 20
+    for crate, file, names in named:
+        code = (ROOT / "rust" / crate / "src" / file).read_text("utf-8")
+        for name in re.findall(r"(\w+)`", names):
+            assert re.search(rf"\b(?:fn|struct|enum|trait) {name}\b", code), f"{crate}/{file}: {name}"
+
+
 def test_the_table_of_dependencies_is_right():
     table = (ROOT / "docs" / "design.md").read_text("utf-8").partition("## Which dependencies, and why?")[2]
     said = {row[0]: set(row[1].split(", ")) for row in rows(table.partition("\n## ")[0])}

@@ -1,4 +1,4 @@
-//! Jobs that are away, and come in: what they are then, how they are found, and who met them on the way.
+//! Jobs that are paged out and come in: what they are then, how they are found, and which calls meet them on the way.
 
 use duewheel_engine::clock::{Clock, ManualClock};
 use duewheel_engine::engine::{
@@ -82,7 +82,7 @@ fn open_on(
     Arc::new(engine)
 }
 
-/// Take in all that is away.
+/// Take in all that is paged out.
 fn load(engine: &Arc<Engine<Empty>>, released: &mut Released<Empty>) {
     while let Some(question) = engine.page_wanted() {
         take_in(engine, question, released);
@@ -364,7 +364,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     let parked = &keep(&engine, Due::In(0), released);
     while engine.manual_expire() {}
     keep(&engine, Due::In(SECOND), released);
-    assert!(!engine.holds(parked), "it is aside");
+    assert!(!engine.holds(parked), "it is parked on disk");
 
     store.full.store(true, Ordering::SeqCst);
     engine.ready().end(started.ended(Outcome::Done));
@@ -424,7 +424,7 @@ fn a_due_of_the_boot_clock_that_is_away_comes_in_by_it_when_the_wall_clock_was_s
     load(&engine, released);
     let due = look(&engine, &by_boot).unwrap().0;
     assert_eq!(due, wall + 4 * SECOND, "as the wall clock stands now");
-    // Empty on the boot clock is away any more: what is, follows the wall clock.
+    // Nothing on the boot clock is paged out any more: what is, follows the wall clock.
     assert_eq!((look(&engine, &by_wall), engine.paged_out()), (None, 1));
     let year = YEAR / SECOND;
     assert_eq!(sleeps(&engine, &clock), (Some(year + 5), Some(4)));

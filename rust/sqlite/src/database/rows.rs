@@ -54,7 +54,7 @@ const LONGEST_NAME: usize = 255;
 /// The columns of a row, each read as what it must be.
 ///
 /// A file may have been changed by hand or by a failing disk: a row that says what no job can is
-/// an [`Error::Unreadable`] that names the column, never a panic or another job.
+/// a [`duewheel_store::Error::Unreadable`] that names the column, never a panic or another job.
 struct Columns<'a> {
     row: &'a Row<'a>,
     from: usize,
