@@ -1,34 +1,36 @@
 //! What a scheduler's Python object and its threads share.
 
 use crate::clock::Raised;
-use crate::errors::{error, store_failed};
+use crate::errors::{error, refused, store_failed};
 use crate::interpreter::process;
 use crate::log;
 use crate::run::continuations::Continuations;
 use crate::run::inside::{Identity, is_inside};
 use crate::run::registry::Registry;
 use crate::run::threads::Threads;
+use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use crate::values::specs::Specs;
-use duewheel_engine::engine::Engine;
+use duewheel_engine::engine::{Engine, Refused};
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
 use duewheel_sqlite::LocalStore;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 /// How long a wait lasts before it looks for signals.
-const SLICE: Duration = Duration::from_millis(100);
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
 /// What is behind the engine, as far as the calls have to know it.
 pub(crate) struct Backing {
     /// The largest data of a job that it takes, in bytes.
     pub(crate) max_data: usize,
-    /// Whether a batch is settled as soon as it is submitted.
-    pub(crate) relaxed: bool,
-    /// Whether it writes what it is given: a long call gives up the interpreter meanwhile.
+    /// Whether a batch is settled later than it is submitted.
+    pub(crate) settles_later: bool,
+    /// Whether it writes what it is given: what may take long gives up the interpreter meanwhile.
     pub(crate) writes: bool,
     /// The file of its jobs, for what is done with a file alone.
     pub(crate) file: Option<Arc<LocalStore>>,
@@ -38,10 +40,24 @@ impl Backing {
     /// Memory alone.
     pub(crate) const MEMORY: Backing = Backing {
         max_data: usize::MAX,
-        relaxed: false,
+        settles_later: false,
         writes: false,
         file: None,
     };
+
+    /// What an execution failed with: its text at once, if that is written.
+    pub(crate) fn failure(&self, py: Python<'_>, error: &PyErr) -> Failure {
+        let failure = Failure::capture(py, error);
+        if self.writes {
+            return failure.rendered(py);
+        }
+        failure
+    }
+
+    /// Call the engine, without the interpreter if that may write.
+    pub(crate) fn call<R: Send>(&self, py: Python<'_>, call: impl FnOnce() -> R + Send) -> R {
+        if self.writes { py.detach(call) } else { call() }
+    }
 }
 
 /// What the Python object and the threads share; the threads hold no reference to the object.
@@ -168,6 +184,26 @@ impl Shared {
             ));
         }
         Ok(())
+    }
+}
+
+/// Wait for what another thread sends once: signals are seen, and `look` is called now and then.
+pub(crate) fn receive<T: Send>(
+    py: Python<'_>,
+    start: impl FnOnce(SyncSender<T>) + Send,
+    mut look: impl FnMut() -> PyResult<()>,
+) -> PyResult<T> {
+    let (send, receive) = mpsc::sync_channel(1);
+    py.detach(|| start(send));
+    let receive = Mutex::new(receive);
+    loop {
+        let received = py.detach(|| receive.lock().recv_timeout(SLICE));
+        look()?;
+        match received {
+            Ok(received) => return Ok(received),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(refused(py, Refused::Closed, "")),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! What tests of the engine share: payloads without an owner, and random numbers that a seed repeats.
+//! What tests of the engine share: payloads without an owner, a wait for a call, and random numbers that a seed repeats.
 
-use crate::jobs::record::{Parts, Payload};
+use crate::engine::{Engine, Pending, Refused};
+use crate::jobs::record::{Parts, Payload, Released};
 use duewheel_model::retry::RetryOptions;
 use duewheel_model::time::SECOND;
+use std::sync::{Arc, mpsc};
 
 /// A payload that is the number of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,26 @@ impl Payload for Empty {
             },
         })
     }
+}
+
+/// Wait for a call, but not for its ticket.
+///
+/// # Errors
+///
+/// Those of the call.
+pub fn made<T: Send + 'static, P: Payload>(
+    engine: &Arc<Engine<P>>,
+    pending: Result<Pending<T, P>, Refused>,
+    released: &mut Released<P>,
+) -> Result<T, Refused> {
+    let ask = match pending? {
+        Pending::Made(value, _) => return Ok(value),
+        Pending::Asks(ask) => ask,
+    };
+    let (send, receive) = mpsc::sync_channel(1);
+    engine.ask(ask, move |delivered| drop(send.send(delivered)));
+    let delivered = receive.recv().map_err(|_| Refused::Closed)?;
+    delivered.take(released).map(|(value, _)| value)
 }
 
 /// Random numbers, the same for the same seed: xorshift64.

@@ -2,11 +2,11 @@
 
 use duewheel_engine::clock::{Clock, ManualClock};
 use duewheel_engine::engine::{
-    Cancelled, Coming, Due, Engine, Moved, Pending, Pumped, Refused, StoreInbox, Window,
+    Cancelled, Coming, Due, Engine, Moved, Pending, Pumped, StoreInbox, Window,
 };
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Id, Released};
-use duewheel_engine::testing::Empty;
+use duewheel_engine::testing::{Empty, made};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
@@ -24,16 +24,6 @@ fn file(name: &str) -> PathBuf {
 fn keep(engine: &Arc<Engine<Empty>>, due: Due, released: &mut Released<Empty>) -> String {
     let (id, _) = engine.schedule(due, Empty, released).unwrap();
     Id::Generated(id).with_str(str::to_owned)
-}
-
-/// Wait for a call.
-fn made<T: Send + 'static>(
-    engine: &Arc<Engine<Empty>>,
-    pending: Result<Pending<T, Empty>, Refused>,
-    released: &mut Released<Empty>,
-) -> Result<T, Refused> {
-    let made = engine.wait_for(pending?, released, || false)?;
-    Ok(made.expect("nobody gives up").0)
 }
 
 /// Move a job of the store's to where it is near.
@@ -518,7 +508,7 @@ fn who_asks_may_give_up_and_ask_again() {
     load(&engine, released);
     assert!(look(&engine, &id).is_some());
     let asked = engine.query(Query::Get(id)).unwrap();
-    let answer = engine.wait_for(asked, released, || panic!("it was answered"));
-    assert!(matches!(answer, Ok(Some((Answer::Job(Some(_)), _)))));
+    let answer = made(&engine, Ok(asked), released);
+    assert!(matches!(answer, Ok(Answer::Job(Some(_)))));
     std::fs::remove_file(path).unwrap();
 }

@@ -3,12 +3,10 @@
 //! the messages travel on threads.
 
 use duewheel_engine::clock::{Clock, ManualClock};
-use duewheel_engine::engine::{
-    Cancelled, Due, Engine, Moved, Pending, Pumped, Refused, StoreInbox, Window,
-};
+use duewheel_engine::engine::{Cancelled, Due, Engine, Moved, Pumped, Refused, StoreInbox, Window};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Parts, Payload, Released, Started};
-use duewheel_engine::testing::Random;
+use duewheel_engine::testing::{Random, made};
 use duewheel_model::outcome::{Cause, Outcome, Reason};
 use duewheel_model::time::SECOND;
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
@@ -26,16 +24,6 @@ struct Data {
     once: bool,
     /// What tells this copy from others of the same job.
     copy: u32,
-}
-
-/// Wait for a call.
-fn made<T: Send + 'static>(
-    engine: &Arc<Engine<Data>>,
-    pending: Result<Pending<T, Data>, Refused>,
-    released: &mut Released<Data>,
-) -> Result<T, Refused> {
-    let made = engine.wait_for(pending?, released, || false)?;
-    Ok(made.expect("nobody gives up").0)
 }
 
 impl Payload for Data {

@@ -2,18 +2,15 @@
 //! signals; a coroutine awaits it ([`super::waiting`]).
 
 use crate::errors::refused;
-use crate::shared::{Shared, releasing};
+use crate::shared::{SLICE, Shared, receive, releasing};
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{self, AT_ONCE, Refused};
-use duewheel_engine::sync::Mutex;
 use duewheel_store::{Answer, Query, Ticket};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
-
-/// How long a wait for the store lasts before it looks for signals.
-const SLICE: Duration = Duration::from_millis(100);
 
 /// What a call has come to.
 #[must_use]
@@ -104,21 +101,9 @@ impl Shared {
                 }
                 Pending::Asks(ask) => ask,
             };
-            let (send, receive) = mpsc::sync_channel(1);
-            py.detach(|| {
-                // After a Ctrl-C nobody listens any more; the call is made all the same.
-                ask.start(move |next| drop(send.send(next)));
-            });
-            let receive = Mutex::new(receive);
-            let next = loop {
-                match py.detach(|| receive.lock().recv_timeout(SLICE)) {
-                    Ok(next) => break next,
-                    Err(mpsc::RecvTimeoutError::Timeout) => py.check_signals()?,
-                    Err(mpsc::RecvTimeoutError::Disconnected) => {
-                        return Err(refused(py, Refused::Closed, ""));
-                    }
-                }
-            };
+            // After a Ctrl-C nobody listens any more; the call is made all the same.
+            let start = |send: SyncSender<_>| ask.start(move |next| drop(send.send(next)));
+            let next = receive(py, start, || Ok(()))?;
             pending = next(py, self)?;
         }
     }
@@ -126,7 +111,7 @@ impl Shared {
     /// The ticket that is still to be waited for; [`AT_ONCE`]: none.
     pub(crate) fn unsettled(&self, py: Python<'_>, ticket: Ticket) -> PyResult<Ticket> {
         // With the system it is settled already, and back-pressure alone is waited for.
-        if ticket != AT_ONCE && self.backing.relaxed {
+        if ticket != AT_ONCE && !self.backing.settles_later {
             let settled = self.engine.wait_settled(ticket, Duration::ZERO);
             if settled.map_err(|error| refused(py, error, ""))? {
                 return Ok(AT_ONCE);
@@ -152,20 +137,18 @@ impl Shared {
         py: Python<'_>,
         pending: Result<engine::Pending<T, Handle>, Refused>,
     ) -> PyResult<T> {
-        let pending = pending.map_err(|error| refused(py, error, ""))?;
-        let mut signal = None;
-        let answer = releasing(py, |released| {
-            py.detach(|| {
-                self.engine.wait_for(pending, released, || {
-                    signal = Python::attach(|py| py.check_signals().err());
-                    signal.is_some()
-                })
-            })
-        });
-        match answer.map_err(|error| refused(py, error, ""))? {
-            Some((answer, _)) => Ok(answer),
-            None => Err(signal.unwrap_or_else(|| refused(py, Refused::Closed, ""))),
-        }
+        let ask = match pending.map_err(|error| refused(py, error, ""))? {
+            engine::Pending::Made(value, _) => return Ok(value),
+            engine::Pending::Asks(ask) => ask,
+        };
+        let start = |send: SyncSender<_>| {
+            let deliver = move |delivered| drop(send.send(delivered));
+            self.engine.ask(ask, deliver);
+        };
+        let delivered = receive(py, start, || Ok(()))?;
+        let made = releasing(py, |released| delivered.take(released));
+        made.map(|(value, _)| value)
+            .map_err(|error| refused(py, error, ""))
     }
 
     /// Ask the store and wait for the answer.

@@ -3,16 +3,13 @@
 
 use crate::calls::pending::{Next, Pending};
 use crate::errors::refused;
-use crate::shared::Shared;
+use crate::shared::{SLICE, Shared};
 use duewheel_engine::engine::Refused;
 use duewheel_engine::sync::{Condvar, Mutex};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How long a wait lasts before it looks for signals.
-const SLICE: Duration = Duration::from_millis(100);
+use std::time::Instant;
 
 /// The answer of the store, once it is there.
 #[derive(Default)]

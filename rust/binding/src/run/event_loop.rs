@@ -99,7 +99,7 @@ impl EventLoop {
     pub(crate) fn end(&self, py: Python<'_>, done: Done<Failure>) {
         let mut released = Released::default();
         self.shared.engine.lane(Lane::Loop).end(done);
-        if self.tasks.is_finished() && self.shared.engine.has_store() {
+        if self.tasks.is_finished() && self.shared.backing.writes {
             // The last end gives up the file, which takes its time: not the loop's.
             let engine = self.shared.engine.clone();
             let give_up = std::thread::Builder::new().name("duewheel-close".into());

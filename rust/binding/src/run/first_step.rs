@@ -255,7 +255,7 @@ impl LoopTurn<'_, '_> {
     fn must_mark(&self, started: &Started<Handle>) -> bool {
         let shared = &*self.event_loop.shared;
         let spec = || started.execution.payload.spec(self.py());
-        shared.engine.has_store() && !shared.backing.relaxed && spec().get().limits.at_most_once
+        shared.backing.settles_later && spec().get().limits.at_most_once
     }
 
     /// Note the starts of all that wait for it; the next turn comes when they are on disk.
@@ -312,10 +312,7 @@ impl LoopTurn<'_, '_> {
         }
         let py = self.owner.py();
         let (handler, context) = (handler.call.clone_ref(py), context.clone_ref(py));
-        if shared.engine.has_store()
-            && !noted
-            && let Err(error) = shared.engine.begin(&started)
-        {
+        if !noted && let Err(error) = shared.engine.begin(&started) {
             self.pause |= matches!(error, Refused::Store(Error::Full));
             return Some(started.unhandled());
         }
@@ -325,9 +322,7 @@ impl LoopTurn<'_, '_> {
                 // No task, no event, no context: not the handler's failure.
                 error.write_unraisable(py, Some(self.owner.as_any()));
                 self.pause = true;
-                if shared.engine.has_store() {
-                    shared.engine.unbegin(&started);
-                }
+                shared.engine.unbegin(&started);
                 Some(started.unhandled())
             }
         }

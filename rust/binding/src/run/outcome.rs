@@ -46,12 +46,7 @@ pub(crate) fn raised(
         Reason::Discarded => Failure::bounded(py, text_of_discard(py, error)),
         Reason::Failed | Reason::Interrupted => {
             carry_traceback(py, error);
-            let failure = Failure::capture(py, error);
-            if shared.engine.has_store() {
-                failure.rendered(py)
-            } else {
-                failure
-            }
+            shared.backing.failure(py, error)
         }
     })
 }

@@ -16,7 +16,7 @@ use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
 use duewheel_model::outcome::Outcome;
 use duewheel_model::retry::Jitter;
-use duewheel_store::Error;
+use duewheel_store::{Error, Ticket};
 use pyo3::prelude::*;
 use std::time::Duration;
 
@@ -88,13 +88,9 @@ pub(crate) fn run_ready(
     loop {
         let started = match ready.turn(done.take(), engine.clock()) {
             Turn::Run(started) => started,
-            Turn::Settle if engine.has_store() => {
-                py.detach(|| engine.settle_and_refill(Lane::Workers, released));
-                release(py, released);
-                continue;
-            }
             Turn::Settle => {
-                engine.settle_and_refill(Lane::Workers, released);
+                let settle = || engine.settle_and_refill(Lane::Workers, released);
+                shared.backing.call(py, settle);
                 release(py, released);
                 continue;
             }
@@ -180,7 +176,7 @@ fn run(
     let (Some(handler), Some(context)) = (handler, context) else {
         return Ran::Unhandled;
     };
-    if shared.engine.has_store() && !begin(py, shared, started) {
+    if !begin(py, shared, started) {
         return Ran::Unhandled;
     }
     Ran::Ended(match Py::new(py, Event::started(py, started)) {
@@ -203,18 +199,32 @@ fn run(
 }
 
 /// Note the start where the job is kept; `false`: it must not start.
+#[inline]
 fn begin(py: Python<'_>, shared: &Shared, started: &Started<Handle>) -> bool {
+    match shared.engine.begin(started) {
+        Ok(None) => true,
+        begun => wait_begun(py, shared, started, begun),
+    }
+}
+
+fn wait_begun(
+    py: Python<'_>,
+    shared: &Shared,
+    started: &Started<Handle>,
+    mut begun: Result<Option<Ticket>, Refused>,
+) -> bool {
     let ticket = loop {
-        match shared.engine.begin(started) {
-            Ok(ticket) => break ticket,
+        match begun {
+            Ok(None) => return true,
+            Ok(Some(ticket)) => break ticket,
             // Space may come back, and until then nothing that is noted can start.
             Err(Refused::Store(Error::Full)) if !shared.engine.is_closed() => {
                 py.detach(|| std::thread::sleep(RETRY));
+                begun = shared.engine.begin(started);
             }
             Err(_) => return false,
         }
     };
-    let Some(ticket) = ticket else { return true };
     loop {
         match py.detach(|| shared.engine.wait_begun(started, ticket, RETRY)) {
             Ok(true) => return true,

@@ -1,11 +1,10 @@
 //! The local store: opening its file, and what it does beside what any store does.
 
-use crate::errors::{error, file_failed, refused, store_failed};
+use crate::errors::{error, file_failed, store_failed};
 use crate::interpreter::names::names;
-use crate::shared::{Backing, Shared};
+use crate::shared::{Backing, Shared, receive};
 use crate::values::payload::Handle;
-use duewheel_engine::engine::{Engine, Refused, StoreInbox, Window};
-use duewheel_engine::sync::Mutex;
+use duewheel_engine::engine::{Engine, StoreInbox, Window};
 use duewheel_sqlite::{Durability, Ended, LocalStore, Settings};
 use duewheel_store::Keyring;
 use pyo3::exceptions::PyTypeError;
@@ -13,11 +12,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
-
-/// How long a wait for the store lasts before it looks for signals.
-const SLICE: Duration = Duration::from_millis(100);
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 /// A `LocalStorage`, by its attributes.
 #[derive(FromPyObject)]
@@ -96,7 +92,7 @@ pub(crate) fn open(
     engine.put_behind(store.clone(), inbox, window);
     Ok(Backing {
         max_data,
-        relaxed,
+        settles_later: !relaxed,
         writes: true,
         file: Some(store),
     })
@@ -109,30 +105,14 @@ impl Shared {
         &self,
         py: Python<'_>,
         begin: impl FnOnce(&LocalStore, Ended) + Send,
-        mut look: impl FnMut() -> PyResult<()>,
+        look: impl FnMut() -> PyResult<()>,
     ) -> PyResult<()> {
         let Some(file) = &self.backing.file else {
             let message = "this scheduler keeps its jobs in memory: give it a storage";
             return Err(error(py, |names| &names.state_error, message));
         };
-        let (send, receive) = mpsc::sync_channel(1);
-        let then = move |ended| {
-            // After a Ctrl-C nobody listens any more.
-            let _ = send.send(ended);
-        };
-        py.detach(|| begin(file, Box::new(then)));
-        let receive = Mutex::new(receive);
-        loop {
-            let ended = py.detach(|| receive.lock().recv_timeout(SLICE));
-            py.check_signals()?;
-            look()?;
-            match ended {
-                Ok(ended) => return ended.map_err(|failure| file_failed(py, &failure, None)),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return Err(refused(py, Refused::Closed, ""));
-                }
-            }
-        }
+        let start =
+            |send: SyncSender<_>| begin(file, Box::new(move |ended| drop(send.send(ended))));
+        receive(py, start, look)?.map_err(|failure| file_failed(py, &failure, None))
     }
 }

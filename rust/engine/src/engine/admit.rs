@@ -1,12 +1,72 @@
 //! What enters memory and what leaves it: new jobs by their place, parked ones by their number.
 
 use super::State;
-use crate::due::queue::{ClockKind, Key};
-use crate::jobs::record::{Parts, Payload, Released, Stage};
-use crate::residency::Decision;
+use crate::due::queue::{ClockKind, Key, Now};
+use crate::jobs::record::{Detail, Parts, Payload, Released, Stage};
+use crate::residency::{Decision, Lease};
 use duewheel_store::Place;
 
 impl<P: Payload> State<P> {
+    pub(super) fn is_shared(&self) -> bool {
+        self.residency
+            .as_ref()
+            .is_some_and(|residency| residency.lease.is_some())
+    }
+
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.residency.as_ref()?.lease.as_ref()
+    }
+
+    pub(super) fn lease_mut(&mut self) -> Option<&mut Lease> {
+        self.residency.as_mut()?.lease.as_mut()
+    }
+
+    /// The place that the next job at this due takes.
+    pub(super) fn next_place(&self, clock: ClockKind, due: i64) -> Place {
+        Place {
+            due: self.jobs.on_wall(clock, due),
+            seq: self.next_given(),
+        }
+    }
+
+    /// The sequence that the next place has.
+    pub(super) fn next_given(&self) -> u64 {
+        let lease = self.lease();
+        lease.map_or_else(|| self.jobs.queue.next_sequence(), Lease::next_seq)
+    }
+
+    /// A job that is not in memory has a place with this sequence.
+    pub(super) fn reserve_seq(&mut self, seq: u64) {
+        match self.lease_mut() {
+            Some(lease) => lease.reserve_seq(seq),
+            None => self.jobs.queue.skip_sequences(seq + 1),
+        }
+    }
+
+    /// The sequence that a job in memory has in the store: where that is not shared, its own.
+    pub(super) fn store_seq(&self, key: Key, sequence: u64) -> u64 {
+        let seq = self.lease().and_then(|lease| lease.store_seq(key));
+        seq.unwrap_or(sequence)
+    }
+
+    /// Insert a job under an id that is free; over a store, with a sequence that was reserved.
+    pub(super) fn put_detail(
+        &mut self,
+        clock: ClockKind,
+        due: i64,
+        sequence: u64,
+        detail: Detail,
+        payload: P,
+    ) {
+        // In a shared store other nodes give sequences, too.
+        let is_own = self.residency.is_some() && !self.is_shared();
+        let own = is_own.then_some(sequence);
+        let key = self.jobs.insert_stored(clock, due, own, detail, payload);
+        if let Some(lease) = self.lease_mut() {
+            lease.set_store_seq(key, sequence);
+        }
+    }
+
     /// Admit a new job at this due to memory, or count it as paged out; whether it is admitted.
     pub(super) fn admit_new(&mut self, clock: ClockKind, due: i64) -> bool {
         let place = self.next_place(clock, due);
@@ -46,6 +106,40 @@ impl<P: Payload> State<P> {
         decision == Decision::Resident
     }
 
+    /// A job comes to this place: ask for it soon, if it is near.
+    pub(super) fn request_page_if_near(&mut self, place: Place, now: i64) {
+        let residency = self.residency.as_ref();
+        let horizon = residency.map_or(0, |residency| residency.frontier.window().horizon);
+        if place.due <= now.saturating_add(horizon) {
+            self.poll_now();
+        }
+    }
+
+    /// Ask a shared store for a page soon.
+    pub(super) fn poll_now(&mut self) {
+        if let Some(lease) = self.lease_mut() {
+            lease.poll_now();
+            self.wake_by_inbox();
+        }
+    }
+
+    /// Wake the timer by the inbox, whose sleeper is the engine's.
+    pub(super) fn wake_by_inbox(&self) {
+        if let Some(backing) = &self.backing {
+            backing.inbox.sleeper.wake();
+        }
+    }
+
+    /// The (due, sequence) of what waits first in memory.
+    pub(super) fn first_order(&self, now: Now) -> Option<(i64, u64)> {
+        let first = self.jobs.queue.first(now).and_then(|key| self.place(key));
+        first.map(|first| first.order())
+    }
+
+    pub(super) fn first_order_as_measured(&self) -> Option<(i64, u64)> {
+        self.first_order(self.jobs.offsets.measured_now())
+    }
+
     /// A new job was refused after all.
     pub(super) fn not_paged_out(&mut self, admitted: bool) {
         if let Some(residency) = &mut self.residency {
@@ -53,30 +147,11 @@ impl<P: Payload> State<P> {
         }
     }
 
-    /// Whether a place is, or will be, before the frontier without having been looked for there.
-    pub(super) fn is_passed(&self, place: Place) -> bool {
-        let residency = self.residency.as_ref();
-        residency.is_some_and(|residency| residency.is_passed(place))
-    }
-
     /// A page that is under way may hold this job as it was.
     pub(super) fn note_changed(&mut self, id: &str) {
         if let Some(residency) = &mut self.residency {
             residency.note_changed(id);
         }
-    }
-
-    /// A job that was not in memory was cancelled.
-    pub(super) fn left_paged_out(&mut self, id: &str) {
-        if let Some(residency) = &mut self.residency {
-            residency.forget(id);
-        }
-    }
-
-    /// Whether a job that is not in memory may be parked.
-    pub(super) fn has_parked_on_disk(&self) -> bool {
-        let residency = self.residency.as_ref();
-        residency.is_some_and(|residency| !residency.parked.is_empty())
     }
 
     /// How many jobs are parked, in memory and on disk.
@@ -91,7 +166,7 @@ impl<P: Payload> State<P> {
         let Some(residency) = &self.residency else {
             return;
         };
-        let most = residency.most_parked();
+        let most = residency.frontier.most_parked();
         if self.targets.parked_count() <= most || residency.lease.is_some() {
             return;
         }
@@ -144,19 +219,9 @@ impl<P: Payload> State<P> {
     }
 
     /// A job that was not in memory was withdrawn or moved.
-    pub(super) fn left_parked(&mut self, seq: Option<u64>) {
+    pub(super) fn forget_parked(&mut self, seq: Option<u64>) {
         if let (Some(residency), Some(seq)) = (&mut self.residency, seq) {
             residency.parked.forget(seq);
-        }
-    }
-
-    /// A target has a handler or has lost it; what is parked on disk for want of one is brought in.
-    pub(super) fn handler_changed(&mut self, target: &str, handled: bool) {
-        if let Some(residency) = &mut self.residency
-            && residency.parked.set_handled(target, handled)
-            && handled
-        {
-            residency.frontier.start_over();
         }
     }
 

@@ -9,7 +9,6 @@ mod admit;
 mod calls;
 mod inbox;
 mod lanes;
-mod lease;
 mod pages;
 mod parking;
 mod query;
@@ -29,9 +28,10 @@ use crate::residency::{Evicted, Residency};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
 use crate::targets::Targets;
+use duewheel_store::Op;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 pub use crate::residency::Window;
@@ -213,15 +213,6 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    #[inline]
-    fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
-        let state = self.state.lock();
-        match state.phase {
-            Phase::Closed => Err(Refused::Closed),
-            _ => Ok(state),
-        }
-    }
-
     /// Begin to hand over what is due.
     ///
     /// # Errors
@@ -255,12 +246,13 @@ impl<P: Payload> Engine<P> {
         }
         state.settle(self, released);
         state.phase = Phase::Closed;
-        let residency = state.residency.is_some();
-        if residency && self.under_way() > 0 {
+        if let Some(backing) = &state.backing
+            && self.under_way() > 0
+        {
             // What still runs when the process ends has not killed it. Said before anybody hears
             // of the closing, who may end the process; a store that does not take it counts what
             // runs as interrupted.
-            let _ = state.leave();
+            let _ = backing.store.submit(&[Op::Leave]);
         }
         let mut handed: Vec<Key> = Vec::new();
         for lane in &self.lanes {
@@ -300,9 +292,7 @@ impl<P: Payload> Engine<P> {
         // The timer ends, and nothing is to be waited for any more.
         self.sleeper.wake();
         self.sleeper.close();
-        if residency {
-            self.close_store();
-        }
+        self.close_store();
         dropped
     }
 
@@ -327,22 +317,10 @@ impl<P: Payload> Engine<P> {
             Phase::Started => {}
         }
         state.refresh(self, now.boot);
-        if self.has_store {
-            state.apply_revocations(self);
-            let failed = state.failed().is_some();
-            if !failed {
-                state.turn_page(now);
-            }
-            if failed || state.has_mail() {
-                let mut ready = self.ready().lock();
-                ready.pages = true;
-                self.ready().call(&mut ready);
-            }
-            if failed {
-                drop(state);
-                self.stop();
-                return Pumped::Sleep(Until::default());
-            }
+        if state.follow_store(self, now).is_err() {
+            drop(state);
+            self.stop();
+            return Pumped::Sleep(Until::default());
         }
         let room = state.make_room(self);
         if room == 0 {
@@ -351,13 +329,12 @@ impl<P: Payload> Engine<P> {
         if state.expire(self, now, room.min(BATCH)) {
             return Pumped::More;
         }
-        let (mut wall, mut boot) = state.jobs.queue.next_due();
-        if self.has_store {
-            let page = state.plan_page();
-            wall = wall.into_iter().chain(page.wall).min();
-            boot = boot.into_iter().chain(page.boot).min();
-        }
-        let until = Until { wall, boot };
+        let (wall, boot) = state.jobs.queue.next_due();
+        let page = state.plan_page();
+        let until = Until {
+            wall: wall.into_iter().chain(page.wall).min(),
+            boot: boot.into_iter().chain(page.boot).min(),
+        };
         state.asleep = Some(until);
         Pumped::Sleep(self.plan(&state, until))
     }
@@ -376,9 +353,7 @@ impl<P: Payload> Engine<P> {
             let emptied = state.give_up_memory();
             drop(state);
             drop(emptied);
-            if self.has_store {
-                self.close_store();
-            }
+            self.close_store();
             return;
         }
         while self.lane(lane).lock().wants_more() {

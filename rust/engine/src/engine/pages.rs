@@ -203,16 +203,6 @@ impl<P: Payload> State<P> {
         residency.is_some_and(|residency| residency.wants_page(now, count, first))
     }
 
-    /// The (due, sequence) of what waits first in memory.
-    fn first_order(&self, now: Now) -> Option<(i64, u64)> {
-        let first = self.jobs.queue.first(now).and_then(|key| self.place(key));
-        first.map(|first| first.order())
-    }
-
-    pub(super) fn first_order_as_measured(&self) -> Option<(i64, u64)> {
-        self.first_order(self.jobs.offsets.measured_now())
-    }
-
     /// Whether so many jobs have left memory that the timer is to be woken, to ask for a page: without
     /// room it sleeps past the next one.
     pub(super) fn request_page_if_room(&mut self, now: Now) -> bool {
@@ -288,11 +278,36 @@ impl<P: Payload> State<P> {
         };
         !residency.arrivals.are_pages_held() && !backing.inbox.pages.lock().is_empty()
     }
+    /// How many pending jobs are known not to be in memory.
+    pub(super) fn paged_out(&self) -> u64 {
+        if self.is_shared() {
+            return 0;
+        }
+        self.residency
+            .as_ref()
+            .map_or(0, |residency| residency.frontier.paged_out as u64)
+    }
 
-    /// Wake the timer by the inbox, whose sleeper is the engine's.
-    pub(super) fn wake_by_inbox(&self) {
-        if let Some(backing) = &self.backing {
-            backing.inbox.sleeper.wake();
+    /// Whether there may be jobs that are not in memory.
+    pub(super) fn has_paged_out(&self) -> bool {
+        self.residency
+            .as_ref()
+            .is_some_and(|residency| residency.has_paged_out())
+    }
+
+    /// How many stored jobs are known not to be readable.
+    pub(super) fn unreadable(&self) -> u64 {
+        let residency = self.residency.as_ref();
+        residency.map_or(0, |residency| residency.arrivals.unreadable_count() as u64)
+    }
+
+    /// Pages may be taken in again, as far as this call goes.
+    pub(super) fn free_pages(&mut self, engine: &Engine<P>) {
+        if let Some(residency) = &mut self.residency {
+            residency.arrivals.free_pages();
+            if self.has_pages() {
+                engine.sleeper.wake();
+            }
         }
     }
 }

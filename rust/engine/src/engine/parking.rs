@@ -12,7 +12,13 @@ impl<P: Payload> Engine<P> {
         if state.targets.set_lane(target, lane) {
             state.requeue_backlogs();
         }
-        state.handler_changed(name, lane.is_some());
+        if let Some(residency) = &mut state.residency
+            && residency.parked.set_handled(name, lane.is_some())
+            && lane.is_some()
+        {
+            // What is parked on disk for want of a handler is brought in.
+            residency.frontier.start_over();
+        }
         if lane.is_none() {
             // What was parked on disk is so again: waiting for idleness does not wait for it.
             self.notify(&state);

@@ -1,7 +1,7 @@
 //! How executions end: settling them, and the jobs that ended as dead.
 
 use super::{Engine, Phase, State};
-use crate::due::queue::ClockKind;
+use crate::due::queue::{ClockKind, Key};
 use crate::handover::queue::Lane;
 use crate::jobs::record::{Dead, Done, Payload, Released};
 use duewheel_model::job::Progress;
@@ -13,10 +13,8 @@ pub const DEAD_KEPT: usize = 1_000;
 impl<P: Payload> State<P> {
     /// Settle what has ended, and wake the timer where that made something due earlier.
     pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {
-        if engine.has_store {
-            self.apply_revocations(engine);
-            self.evicted.release(released);
-        }
+        self.apply_revocations(engine);
+        self.evicted.release(released);
         let mut ended = std::mem::take(&mut self.ended);
         std::mem::swap(&mut ended, &mut engine.ready().lock().done);
         if self.targets.has_handlers(Lane::Loop) || engine.lane(Lane::Loop).is_attached() {
@@ -24,35 +22,16 @@ impl<P: Payload> State<P> {
         }
         let mut wake = false;
         for done in ended.drain(..) {
-            wake |= if engine.has_store {
-                self.settle_kept(engine, done, released)
-            } else {
-                self.settle_one(engine, done, released)
-            };
+            if let Some(done) = self.record(engine, done, released) {
+                wake |= self.settle_one(engine, done, released);
+            }
         }
         self.ended = ended;
-        if engine.has_store {
-            self.send();
-            wake |= self.has_paged_out() && self.request_page_if_room(engine.now());
-        }
+        wake |= self.send_outcomes(engine);
         engine.notify(self);
         if wake {
             engine.wake_timer();
         }
-    }
-
-    fn settle_kept(
-        &mut self,
-        engine: &Engine<P>,
-        done: Done<P::Failure>,
-        released: &mut Released<P>,
-    ) -> bool {
-        let unstarted = &mut self.counts.unstarted;
-        let Some(done) = self.evicted.discard(done, unstarted, released) else {
-            return false;
-        };
-        self.record(engine, &done);
-        self.settle_one(engine, done, released)
     }
 
     fn settle_one(
@@ -100,7 +79,7 @@ impl<P: Payload> State<P> {
     /// Make a job due again on the boot clock.
     fn again(
         &mut self,
-        key: crate::due::queue::Key,
+        key: Key,
         due: i64,
         progress: Progress,
         released: &mut Released<P>,
@@ -122,7 +101,7 @@ impl<P: Payload> State<P> {
     fn bury(
         &mut self,
         engine: &Engine<P>,
-        key: crate::due::queue::Key,
+        key: Key,
         reason: Reason,
         failure: P::Failure,
         released: &mut Released<P>,

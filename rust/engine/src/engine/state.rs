@@ -2,12 +2,39 @@
 
 use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::due::queue::{ClockKind, DueQueue, Key, Now};
-use crate::jobs::record::{Detail, Execution, Payload, Record, Released, Stage};
+use crate::jobs::record::{Execution, Payload, Record, Released, Stage};
 use crate::targets::ParkedLists;
 use std::collections::VecDeque;
+use std::sync::MutexGuard;
 
 /// What has held the jobs of an engine.
 pub(super) type Emptied<P> = (DueQueue<Record<P>>, ParkedLists);
+
+impl<P: Payload> Engine<P> {
+    #[inline]
+    pub(super) fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
+        let state = self.state.lock();
+        match state.phase {
+            Phase::Closed => Err(Refused::Closed),
+            _ => Ok(state),
+        }
+    }
+
+    /// Let go of the lock, and wake the timer if it sleeps past this due.
+    #[inline]
+    pub(super) fn unlock_and_wake(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        clock: ClockKind,
+        due: i64,
+    ) {
+        let wake = state.mark_awake_if_earlier(clock, due);
+        drop(state);
+        if wake {
+            self.sleeper.wake();
+        }
+    }
+}
 
 impl<P: Payload> State<P> {
     /// Measure the offset between the clocks again, if it may have moved.
@@ -71,26 +98,6 @@ impl<P: Payload> State<P> {
         }
     }
 
-    /// Insert a job under an id that is free; over a store, with a sequence that was reserved.
-    pub(super) fn put_detail(
-        &mut self,
-        clock: ClockKind,
-        due: i64,
-        sequence: u64,
-        detail: Detail,
-        payload: P,
-    ) {
-        // In a shared store other nodes give sequences, too.
-        let is_own = self.residency.is_some() && !self.is_shared();
-        let own = is_own.then_some(sequence);
-        let key = self.jobs.insert_stored(clock, due, own, detail, payload);
-        self.set_store_seq(key, sequence);
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.phase == Phase::Closed
-    }
-
     /// Make a pending job neither parked nor handed over; `false` when it is not pending.
     #[inline]
     pub(super) fn withdraw(&mut self, engine: &Engine<P>, key: Key) -> bool {
@@ -119,8 +126,8 @@ impl<P: Payload> State<P> {
 
     #[inline]
     pub(super) fn take(&mut self, key: Key) -> Option<P> {
-        if self.residency.is_some() {
-            self.forget_store_seq(key);
+        if let Some(lease) = self.lease_mut() {
+            lease.forget_store_seq(key);
         }
         self.jobs.take(key)
     }

@@ -2,24 +2,19 @@
 
 use super::inbox::{Backing, StoreInbox};
 use super::{Engine, Phase, Refused, State};
-use crate::due::queue::ClockKind;
-use crate::jobs::record::{Done, Payload, Started};
+use crate::due::queue::{ClockKind, Key, Now};
+use crate::jobs::record::{Done, Execution, Payload, Released, Stage, Started};
 use crate::residency::{
     Arrivals, BootOffsets, Frontier, Lease, Outbox, ParkedOnDisk, Residency, Turns, Window,
 };
 use duewheel_model::outcome::Outcome;
-use duewheel_store::{Ending, Error, Op, Place, Settled, Store, Ticket};
+use duewheel_store::{Ending, Error, Event, Op, Settled, Store, Ticket};
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 impl<P: Payload> Engine<P> {
-    /// Whether a store keeps its jobs.
-    #[inline]
-    pub fn has_store(&self) -> bool {
-        self.has_store
-    }
-
     /// Put a store behind an engine that is new.
     pub fn put_behind(&mut self, store: Arc<dyn Store>, inbox: Arc<StoreInbox>, window: Window) {
         let found = store.found().clone();
@@ -48,6 +43,16 @@ impl<P: Payload> Engine<P> {
             lease,
         }));
         state.backing = Some(Backing { store, inbox });
+    }
+
+    /// The state, to change what is pending, unless the store takes nothing any more.
+    #[inline]
+    pub(super) fn open_to_change(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
+        let mut state = self.open()?;
+        if self.has_store {
+            state.refuse_failed(self)?;
+        }
+        Ok(state)
     }
 
     /// What the store could not apply and nobody has been told of yet: record numbers, and why.
@@ -91,6 +96,31 @@ impl<P: Payload> Engine<P> {
             backing.inbox.fail(error.clone());
         }
         told.map_err(Refused::from)
+    }
+
+    /// Wait until the mark of an execution is settled; `false`: the time is over.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Lost`]: it is no longer this node's and must not start. Those of the store.
+    pub fn wait_begun(
+        &self,
+        started: &Started<P>,
+        ticket: Ticket,
+        timeout: Duration,
+    ) -> Result<bool, Refused> {
+        let settled = self.wait_settled(ticket, timeout)?;
+        if settled && !self.may_start(started) {
+            return Err(Refused::Lost);
+        }
+        Ok(settled)
+    }
+
+    /// Whether an execution whose mark is settled is still this node's to start.
+    pub fn may_start(&self, started: &Started<P>) -> bool {
+        let mut state = self.state.lock();
+        state.apply_revocations(self);
+        state.jobs.stage(started.execution.key).is_some()
     }
 
     /// The store, while it is behind this engine.
@@ -137,7 +167,15 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Lost`], and those of the store: nothing is noted, and it must not start.
+    #[inline]
     pub fn begin(&self, started: &Started<P>) -> Result<Option<Ticket>, Refused> {
+        if !self.has_store {
+            return Ok(None);
+        }
+        self.begin_stored(started)
+    }
+
+    fn begin_stored(&self, started: &Started<P>) -> Result<Option<Ticket>, Refused> {
         let mut state = self.state.lock();
         let Some(backing) = &state.backing else {
             return Ok(None);
@@ -145,7 +183,7 @@ impl<P: Payload> Engine<P> {
         let store = backing.store.clone();
         if state.is_shared() {
             state.apply_revocations(self);
-            if !state.is_in_memory(started.execution.key) {
+            if state.jobs.stage(started.execution.key).is_none() {
                 return Err(Refused::Lost);
             }
         }
@@ -162,57 +200,98 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
+    /// Apply what the store has said, have a worker take in what has come, and ask for the page that is wanted.
+    ///
+    /// # Errors
+    ///
+    /// Why it takes nothing any more.
+    pub(super) fn follow_store(&mut self, engine: &Engine<P>, now: Now) -> Result<(), Error> {
+        self.apply_revocations(engine);
+        let failed = self.failed();
+        if failed.is_none() {
+            self.turn_page(now);
+        }
+        if failed.is_some() || self.has_mail() {
+            let mut ready = engine.ready().lock();
+            ready.pages = true;
+            engine.ready().call(&mut ready);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Give the store the outcomes; whether the timer is to be woken, for there is room for a page.
+    pub(super) fn send_outcomes(&mut self, engine: &Engine<P>) -> bool {
+        // A full disk takes them later.
+        let _ = self.catch_up();
+        self.has_paged_out() && self.request_page_if_room(engine.now())
+    }
+
+    /// Write down how an execution has ended, before it is settled here; `None`: it is stale.
+    #[inline]
+    pub(super) fn record(
+        &mut self,
+        engine: &Engine<P>,
+        done: Done<P::Failure>,
+        released: &mut Released<P>,
+    ) -> Option<Done<P::Failure>> {
+        if self.backing.is_none() {
+            return Some(done);
+        }
+        let unstarted = &mut self.counts.unstarted;
+        let done = self.evicted.discard(done, unstarted, released)?;
+        if let (Some(outcome), Some(execution)) = (&done.outcome, self.jobs.execution(done.key)) {
+            self.record_outcome(engine, &execution, outcome);
+        }
+        Some(done)
+    }
+
+    fn record_outcome(
+        &mut self,
+        engine: &Engine<P>,
+        execution: &Execution<P>,
+        outcome: &Outcome<P::Failure>,
+    ) {
+        let mut yielded = None;
+        let outcome = match outcome {
+            Outcome::Done => Ending::Done,
+            Outcome::Again { due, progress, .. } => {
+                let to = self.next_place(ClockKind::Boot, *due);
+                if self.phase == Phase::Closed || self.is_shared() {
+                    self.reserve_seq(to.seq);
+                }
+                if self.is_shared() {
+                    self.request_page_if_near(to, engine.clock.wall());
+                    yielded = Some(to.seq);
+                }
+                Ending::Again {
+                    to,
+                    clock: ClockKind::Boot,
+                    progress: progress.on_wall(self.jobs.offsets.measured()),
+                }
+            }
+            Outcome::Dead { reason, failure } => Ending::Dead {
+                reason: *reason,
+                error: Cow::Owned(P::text(failure)),
+                died: engine.clock.wall(),
+            },
+        };
+        let seq = self.store_seq(execution.key, execution.sequence);
+        execution.id.with_str(|id| self.note_changed(id));
+        if let Some(residency) = &mut self.residency {
+            residency.outbox.push(Op::Finish { seq, outcome });
+            residency.outbox.extend(yielded.map(Op::Yield).into_iter());
+        }
+    }
+
+    #[inline(never)]
+    fn refuse_failed(&mut self, engine: &Engine<P>) -> Result<(), Refused> {
+        self.apply_revocations(engine);
+        self.failed().map_or(Ok(()), |error| Err(error.into()))
+    }
+
     pub(super) fn failed(&self) -> Option<Error> {
         let failed = self.backing.as_ref()?.inbox.failed.lock().clone();
-        failed.or_else(|| self.residency.as_ref()?.refusal())
-    }
-
-    /// Take in no page for now.
-    pub(super) fn hold_pages(&mut self) {
-        if let Some(residency) = &mut self.residency {
-            residency.arrivals.hold_pages();
-        }
-    }
-
-    /// Pages may be taken in again, as far as this call goes.
-    pub(super) fn free_pages(&mut self, engine: &Engine<P>) {
-        if let Some(residency) = &mut self.residency {
-            residency.arrivals.free_pages();
-            if self.has_pages() {
-                engine.sleeper.wake();
-            }
-        }
-    }
-
-    /// How many pending jobs are known not to be in memory.
-    pub(super) fn paged_out(&self) -> u64 {
-        if self.is_shared() {
-            return 0;
-        }
-        self.residency
-            .as_ref()
-            .map_or(0, |residency| residency.frontier.paged_out as u64)
-    }
-
-    /// How many stored jobs are known not to be readable.
-    pub(super) fn unreadable(&self) -> u64 {
-        let residency = self.residency.as_ref();
-        residency.map_or(0, |residency| residency.arrivals.unreadable_count() as u64)
-    }
-
-    /// Whether there may be jobs that are not in memory.
-    pub(super) fn has_paged_out(&self) -> bool {
-        self.residency
-            .as_ref()
-            .is_some_and(|residency| residency.has_paged_out())
-    }
-
-    /// The place that the next job at this due takes.
-    pub(super) fn next_place(&self, clock: ClockKind, due: i64) -> Place {
-        Place {
-            due: self.jobs.on_wall(clock, due),
-            seq: self.next_given(),
-        }
+        failed.or_else(|| self.lease()?.refusal())
     }
 
     /// Hand over a batch, after all that has changed before it.
@@ -220,12 +299,6 @@ impl<P: Payload> State<P> {
         self.catch_up()?;
         let backing = self.backing.as_ref().ok_or(Error::Closed)?;
         backing.store.submit(ops)
-    }
-
-    /// Say that this process ends in order, whatever still waits to be told.
-    pub(super) fn leave(&self) -> Result<Ticket, Error> {
-        let backing = self.backing.as_ref().ok_or(Error::Closed)?;
-        backing.store.submit(&[Op::Leave])
     }
 
     /// Give the store the outcomes that wait.
@@ -253,48 +326,86 @@ impl<P: Payload> State<P> {
             None => self.counts.dropped += 1,
         }
     }
-
-    /// Write down how an execution has ended, before it is settled here.
-    pub(super) fn record(&mut self, engine: &Engine<P>, done: &Done<P::Failure>) {
-        let Some(execution) = self.jobs.execution(done.key) else {
+    /// Evict what the store has taken back.
+    pub(super) fn apply_revocations(&mut self, engine: &Engine<P>) {
+        let (Some(residency), Some(backing)) = (&mut self.residency, &self.backing) else {
             return;
         };
-        let mut yielded = None;
-        let outcome = match &done.outcome {
-            None => return,
-            Some(Outcome::Done) => Ending::Done,
-            Some(Outcome::Again { due, progress, .. }) => {
-                let to = self.next_place(ClockKind::Boot, *due);
-                if self.phase == Phase::Closed || self.is_shared() {
-                    self.reserve_seq(to.seq);
-                }
-                if self.is_shared() {
-                    self.request_page_if_near(to, engine.clock.wall());
-                    yielded = Some(to.seq);
-                }
-                Ending::Again {
-                    to,
-                    clock: ClockKind::Boot,
-                    progress: progress.on_wall(self.jobs.offsets.measured()),
-                }
-            }
-            Some(Outcome::Dead { reason, failure }) => Ending::Dead {
-                reason: *reason,
-                error: Cow::Owned(P::text(failure)),
-                died: engine.clock.wall(),
-            },
+        let Some(lease) = &mut residency.lease else {
+            return;
         };
-        let seq = self.store_seq(execution.key, execution.sequence);
-        execution.id.with_str(|id| self.note_changed(id));
-        if let Some(residency) = &mut self.residency {
-            residency.outbox.push(Op::Finish { seq, outcome });
-            residency.outbox.extend(yielded.map(Op::Yield).into_iter());
+        let available = backing.inbox.available.lock().take();
+        let horizon = residency.frontier.window().horizon;
+        let near = engine.clock.wall().saturating_add(horizon);
+        if available.is_some_and(|due| due <= near) {
+            lease.poll_now();
         }
+        let events = std::mem::take(&mut *backing.inbox.taken_back.lock());
+        if events.is_empty() {
+            return;
+        }
+        let (mut epoch, mut seqs) = (None, HashSet::new());
+        for event in events {
+            match event {
+                Event::LeaseLost(lost) => epoch = epoch.max(Some(lost)),
+                Event::Revoked(revoked) => seqs.extend(revoked),
+                Event::Poisoned(_) | Event::Unapplied(..) | Event::Available(_) => {}
+            }
+        }
+        lease.revoke(epoch, &seqs);
+        let lost = |seq: u64| epoch.is_some() || seqs.contains(&seq);
+        residency.outbox.drop_outcomes(lost);
+        let keys = lease.keys_of(lost);
+        self.wake_by_inbox();
+        self.evict(engine, &keys);
     }
 
-    /// Give the store the outcomes that wait. A full disk takes them later.
-    pub(super) fn send(&mut self) {
-        // Who needs them to be there asks again.
-        let _ = self.catch_up();
+    /// Forget jobs that are no longer this node's; what runs of them is stale.
+    fn evict(&mut self, engine: &Engine<P>, keys: &HashSet<Key>) {
+        let mut withdrawn = HashSet::new();
+        for lane in &engine.lanes {
+            lane.lock().queue.retain(|execution| {
+                let lost = keys.contains(&execution.key);
+                if lost {
+                    withdrawn.insert(execution.key);
+                }
+                !lost
+            });
+        }
+        for &key in keys {
+            let handed = self.jobs.stage(key) == Some(Stage::Handed);
+            let runs = handed && !withdrawn.contains(&key);
+            self.unpark(key);
+            self.leave_backlog(key);
+            self.drop_one();
+            if let Some(payload) = self.take(key) {
+                self.evicted.insert(key, payload, runs);
+            }
+        }
+        engine.notify(self);
+    }
+
+    /// Yield a job that is not in memory, unless a page has brought it in by now.
+    pub(super) fn yield_one(&mut self, id: &str, seq: u64) -> Result<Ticket, Error> {
+        if !self.is_shared() {
+            // No other node can have it, and a page that is under way may bring it.
+            return self.submit(&[Op::Yield(seq)]);
+        }
+        let here = self.jobs.find(id);
+        if here.is_some_and(|key| self.store_seq(key, 0) == seq) {
+            return self.submit(&[]);
+        }
+        // The page that is under way may have it, and was asked for before.
+        self.note_changed(id);
+        self.poll_now();
+        self.submit(&[Op::Yield(seq)])
+    }
+
+    /// A query that would have given this node a job is in doubt: it may have it, and does without.
+    pub(super) fn yield_if_in_doubt(&mut self, error: &Refused, id: &str, seq: u64) {
+        if matches!(error, Refused::Store(Error::InDoubt)) {
+            // A store that refuses this is closed, and holds nothing for this node any more.
+            let _ = self.yield_one(id, seq);
+        }
     }
 }

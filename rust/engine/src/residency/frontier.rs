@@ -9,6 +9,8 @@ use duewheel_store::{Place, Query};
 const MOST_IN_A_PAGE: usize = 10_000;
 /// How many a page brings at least, room or not.
 pub(super) const LEAST_PAGE: usize = 16;
+/// Which part of what may be resident is parked at most.
+const PART_PARKED: usize = 32;
 /// How long before its due a job is brought in for which there is no room.
 const LEAD_WITHOUT_ROOM: i64 = SECOND;
 /// Pages that cover less time would follow each other without a pause.
@@ -93,6 +95,11 @@ impl Frontier {
 
     pub(crate) fn window(&self) -> Window {
         self.window
+    }
+
+    /// The most parked jobs that are in memory.
+    pub(crate) fn most_parked(&self) -> usize {
+        self.window.resident / PART_PARKED
     }
 
     pub(crate) fn is_page_under_way(&self) -> bool {

@@ -12,7 +12,7 @@
 use crate::due::queue::Key;
 use crate::jobs::record::{Done, Payload, Released};
 use duewheel_model::outcome::Outcome;
-use duewheel_store::Grant;
+use duewheel_store::{Error, Grant};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -84,9 +84,14 @@ impl Lease {
         self.granted.start = self.granted.start.max(seq + 1);
     }
 
-    /// Whether the granted sequences are used up.
-    pub(crate) fn is_used_up(&self) -> bool {
-        self.granted.end.saturating_sub(self.granted.start) < SPARE_SEQS
+    /// Why nothing new can be given, if the granted sequences are used up.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        let is_used_up = self.granted.end.saturating_sub(self.granted.start) < SPARE_SEQS;
+        is_used_up.then(|| {
+            let why =
+                "this node has used up the sequences that the store has granted it: open it again";
+            Error::Io(why.to_owned())
+        })
     }
 
     /// Whether it is time to ask for a page.
@@ -273,8 +278,8 @@ mod tests {
         lease.reserve_seq(9);
         lease.reserve_seq(3);
         assert_eq!(lease.next_seq(), 10);
-        assert!(!lease.is_used_up());
+        assert!(lease.refusal().is_none());
         lease.reserve_seq(u64::MAX - SPARE_SEQS);
-        assert!(lease.is_used_up());
+        assert!(lease.refusal().is_some());
     }
 }

@@ -27,7 +27,7 @@ pub(crate) use turns::{Turns, Waiter};
 
 use crate::due::queue::Now;
 use crate::sleep::Until;
-use duewheel_store::{Error, Place, Query};
+use duewheel_store::{Place, Query};
 
 /// What is known of a store's jobs beside those that are in memory.
 pub(crate) struct Residency {
@@ -54,30 +54,15 @@ impl Residency {
         }
     }
 
-    /// The most parked jobs that are in memory.
-    pub(crate) fn most_parked(&self) -> usize {
-        self.frontier.window().resident / parked::PART_PARKED
-    }
-
     /// The page from the frontier on, which is under way from now on.
     pub(crate) fn begin_page(&mut self, until: i64, count: usize) -> Query {
         self.arrivals.begin_page(self.outbox.ended());
         let least = match self.parked.is_empty() {
             true => frontier::LEAST_PAGE,
             // Most of what comes may stay parked on disk.
-            false => frontier::LEAST_PAGE.max(self.most_parked()),
+            false => frontier::LEAST_PAGE.max(self.frontier.most_parked()),
         };
         self.frontier.begin_page(until, count, least)
-    }
-
-    /// Why a shared store cannot be given anything new, if it cannot.
-    pub(crate) fn refusal(&self) -> Option<Error> {
-        let is_used_up = self.lease.as_ref().is_some_and(Lease::is_used_up);
-        is_used_up.then(|| {
-            let why =
-                "this node has used up the sequences that the store has granted it: open it again";
-            Error::Io(why.to_owned())
-        })
     }
 
     /// A page that is under way may hold this job as it was.

@@ -7,9 +7,6 @@
 use roaring::RoaringTreemap;
 use std::collections::HashMap;
 
-/// Which part of what may be resident is parked at most.
-pub(super) const PART_PARKED: usize = 32;
-
 /// The jobs of one target that are parked on disk.
 #[derive(Debug, Default)]
 struct Waiting {

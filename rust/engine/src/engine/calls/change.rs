@@ -85,7 +85,9 @@ impl<P: Payload> Engine<P> {
         let cancel = Query::Cancel(id.to_owned());
         self.ask_to_change(state, id, cancel, released, |engine, state, id| {
             state.counts.cancelled += 1;
-            state.left_paged_out(id);
+            if let Some(residency) = &mut state.residency {
+                residency.forget(id);
+            }
             engine.notify(state);
             Ok(Pending::Made(Cancelled::Stored, AT_ONCE))
         })
@@ -202,11 +204,11 @@ impl<P: Payload> Engine<P> {
             state.remove(key, released);
             state.drop_one();
         }
-        let id: Arc<str> = id.into();
-        state.begin_asking(&id);
+        let id = state.begin_asking(id);
         // A page that was taken already may have it as it was, and come before the answer.
         state.note_changed(&id);
-        let parked = state.has_parked_on_disk();
+        let residency = state.residency.as_ref();
+        let parked = residency.is_some_and(|residency| !residency.parked.is_empty());
         drop(state);
         let to = match &question {
             Query::Move { to, .. } => Some(to.seq),
@@ -216,7 +218,7 @@ impl<P: Payload> Engine<P> {
             Pending::ask(question, move |engine, answer, _| {
                 engine.apply_answer(&id, |state| {
                     if answer == Ok(Answer::Changed(true)) {
-                        state.left_parked(seq);
+                        state.forget_parked(seq);
                         return then(engine, state, &id);
                     }
                     // It may still be claimed, and is not in memory.

@@ -5,7 +5,7 @@ use crate::due::queue::ClockKind;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Dead, Detail, Id, Payload, Released};
 use duewheel_store::{Answer, DeadPage, Query};
-use std::sync::{Arc, MutexGuard};
+use std::sync::MutexGuard;
 
 impl<P: Payload> Engine<P> {
     /// Look at the dead in memory, newest first; those of a store are answered, at most `limit` that
@@ -89,8 +89,7 @@ impl<P: Payload> Engine<P> {
         let clock = ClockKind::Boot;
         let to = state.next_place(clock, boot);
         state.reserve_seq(to.seq);
-        let id: Arc<str> = id.into();
-        state.begin_asking(&id);
+        let id = state.begin_asking(id);
         drop(state);
         let question = Query::Revive {
             id: id.as_ref().to_owned(),

@@ -5,11 +5,7 @@ use crate::jobs::record::{Payload, Released};
 use crate::residency::Waiter;
 use duewheel_store::{Answer, Job, Query, Ticket};
 use std::fmt;
-use std::sync::{Arc, MutexGuard, mpsc};
-use std::time::Duration;
-
-/// How long an answer is waited for before its waiter looks whether it is still wanted.
-const LOOK: Duration = Duration::from_millis(100);
+use std::sync::Arc;
 
 /// The ticket of what is settled from the start.
 pub const AT_ONCE: Ticket = Ticket(0);
@@ -205,37 +201,6 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    /// Wait for a call, but not for its ticket. Now and then `gives_up` is asked whether it is waited for still;
-    /// `None`: it was not, and the call is made all the same.
-    ///
-    /// # Errors
-    ///
-    /// Those of the call.
-    pub fn wait_for<T: Send + 'static>(
-        self: &Arc<Self>,
-        pending: Pending<T, P>,
-        released: &mut Released<P>,
-        mut gives_up: impl FnMut() -> bool,
-    ) -> Result<Option<(T, Ticket)>, Refused> {
-        let ask = match pending {
-            Pending::Made(value, ticket) => return Ok(Some((value, ticket))),
-            Pending::Asks(ask) => ask,
-        };
-        let (send, receive) = mpsc::sync_channel(1);
-        self.ask(ask, move |delivered| {
-            // Who has given up listens no more.
-            let _ = send.send(delivered);
-        });
-        loop {
-            match receive.recv_timeout(LOOK) {
-                Ok(delivered) => return delivered.take(released).map(Some),
-                Err(mpsc::RecvTimeoutError::Timeout) if !gives_up() => {}
-                Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return Err(Refused::Closed),
-            }
-        }
-    }
-
     /// Ask what only the store knows, once it has all that was submitted.
     ///
     /// # Errors
@@ -243,21 +208,13 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Closed`], and those of the store.
     pub fn query(&self, question: Query) -> Result<Pending<Answer, P>, Refused> {
         let mut state = self.open_to_change()?;
-        state.hold_pages();
+        if let Some(residency) = &mut state.residency {
+            residency.arrivals.hold_pages();
+        }
         Ok(Pending::ask(question, |engine, answer, _| {
             engine.state.lock().free_pages(engine);
             answer.map(|answer| Pending::Made(answer, AT_ONCE))
         }))
-    }
-
-    /// The state, to change what is pending, unless the store takes nothing any more.
-    #[inline]
-    pub(in crate::engine) fn open_to_change(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
-        let mut state = self.open()?;
-        if self.has_store {
-            state.refuse_failed(self)?;
-        }
-        Ok(state)
     }
 
     /// Change the state by the answer about an id, before a page is taken in that may be older and before
@@ -269,20 +226,6 @@ impl<P: Payload> Engine<P> {
         drop(state);
         self.end_turn(id);
         result
-    }
-}
-
-impl<P: Payload> State<P> {
-    #[inline(never)]
-    fn refuse_failed(&mut self, engine: &Engine<P>) -> Result<(), Refused> {
-        self.apply_revocations(engine);
-        self.failed().map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    /// A call asks about this id: until the answer is applied no page is taken in, and no other call asks about it.
-    pub(super) fn begin_asking(&mut self, id: &Arc<str>) {
-        self.hold_pages();
-        self.begin_turn(id.clone());
     }
 }
 
@@ -327,9 +270,13 @@ impl<P: Payload> State<P> {
         residency.is_some_and(|residency| residency.turns.is_taken(id))
     }
 
-    fn begin_turn(&mut self, id: Arc<str>) {
+    /// A call asks about this id: until the answer is applied no page is taken in, and no other call asks about it.
+    pub(super) fn begin_asking(&mut self, id: &str) -> Arc<str> {
+        let id: Arc<str> = id.into();
         if let Some(residency) = &mut self.residency {
-            residency.turns.begin(id);
+            residency.arrivals.hold_pages();
+            residency.turns.begin(id.clone());
         }
+        id
     }
 }

@@ -2,12 +2,11 @@
 
 use super::{AT_ONCE, Pending};
 use crate::due::queue::ClockKind;
-use crate::engine::{Due, Engine, Refused, State};
+use crate::engine::{Due, Engine, Phase, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Parts, Payload, Released};
 use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Query, Ticket};
 use std::borrow::Cow;
-use std::sync::{Arc, MutexGuard};
 
 /// How many parked jobs one call pages out: it holds the lock.
 const PAGED_OUT_AT_ONCE: usize = 256;
@@ -131,21 +130,6 @@ impl<P: Payload> Engine<P> {
             self.sleeper.wake();
         }
         Ok(Pending::Made((), ticket))
-    }
-
-    /// Let go of the lock, and wake the timer if it sleeps past this due.
-    #[inline]
-    pub(in crate::engine) fn unlock_and_wake(
-        &self,
-        mut state: MutexGuard<'_, State<P>>,
-        clock: ClockKind,
-        due: i64,
-    ) {
-        let wake = state.mark_awake_if_earlier(clock, due);
-        drop(state);
-        if wake {
-            self.sleeper.wake();
-        }
     }
 }
 
@@ -286,8 +270,7 @@ impl<P: Payload> State<P> {
         self.reserve_seq(seq);
         // It counts when it is stored.
         self.not_paged_out(stays);
-        let id: Arc<str> = new.detail.id.with_str(|id| id.into());
-        self.begin_asking(&id);
+        let id = new.detail.id.with_str(|id| self.begin_asking(id));
         let job = new.with_job(|job| job.into_owned());
         Pending::ask(Query::Insert(vec![job]), move |engine, answer, released| {
             let payload = new.payload;
@@ -313,7 +296,9 @@ impl<P: Payload> State<P> {
         }
         answer?;
         // A page that was asked for meanwhile does not have it, and moves the frontier past it.
-        let stays = (stays || self.is_passed(new.place)) && !self.is_closed();
+        let residency = self.residency.as_ref();
+        let is_passed = residency.is_some_and(|residency| residency.is_passed(new.place));
+        let stays = (stays || is_passed) && self.phase != Phase::Closed;
         let ticket = if stays {
             self.submit(&[])?
         } else {

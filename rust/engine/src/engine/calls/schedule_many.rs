@@ -196,6 +196,7 @@ impl<P: Payload> State<P> {
         for key in stored.taken.iter().filter_map(|(_, key)| *key) {
             self.remove(key, released);
         }
-        self.send();
+        // Who needs them to be there asks again.
+        let _ = self.catch_up();
     }
 }
