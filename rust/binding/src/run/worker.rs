@@ -198,7 +198,7 @@ fn run(
     })
 }
 
-/// Note the start where the job is kept; `false`: it must not start.
+/// Note the start in the store; `false`: it must not start.
 #[inline]
 fn begin(py: Python<'_>, shared: &Shared, started: &Started<Handle>) -> bool {
     match shared.engine.begin(started) {

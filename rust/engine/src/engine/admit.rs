@@ -170,7 +170,7 @@ impl<P: Payload> State<P> {
         if self.targets.parked_count() <= most || residency.lease.is_some() {
             return;
         }
-        // What the store does not know yet could not be told from what comes with a page; and a call that
+        // What the store does not know yet could not be distinguished from what comes with a page; and a call that
         // asks about a job has looked already whether it is parked on disk.
         if !residency.outbox.is_empty() || residency.arrivals.are_pages_held() {
             return;

@@ -249,9 +249,9 @@ impl<P: Payload> Engine<P> {
         if let Some(backing) = &state.backing
             && self.under_way() > 0
         {
-            // What still runs when the process ends has not killed it. Said before anybody hears
-            // of the closing, who may end the process; a store that does not take it counts what
-            // runs as interrupted.
+            // What still runs when the process ends has not killed it. Said before the call returns,
+            // after which the process may end; a store that does not take it counts what runs as
+            // interrupted.
             let _ = backing.store.submit(&[Op::Leave]);
         }
         let mut handed: Vec<Key> = Vec::new();
@@ -424,7 +424,7 @@ impl<P: Payload> Engine<P> {
         self.wait_until(timeout, |state, _| state.phase != Phase::Started)
     }
 
-    /// Whether all that changes is told to the event loop, too.
+    /// Have the event loop woken for all that changes, too, or no longer.
     pub fn watch(&self, watched: bool) {
         if watched {
             self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -433,7 +433,7 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    /// Tell those who wait that something has changed, unless it cannot be what they wait for:
+    /// Wake the waits, for something has changed, unless it cannot be what they wait for:
     /// all of them wait for nothing to run, or for the end.
     #[inline]
     fn notify(&self, state: &State<P>) {

@@ -55,7 +55,7 @@ impl<P: Payload> Engine<P> {
         Ok(state)
     }
 
-    /// What the store could not apply and nobody has been told of yet: record numbers, and why.
+    /// What the store could not apply and is not reported yet: record numbers, and why.
     pub fn unapplied(&self) -> Vec<(u64, Error)> {
         let state = self.state.lock();
         let backing = state.backing.as_ref();
@@ -129,14 +129,14 @@ impl<P: Payload> Engine<P> {
         state.backing.as_ref().map(|backing| backing.store.clone())
     }
 
-    /// Let go of the store, once the engine is closed and nothing runs any more.
+    /// Close the store, once the engine is closed and nothing runs any more.
     pub(super) fn close_store(&self) {
         let state = self.state.lock();
         let over = state.phase == Phase::Closed && self.under_way() == 0;
         let store = state.backing.as_ref().map(|backing| backing.store.clone());
         drop(state);
         if over && let Some(store) = store {
-            // What could not be settled is as if the process had died now: nobody was told of it.
+            // What could not be settled is as if the process had died now: no call has returned for it.
             let _ = store.close();
         }
     }

@@ -29,8 +29,8 @@ const SETTLE_AFTER: i64 = 50_000;
 pub(crate) struct Inner<P: Payload> {
     pub(crate) queue: VecDeque<Execution<P>>,
     pub(crate) done: Vec<Done<P::Failure>>,
-    /// The boot time by which what is done is settled, and how many are settled before it. Where
-    /// jobs are kept, each: what ended must not count as interrupted when the next one crashes.
+    /// The boot time by which what is done is settled, and how many are settled before it. Over
+    /// a store, each: what ended must not count as interrupted when the next one crashes.
     settle_by: i64,
     pub(crate) settle_at: usize,
     pub(crate) running: usize,

@@ -117,7 +117,7 @@ impl<P: Payload> Engine<P> {
             Op::Move { seq, to, clock }
         })?;
         state.note_changed(id);
-        // Its first due is told by the clock that it was scheduled on, which changes now.
+        // Its first due follows from the clock that it was scheduled on, which changes now.
         state.jobs.make_detail(key);
         state.jobs.requeue(key, clock, due);
         self.unlock_and_wake(state, clock, due);

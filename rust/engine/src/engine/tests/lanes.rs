@@ -84,7 +84,7 @@ impl Bench {
         }
     }
 
-    /// Settle each job before the next one starts, as where jobs are kept.
+    /// Settle each job before the next one starts, as over a store.
     fn settle_each(&self) {
         for lane in Lane::ALL {
             self.engine.lane(lane).lock().settle_at = 1;
