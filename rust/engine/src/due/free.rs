@@ -1,5 +1,6 @@
 //! Which places are free, and which blocks of them are to be given back.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// A set of indices whose lowest is found in one word a level.
@@ -126,7 +127,7 @@ impl FreeSet {
 #[derive(Debug, Default)]
 pub(crate) struct Spare {
     // Some may be in use again.
-    blocks: Vec<usize>,
+    blocks: BTreeSet<usize>,
 }
 
 impl Spare {
@@ -137,21 +138,21 @@ impl Spare {
 
     /// A block holds nothing any more.
     pub(crate) fn emptied(&mut self, block: usize) {
-        if !self.blocks.contains(&block) {
-            self.blocks.push(block);
-        }
+        self.blocks.insert(block);
+    }
+
+    /// Whether there are more than are to stay.
+    #[inline]
+    pub(crate) fn is_too_many(&self, in_use: usize) -> bool {
+        self.blocks.len() > Self::LEAST + in_use / Self::PART
     }
 
     /// A block to be given back, if it still holds nothing: the highest, for the lowest are used first.
     pub(crate) fn take(&mut self, in_use: usize) -> Option<usize> {
-        if self.blocks.len() <= Self::LEAST + in_use / Self::PART {
-            return None;
+        if self.is_too_many(in_use) {
+            self.blocks.pop_last()
+        } else {
+            None
         }
-        let (at, _) = self
-            .blocks
-            .iter()
-            .enumerate()
-            .max_by_key(|(_, block)| **block)?;
-        Some(self.blocks.swap_remove(at))
     }
 }

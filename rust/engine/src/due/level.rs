@@ -170,7 +170,8 @@ impl Chain {
 }
 
 /// Chunks of items, in blocks that never move. The chunks freed last are used again first, while
-/// they are still in the cache; of the others the lowest. A block of free ones is given back, but for a few.
+/// they are still in the cache; of the others the lowest. A block of free ones is given back by a
+/// [`trim`](Pool::trim), but for a few.
 #[derive(Debug, Default)]
 pub struct Pool {
     /// A block without chunks was given back.
@@ -219,25 +220,38 @@ impl Pool {
         // One of those that are warm makes room for it.
         let cold = std::mem::replace(&mut self.warm[chunk as usize % WARM], chunk);
         if self.free.insert(cold as usize) {
-            self.give_back(cold as usize / CHUNKS_A_BLOCK);
+            self.note_free(cold as usize / CHUNKS_A_BLOCK);
         }
     }
 
-    /// Some chunks of a block became free: give it back if all are, or another one that is spare.
+    /// Some chunks of a block became free: note it if all are.
     #[cold]
-    fn give_back(&mut self, block: usize) {
-        if !self.is_empty_block(block) {
-            return;
+    fn note_free(&mut self, block: usize) {
+        if self.is_empty_block(block) {
+            self.spare.emptied(block);
         }
-        self.spare.emptied(block);
-        let in_use = (self.next.len() - self.free_count) / CHUNKS_A_BLOCK;
-        for _ in 0..2 {
-            match self.spare.take(in_use) {
-                Some(block) if self.is_empty_block(block) => self.blocks[block] = Vec::new(),
-                Some(_) => {}
-                None => return,
-            }
+    }
+
+    fn blocks_in_use(&self) -> usize {
+        (self.next.len() - self.free_count) / CHUNKS_A_BLOCK
+    }
+
+    /// Whether [`trim`](Self::trim) has something to do.
+    #[inline]
+    #[must_use]
+    pub fn has_spare(&self) -> bool {
+        self.spare.is_too_many(self.blocks_in_use())
+    }
+
+    /// Give back one block at most of those that hold nothing; `false`: as few are there as are to stay.
+    pub fn trim(&mut self) -> bool {
+        let Some(block) = self.spare.take(self.blocks_in_use()) else {
+            return false;
+        };
+        if self.is_empty_block(block) {
+            self.blocks[block] = Vec::new();
         }
+        true
     }
 
     fn is_empty_block(&self, block: usize) -> bool {
@@ -516,6 +530,9 @@ mod tests {
                     item.low == low - 1
                 }));
             }
+            pool.check().unwrap();
+            assert_eq!(pool.blocks(), (40, 0));
+            while pool.trim() {}
             pool.check().unwrap();
             let (all, gone) = pool.blocks();
             // Some hold chunks that are to be used next.

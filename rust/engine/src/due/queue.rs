@@ -78,6 +78,21 @@ pub struct Progress {
     pub more: bool,
 }
 
+/// An entry that has just expired.
+#[derive(Debug)]
+pub struct Expired<'a, T> {
+    /// Its key.
+    pub key: Key,
+    /// The clock of its due.
+    pub kind: ClockKind,
+    /// When it was due.
+    pub due: i64,
+    /// What ordered it among equal dues.
+    pub sequence: u64,
+    /// What the caller keeps in it.
+    pub value: &'a mut T,
+}
+
 // What is to be taken off a wheel next.
 enum Run {
     // The items of one wheel up to this order, and so many at most.
@@ -127,6 +142,12 @@ fn view<T>(stored: &Stored<T>) -> Entry<'_, T> {
     }
 }
 
+// Whether an item stands for this entry, as one that is queued so.
+#[inline]
+fn is_of<T>(entry: &Stored<T>, queued: State, item: &Item) -> bool {
+    entry.state == queued && entry.due == due_of(item.order) && entry.sequence as u32 == item.low
+}
+
 // Whether items of one wheel are alive.
 struct Living<'a, T> {
     slab: &'a Slab<T>,
@@ -138,10 +159,7 @@ impl<T> Book for Living<'_, T> {
     #[inline]
     fn sequence(&self, item: &Item) -> Option<u64> {
         let entry = self.slab.at(item.index)?;
-        let alive = entry.state == self.state
-            && entry.due == due_of(item.order)
-            && entry.sequence as u32 == item.low;
-        alive.then_some(entry.sequence)
+        is_of(entry, self.state, item).then_some(entry.sequence)
     }
 
     fn exact(&self) -> bool {
@@ -321,6 +339,19 @@ impl<T> DueQueue<T> {
     /// **Cost**: bounded. One call moves or drops a few thousand items at most; where that is not
     /// enough to know what is next, it stops, and `more` is true.
     pub fn expire(&mut self, now: Now, max: usize, mut out: impl FnMut(Key, &mut T)) -> Progress {
+        let out = |expired: Expired<'_, T>| out(expired.key, expired.value);
+        self.expire_each(now, max, |_| (), out)
+    }
+
+    /// As [`expire`](Self::expire), showing all that is known of each; `touch` reads from a value before, so that
+    /// what it costs to come by it is shared by a batch.
+    pub fn expire_each(
+        &mut self,
+        now: Now,
+        max: usize,
+        touch: impl Fn(&T),
+        mut out: impl FnMut(Expired<'_, T>),
+    ) -> Progress {
         let (mut expired, mut dropped) = (0, 0);
         let (mut wall_budget, mut boot_budget) = (BUDGET, BUDGET);
         let (wall_now, boot_now) = (now.order(ClockKind::Wall), now.order(ClockKind::Boot));
@@ -349,7 +380,7 @@ impl<T> DueQueue<T> {
             };
             let mut room = BATCH.min(max - expired);
             if !batch.is_empty() && (kind != batch_kind || batch.len() >= room) {
-                let (alive, dead) = self.expire_batch(batch_kind, &mut batch, &mut out);
+                let (alive, dead) = self.expire_batch(batch_kind, &mut batch, &touch, &mut out);
                 expired += alive;
                 dropped += dead;
                 if expired == max {
@@ -362,7 +393,9 @@ impl<T> DueQueue<T> {
             let book = living!(self, kind);
             wheel!(self, kind).take_due(limit, most, &mut batch, &book);
         };
-        expired += self.expire_batch(batch_kind, &mut batch, &mut out).0;
+        expired += self
+            .expire_batch(batch_kind, &mut batch, &touch, &mut out)
+            .0;
         self.batch = batch;
         Progress { expired, more }
     }
@@ -419,25 +452,49 @@ impl<T> DueQueue<T> {
         &mut self,
         kind: ClockKind,
         batch: &mut Vec<Item>,
-        out: &mut impl FnMut(Key, &mut T),
+        touch: &impl Fn(&T),
+        out: &mut impl FnMut(Expired<'_, T>),
     ) -> (usize, usize) {
-        let taken = batch.len();
-        let book = living!(self, kind);
-        batch.retain(|item| book.sequence(item).is_some());
-        let alive = batch.len();
-        wheel!(self, kind).took_dead(taken - alive);
-        self.queued -= alive;
-        let state = match kind {
-            ClockKind::Wall => State::OutWall,
-            ClockKind::Boot => State::OutBoot,
+        let (taken, mut alive) = (batch.len(), 0);
+        self.slab.touch(batch.iter().map(|item| item.index), touch);
+        let (queued, state) = match kind {
+            ClockKind::Wall => (State::QueuedWall, State::OutWall),
+            ClockKind::Boot => (State::QueuedBoot, State::OutBoot),
         };
         for item in batch.drain(..) {
-            if let Some((key, entry)) = self.slab.at_mut(item.index) {
-                entry.state = state;
-                out(key, &mut entry.value);
+            let Some((key, entry)) = self.slab.at_mut(item.index) else {
+                continue;
+            };
+            if !is_of(entry, queued, &item) {
+                continue;
             }
+            alive += 1;
+            entry.state = state;
+            out(Expired {
+                key,
+                kind,
+                due: entry.due,
+                sequence: entry.sequence,
+                value: &mut entry.value,
+            });
         }
+        wheel!(self, kind).took_dead(taken - alive);
+        self.queued -= alive;
         (alive, taken - alive)
+    }
+
+    /// Whether blocks of memory that hold nothing wait for a [`trim`](Self::trim).
+    #[inline]
+    #[must_use]
+    pub fn has_spare(&self) -> bool {
+        self.slab.has_spare() || self.wall.has_spare() || self.boot.has_spare()
+    }
+
+    /// Give back a few blocks at most of those that hold nothing; `false`: there were none.
+    ///
+    /// Blocks that are emptied by what has expired are given back so alone, when there is time.
+    pub fn trim(&mut self) -> bool {
+        self.slab.trim() | self.wall.trim() | self.boot.trim()
     }
 
     /// The earliest due on the wall clock and on the boot clock; early only where a removed entry

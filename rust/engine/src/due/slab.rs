@@ -5,7 +5,8 @@
 //! insert. They are a bitset with summaries above it, so that the lowest is a few words away.
 //!
 //! Slots lie in blocks of a fixed size that never move: growing copies nothing. A block that holds
-//! nothing is given back, but for a few; its slots stay free, and so do the keys that were stale.
+//! nothing is given back, but for a few; its slots stay free, and so do the keys that were stale. Where
+//! entries are removed that were out, blocks are given back by [`trim`](Slab::trim) alone.
 
 use crate::due::free::{FreeSet, Spare};
 
@@ -164,40 +165,54 @@ impl<T> Slab<T> {
         }
         // A generation that wrapped would make an old key valid again: such a slot is used no more.
         let next = key.generation.checked_add(1);
-        let old = std::mem::replace(slot, Slot::Vacant(next.unwrap_or(u32::MAX)));
+        let vacant = Slot::Vacant(next.unwrap_or(u32::MAX));
+        let Slot::Live(entry) = std::mem::replace(slot, vacant) else {
+            return None;
+        };
         self.len -= 1;
         if next.is_none() {
             self.retired += 1;
         } else if self.free.insert(index) {
-            self.give_back(index >> BLOCK_BITS);
+            let was_queued = matches!(entry.state, State::QueuedWall | State::QueuedBoot);
+            self.note_free(index >> BLOCK_BITS, was_queued);
         }
-        match old {
-            Slot::Live(entry) => Some(entry),
-            Slot::Vacant(_) => None,
-        }
+        Some(entry)
     }
 
-    /// Some slots of a block became free: give it back if all are, or another one that is spare.
+    /// Some slots of a block became free: note it if all are, and give back what is spare.
     #[cold]
-    fn give_back(&mut self, block: usize) {
+    fn note_free(&mut self, block: usize, give_back: bool) {
         if !self.is_empty_block(block) {
             return;
         }
         self.spare.emptied(block);
-        // Each time one at most is made, so that two are enough to come down to what is to stay.
-        for _ in 0..2 {
-            let Some(block) = self.spare.take(self.len >> BLOCK_BITS) else {
-                return;
-            };
-            if self.is_empty_block(block) {
-                let slots = std::mem::take(&mut self.blocks[block]);
-                let generations = slots.iter().map(|slot| match slot {
-                    Slot::Vacant(generation) => *generation,
-                    Slot::Live(entry) => entry.generation,
-                });
-                self.bases[block] = generations.max().unwrap_or_default();
-            }
+        if give_back {
+            // Each time one at most is made, so that two are enough to come down to what is to stay.
+            let _ = self.trim() && self.trim();
         }
+    }
+
+    /// Whether [`trim`](Self::trim) has something to do.
+    #[inline]
+    #[must_use]
+    pub fn has_spare(&self) -> bool {
+        self.spare.is_too_many(self.len >> BLOCK_BITS)
+    }
+
+    /// Give back one block at most of those that hold nothing; `false`: as few are there as are to stay.
+    pub fn trim(&mut self) -> bool {
+        let Some(block) = self.spare.take(self.len >> BLOCK_BITS) else {
+            return false;
+        };
+        if self.is_empty_block(block) {
+            let slots = std::mem::take(&mut self.blocks[block]);
+            let generations = slots.iter().map(|slot| match slot {
+                Slot::Vacant(generation) => *generation,
+                Slot::Live(entry) => entry.generation,
+            });
+            self.bases[block] = generations.max().unwrap_or_default();
+        }
+        true
     }
 
     fn is_empty_block(&self, block: usize) -> bool {
@@ -231,6 +246,15 @@ impl<T> Slab<T> {
         {
             Slot::Live(entry) => Some(entry),
             Slot::Vacant(_) => None,
+        }
+    }
+
+    /// Read from the entries at these indices, so that their misses overlap; `read` reads from a value, which
+    /// may lie in another line of the cache than the rest of its entry.
+    #[inline]
+    pub(crate) fn touch(&self, indices: impl Iterator<Item = u32>, read: impl Fn(&T)) {
+        for entry in indices.filter_map(|index| self.at(index)) {
+            read(&entry.value);
         }
     }
 
@@ -406,6 +430,22 @@ mod tests {
         }
         assert!(stale.iter().all(|&key| slab.get(key).is_none()));
         assert_eq!(put(&mut slab, 0).index, 0);
+        slab.check().unwrap();
+    }
+
+    #[test]
+    fn what_was_out_leaves_the_blocks_to_a_trim() {
+        let mut slab = Slab::default();
+        let put = |n| slab.insert(0, 0, State::OutBoot, n);
+        let keys: Vec<Key> = (0..40 * BLOCK as u32).map(put).collect();
+        for key in keys {
+            slab.remove(key);
+        }
+        assert_eq!(slab.blocks(), (40, 0));
+        assert!(slab.has_spare());
+        assert_eq!((0..).take_while(|_| slab.trim()).count(), 40 - Spare::LEAST);
+        assert_eq!(slab.blocks(), (40, 40 - Spare::LEAST));
+        assert!(!slab.has_spare());
         slab.check().unwrap();
     }
 

@@ -214,7 +214,20 @@ impl Wheel {
         }
         if self.pending.is_some() {
             self.step(&mut { STEP_OF_REMOVAL }, book);
+            let _ = self.trim() && self.trim();
         }
+    }
+
+    /// Whether [`trim`](Self::trim) has something to do.
+    #[inline]
+    #[must_use]
+    pub fn has_spare(&self) -> bool {
+        self.pool.has_spare()
+    }
+
+    /// Give back one block at most of those that hold nothing; `false`: as few are there as are to stay.
+    pub fn trim(&mut self) -> bool {
+        self.pool.trim()
     }
 
     #[cold]

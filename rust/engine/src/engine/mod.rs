@@ -326,7 +326,7 @@ impl<P: Payload> Engine<P> {
         if room == 0 {
             return Pumped::Sleep(Until::default());
         }
-        if state.expire(self, now, room.min(BATCH)) {
+        if state.expire(self, now, room.min(BATCH)) || state.jobs.queue.trim() {
             return Pumped::More;
         }
         let (wall, boot) = state.jobs.queue.next_due();

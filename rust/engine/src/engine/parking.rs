@@ -109,12 +109,7 @@ impl<P: Payload> State<P> {
     #[cold]
     pub(super) fn park_unregistered(&mut self, engine: &Engine<P>, keys: &[Key]) {
         for &key in keys {
-            let Some(entry) = self.jobs.queue.get(key) else {
-                continue;
-            };
-            if self.targets.lane_of(entry.value.payload.target()).is_none() {
-                self.park(engine, key);
-            }
+            self.park(engine, key);
         }
         engine.notify(self);
     }

@@ -10,6 +10,10 @@ use duewheel_model::outcome::{Cause, Outcome, Reason};
 /// How many dead jobs are kept in memory, the newest.
 pub const DEAD_KEPT: usize = 1_000;
 
+/// Settling fewer than this gives memory back on the way; where handlers are short, so that more end at once,
+/// that is left to the timer, when nothing more is due.
+const SHORT: usize = 8;
+
 impl<P: Payload> State<P> {
     /// Settle what has ended, and wake the timer where that made something due earlier.
     pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {
@@ -20,6 +24,7 @@ impl<P: Payload> State<P> {
         if self.targets.has_handlers(Lane::Loop) || engine.lane(Lane::Loop).is_attached() {
             ended.append(&mut engine.lane(Lane::Loop).lock().done);
         }
+        let is_short = ended.len() < SHORT;
         let mut wake = false;
         for done in ended.drain(..) {
             if let Some(done) = self.record(engine, done, released) {
@@ -27,6 +32,13 @@ impl<P: Payload> State<P> {
             }
         }
         self.ended = ended;
+        if self.jobs.queue.has_spare() {
+            if is_short {
+                self.jobs.queue.trim();
+            } else {
+                wake |= self.asleep.take().is_some();
+            }
+        }
         wake |= self.send_outcomes(engine);
         engine.notify(self);
         if wake {

@@ -1,6 +1,6 @@
 //! The state behind the engine's lock, and the steps that are taken under it.
 
-use super::{BATCH, Due, Engine, OFFSET_AGE, Phase, Refused, State};
+use super::{Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::due::queue::{ClockKind, DueQueue, Key, Now};
 use crate::jobs::record::{Execution, Payload, Record, Released, Stage};
 use crate::targets::ParkedLists;
@@ -161,31 +161,22 @@ impl<P: Payload> State<P> {
 
     /// Expire up to `max` entries and hand them over or park them; `true`: there may be more.
     pub(super) fn expire(&mut self, engine: &Engine<P>, now: Now, max: usize) -> bool {
-        let mut keys = [Key {
-            index: 0,
-            generation: 0,
-        }; BATCH];
-        let mut count = 0;
-        let progress = self.jobs.queue.expire(now, max, |key, record| {
-            record.set_stage(Stage::Handed);
-            keys[count] = key;
-            count += 1;
-        });
-        if count > 0 {
-            let mut outgoing = std::mem::take(&mut self.outgoing);
-            let handed = |target: u32| self.targets.lane_of(target).is_some();
-            outgoing.extend(
-                keys[..count]
-                    .iter()
-                    .filter_map(|&key| self.jobs.execution(key))
-                    .filter(|execution| handed(execution.payload.target())),
-            );
-            let parked = outgoing.len() < count;
-            self.hand_over(engine, &mut outgoing);
-            self.outgoing = outgoing;
-            if parked {
-                self.park_unregistered(engine, &keys[..count]);
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        let mut unregistered = Vec::new();
+        let targets = &self.targets;
+        let progress = self.jobs.expire(now, max, |execution| {
+            if targets.lane_of(execution.payload.target()).is_some() {
+                outgoing.push(execution);
+            } else {
+                unregistered.push(execution.key);
             }
+        });
+        if !outgoing.is_empty() {
+            self.hand_over(engine, &mut outgoing);
+        }
+        self.outgoing = outgoing;
+        if !unregistered.is_empty() {
+            self.park_unregistered(engine, &unregistered);
         }
         progress.more
     }

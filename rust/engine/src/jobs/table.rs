@@ -1,6 +1,6 @@
 //! The table of jobs: the due-queue whose slab has a record of each, and what belongs to the records.
 
-use crate::due::queue::{ClockKind, DueQueue, Entry, Key};
+use crate::due::queue::{ClockKind, DueQueue, Entry, Key, Now, Progress as Expiry};
 use crate::jobs::details::Details;
 use crate::jobs::id_index::IdIndex;
 use crate::jobs::ids::Halves;
@@ -209,27 +209,36 @@ impl<P: Payload> JobTable<P> {
     /// What is handed over of a job.
     pub(crate) fn execution(&self, key: Key) -> Option<Execution<P>> {
         let entry = self.queue.get(key)?;
-        let record = entry.value;
-        let (id, job_due, progress) = match record.detail() {
-            Some(number) => {
-                let detail = &self.details[number];
-                (detail.id.clone(), detail.job_due, detail.progress)
-            }
-            None => (
-                Id::Generated(record.id()),
-                self.offsets.first_due(record.offset_slot(), entry.due),
-                Progress::NEW,
-            ),
+        Some(execution(&self.details, &self.offsets, key, &entry))
+    }
+
+    /// Expire up to `max` jobs, which count as handed over from now on.
+    #[inline]
+    pub(crate) fn expire(
+        &mut self,
+        now: Now,
+        max: usize,
+        mut out: impl FnMut(Execution<P>),
+    ) -> Expiry {
+        let JobTable {
+            queue,
+            offsets,
+            details,
+            ..
+        } = self;
+        let touch = |record: &Record<P>| {
+            std::hint::black_box(record.payload);
         };
-        Some(Execution {
-            key,
-            sequence: entry.sequence,
-            id,
-            clock: entry.kind,
-            due: entry.due,
-            job_due,
-            progress,
-            payload: record.payload,
+        queue.expire_each(now, max, touch, |expired| {
+            expired.value.set_stage(Stage::Handed);
+            let entry = Entry {
+                kind: expired.kind,
+                due: expired.due,
+                sequence: expired.sequence,
+                queued: false,
+                value: &*expired.value,
+            };
+            out(execution(details, offsets, expired.key, &entry));
         })
     }
 
@@ -273,6 +282,38 @@ impl<P: Payload> JobTable<P> {
         });
         let (queue, details) = (&self.queue, &self.details);
         self.ids.check(jobs, |index| id_at(queue, details, index))
+    }
+}
+
+/// What is handed over of the job of an entry.
+#[inline]
+fn execution<P: Payload>(
+    details: &Details,
+    offsets: &Offsets,
+    key: Key,
+    entry: &Entry<'_, Record<P>>,
+) -> Execution<P> {
+    let record = entry.value;
+    let (id, job_due, progress) = match record.detail() {
+        Some(number) => {
+            let detail = &details[number];
+            (detail.id.clone(), detail.job_due, detail.progress)
+        }
+        None => (
+            Id::Generated(record.id()),
+            offsets.first_due(record.offset_slot(), entry.due),
+            Progress::NEW,
+        ),
+    };
+    Execution {
+        key,
+        sequence: entry.sequence,
+        id,
+        clock: entry.kind,
+        due: entry.due,
+        job_due,
+        progress,
+        payload: record.payload,
     }
 }
 
