@@ -2,19 +2,18 @@
 
 use crate::database::checkpoints::Checkpoints;
 use crate::database::recovery::Recovered;
-use crate::database::writer::{LogLimits, Writer};
+use crate::database::writer::{LogLimits, Writer, WriterParts};
 use crate::disk::{Disk, RealDisk};
 use crate::journal::codec;
 use crate::journal::group_commit::{Durability, GroupCommit};
 use crate::opening::{Opened, Opening, tidy};
 use crate::ownership::claim::Claim;
-use crate::ownership::life::{Life, OpenLog};
+use crate::ownership::life::OpenLog;
 use crate::request::{Ended, OnProgress, Request};
 use crate::{Error, StoreError};
 use duewheel_store::{
     Answered, Event, Events, Found, Keyring, Op, Query, SealedBatch, Settled, Store, Ticket,
 };
-use rusqlite::Connection;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -130,15 +129,15 @@ impl LocalStore {
             journal,
             life,
         } = recovered;
-        let upto = journal.number;
+        let applied = journal.number;
         let log = Arc::new(GroupCommit::new(journal, file, settings.durability));
         let writer = WriterParts {
             connection,
-            wal: wal.clone(),
-            life,
+            checkpoints: Checkpoints::new(wal.clone(), life),
+            claim: claim.clone(),
             keys: keys.clone(),
             known,
-            upto,
+            applied,
             log: log.clone(),
             events: Arc::new(events),
             limits: settings.limits,
@@ -153,18 +152,6 @@ impl LocalStore {
             process: std::process::id(),
         })
     }
-}
-
-struct WriterParts {
-    connection: Connection,
-    wal: Arc<OpenLog>,
-    life: Life,
-    keys: Option<Arc<Keyring>>,
-    known: crate::database::apply::TableCounts,
-    upto: u64,
-    log: Arc<GroupCommit>,
-    events: Arc<Events>,
-    limits: LogLimits,
 }
 
 fn start(parts: WriterParts, files: Files, durability: Durability) -> Result<Threads, Error> {
@@ -183,18 +170,7 @@ fn start(parts: WriterParts, files: Files, durability: Durability) -> Result<Thr
         // A panic here would leave everybody waiting.
         let log = parts.log.clone();
         let guard = PoisonOnPanic(log.clone());
-        let tables = Writer::new(
-            parts.connection,
-            Checkpoints::new(parts.wal, parts.life),
-            files.claim.clone(),
-            parts.keys,
-            parts.known,
-            parts.upto,
-            parts.log,
-            parts.events,
-            parts.limits,
-        );
-        let ended = tables.run();
+        let ended = Writer::new(parts).run();
         drop(guard);
         files.release(ended.is_ok(), &log)?;
         ended

@@ -4,4 +4,3 @@ pub(crate) mod call;
 pub(crate) mod gil;
 pub(crate) mod names;
 pub(crate) mod process;
-pub(crate) mod thread;

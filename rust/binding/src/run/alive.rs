@@ -1,6 +1,6 @@
 //! The schedulers of this process: a fork disowns them, and the end of the interpreter closes them.
 
-use crate::interpreter::{gil, process, thread};
+use crate::interpreter::{gil, process};
 use crate::shared::Shared;
 use crate::values::payload::release;
 use duewheel_engine::sync::Mutex;
@@ -32,7 +32,6 @@ pub(crate) fn remember(shared: &Arc<Shared>) {
 pub(crate) fn after_fork_in_child() {
     process::after_fork_in_child();
     gil::after_fork_in_child();
-    thread::after_fork_in_child();
     // Another thread may have held the lock when the process was copied: then it is never released here.
     if let Some(mut alive) = ALIVE.try_lock() {
         std::mem::take(&mut *alive)
@@ -85,7 +84,7 @@ pub(crate) fn at_exit(py: Python<'_>) {
             shared.threads.workers() > shared.engine.ready().running()
         });
         let deadline = Instant::now() + LOOP_PATIENCE;
-        while thread::ending() > 0 && Instant::now() < deadline {
+        while process::leaving() > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_micros(200));
         }
     });

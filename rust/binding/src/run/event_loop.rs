@@ -4,7 +4,7 @@
 //! calls [`EventLoop::take_turn`], under its own hold of the interpreter.
 
 use crate::calls::waiting::PendingCall;
-use crate::interpreter::thread;
+use crate::interpreter::process;
 use crate::run::asyncio_loop::AsyncioLoop;
 use crate::run::condition::Condition;
 use crate::run::inside;
@@ -264,7 +264,7 @@ impl EventLoop {
 
     /// Count it out again.
     fn leave_thread(&self) {
-        thread::count_ending();
+        process::count_leaving();
         self.shared.threads.remove_loop();
         inside::leave_thread(self.shared.identity());
     }

@@ -4,7 +4,7 @@
 //! its stack is as large as that of others.
 
 use crate::interpreter::names::names;
-use crate::interpreter::{process, thread};
+use crate::interpreter::process;
 use crate::run::worker;
 use crate::shared::Shared;
 use duewheel_engine::timer;
@@ -82,7 +82,7 @@ impl Worker {
         }
         let worked = worker::work(py, &self.shared);
         self.shared.give_back_if_over(py);
-        thread::count_ending();
+        process::count_leaving();
         self.end(RUNS);
         worked
     }

@@ -4,7 +4,6 @@ pub(crate) mod apply;
 pub(crate) mod backup;
 pub(crate) mod checkpoints;
 pub(crate) mod interruptions;
-pub(crate) mod maintenance;
 pub(crate) mod queries;
 pub(crate) mod recovery;
 pub(crate) mod rotation;

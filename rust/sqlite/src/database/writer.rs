@@ -4,19 +4,18 @@
 use crate::database::apply::{BatchApplier, TableCounts};
 use crate::database::backup::{Copying, check_place};
 use crate::database::checkpoints::Checkpoints;
-use crate::database::maintenance::{Maintenance, Work};
 use crate::database::queries::{Queries, changes};
 use crate::database::rotation::Rotation;
 use crate::database::savepoint;
 use crate::journal::file as journal;
 use crate::journal::group_commit::{GroupCommit, Woken};
 use crate::ownership::claim::Claim;
-use crate::request::Request;
+use crate::request::{Ended, OnProgress, Request};
 use crate::{Error, StoreError};
 use duewheel_store::{Answer, Answered, Event, Events, Keyring, Query};
 use rusqlite::Connection;
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -45,6 +44,26 @@ impl Default for LogLimits {
     }
 }
 
+/// What is done beside the batches, in many turns.
+enum Work {
+    Backup(PathBuf),
+    Rotate(Rotation, OnProgress),
+}
+
+/// What a writer is made of, on its thread: there alone it shares the connection.
+pub(crate) struct WriterParts {
+    pub(crate) connection: Connection,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) keys: Option<Arc<Keyring>>,
+    pub(crate) known: TableCounts,
+    pub(crate) log: Arc<GroupCommit>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) limits: LogLimits,
+    /// The number of the last record that is in the tables.
+    pub(crate) applied: u64,
+}
+
 pub(crate) struct Writer {
     /// Shared with a copy that reads from it while batches are written.
     connection: Rc<Connection>,
@@ -60,24 +79,24 @@ pub(crate) struct Writer {
     upto: u64,
     /// The number of the last record that is in the tables.
     applied: u64,
-    /// What takes many turns.
-    maintenance: VecDeque<Maintenance>,
+    /// What takes many turns, and who waits for its end.
+    maintenance: VecDeque<(Work, Ended)>,
     retry: bool,
 }
 
 impl Writer {
-    #[expect(clippy::too_many_arguments, reason = "they are its parts")]
-    pub(crate) fn new(
-        connection: Connection,
-        checkpoints: Checkpoints,
-        claim: Arc<Claim>,
-        keys: Option<Arc<Keyring>>,
-        known: TableCounts,
-        upto: u64,
-        log: Arc<GroupCommit>,
-        events: Arc<Events>,
-        limits: LogLimits,
-    ) -> Self {
+    pub(crate) fn new(parts: WriterParts) -> Self {
+        let WriterParts {
+            connection,
+            checkpoints,
+            claim,
+            keys,
+            known,
+            log,
+            events,
+            limits,
+            applied,
+        } = parts;
         Writer {
             connection: Rc::new(connection),
             checkpoints,
@@ -88,8 +107,8 @@ impl Writer {
             events,
             limits,
             batch: Vec::new(),
-            upto,
-            applied: upto,
+            upto: applied,
+            applied,
             maintenance: VecDeque::new(),
             retry: false,
         }
@@ -126,8 +145,8 @@ impl Writer {
         for request in left {
             request.refuse(refusal.clone());
         }
-        for left in self.maintenance.drain(..) {
-            left.end(Err(refusal.clone().into()));
+        for (_, then) in self.maintenance.drain(..) {
+            then(Err(refusal.clone().into()));
         }
     }
 
@@ -140,11 +159,11 @@ impl Writer {
             match request {
                 Request::Query(query, then) => asked.push((query, then)),
                 Request::Backup(path, then) => {
-                    self.maintenance.push_back(Maintenance::backup(path, then));
+                    self.maintenance.push_back((Work::Backup(path), then));
                 }
                 Request::Rotate(progress, then) => {
-                    self.maintenance
-                        .push_back(Maintenance::rotate(progress, then));
+                    let work = Work::Rotate(Rotation::new(), progress);
+                    self.maintenance.push_back((work, then));
                 }
             }
         }
@@ -325,10 +344,10 @@ impl Writer {
         if self.log.poisoned().is_some() {
             return;
         }
-        let Some(mut first) = self.maintenance.pop_front() else {
+        let Some((mut work, then)) = self.maintenance.pop_front() else {
             return;
         };
-        let step = match &mut first.work {
+        let step = match &mut work {
             Work::Backup(path) => self.back_up(path).map(|()| true),
             Work::Rotate(rotation, progress) => {
                 let step = self.rotate(rotation, progress);
@@ -339,9 +358,9 @@ impl Writer {
             }
         };
         match step {
-            Ok(false) => self.maintenance.push_front(first),
-            Ok(true) => first.end(Ok(())),
-            Err(error) => first.end(Err(error)),
+            Ok(false) => self.maintenance.push_front((work, then)),
+            Ok(true) => then(Ok(())),
+            Err(error) => then(Err(error)),
         }
     }
 
