@@ -75,5 +75,5 @@ pub enum Op<'a> {
 }
 
 /// How far a batch is in the order of all batches of its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);

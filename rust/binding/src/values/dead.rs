@@ -4,9 +4,9 @@ use crate::values::event::{Event, Job, moment};
 use crate::values::failure::Failure;
 use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::Dead;
-use duewheel_model::job::Progress;
 use duewheel_model::outcome::Reason;
 use duewheel_store as store;
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,9 +27,7 @@ pub(crate) struct DeadEvent {
 
 /// What [`DeadEvent`] is made of, taken under the engine's lock where no object may be made.
 pub(crate) struct DeadParts {
-    job: Job,
-    due: i64,
-    progress: Progress,
+    event: Event,
     reason: Reason,
     failure: Failure,
     died: i64,
@@ -37,15 +35,9 @@ pub(crate) struct DeadParts {
 
 impl DeadParts {
     pub(crate) fn take(py: Python<'_>, dead: &Dead<Handle>) -> Self {
+        let job = Job::of(py, &dead.id, dead.job_due, dead.payload);
         DeadParts {
-            job: Job {
-                id: dead.id.clone(),
-                due: dead.job_due,
-                data: dead.payload.data(py),
-                spec: dead.payload.spec(py),
-            },
-            due: dead.due,
-            progress: dead.progress,
+            event: Event::at_rest(job, dead.due, dead.progress),
             reason: dead.reason,
             failure: dead.failure.clone_ref(py),
             died: dead.died,
@@ -53,9 +45,8 @@ impl DeadParts {
     }
 
     pub(crate) fn build(self, py: Python<'_>) -> PyResult<DeadEvent> {
-        let event = Event::at_rest(self.job, self.due, self.progress);
         Ok(DeadEvent {
-            event: Py::new(py, event)?,
+            event: Py::new(py, self.event)?,
             reason: self.reason,
             failure: self.failure,
             died: self.died,
@@ -154,7 +145,7 @@ impl DeadEvent {
             && mine.died == others.died
             && mine.event.bind(py).eq(&others.event)?
             && slf.getattr("error")?.eq(other.getattr("error")?)?;
-        Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
+        same.into_py_any(py)
     }
 
     fn __hash__(&self) -> u64 {

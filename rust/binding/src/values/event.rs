@@ -8,6 +8,7 @@ use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::{Id, Started, View};
 use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
@@ -98,6 +99,17 @@ fn id_string<'py>(py: Python<'py>, id: &Id) -> Bound<'py, PyString> {
 }
 
 impl Job {
+    /// A job of the engine's.
+    #[inline]
+    pub(crate) fn of(py: Python<'_>, id: &Id, due: i64, payload: Handle) -> Job {
+        Job {
+            id: id.clone(),
+            due,
+            data: payload.data(py),
+            spec: payload.spec(py),
+        }
+    }
+
     fn clone_ref(&self, py: Python<'_>) -> Job {
         Job {
             id: self.id.clone(),
@@ -199,12 +211,7 @@ impl Job {
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = other.py();
         match other.cast::<Job>() {
-            Ok(other) => Ok(self
-                .same(other.get(), py)?
-                .into_pyobject(py)?
-                .to_owned()
-                .into_any()
-                .unbind()),
+            Ok(other) => self.same(other.get(), py)?.into_py_any(py),
             Err(_) => Ok(py.NotImplemented()),
         }
     }
@@ -237,14 +244,8 @@ impl Event {
     #[inline]
     pub(crate) fn started(py: Python<'_>, started: &Started<Handle>) -> Self {
         let execution = &started.execution;
-        let job = Job {
-            id: execution.id.clone(),
-            due: execution.job_due,
-            data: execution.payload.data(py),
-            spec: execution.payload.spec(py),
-        };
         Event {
-            job,
+            job: Job::of(py, &execution.id, execution.job_due, execution.payload),
             due: started.wall_due,
             lateness: started.lateness,
             progress: execution.progress,
@@ -252,12 +253,7 @@ impl Event {
     }
 
     pub(crate) fn pending(py: Python<'_>, view: &View<'_, Handle>) -> Self {
-        let job = Job {
-            id: view.id.clone(),
-            due: view.job_due,
-            data: view.payload.data(py),
-            spec: view.payload.spec(py),
-        };
+        let job = Job::of(py, view.id, view.job_due, view.payload);
         Event::at_rest(job, view.due, view.progress)
     }
 
@@ -382,7 +378,7 @@ impl Event {
             && self.progress.attempt == other.progress.attempt
             && self.due == other.due
             && self.job.same(&other.job, py)?;
-        Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
+        same.into_py_any(py)
     }
 
     fn __hash__(&self) -> u64 {

@@ -120,12 +120,10 @@ impl Lateness {
     }
 }
 
-#[pymethods]
 impl Stats {
-    /// Return the numbers as a dictionary, in the order of the `repr`; `lateness` is one, too.
-    fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let numbers = PyDict::new(py);
-        let counts = [
+    /// The counts, in the order of the `repr`.
+    fn counts(&self) -> [(&'static str, u64); 12] {
+        [
             ("pending", self.pending),
             ("parked", self.parked),
             ("running", self.running),
@@ -138,8 +136,16 @@ impl Stats {
             ("cancelled", self.cancelled),
             ("revived", self.revived),
             ("dropped", self.dropped),
-        ];
-        for (name, count) in counts {
+        ]
+    }
+}
+
+#[pymethods]
+impl Stats {
+    /// Return the numbers as a dictionary, in the order of the `repr`; `lateness` is one, too.
+    fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = PyDict::new(py);
+        for (name, count) in self.counts() {
             numbers.set_item(name, count)?;
         }
         numbers.set_item("lateness", self.lateness.asdict(py)?)?;
@@ -153,22 +159,8 @@ impl Stats {
     }
 
     fn __repr__(&self) -> String {
-        format!(
-            "Stats(pending={}, parked={}, running={}, scheduled={}, started={}, succeeded={}, \
-             retried={}, snoozed={}, dead={}, cancelled={}, revived={}, dropped={}, lateness={})",
-            self.pending,
-            self.parked,
-            self.running,
-            self.scheduled,
-            self.started,
-            self.succeeded,
-            self.retried,
-            self.snoozed,
-            self.dead,
-            self.cancelled,
-            self.revived,
-            self.dropped,
-            self.lateness.__repr__()
-        )
+        let counts = self.counts().map(|(name, count)| format!("{name}={count}"));
+        let lateness = self.lateness.__repr__();
+        format!("Stats({}, lateness={lateness})", counts.join(", "))
     }
 }

@@ -1,6 +1,5 @@
 //! Schedule many jobs: all of them or none.
 
-use super::AT_ONCE;
 use super::schedule::new_job;
 use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Due, Engine, Refused, State};
@@ -84,6 +83,7 @@ impl<P: Payload> Engine<P> {
 }
 
 /// What of a bulk call goes to a store.
+#[derive(Default)]
 struct Stored {
     ops: Vec<Op<'static>>,
     /// Of data in `ops`.
@@ -92,19 +92,8 @@ struct Stored {
     taken: Vec<(u64, Option<Key>)>,
     /// How many of them the store has.
     written: usize,
+    /// Of the last batch; by default [`AT_ONCE`](super::AT_ONCE).
     ticket: Ticket,
-}
-
-impl Default for Stored {
-    fn default() -> Self {
-        Stored {
-            ops: Vec::new(),
-            bytes: 0,
-            taken: Vec::new(),
-            written: 0,
-            ticket: AT_ONCE,
-        }
-    }
 }
 
 impl<P: Payload> State<P> {
