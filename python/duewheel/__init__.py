@@ -18,7 +18,7 @@ from duewheel import _core, adapters
 # The extension imports these by name, and packers of programs follow the imports of Python alone.
 from duewheel import _failure as _failure
 from duewheel import _log as _log
-from duewheel._core import DeadEvent, Event, Job, Lateness, Stats
+from duewheel._core import DeadEvent, Event, Job, Lateness, Stats, Timer
 from duewheel.config import Config
 from duewheel.context import at, current_scheduler, in_, use
 from duewheel.errors import (
@@ -85,6 +85,7 @@ __all__ = [
     "StorageFullError",
     "StorageLockedError",
     "StorageVersionError",
+    "Timer",
     "WrongKeyError",
     "adapters",
     "at",

@@ -45,6 +45,14 @@ def no_data(value: object) -> TypeError:
     return TypeError(f"data must be bytes-like, not {shown(value)}: {remedy}")
 
 
+def no_target(value: object) -> TypeError:
+    """Make the error for the target of a timer that is neither a name nor callable."""
+    return TypeError(
+        f"target must be a registered name (str) or a callable, not {shown(value)}: "
+        "what the callable is to know is data=, given back as event.data"
+    )
+
+
 def whole_number(value: object, what: str, least: int = 0, most: int = 2**32 - 1) -> int:
     """Return an `int`, or what has an `__index__`, from `least` to `most`; a `bool` is none."""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
@@ -61,6 +69,7 @@ KEYWORDS = {
     "JobOptions.replace": _JOB_OPTIONS,
     "Scheduler.at": ("when", "target", "data", "id", "options", *_JOB_OPTIONS),
     "Scheduler.in_": ("delay", "target", "data", "id", "options", *_JOB_OPTIONS),
+    "Scheduler.timer": ("delay", "target", "data", *_JOB_OPTIONS),
     "Scheduler.at_many": ("whens", "target", "datas", "options", *_JOB_OPTIONS),
     "Scheduler.in_many": ("delays", "target", "datas", "options", *_JOB_OPTIONS),
 }

@@ -48,6 +48,7 @@ __all__ = [
     "Scheduler",
     "Stats",
     "TaskCoroutine",
+    "Timer",
     "__version__",
     "after_fork_in_child",
     "at_exit",
@@ -156,7 +157,7 @@ class Job:
         """When it was first due, in unix nanoseconds."""
     @property
     def data(self) -> bytes:
-        """What its handler gets."""
+        """What its handler gets: bytes, or the object that `timer` was given."""
     @property
     def options(self) -> JobOptions:
         """Its options, resolved: no field is `UNSET`."""
@@ -200,7 +201,7 @@ class Event:
         """The job's target."""
     @property
     def data(self) -> bytes:
-        """The job's data."""
+        """The job's data: bytes, or the object that `timer` was given."""
     @property
     def due_at(self) -> datetime:
         """The due as an aware `datetime` in UTC, rounded down to microseconds."""
@@ -269,6 +270,39 @@ class Lateness:
     def asdict(self) -> dict[str, Any]:
         """Return the numbers as a dictionary, in the order of the `repr`."""
     def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class Timer:
+    """A job in memory that was started by `Scheduler.timer`; dropping it changes nothing.
+
+    **Concurrency**: any thread may call it. A `cancel` that returns `True` means that it never starts.
+    **Raises** `ForkedError` in a forked child, and nothing after `close`, which drops what is pending.
+    """
+
+    @property
+    def id(self) -> str:
+        """The id of its job, made when it is asked for."""
+    def cancel(self) -> bool:
+        """Withdraw it.
+
+        `True`: it was pending and will never start. `False`: it runs or is over, or the scheduler is closed.
+
+        **Cost**: O(1), amortised.
+        """
+    def reschedule(self, delay: _Seconds) -> bool:
+        """Move it to a delay from now, at a new place in the order; `False` as for `cancel`.
+
+        **Time**: seconds or a `timedelta`, on the boot clock. **Raises** as `timer` for what is no delay.
+        """
+    @property
+    def pending(self) -> bool:
+        """Whether it waits, for a retry too: it neither runs nor is over."""
+    @property
+    def due(self) -> int:
+        """When it is due, in unix nanoseconds; once it is not pending, when it was."""
+    @staticmethod
+    def _nop() -> Timer:
+        """Return one that does nothing."""
 
 @final
 class Stats:
@@ -489,6 +523,33 @@ class Scheduler:
         **Raises** as `in_`; `ValueError` when `datas` are not as many.
         **Durability**: as `at`.
         **Cost**: O(n).
+        """
+    def timer(
+        self,
+        delay: _Seconds,
+        target: str | Callable[[Event], object],
+        data: object = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> Timer:
+        """Start a timer: a job in memory for what is mostly cancelled; return its handle.
+
+        `target` is the name of a handler, or a callable that is called with the event, an `async def` one on
+        the event loop. `data` is any object: `event.data` is this object. It is not retried unless
+        `retry_limit` says so; the keywords are those of `JobOptions`. It counts as any job does, but is not
+        among the `dead`. Dropping the handle changes nothing. What it was given is let go of when it has
+        ended or is cancelled.
+
+        **Time**: seconds or a `timedelta`, on the boot clock.
+        **Order**: (due, sequence of scheduling), among all jobs.
+        **Raises** `StateError` for a scheduler with a file; `TypeError` for a target that is neither a str nor
+        callable; else as `in_`.
+        **Cost**: O(1), less than `in_`.
+
+        >>> from duewheel import Scheduler
+        >>> scheduler = Scheduler()
+        >>> timer = scheduler.timer(30, lambda event: print("no answer from", event.data), "ada")
+        >>> timer.pending, timer.cancel(), timer.pending
+        (True, True, False)
         """
     def cancel(self, id: str) -> bool:
         """Withdraw a pending job.

@@ -6,7 +6,7 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from duewheel import _signals
-from duewheel._core import Stats
+from duewheel._core import Stats, Timer
 from duewheel.scheduler import NO_COPY, Scheduler
 from duewheel.storage import Storage
 
@@ -108,6 +108,10 @@ class NopScheduler(Scheduler):
     ) -> str:
         """Discard the job; return an empty id."""
         return ""
+
+    def timer(self, delay: object, target: object, data: object = None, **job_options: object) -> Timer:
+        """Discard the timer; return one that is not pending."""
+        return Timer._nop()
 
     def at_many(
         self,

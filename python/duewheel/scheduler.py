@@ -92,6 +92,9 @@ class Core(SchedulerCore):
             raise StateError("its event loop has ended: start the scheduler on another one")
         return self._event_loop
 
+    def _expect_async(self) -> None:
+        """Be ready to run something async."""
+
     def _handle(self, target: str, fn: Handler, on_loop: bool) -> Callable[[], None]:
         """Register a handler; return what deregisters it."""
         number, registration = self._register(target, fn, on_loop)
@@ -189,6 +192,11 @@ class Scheduler(Core):
                 self._event_loop = _loop.own_loop(self, self._manual)
             return self._event_loop
 
+    def _expect_async(self) -> None:
+        self._has_async = True
+        if self._started:
+            self._provide_loop()
+
     def close(self) -> None:
         """Start nothing more, for good, and wait for nothing.
 
@@ -216,9 +224,7 @@ class Scheduler(Core):
         on_loop = is_async(fn)
         deregister = self._handle(target, fn, on_loop)
         if on_loop:
-            self._has_async = True
-            if self._started:
-                self._provide_loop()
+            self._expect_async()
         return deregister
 
     def handler(self, target: str) -> Callable[[_H], _H]:

@@ -29,6 +29,8 @@ ORDER = [
     "adapters",
     "aio._unopened",
     "aio._waits",
+    "aio._storage",
+    "aio._timeouts",
     "aio._context",
     "aio",
     "testing",

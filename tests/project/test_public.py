@@ -22,6 +22,7 @@ PROMISED = [
     "JobOptions",
     "Stats",
     "Storage",
+    "Timer",
     "LocalStorage",
     "Keyring",
     "Handler",

@@ -29,8 +29,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from duewheel import _current, _loop, _signals
 from duewheel._checks import lists_keywords
 from duewheel._core import Condition, check_bounds, timeout_s
-from duewheel.aio import _waits
+from duewheel.aio import _timeouts, _waits
 from duewheel.aio._context import at, in_
+from duewheel.aio._storage import Storage
+from duewheel.aio._timeouts import Timeout, timeout, timeout_at
 from duewheel.aio._unopened import UNOPENED
 from duewheel.errors import StateError
 from duewheel.scheduler import NO_COPY, Core, is_async
@@ -44,16 +46,17 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import AwaitedCalls, DeadEvent, Event, Stats, _Array, _JobOptions
+    from duewheel._core import AwaitedCalls, DeadEvent, Event, Stats, Timer, _Array, _JobOptions
     from duewheel.errors import StorageError
     from duewheel.options import JobOptions
     from duewheel.scheduler import _H
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
-__all__ = ["Scheduler", "Storage", "at", "in_"]
+__all__ = ["Scheduler", "Storage", "Timeout", "at", "in_", "timeout", "timeout_at"]
 
-at.__module__ = in_.__module__ = __name__  # where users find them
+for _named in (Storage, Timeout, at, in_, timeout, timeout_at):
+    _named.__module__ = __name__  # where users find them
 
 
 class Scheduler:
@@ -73,6 +76,7 @@ class Scheduler:
     _core: Core
     _awaited: AwaitedCalls
     _has_store: bool  # else no call waits
+    _wheel: _timeouts.Wheel | None = None  # of the timeouts, from the first one on
 
     def __new__(cls, *_arguments: object, **_keywords: object) -> Self:
         """Make one that is not opened yet."""
@@ -115,6 +119,7 @@ class Scheduler:
         with core._loop_lock:
             if _loop.take_over(core, asyncio.get_running_loop()):
                 core._start(context)
+        _timeouts.note_started(self)
 
     async def drain(self, timeout: float | timedelta | None = None) -> bool:
         """Start nothing more and finish what has started, tasks too.
@@ -145,6 +150,7 @@ class Scheduler:
         last outcome.
         """
         core = self._core
+        self._wheel = None  # timeouts that are active keep it
         _loop.leave_closed(core)
         event_loop = core._event_loop
         if event_loop is not None:
@@ -297,6 +303,19 @@ class Scheduler:
         if job_options:
             return core.in_(delay, target, data, id=id, options=options, **job_options)
         return core.in_(delay, target, data, id=id, options=options)  # without **keywords: a third of the time
+
+    def timer(
+        self,
+        delay: float | timedelta,
+        target: str | Callable[[Event], object],
+        data: object = None,
+        **job_options: Unpack[_JobOptions],
+    ) -> Timer:
+        """Start a timer; return its handle. As `duewheel.Scheduler.timer`, and not awaited: nothing waits.
+
+        An `async def` callable runs on the loop that started the scheduler, any other on a worker.
+        """
+        return self._core.timer(delay, target, data, **job_options)
 
     async def at_many(
         self,
@@ -464,32 +483,3 @@ class Scheduler:
 
 
 Scheduler.__new__.__wrapped__ = Scheduler.__init__  # type: ignore[attr-defined]  # its signature is that of the class
-
-
-class Storage:
-    """Read and change what is pending, event by event; made by `Scheduler.storage`."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-
-    async def create(self, event: Event) -> None:
-        """Take in an event as it stands. As `duewheel.Storage.create`."""
-        await self._scheduler._restore(event)
-
-    async def load(self, id: str) -> Event | None:
-        """Return the pending event of a job, or `None`."""
-        return await self._scheduler.get(id)
-
-    async def delete(self, id: str) -> bool:
-        """Withdraw a pending job, as `Scheduler.cancel` does."""
-        return await self._scheduler.cancel(id)
-
-    async def next(self, start: datetime | float | None = None, end: datetime | float | None = None) -> Event | None:
-        """Return the first pending event with `start <= due < end`, or `None`."""
-        return await self._scheduler.next(start, end)
-
-    def between(
-        self, start: datetime | float | None = None, end: datetime | float | None = None
-    ) -> AsyncIterator[Event]:
-        """Iterate over the pending events with `start <= due < end`, in order."""
-        return self._scheduler.between(start, end)

@@ -13,7 +13,7 @@ mod shared;
 mod stores;
 mod values;
 
-use calls::{awaited, events, keywords, scheduler, waiting};
+use calls::{awaited, events, keywords, scheduler, timer, waiting};
 use interpreter::{gil, names};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
@@ -65,6 +65,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     keywords::explain(&module.py().get_type::<scheduler::SchedulerCore>())?;
     module.add_class::<stats::Lateness>()?;
     module.add_class::<stats::Stats>()?;
+    module.add_class::<timer::Timer>()?;
     module.add_function(wrap_pyfunction!(awaited::check_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
     module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;

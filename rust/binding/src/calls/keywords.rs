@@ -12,15 +12,20 @@ use pyo3::types::{PyTuple, PyType};
 use std::sync::OnceLock;
 
 /// The methods, and what they are called in errors.
-const CALLS: [(&str, &str); 2] = [("at", "Scheduler.at"), ("in_", "Scheduler.in_")];
+const CALLS: [(&str, &str); 3] = [
+    ("at", "Scheduler.at"),
+    ("in_", "Scheduler.in_"),
+    ("timer", "Scheduler.timer"),
+];
 
 /// Their functions, as PyO3 has made them.
-static FUNCTIONS: [OnceLock<PyCFunctionFastWithKeywords>; 2] = [OnceLock::new(), OnceLock::new()];
+static FUNCTIONS: [OnceLock<PyCFunctionFastWithKeywords>; 3] = [const { OnceLock::new() }; 3];
 
 /// Have the methods of the class list their keywords; called once, before anybody has the class.
 pub(crate) fn explain(class: &Bound<'_, PyType>) -> PyResult<()> {
     explain_one::<0>(class)?;
-    explain_one::<1>(class)
+    explain_one::<1>(class)?;
+    explain_one::<2>(class)
 }
 
 fn explain_one<const CALL: usize>(class: &Bound<'_, PyType>) -> PyResult<()> {

@@ -9,4 +9,5 @@ pub(crate) mod pending;
 pub(crate) mod query;
 pub(crate) mod schedule;
 pub(crate) mod scheduler;
+pub(crate) mod timer;
 pub(crate) mod waiting;

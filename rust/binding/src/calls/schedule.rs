@@ -13,7 +13,7 @@ use duewheel_engine::engine::Due;
 use duewheel_store::Progress;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
 
 /// What a job is scheduled with, beside its due and its options' keywords.
@@ -76,7 +76,17 @@ pub(crate) fn restore(shared: &Arc<Shared>, event: &Bound<'_, PyAny>) -> PyResul
     let spec = shared
         .specs
         .special(name, Some(&options), &Fields::default())?;
-    let data = job.data.as_ref().map(|data| data.clone_ref(py));
+    let data = job.data.as_ref().map(|data| data.bind(py));
+    let data = data.map(|data| {
+        data.cast::<PyBytes>()
+            .map(|data| data.clone().unbind())
+            .map_err(|_| {
+                PyTypeError::new_err(format!(
+                    "event must have bytes for data, not {data:?}: that of a timer is started by timer() alone"
+                ))
+            })
+    });
+    let data = data.transpose()?;
     shared.check_data(py, data.as_ref())?;
     let fresh = Fresh::new(py, data, spec);
     // An age begins with a start here.

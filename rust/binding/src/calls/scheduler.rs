@@ -6,6 +6,7 @@ use crate::calls::change;
 use crate::calls::events::Events;
 use crate::calls::query;
 use crate::calls::schedule::{self, Given, warn_if_ancient};
+use crate::calls::timer::{self, Timer};
 use crate::clock;
 use crate::errors::{error, quoted, refused, store_failed};
 use crate::interpreter::process;
@@ -39,6 +40,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -167,6 +169,7 @@ impl SchedulerCore {
             manual: clock.manual,
             raised: clock.raised,
             forks: process::forks(),
+            has_timers: AtomicBool::new(false),
         });
         alive::remember(&shared);
         shared.take_in_all(py)?;
@@ -434,6 +437,54 @@ impl SchedulerCore {
             options,
         };
         self.schedule(due, &given, &fields)
+    }
+
+    /// Start a timer: a job in memory for what is mostly cancelled; return its handle.
+    ///
+    /// `target` is the name of a handler, or a callable that is called with the event, an `async def` one on
+    /// the event loop. `data` is any object: `event.data` is this object. It is not retried unless
+    /// `retry_limit` says so; the keywords are those of `JobOptions`. It counts as any job does, but is not
+    /// among the `dead`. Dropping the handle changes nothing. What it was given is let go of when it has
+    /// ended or is cancelled.
+    ///
+    /// **Time**: seconds or a `timedelta`, on the boot clock.
+    /// **Order**: (due, sequence of scheduling), among all jobs.
+    /// **Raises** `StateError` for a scheduler with a file; `TypeError` for a target that is neither a str nor
+    /// callable; else as `in_`.
+    /// **Cost**: O(1), less than `in_`.
+    ///
+    /// >>> from duewheel import Scheduler
+    /// >>> scheduler = Scheduler()
+    /// >>> timer = scheduler.timer(30, lambda event: print("no answer from", event.data), "ada")
+    /// >>> timer.pending, timer.cancel(), timer.pending
+    /// (True, True, False)
+    #[pyo3(
+        signature = (
+            delay, target, data=None, *, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
+        ),
+        text_signature = "($self, delay, target, data=None, **job_options)"
+    )]
+    #[allow(clippy::too_many_arguments)] // they are the public call's
+    fn timer<'py>(
+        slf: &Bound<'py, Self>,
+        delay: &Bound<'py, PyAny>,
+        target: &Bound<'py, PyAny>,
+        data: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] retry_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] min_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] max_backoff: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] age_limit: Option<Bound<'py, PyAny>>,
+        #[pyo3(from_py_with = convert::as_given)] consistency: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Timer> {
+        let fields = [
+            retry_limit,
+            min_backoff,
+            max_backoff,
+            age_limit,
+            consistency,
+        ];
+        let shared = slf.get().shared(slf.py())?;
+        timer::start(slf.as_any(), shared, delay, target, data, &fields)
     }
 
     /// Schedule many jobs of one target, in that order: all of them or none; return their ids.
@@ -764,6 +815,11 @@ impl SchedulerCore {
         };
         shared.registry.traverse(&visit)?;
         shared.continuations.traverse(&visit)?;
+        if shared.has_timers.load(Ordering::Relaxed) {
+            shared
+                .engine
+                .each_payload(|handle| handle.traverse(&visit))?;
+        }
         if let Some(context) = shared.context.try_lock()
             && let Some(context) = &*context
         {

@@ -29,6 +29,7 @@ names! {
         check_name = "check_name",
         keywords = "KEYWORDS",
         no_data = "no_data",
+        no_target = "no_target",
         unknown_keyword = "unknown_keyword",
     }
     "duewheel._failure" {
@@ -76,6 +77,9 @@ names! {
         at_most_once = "Consistency.AT_MOST_ONCE",
         rebuild_options = "_rebuild",
         unset = "UNSET",
+    }
+    "duewheel.scheduler" {
+        is_async = "is_async",
     }
     "duewheel.storage" {
         local_storage = "LocalStorage",

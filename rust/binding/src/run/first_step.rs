@@ -299,8 +299,12 @@ impl LoopTurn<'_, '_> {
         if shared.registry.version() != self.version {
             (self.version, self.handlers) = shared.registry.handlers();
         }
-        let target = started.execution.payload.target();
-        let handler = registry::find(&self.handlers, target, Lane::Loop);
+        let py = self.owner.py();
+        let payload = started.execution.payload;
+        let handler = payload.callable(py).or_else(|| {
+            let handler = registry::find(&self.handlers, payload.target(), Lane::Loop);
+            handler.map(|handler| handler.call.clone_ref(py))
+        });
         let (Some(handler), Some(context)) = (handler, &self.context) else {
             if noted {
                 shared.engine.unbegin(&started);
@@ -310,8 +314,7 @@ impl LoopTurn<'_, '_> {
         if noted && !shared.engine.may_start(&started) {
             return Some(started.unhandled());
         }
-        let py = self.owner.py();
-        let (handler, context) = (handler.call.clone_ref(py), context.clone_ref(py));
+        let context = context.clone_ref(py);
         if !noted && let Err(error) = shared.engine.begin(&started) {
             self.pause |= matches!(error, Refused::Store(Error::Full));
             return Some(started.unhandled());

@@ -171,8 +171,15 @@ fn run(
     started: &Started<Handle>,
     jitter: &mut Option<Jitter>,
 ) -> Ran {
-    let target = started.execution.payload.target();
-    let handler = registry::find(handlers, target, Lane::Workers);
+    let payload = started.execution.payload;
+    let callable = payload.callable(py);
+    let handler = match &callable {
+        Some(_) => callable.as_ref(),
+        None => {
+            let handler = registry::find(handlers, payload.target(), Lane::Workers);
+            handler.map(|handler| &handler.call)
+        }
+    };
     let (Some(handler), Some(context)) = (handler, context) else {
         return Ran::Unhandled;
     };
@@ -183,7 +190,7 @@ fn run(
         Ok(event) => {
             let event = event.into_any();
             let result = within(shared.identity(), || {
-                call::handler(py, &handler.call, &event, context)
+                call::handler(py, handler, &event, context)
             });
             if shared.is_forked() {
                 return Ran::Forked(result.map(drop));

@@ -133,7 +133,7 @@ impl Shared {
 
     /// A stored execution, as Python sees it.
     pub(crate) fn event(&self, py: Python<'_>, job: &store::Job<'_>) -> PyResult<Event> {
-        let data = (!job.data.is_empty()).then(|| PyBytes::new(py, &job.data).unbind());
+        let data = (!job.data.is_empty()).then(|| PyBytes::new(py, &job.data).into_any().unbind());
         let shown = Job {
             id: Id::Given((&*job.id).into()),
             due: job.job_due,

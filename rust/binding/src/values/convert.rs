@@ -142,6 +142,12 @@ pub(crate) fn bound(value: Option<&Bound<'_, PyAny>>, what: &str) -> PyResult<Op
     value.map(|value| wall_time(value, what)).transpose()
 }
 
+/// The error for the target of a timer that is neither a name nor a callable.
+#[cold]
+pub(crate) fn no_target(value: &Bound<'_, PyAny>) -> PyErr {
+    refusal(|names| &names.no_target, value, None)
+}
+
 /// A target or an id: 1 to 255 bytes of UTF-8.
 #[inline]
 pub(crate) fn name<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a str> {

@@ -1,19 +1,29 @@
-//! The data of a job in one pointer: a `bytes`, or a copy of what was stored.
+//! The data of a job in one pointer: a `bytes`, a copy of what was stored, or what a timer was given.
 //!
 //! A million jobs may wait in memory that came from a file. A copy of 100 bytes takes 112 of the
 //! allocator's, a `bytes` of them 144; it is made when the job starts, or is looked at.
 
+use pyo3::PyTraverseError;
 use pyo3::ffi;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 /// What stands before the bytes of a copy.
 type Length = u32;
 const HEAD: usize = size_of::<Length>();
-/// The bit that tells a pointer to a copy from one to an object: both are aligned.
+
+/// The bits that tell what a pointer points to, for all that it may is aligned to four: none for a `bytes`.
+const TAGS: usize = 3;
+/// A copy.
 const COPY: usize = 1;
+/// Any object, for the handler of a target.
+const OBJECT: usize = 2;
+/// What a timer calls: the callable, or a tuple, which is none, of the callable and its data.
+const CALL: usize = 3;
 
 /// A plain handle, as the payload that it is part of: freed once, and alive until then.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +38,74 @@ impl From<Option<Py<PyBytes>>> for Data {
 }
 
 impl Data {
+    /// Any object.
+    #[inline]
+    pub(crate) fn object(object: Bound<'_, PyAny>) -> Self {
+        Self::tagged(object, OBJECT)
+    }
+
+    /// A callable, and the data of the event that it is called with.
+    #[inline]
+    pub(crate) fn call(
+        callable: Bound<'_, PyAny>,
+        data: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let call = match data {
+            None => callable,
+            Some(data) => PyTuple::new(data.py(), [callable, data])?.into_any(),
+        };
+        Ok(Self::tagged(call, CALL))
+    }
+
+    #[inline]
+    fn tagged(object: Bound<'_, PyAny>, tag: usize) -> Self {
+        let object = NonNull::new(object.into_ptr().cast::<u8>());
+        Data(object.map(|object| object.map_addr(|address| address | tag)))
+    }
+
+    #[inline]
+    fn tag(self) -> usize {
+        self.0.map_or(0, |at| at.addr().get() & TAGS)
+    }
+
+    /// The object that a timer was given, or its call.
+    #[inline]
+    fn of_timer(self) -> Option<NonNull<ffi::PyObject>> {
+        let at = self.0.filter(|_| self.tag() & OBJECT != 0)?;
+        // SAFETY: the tag was added to the address of an object.
+        Some(unsafe { at.sub(self.tag()) }.cast())
+    }
+
+    /// Whether it is a timer's: an object, not bytes.
+    #[inline]
+    pub(crate) fn is_of_timer(self) -> bool {
+        self.tag() & OBJECT != 0
+    }
+
+    /// What a timer calls, in place of a target's handler.
+    #[inline]
+    pub(crate) fn callable(self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let call = self.of_timer().filter(|_| self.tag() == CALL)?;
+        // SAFETY: a reference to an object, alive as long as this; the caller is attached.
+        let call = unsafe { Bound::from_borrowed_ptr(py, call.as_ptr()) };
+        if let Ok(parts) = call.cast_exact::<PyTuple>() {
+            return Some(parts.get_item(0).ok()?.unbind());
+        }
+        Some(call.unbind())
+    }
+
+    /// Visit what a timer refers to.
+    pub(crate) fn traverse(self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Some(object) = self.of_timer() else {
+            return Ok(());
+        };
+        // SAFETY: a reference to an object; `ManuallyDrop` leaves it as it is.
+        let object = ManuallyDrop::new(unsafe {
+            std::mem::transmute::<NonNull<ffi::PyObject>, Py<PyAny>>(object)
+        });
+        visit.call(&*object)
+    }
+
     /// A copy of stored bytes.
     pub(crate) fn copied(py: Python<'_>, bytes: &[u8]) -> Self {
         if bytes.is_empty() {
@@ -53,8 +131,8 @@ impl Data {
     /// Where a copy starts, and how long it is; `None`: it is an object, or nothing.
     #[inline]
     fn copy(self) -> Option<(NonNull<u8>, Length)> {
-        let tagged = self.0.filter(|at| at.addr().get() & COPY != 0)?;
-        // SAFETY: only `copied` sets the bit, by adding it to where the copy starts, whose head it
+        let tagged = self.0.filter(|_| self.tag() == COPY)?;
+        // SAFETY: only `copied` sets the tag, by adding it to where the copy starts, whose head it
         // has written.
         unsafe {
             let start = tagged.sub(COPY);
@@ -62,8 +140,11 @@ impl Data {
         }
     }
 
-    /// The bytes, for as long as they are not freed: no longer than the call that they are for.
+    /// The bytes, for as long as they are not freed: no longer than the call that they are for. A timer has none.
     pub(crate) fn bytes<'a>(self) -> &'a [u8] {
+        if self.is_of_timer() {
+            return &[];
+        }
         // SAFETY: alive until they are freed, and never changed or moved; reading a `bytes` that
         // is referred to asks nothing of the interpreter.
         unsafe {
@@ -81,26 +162,45 @@ impl Data {
         }
     }
 
+    /// The data as an object; nothing stands for `b""`.
     #[inline]
-    pub(crate) fn to_python(self, py: Python<'_>) -> Option<Py<PyBytes>> {
+    pub(crate) fn to_python(self, py: Python<'_>) -> Option<Py<PyAny>> {
         let at = self.0?;
-        if self.copy().is_some() {
-            return Some(PyBytes::new(py, self.bytes()).unbind());
+        match self.tag() {
+            0 => {
+                // SAFETY: a reference to a `bytes`; the caller is attached.
+                let object = unsafe { Bound::from_borrowed_ptr(py, at.cast().as_ptr()) };
+                Some(object.unbind())
+            }
+            COPY => Some(PyBytes::new(py, self.bytes()).into_any().unbind()),
+            _ => Some(self.data_of_timer(py)),
         }
-        // SAFETY: no copy, so that it is a reference to a `bytes`; the caller is attached.
-        unsafe {
-            let object = Bound::from_borrowed_ptr(py, at.cast::<ffi::PyObject>().as_ptr());
-            Some(object.cast_into_unchecked().unbind())
+    }
+
+    #[inline(never)] // out of the way of bytes
+    fn data_of_timer(self, py: Python<'_>) -> Py<PyAny> {
+        let Some(object) = self.of_timer() else {
+            return py.None();
+        };
+        // SAFETY: a reference to an object; the caller is attached.
+        let object = unsafe { Bound::from_borrowed_ptr(py, object.as_ptr()) };
+        if self.tag() == OBJECT {
+            return object.unbind();
         }
+        let parts = object.cast_exact::<PyTuple>().ok();
+        let data = parts.and_then(|parts| parts.get_item(1).ok());
+        data.map_or_else(|| py.None(), Bound::unbind)
     }
 
     #[inline]
     pub(crate) fn free(self, _py: Python<'_>) {
-        // SAFETY: called once, attached; a copy was made with this layout.
+        // SAFETY: called once, attached; a copy was made with this layout, and all else is a reference.
         unsafe {
             match (self.copy(), self.0) {
                 (Some((start, length)), _) => dealloc(start.as_ptr(), layout(length)),
-                (None, Some(object)) => ffi::Py_DECREF(object.cast().as_ptr()),
+                (None, Some(object)) => {
+                    ffi::Py_DECREF(object.sub(self.tag()).cast().as_ptr());
+                }
                 (None, None) => {}
             }
         }

@@ -27,7 +27,8 @@ use std::sync::Arc;
 pub(crate) struct Job {
     pub(crate) id: Id,
     pub(crate) due: i64,
-    pub(crate) data: Option<Py<PyBytes>>,
+    /// `None` stands for `b""`.
+    pub(crate) data: Option<Py<PyAny>>,
     pub(crate) spec: Py<Spec>,
 }
 
@@ -119,10 +120,11 @@ impl Job {
         }
     }
 
-    fn bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        self.data
-            .as_ref()
-            .map_or_else(|| PyBytes::new(py, b""), |data| data.bind(py).clone())
+    fn data_in<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.data.as_ref().map_or_else(
+            || PyBytes::new(py, b"").into_any(),
+            |data| data.bind(py).clone(),
+        )
     }
 
     fn same(&self, other: &Job, py: Python<'_>) -> PyResult<bool> {
@@ -134,7 +136,7 @@ impl Job {
         Ok(same_id
             && self.due == other.due
             && mine.name.to_str(py)? == others.name.to_str(py)?
-            && self.bytes(py).as_bytes() == other.bytes(py).as_bytes()
+            && self.data_in(py).eq(other.data_in(py))?
             && mine.options.get().fields == others.options.get().fields)
     }
 
@@ -173,7 +175,7 @@ impl Job {
         Ok(Job {
             id: Id::Given(Arc::from(convert::name(id, "id")?)),
             due: nanoseconds(due, "due")?,
-            data: convert::data(data)?,
+            data: convert::data(data)?.map(Py::into_any),
             spec: Py::new(py, spec)?,
         })
     }
@@ -196,10 +198,10 @@ impl Job {
         self.due
     }
 
-    /// What its handler gets.
+    /// What its handler gets: bytes, or the object that `timer` was given.
     #[getter]
-    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        self.bytes(py)
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.data_in(py)
     }
 
     /// Its options, resolved: no field is `UNSET`.
@@ -341,10 +343,10 @@ impl Event {
         self.job.target(py)
     }
 
-    /// The job's data.
+    /// The job's data: bytes, or the object that `timer` was given.
     #[getter]
-    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        self.job.bytes(py)
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.job.data_in(py)
     }
 
     /// The due as an aware `datetime` in UTC, rounded down to microseconds.

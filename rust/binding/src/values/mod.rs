@@ -1,5 +1,6 @@
 //! The values of jobs: from Python's objects, as the engine carries them, and as Python sees them.
 
+pub(crate) mod callable;
 pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod dead;

@@ -226,6 +226,31 @@ impl Fields {
         }
     }
 
+    /// These fields as what lies under a timer's own: not to be retried.
+    pub(crate) fn without_retries(&self) -> Fields {
+        Fields {
+            retry_limit: Some(Some(0)),
+            age_limit: Some(None),
+            ..*self
+        }
+    }
+
+    /// Whether a limit of retries is given, or that there is none.
+    pub(crate) fn has_retry_limit(&self) -> bool {
+        self.retry_limit.is_some()
+    }
+
+    /// Refuse what says nothing of a timer.
+    pub(crate) fn check_timer(&self) -> PyResult<()> {
+        if let (None, Some(Some(age))) = (self.retry_limit, self.age_limit) {
+            return Err(PyValueError::new_err(format!(
+                "age_limit ({} seconds) needs a retry_limit: a timer is not retried without one",
+                age.seconds
+            )));
+        }
+        self.check()
+    }
+
     /// Fill in the defaults and check the whole.
     pub(crate) fn resolve(&self) -> PyResult<(Fields, RetryOptions)> {
         let at_most_once = self.at_most_once.unwrap_or(false);

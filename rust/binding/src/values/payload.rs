@@ -3,9 +3,10 @@
 use crate::values::data::Data;
 use crate::values::options::Spec;
 use duewheel_engine::jobs::record::{Parts, Payload, Released};
+use pyo3::PyTraverseError;
 use pyo3::ffi;
+use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -43,6 +44,11 @@ impl Payload for Handle {
         })
     }
 
+    /// What a timer was given is let go of when it is over.
+    fn is_listed_when_dead(self) -> bool {
+        !self.data.is_of_timer()
+    }
+
     fn text(failure: &Self::Failure) -> String {
         failure.stored_text()
     }
@@ -77,8 +83,19 @@ impl Handle {
     }
 
     #[inline]
-    pub(crate) fn data(self, py: Python<'_>) -> Option<Py<PyBytes>> {
+    pub(crate) fn data(self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.data.to_python(py)
+    }
+
+    /// What is called in place of a target's handler.
+    #[inline]
+    pub(crate) fn callable(self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.data.callable(py)
+    }
+
+    /// Visit what a timer refers to.
+    pub(crate) fn traverse(self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.data.traverse(visit)
     }
 
     #[inline]

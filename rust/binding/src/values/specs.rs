@@ -5,12 +5,13 @@ use crate::values::options::{Fields, JobOptions, Spec};
 use crate::values::payload::Handle;
 use crate::values::target::{Names, Target};
 use duewheel_engine::engine::Engine;
+use duewheel_engine::handover::lanes::{Lane, Lanes};
 use duewheel_engine::sync::Mutex;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How many specifications without options are remembered: past that the oldest is forgotten with each
 /// new one, for its target may be spoken of no more.
@@ -23,14 +24,25 @@ const SPECS_KEPT: usize = 1024;
 pub(crate) struct Specs {
     engine: Arc<Engine<Handle>>,
     names: Arc<Names>,
-    /// The scheduler's own options.
-    base: Fields,
-    /// Target to [`Spec`], for jobs without options of their own.
-    plain: Py<PyDict>,
-    /// Its keys, the oldest first; one that was forgotten already may be among them.
-    order: Mutex<VecDeque<Py<PyString>>>,
+    plain: PlainSpecs,
+    timers: PlainSpecs,
+    /// Of timers with a callable and no options of their own, by its lane.
+    calls: Lanes<OnceLock<Py<Spec>>>,
     special: Mutex<VecDeque<(u32, Fields, Py<Spec>)>>,
 }
+
+/// The specifications of jobs without options of their own.
+struct PlainSpecs {
+    /// The options that these jobs have.
+    base: Fields,
+    /// Target to [`Spec`].
+    by_target: Py<PyDict>,
+    /// Its keys, the oldest first; one that was forgotten already may be among them.
+    order: Mutex<VecDeque<Py<PyString>>>,
+}
+
+/// What an event of a timer says its target is, where that is a callable.
+const CALLABLE: &str = "<callable>";
 
 impl Specs {
     /// No specifications yet; `base` are the scheduler's own options.
@@ -38,9 +50,9 @@ impl Specs {
         Specs {
             engine,
             names: Arc::default(),
-            base,
-            plain: PyDict::new(py).unbind(),
-            order: Mutex::default(),
+            plain: PlainSpecs::new(py, base),
+            timers: PlainSpecs::new(py, base.without_retries()),
+            calls: Lanes::default(),
             special: Mutex::default(),
         }
     }
@@ -60,42 +72,74 @@ impl Specs {
     /// The specification of a job for `target` without options of its own.
     #[inline]
     pub(crate) fn plain(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
-        // Anything but an exact str may answer to the hash of one, and is no target.
-        if let Ok(name) = target.cast_exact::<PyString>()
-            && let Some(spec) = self.known(name)?
-        {
-            return Ok(spec);
-        }
-        self.new_plain(target)
+        self.of(&self.plain, target)
+    }
+
+    /// The same of a timer.
+    #[inline]
+    pub(crate) fn plain_timer(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
+        self.of(&self.timers, target)
     }
 
     #[inline]
-    fn known(&self, name: &Bound<'_, PyString>) -> PyResult<Option<Py<Spec>>> {
-        let spec = self.plain.bind(name.py()).get_item(name)?;
-        // SAFETY: only specifications are put into this dictionary, below.
-        Ok(spec.map(|spec| unsafe { spec.cast_into_unchecked::<Spec>() }.unbind()))
+    fn of(&self, specs: &PlainSpecs, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
+        // Anything but an exact str may answer to the hash of one, and is no target.
+        if let Ok(name) = target.cast_exact::<PyString>()
+            && let Some(spec) = specs.known(name)?
+        {
+            return Ok(spec);
+        }
+        specs.make(target.py(), self.target(target)?)
+    }
+
+    /// Whether a timer has called something on this lane.
+    pub(crate) fn has_call(&self, lane: Lane) -> bool {
+        self.calls[lane].get().is_some()
+    }
+
+    /// The specification of a timer that calls something on this lane.
+    #[inline]
+    pub(crate) fn call(&self, py: Python<'_>, lane: Lane) -> PyResult<Py<Spec>> {
+        match self.calls[lane].get() {
+            Some(spec) => Ok(spec.clone_ref(py)),
+            None => self.new_call(py, lane),
+        }
     }
 
     #[cold]
-    fn new_plain(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
-        let py = target.py();
-        let target = self.target(target)?;
-        let name = target.name.clone_ref(py);
-        if let Some(spec) = self.known(name.bind(py))? {
-            return Ok(spec);
-        }
-        let spec = make(py, target, &self.base)?;
-        self.plain.bind(py).set_item(&name, &spec)?;
-        let mut order = self.order.lock();
-        order.push_back(name);
-        let full = order.len() > PLAIN_KEPT;
-        let oldest = if full { order.pop_front() } else { None };
-        drop(order);
-        if let Some(oldest) = oldest {
-            // Another thread may have been faster.
-            let _ = self.plain.bind(py).del_item(oldest);
-        }
-        Ok(spec)
+    fn new_call(&self, py: Python<'_>, lane: Lane) -> PyResult<Py<Spec>> {
+        let engine = &*self.engine;
+        let renumber = |number| engine.renumber(number);
+        let target = self.names.unlisted(py, CALLABLE, renumber);
+        let number = target.number;
+        let spec = make(py, target, &self.timers.base)?;
+        py.detach(|| engine.set_registered(number, CALLABLE, Some(lane)));
+        // Of two threads one was faster; the number that is not needed is given up.
+        let _ = self.calls[lane].set(spec);
+        self.call(py, lane)
+    }
+
+    /// The specification of a timer with these options.
+    pub(crate) fn special_timer(
+        &self,
+        target: Result<&Bound<'_, PyAny>, Py<Spec>>,
+        given: &Fields,
+        py: Python<'_>,
+    ) -> PyResult<Py<Spec>> {
+        given.check_timer()?;
+        let base = if given.has_retry_limit() {
+            &self.plain.base
+        } else {
+            &self.timers.base
+        };
+        let fields = given.over(base);
+        let target = match target {
+            Ok(name) => self.target(name)?,
+            Err(call) => call.get()._known.clone().ok_or_else(|| {
+                PyTypeError::new_err("a callable has no target") // never: one is made for its lane
+            })?,
+        };
+        self.resolved_for(py, target, &fields)
     }
 
     /// The specification of a job for `target` with `given` laid over `options`.
@@ -108,7 +152,7 @@ impl Specs {
         let below = options.map(fields_of).transpose()?.unwrap_or_default();
         let call = given.over(&below);
         call.check()?;
-        self.resolved(target, &call.over(&self.base))
+        self.resolved(target, &call.over(&self.plain.base))
     }
 
     /// The specification of a job for `target` with these fields, whatever the scheduler's own.
@@ -117,8 +161,15 @@ impl Specs {
         target: &Bound<'_, PyAny>,
         fields: &Fields,
     ) -> PyResult<Py<Spec>> {
-        let py = target.py();
-        let target = self.target(target)?;
+        self.resolved_for(target.py(), self.target(target)?, fields)
+    }
+
+    fn resolved_for(
+        &self,
+        py: Python<'_>,
+        target: Arc<Target>,
+        fields: &Fields,
+    ) -> PyResult<Py<Spec>> {
         let number = target.number;
         let specs = self.special.lock();
         let known = specs
@@ -136,6 +187,43 @@ impl Specs {
         drop(specs);
         // Freed under no lock.
         drop(oldest);
+        Ok(spec)
+    }
+}
+
+impl PlainSpecs {
+    fn new(py: Python<'_>, base: Fields) -> Self {
+        PlainSpecs {
+            base,
+            by_target: PyDict::new(py).unbind(),
+            order: Mutex::default(),
+        }
+    }
+
+    #[inline]
+    fn known(&self, name: &Bound<'_, PyString>) -> PyResult<Option<Py<Spec>>> {
+        let spec = self.by_target.bind(name.py()).get_item(name)?;
+        // SAFETY: only specifications are put into this dictionary, below.
+        Ok(spec.map(|spec| unsafe { spec.cast_into_unchecked::<Spec>() }.unbind()))
+    }
+
+    #[cold]
+    fn make(&self, py: Python<'_>, target: Arc<Target>) -> PyResult<Py<Spec>> {
+        let name = target.name.clone_ref(py);
+        if let Some(spec) = self.known(name.bind(py))? {
+            return Ok(spec);
+        }
+        let spec = make(py, target, &self.base)?;
+        self.by_target.bind(py).set_item(&name, &spec)?;
+        let mut order = self.order.lock();
+        order.push_back(name);
+        let full = order.len() > PLAIN_KEPT;
+        let oldest = if full { order.pop_front() } else { None };
+        drop(order);
+        if let Some(oldest) = oldest {
+            // Another thread may have been faster.
+            let _ = self.by_target.bind(py).del_item(oldest);
+        }
         Ok(spec)
     }
 }

@@ -93,21 +93,12 @@ impl Names {
         name: &str,
         renumber: impl FnOnce(u32),
     ) -> Arc<Target> {
-        let mut known = self.known.lock();
+        let known = self.known.lock();
         if let Some(target) = known.find(name) {
             return target;
         }
-        let (number, used) = known.number();
         drop(known);
-        if used {
-            renumber(number);
-        }
-        let target = Arc::new(Target {
-            number,
-            name: PyString::new(py, name).unbind(),
-            text: name.into(),
-            names: self.clone(),
-        });
+        let target = self.unlisted(py, name, renumber);
         let mut known = self.known.lock();
         if let Some(faster) = known.find(name) {
             // Of two threads one was faster; the number that is not needed is given up.
@@ -117,6 +108,25 @@ impl Names {
         let entry = Arc::downgrade(&target);
         known.targets.insert(target.text.clone(), entry);
         target
+    }
+
+    /// A new target that is not found by its name.
+    pub(crate) fn unlisted(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        name: &str,
+        renumber: impl FnOnce(u32),
+    ) -> Arc<Target> {
+        let (number, used) = self.known.lock().number();
+        if used {
+            renumber(number);
+        }
+        Arc::new(Target {
+            number,
+            name: PyString::new(py, name).unbind(),
+            text: name.into(),
+            names: self.clone(),
+        })
     }
 
     /// How many targets are known, and how many numbers there are.

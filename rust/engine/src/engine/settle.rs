@@ -123,7 +123,8 @@ impl<P: Payload> State<P> {
             return;
         };
         self.remove(key, released);
-        if self.phase == Phase::Closed || self.residency.is_some() {
+        let is_listed = execution.payload.is_listed_when_dead();
+        if self.phase == Phase::Closed || self.residency.is_some() || !is_listed {
             // A store keeps its dead itself.
             released.failures.push(failure);
             return;

@@ -20,6 +20,10 @@ pub trait Payload: Copy + Send + 'static {
     fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
         look(Parts::NONE)
     }
+    /// Whether a job that ended as dead is listed with it; else it is given back at once.
+    fn is_listed_when_dead(self) -> bool {
+        true
+    }
     /// What a store keeps of a failure.
     fn text(_failure: &Self::Failure) -> String {
         String::new()

@@ -9,6 +9,8 @@ mod dead;
 mod pending;
 mod schedule;
 mod schedule_many;
+mod timer;
 
 pub use change::{Cancelled, Moved};
 pub use pending::{AT_ONCE, Ask, Coming, Delivered, Pending};
+pub use timer::StartedTimer;
