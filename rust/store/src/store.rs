@@ -51,9 +51,9 @@ pub struct Grant {
     pub poll: Duration,
 }
 
-/// Called when a batch is settled or refused; on a thread of the store, so it must be short.
+/// Called when a batch is settled or refused; on any thread, that of the caller too, so it must be short.
 pub type Settled = Box<dyn FnOnce(Result<(), Error>) + Send>;
-/// Called with an answer; on a thread of the store, so it must be short.
+/// Called with an answer; on any thread, that of the caller too, so it must be short.
 pub type Answered = Box<dyn FnOnce(Result<Answer, Error>) + Send>;
 /// Called with events; on a thread of the store, so it must be short.
 pub type Events = Box<dyn Fn(Event) + Send + Sync>;
