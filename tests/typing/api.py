@@ -32,7 +32,9 @@ from duewheel import (
     Stats,
     Storage,
     StorageError,
+    Timer,
     adapters,
+    aio,
 )
 from duewheel.testing import ManualClock
 
@@ -177,6 +179,28 @@ def options() -> None:
         assert_type(limit, int)
     JobOptions(3)  # type: ignore[call-arg]
     JobOptions(retry_limit="3")  # type: ignore[arg-type]
+
+
+def timers(scheduler: Scheduler, awaited: aio.Scheduler) -> None:
+    async def called(event: Event) -> None: ...
+
+    timer = scheduler.timer(1.5, called, object(), retry_limit=3)
+    assert_type(timer, Timer)
+    assert_type(awaited.timer(timedelta(seconds=1), "target", [1]), Timer)
+    assert_type(NopScheduler().timer(1, print), Timer)
+    assert_type((timer.id, timer.due, timer.pending), tuple[str, int, bool])
+    assert_type((timer.cancel(), timer.reschedule(2)), tuple[bool, bool])
+    scheduler.timer(1, 5)  # type: ignore[arg-type]
+    scheduler.timer(1, print, id="x")  # type: ignore[call-arg]
+
+
+async def timeouts(scheduler: aio.Scheduler) -> None:
+    async with aio.timeout(1.5, scheduler=scheduler) as bound, aio.timeout(timedelta(seconds=1)):
+        assert_type(bound, aio.Timeout)
+        bound.reschedule(None)
+    async with aio.timeout_at(None):
+        assert_type((bound.when(), bound.expired()), tuple[float | None, bool])
+    aio.timeout("1")  # type: ignore[arg-type]
 
 
 def context() -> None:

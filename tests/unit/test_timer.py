@@ -303,6 +303,23 @@ def test_cycles_are_collected_with_the_scheduler():
     assert alive() is None
 
 
+def test_a_started_scheduler_that_its_timers_alone_refer_to_is_closed():
+    class Owner:
+        def __init__(self):
+            self.scheduler = Scheduler(workers=1)
+            self.scheduler.start()
+            self.scheduler.timer(3600, self.expired)
+
+        def expired(self, event):
+            pass
+
+    alive = weakref.ref(Owner())
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        gc.collect()
+    gc.collect()
+    assert alive() is None
+
+
 def test_a_pending_timer_keeps_what_only_it_refers_to(scheduler):
     alive = weakref.ref(thing := Thing())
     thing.timer = scheduler.timer(3600, thing.on_timeout, thing)

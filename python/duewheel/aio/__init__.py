@@ -116,10 +116,11 @@ class Scheduler:
         core = self._core
         context = contextvars.copy_context()
         context.run(_current.current.set, self)  # type: ignore[arg-type]  # the same calls, awaited
+        loop = asyncio.get_running_loop()
         with core._loop_lock:
-            if _loop.take_over(core, asyncio.get_running_loop()):
+            if _loop.take_over(core, loop):
                 core._start(context)
-        _timeouts.note_started(self)
+        _timeouts.note_started(self, loop)
 
     async def drain(self, timeout: float | timedelta | None = None) -> bool:
         """Start nothing more and finish what has started, tasks too.

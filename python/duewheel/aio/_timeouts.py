@@ -34,8 +34,8 @@ _NO_SCHEDULER = (
     "(timeout(..., scheduler=scheduler)) or make it the current one (with duewheel.use(scheduler))"
 )
 
-_schedulers: weakref.WeakSet[Scheduler] = weakref.WeakSet()
-"""Those that were started."""
+_started: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.WeakSet[Scheduler]] = weakref.WeakKeyDictionary()
+"""The schedulers that were started on each loop, whose thread alone looks at them."""
 
 
 class Wheel(Core):
@@ -49,6 +49,8 @@ class Wheel(Core):
         self._start(contextvars.Context())
 
     def __del__(self) -> None:
+        if self._forked or not self._opened:
+            return
         event_loop = self._event_loop
         self.close()
         if event_loop is None or event_loop.over:
@@ -202,9 +204,9 @@ def timeout_at(when: float | None, *, scheduler: Scheduler | None = None) -> Tim
     return Timeout(None if when is None else _number(when, "when"), loop, scheduler)
 
 
-def note_started(scheduler: Scheduler) -> None:
+def note_started(scheduler: Scheduler, loop: asyncio.AbstractEventLoop) -> None:
     """Let timeouts on this loop find the scheduler."""
-    _schedulers.add(scheduler)
+    _started.setdefault(loop, weakref.WeakSet()).add(scheduler)
 
 
 def _number(value: float, what: str) -> float:
@@ -246,7 +248,10 @@ def _wheel_on(loop: asyncio.AbstractEventLoop, given: Scheduler | None) -> Wheel
 def _find_wheel(loop: asyncio.AbstractEventLoop, given: Scheduler | None) -> Wheel:
     """Find the wheel of a scheduler on this loop, and make it if it has none."""
     global _last
-    candidates: list[Any] = [_current.current.get(), *_schedulers] if given is None else [given]
+    candidates: list[Any] = [given]
+    if given is None:
+        started = sorted(_started.get(loop, ()), key=lambda scheduler: scheduler._core._closed)
+        candidates = [_current.current.get(), *started]
     for scheduler in candidates:
         core = getattr(scheduler, "_core", None)
         if not isinstance(core, Core):

@@ -5,12 +5,12 @@ use crate::interpreter::names::names;
 use duewheel_engine::handover::queue::Lane;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use std::ffi::{CStr, c_int};
 use std::sync::OnceLock;
 
-// They are CPython's, and not in PyO3.
+// It is CPython's, and not in PyO3.
 unsafe extern "C" {
-    static mut PyMethod_Type: ffi::PyTypeObject;
     fn PyMethod_Function(method: *mut ffi::PyObject) -> *mut ffi::PyObject;
 }
 
@@ -33,12 +33,18 @@ pub(crate) fn lane(callable: &Bound<'_, PyAny>) -> PyResult<Option<Lane>> {
 /// `None`: it is none of these.
 #[inline]
 fn is_coroutine_function(callable: &Bound<'_, PyAny>) -> Option<bool> {
-    let flags_at = flags_offset()?;
+    static METHOD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = callable.py();
+    let method = METHOD.get_or_try_init(py, || {
+        let method = call::import(py, "types")?.getattr("MethodType")?;
+        PyResult::Ok(method.unbind())
+    });
+    let (flags_at, method) = (flags_offset()?, method.ok()?);
     // SAFETY: the types are checked before their fields are read; the references are borrowed from
     // `callable`, which is alive. A code object never changes, and CPython itself says where its flags are.
     unsafe {
         let mut function = callable.as_ptr();
-        if ffi::Py_TYPE(function) == &raw mut PyMethod_Type {
+        if ffi::Py_TYPE(function).cast() == method.as_ptr() {
             function = PyMethod_Function(function);
         }
         if ffi::PyFunction_Check(function) == 0 {
