@@ -4,7 +4,7 @@ What a user needs of it is exported by `duewheel`; the contracts stand here.
 """
 
 from asyncio import AbstractEventLoop, Future, Task
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextvars import Context
 from datetime import datetime, timedelta
 from os import PathLike
@@ -560,6 +560,16 @@ class Scheduler:
         **Durability**: as `at`.
         **Cost**: O(1), amortised.
         """
+    def cancel_many(self, ids: Iterable[str]) -> int:
+        """Withdraw many pending jobs; return how many were pending.
+
+        `ids` is any iterable of ids, or what `in_many` has returned, which is read without making strings. All
+        are looked at before any job is withdrawn; one that is there twice counts once.
+
+        **Raises** as `cancel`, for the first that is no id: nothing is withdrawn then.
+        **Durability**: as `at`; with a file, in one commit for those that are in memory.
+        **Cost**: O(n), amortised.
+        """
     def reschedule(self, id: str, when: _When) -> bool:
         """Move a pending job to another time of the wall clock, at a new place in the order.
 
@@ -704,6 +714,8 @@ class AwaitedCalls:
         """Do the same on a thread: it waits, and gives up the interpreter on the way."""
     def cancel(self, id: str) -> _Made[bool]:
         """As `Scheduler.cancel`."""
+    def cancel_many(self, ids: Iterable[str]) -> _Made[int]:
+        """As `Scheduler.cancel_many`."""
     def reschedule(self, id: str, when: _When) -> _Made[bool]:
         """As `Scheduler.reschedule`."""
     def get(self, id: str) -> _Made[Event | None]:

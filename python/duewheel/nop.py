@@ -141,6 +141,10 @@ class NopScheduler(Scheduler):
         """Return `False`: it is unknown."""
         return False
 
+    def cancel_many(self, ids: object) -> int:
+        """Return 0: they are unknown."""
+        return 0
+
     def reschedule(self, id: object, when: object) -> bool:
         """Return `False`: it is unknown."""
         return False

@@ -120,6 +120,10 @@ class Pair:
         label = self.any_id(pick)
         self.both(lambda side: side.by_label("cancel", label))
 
+    def cancel_many(self, pick):
+        labels = [self.any_id(pick) for _ in range(pick.number(0, 6))]
+        self.both(lambda side: side.cancel_many(labels))
+
     def reschedule(self, pick):
         label, when = self.any_id(pick), self.when(pick)
         self.both(lambda side: side.by_label("reschedule", label, when))
@@ -265,7 +269,7 @@ class Model(RuleBasedStateMachine):
     def schedules(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 
-    @rule(data=st.data(), name=st.sampled_from(["cancel", "reschedule", "revive", "purge", "look"]))
+    @rule(data=st.data(), name=st.sampled_from(["cancel", "cancel_many", "reschedule", "revive", "purge", "look"]))
     def handles_a_job(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 

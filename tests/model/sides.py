@@ -133,6 +133,9 @@ class Side:
     def by_label(self, call, label, *arguments):
         return getattr(self.scheduler, call)(self.ids.get(label, label), *arguments)
 
+    def cancel_many(self, labels):
+        return self.scheduler.cancel_many(self.ids.get(label, label) for label in labels)
+
     def seen(self, event):
         job = event.job
         label = self.labels.get(job.id, job.id)

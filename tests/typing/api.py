@@ -119,6 +119,8 @@ def scheduling_many(scheduler: Scheduler) -> None:
 
 def pending(scheduler: Scheduler) -> None:
     assert_type(scheduler.cancel("a"), bool)
+    assert_type(scheduler.cancel_many({"a", "b"}), int)
+    scheduler.cancel_many(scheduler.in_many([1, 2], "a"))
     assert_type(scheduler.reschedule("a", NOW), bool)
     assert_type(scheduler.get("a"), Event | None)
     assert_type("a" in scheduler, bool)

@@ -349,6 +349,13 @@ class Scheduler:
             return core.cancel(id)
         return await _waits.complete(core, self._awaited.cancel(id))
 
+    async def cancel_many(self, ids: Iterable[str]) -> int:
+        """Withdraw many pending jobs; return how many were pending. As `duewheel.Scheduler.cancel_many`."""
+        core = self._core
+        if not self._has_store:
+            return core.cancel_many(ids)
+        return await _waits.complete(core, self._awaited.cancel_many(ids))
+
     async def reschedule(self, id: str, when: datetime | float) -> bool:
         """Move a pending job to another time of the wall clock. As `duewheel.Scheduler.reschedule`."""
         core = self._core

@@ -275,6 +275,16 @@ class ReferenceScheduler:
         self._counts["cancelled"] += 1
         return True
 
+    def cancel_many(self, ids: Iterable[str]) -> int:
+        """Withdraw many pending jobs; return how many were pending."""
+        self._check_open()
+        if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
+            raise TypeError(f"ids must be an iterable of ids, not {ids!r}")
+        names = list(ids)
+        for name in names:
+            check_name(name, "id")
+        return sum(self.cancel(name) for name in names)
+
     def reschedule(self, id: str, when: When) -> bool:
         """Move a pending job to ``when`` on the wall clock, at a new place in the order."""
         self._check_open()

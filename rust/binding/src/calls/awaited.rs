@@ -1,6 +1,7 @@
 //! Calls made by a coroutine: they return where they would wait, and leave the wait to it.
 
 use crate::calls::bulk::{self, Times};
+use crate::calls::cancel_many;
 use crate::calls::change;
 use crate::calls::pending::Pending;
 use crate::calls::query;
@@ -140,6 +141,11 @@ impl AwaitedCalls {
     /// As `Scheduler.cancel`.
     fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.leave(id.py(), |shared| change::cancel(shared, id))
+    }
+
+    /// As `Scheduler.cancel_many`.
+    fn cancel_many(&self, ids: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(ids.py(), |shared| cancel_many::cancel_many(shared, ids))
     }
 
     /// As `Scheduler.reschedule`.

@@ -14,7 +14,15 @@ use std::sync::Arc;
 const DEAD: usize = 1_000;
 
 pub(crate) fn cancel(shared: &Arc<Shared>, id: &Bound<'_, PyAny>) -> PyResult<Pending<bool>> {
-    let (py, id) = (id.py(), convert::name(id, "id")?);
+    cancel_text(shared, id.py(), convert::name(id, "id")?)
+}
+
+#[inline]
+pub(crate) fn cancel_text(
+    shared: &Arc<Shared>,
+    py: Python<'_>,
+    id: &str,
+) -> PyResult<Pending<bool>> {
     let cancelled = releasing(py, |released| shared.engine.cancel(id, released));
     shared.follow(py, id, cancelled, |py, _, cancelled, ticket| {
         let is_cancelled = match cancelled {

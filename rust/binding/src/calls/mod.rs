@@ -2,6 +2,7 @@
 
 pub(crate) mod awaited;
 pub(crate) mod bulk;
+pub(crate) mod cancel_many;
 pub(crate) mod change;
 pub(crate) mod events;
 pub(crate) mod keywords;

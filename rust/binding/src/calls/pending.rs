@@ -35,6 +35,44 @@ impl<R: 'static> Ask<R> {
     }
 }
 
+/// What the store has answered to questions that were asked at once.
+struct Answers<R, F> {
+    nexts: Vec<Next<R>>,
+    finish: Option<F>,
+}
+
+impl<R: 'static> Ask<R> {
+    /// Ask all of these at once; `then` goes on with the call when the last is answered.
+    pub(crate) fn all<T: 'static>(
+        asks: Vec<Self>,
+        then: impl FnOnce(Vec<Next<R>>) -> Next<T> + Send + 'static,
+    ) -> Ask<T> {
+        Ask(Box::new(move |deliver: Deliver<T>| {
+            let count = asks.len();
+            let answers = Arc::new(Mutex::new(Answers {
+                nexts: Vec::with_capacity(count),
+                finish: Some(|nexts| deliver(then(nexts))),
+            }));
+            for ask in asks {
+                let answers = answers.clone();
+                ask.start(move |next| {
+                    let mut answers = answers.lock();
+                    answers.nexts.push(next);
+                    if answers.nexts.len() < count {
+                        return;
+                    }
+                    let nexts = std::mem::take(&mut answers.nexts);
+                    let finish = answers.finish.take();
+                    drop(answers);
+                    if let Some(finish) = finish {
+                        finish(nexts);
+                    }
+                });
+            }
+        }))
+    }
+}
+
 impl<R: for<'py> IntoPyObject<'py> + 'static> Pending<R> {
     pub(crate) fn into_object(self, py: Python<'_>) -> PyResult<Pending<Py<PyAny>>> {
         Ok(match self {

@@ -2,6 +2,7 @@
 
 use crate::calls::awaited::AwaitedCalls;
 use crate::calls::bulk::{self, Times};
+use crate::calls::cancel_many;
 use crate::calls::change;
 use crate::calls::events::Events;
 use crate::calls::query;
@@ -540,6 +541,19 @@ impl SchedulerCore {
     fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let shared = self.shared(id.py())?;
         shared.finish(id.py(), change::cancel(shared, id)?)
+    }
+
+    /// Withdraw many pending jobs; return how many were pending.
+    ///
+    /// `ids` is any iterable of ids, or what `in_many` has returned, which is read without making strings. All
+    /// are looked at before any job is withdrawn; one that is there twice counts once.
+    ///
+    /// **Raises** as `cancel`, for the first that is no id: nothing is withdrawn then.
+    /// **Durability**: as `at`; with a file, in one commit for those that are in memory.
+    /// **Cost**: O(n), amortised.
+    fn cancel_many(&self, ids: &Bound<'_, PyAny>) -> PyResult<usize> {
+        let shared = self.shared(ids.py())?;
+        shared.finish(ids.py(), cancel_many::cancel_many(shared, ids)?)
     }
 
     /// Move a pending job to another time of the wall clock, at a new place in the order.

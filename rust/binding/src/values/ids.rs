@@ -32,6 +32,10 @@ impl Ids {
         Ids { ids }
     }
 
+    pub(crate) fn halves(&self) -> &[Halves] {
+        &self.ids
+    }
+
     fn find(&self, text: &Bound<'_, PyAny>) -> Option<Halves> {
         text.cast::<PyString>()
             .ok()

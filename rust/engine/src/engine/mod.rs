@@ -35,7 +35,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 pub use crate::residency::Window;
-pub use calls::{AT_ONCE, Ask, Cancelled, Coming, Delivered, Moved, Pending, StartedTimer};
+pub use calls::{
+    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, Moved, Pending, StartedTimer,
+};
 use inbox::Backing;
 pub use inbox::StoreInbox;
 pub use query::{QueryPlace, Stats};

@@ -10,6 +10,7 @@ use crate::due::queue::Key;
 use crate::jobs::ids::{self, Halves, IdSource, NOWHERE};
 use crate::jobs::record::Id;
 use hashbrown::HashTable;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -54,20 +55,30 @@ impl IdIndex {
         id: &str,
         at: impl Fn(u32) -> Option<(Key, Option<Halves>)>,
     ) -> Option<Key> {
-        if let Some(halves) = ids::parse(id) {
-            if let Some((key, found)) = at(self.source.index(halves))
-                && found == Some(halves)
-            {
-                return Some(key);
-            }
-            if let Some(key) = self.find_moved(halves, &at) {
-                return Some(key);
-            }
+        let generated = ids::parse(id).and_then(|id| self.find_generated(id, at));
+        generated.or_else(|| self.find_given(|| id.into()))
+    }
+
+    /// The key of the job with this generated id.
+    #[inline]
+    pub(crate) fn find_generated(
+        &self,
+        id: Halves,
+        at: impl Fn(u32) -> Option<(Key, Option<Halves>)>,
+    ) -> Option<Key> {
+        match at(self.source.index(id)) {
+            Some((key, found)) if found == Some(id) => Some(key),
+            _ => self.find_moved(id, &at),
         }
+    }
+
+    /// The key of the job that was given this id.
+    #[inline]
+    pub(crate) fn find_given<'a>(&self, id: impl FnOnce() -> Cow<'a, str>) -> Option<Key> {
         if self.given.is_empty() {
             None
         } else {
-            self.given.get(id).copied()
+            self.given.get(&*id()).copied()
         }
     }
 

@@ -16,9 +16,20 @@
 
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
+use std::borrow::Cow;
 
 /// The two halves of a UUID, most significant first.
 pub type Halves = [u64; 2];
+
+/// Ids of many jobs.
+pub trait IdList {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// One of them, read already; `None`: it is in another form than a generated one, or was not read.
+    fn generated(&self, at: usize) -> Option<Halves>;
+    /// Its text.
+    fn text(&self, at: usize) -> Cow<'_, str>;
+}
 
 /// Makes ids and finds the index in them.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use crate::due::queue::{ClockKind, DueQueue, Entry, Key, Now, Progress as Expiry};
 use crate::jobs::details::Details;
 use crate::jobs::id_index::IdIndex;
-use crate::jobs::ids::Halves;
+use crate::jobs::ids::{Halves, IdList};
 use crate::jobs::offsets::Offsets;
 use crate::jobs::record::{Detail, Execution, Id, Payload, Record, Stage};
 use duewheel_model::job::Progress;
@@ -135,6 +135,17 @@ impl<P: Payload> JobTable<P> {
     pub(crate) fn find(&self, id: &str) -> Option<Key> {
         let (queue, details) = (&self.queue, &self.details);
         self.ids.find(id, |index| id_at(queue, details, index))
+    }
+
+    /// The key of the job with one of these ids.
+    #[inline]
+    pub(crate) fn find_listed(&self, ids: &impl IdList, at: usize) -> Option<Key> {
+        let Some(id) = ids.generated(at) else {
+            return self.find(&ids.text(at));
+        };
+        let (queue, details) = (&self.queue, &self.details);
+        let found = (self.ids).find_generated(id, |index| id_at(queue, details, index));
+        found.or_else(|| self.ids.find_given(|| ids.text(at)))
     }
 
     /// Take a job out, whatever its stage.

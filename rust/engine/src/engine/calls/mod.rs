@@ -4,6 +4,7 @@
 //! is in memory, and durable when its ticket is settled. What only the store can decide is a question with
 //! its continuation, which runs on a thread of the store's: it depends on no thread that waits.
 
+mod cancel_many;
 mod change;
 mod dead;
 mod pending;
@@ -11,6 +12,7 @@ mod schedule;
 mod schedule_many;
 mod timer;
 
+pub use cancel_many::CancelledMany;
 pub use change::{Cancelled, Moved};
 pub use pending::{AT_ONCE, Ask, Coming, Delivered, Pending};
 pub use timer::StartedTimer;
