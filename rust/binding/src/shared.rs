@@ -211,7 +211,7 @@ pub(crate) fn receive<T: Send>(
 }
 
 /// Call the engine, and free what it gives back, once its lock is released.
-#[inline]
+#[inline(always)]
 pub(crate) fn releasing<R>(py: Python<'_>, call: impl FnOnce(&mut Released<Handle>) -> R) -> R {
     let mut released = Released::default();
     let result = call(&mut released);

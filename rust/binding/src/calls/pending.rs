@@ -5,6 +5,7 @@ use crate::errors::refused;
 use crate::shared::{SLICE, Shared, receive, releasing};
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{self, AT_ONCE, Refused};
+use duewheel_engine::sync::Mutex;
 use duewheel_store::{Answer, Query, Ticket};
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
@@ -88,7 +89,7 @@ impl<R: for<'py> IntoPyObject<'py> + 'static> Pending<R> {
 
 impl Shared {
     /// Follow a call of the engine about this id: `then` goes on with what it has come to, attached.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn follow<T: Send + 'static, R: 'static>(
         self: &Arc<Self>,
         py: Python<'_>,
@@ -96,12 +97,22 @@ impl Shared {
         pending: Result<engine::Pending<T, Handle>, Refused>,
         then: impl FnOnce(Python<'_>, &Arc<Shared>, T, Ticket) -> PyResult<Pending<R>> + Send + 'static,
     ) -> PyResult<Pending<R>> {
-        let ask = match pending.map_err(|error| refused(py, error, id))? {
-            engine::Pending::Made(value, ticket) => return then(py, self, value, ticket),
-            engine::Pending::Asks(ask) => ask,
-        };
+        match pending {
+            Ok(engine::Pending::Made(value, ticket)) => then(py, self, value, ticket),
+            Ok(engine::Pending::Asks(ask)) => Ok(self.follow_ask(id, ask, then)),
+            Err(error) => Err(refused(py, error, id)),
+        }
+    }
+
+    #[inline(never)] // out of the way of the calls in memory
+    fn follow_ask<T: Send + 'static, R: 'static>(
+        &self,
+        id: &str,
+        ask: engine::Ask<T, Handle>,
+        then: impl FnOnce(Python<'_>, &Arc<Shared>, T, Ticket) -> PyResult<Pending<R>> + Send + 'static,
+    ) -> Pending<R> {
         let (engine, id) = (self.engine.clone(), id.to_owned());
-        Ok(Pending::Asks(Ask(Box::new(move |deliver: Deliver<R>| {
+        Pending::Asks(Ask(Box::new(move |deliver: Deliver<R>| {
             engine.ask(ask, move |delivered| {
                 deliver(Box::new(move |py, shared| {
                     let made = releasing(py, |released| delivered.take(released));
@@ -109,7 +120,7 @@ impl Shared {
                     then(py, shared, value, ticket)
                 }));
             });
-        }))))
+        })))
     }
 
     /// Wait for a call until it is durable.

@@ -109,6 +109,12 @@ fn from_datetime(date: &Bound<'_, PyDateTime>) -> PyResult<Option<i64>> {
 /// Nanoseconds of a delay: never negative.
 #[inline]
 pub(crate) fn delay(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
+    if let Ok(float) = value.cast_exact::<PyFloat>()
+        && float.value() >= 0.0
+        && let Ok(ns) = ceil_ns(float.value())
+    {
+        return Ok(ns);
+    }
     let delta = || value.cast_exact::<PyDelta>().ok().and_then(from_delta);
     let ns = from_number(value).or_else(delta);
     // The ceiling of a tiny negative number is zero: ask the number itself.
