@@ -228,9 +228,9 @@ def _tell_of_timeout(error: BaseException) -> None:
     """Let an error that came of the cancellation say that a timeout was its cause."""
     while (context := error.__context__) is not None:
         if isinstance(context, asyncio.CancelledError):
-            told = TimeoutError()
-            told.__context__ = told.__cause__ = context
-            error.__context__ = told
+            raised = TimeoutError()
+            raised.__context__ = raised.__cause__ = context
+            error.__context__ = raised
             return
         error = context
 

@@ -1,7 +1,7 @@
 //! The timer loop: hand over what is due, sleep until the next due, and not once more.
 
 use crate::engine::{Engine, Pumped};
-use crate::handover::early_wake::Sent;
+use crate::handover::early_wake::Lead;
 use crate::jobs::record::Payload;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub fn run<P: Payload>(engine: &Engine<P>) {
     // Without slack the kernel may wake a thread 50 µs late to save power.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    let mut sent = Sent::default();
+    let mut sent = Lead::default();
     loop {
         match engine.pump() {
             Pumped::More => {}
@@ -29,7 +29,7 @@ pub fn run<P: Payload>(engine: &Engine<P>) {
                 let lead = engine.ready().early_wake.lead();
                 let (until, send) = sent.plan(until, lead, engine.clock());
                 if send {
-                    engine.ready().send_ahead();
+                    engine.ready().wake_early();
                 }
                 engine.sleeper().sleep(until);
             }

@@ -155,7 +155,7 @@ impl Continuations {
         self.total.fetch_add(1, Ordering::SeqCst);
         drop(inner);
         engine.lane(Lane::Workers).hand_off();
-        engine.lane(Lane::Loop).ring();
+        engine.lane(Lane::Loop).wake();
         Ok(())
     }
 

@@ -156,7 +156,7 @@ impl EventLoop {
         drop(task);
         if !self.shared.continuations.is_empty() {
             // There is room for one.
-            self.waker.ring();
+            self.waker.wake();
         }
         self.leave_if_over(py);
     }

@@ -53,7 +53,7 @@ impl Marks {
         let answer = self.settled.clone();
         let then = move |settled| {
             *answer.lock() = Some(settled);
-            waker.ring();
+            waker.wake();
         };
         match last {
             Some(ticket) => engine.when_settled(ticket, Box::new(then)),

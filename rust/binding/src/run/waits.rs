@@ -127,7 +127,7 @@ impl Waits {
         let settled = self.settled.clone();
         let then = move |result| {
             settled.lock().push((number, result));
-            waker.ring();
+            waker.wake();
         };
         py.detach(|| self.engine.when_settled(ticket, Box::new(then)));
     }
@@ -143,7 +143,7 @@ impl Waits {
         let answered = self.answered.clone();
         asked.when_delivered(move || {
             answered.lock().push(number);
-            waker.ring();
+            waker.wake();
         });
     }
 

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 /// What is said of a stored job that cannot be read.
-fn told(job: &store::Unreadable) -> String {
+fn description(job: &store::Unreadable) -> String {
     match &job.id {
         Some(id) => format!("{id:?}: {}", job.why),
         None => job.why.to_string(),
@@ -57,7 +57,7 @@ impl Shared {
 
     /// Report a stored job that cannot be read, once.
     pub(crate) fn report_unreadable(&self, py: Python<'_>, job: store::Unreadable) {
-        let (seq, why) = (job.place.seq, told(&job));
+        let (seq, why) = (job.place.seq, description(&job));
         if self.engine.note_unreadable(seq, job.id) {
             log::unreadable(py, seq, &why);
         }
@@ -109,7 +109,7 @@ impl Shared {
         all: &mut Vec<DeadEvent>,
     ) {
         for dead in page.unreadable {
-            log::unreadable_dead(py, dead.place.seq, &told(&dead));
+            log::unreadable_dead(py, dead.place.seq, &description(&dead));
         }
         for dead in page.jobs {
             let event = self.event(py, &dead.job);

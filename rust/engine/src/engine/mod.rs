@@ -448,7 +448,7 @@ impl<P: Payload> Engine<P> {
     fn notify_waiting(&self, state: &State<P>) {
         if state.phase != Phase::Started || self.lanes.iter().all(|lane| lane.lock().is_quiet()) {
             self.changed.notify_all();
-            self.lane(Lane::Loop).lock().ring();
+            self.lane(Lane::Loop).lock().wake();
         }
     }
 }

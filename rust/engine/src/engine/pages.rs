@@ -265,7 +265,7 @@ impl<P: Payload> State<P> {
     }
 
     /// Whether a worker has something of the store's to take in.
-    pub(super) fn has_mail(&self) -> bool {
+    pub(super) fn has_arrivals(&self) -> bool {
         let backing = self.backing.as_ref();
         self.has_pages()
             || backing.is_some_and(|backing| !backing.inbox.unapplied.lock().is_empty())

@@ -88,14 +88,14 @@ impl<P: Payload> Engine<P> {
             return Ok(true);
         };
         let deadline = Instant::now().checked_add(timeout);
-        let told = store.wait(ticket, deadline);
-        if let Err(error @ Error::Poisoned(_)) = &told
+        let result = store.wait(ticket, deadline);
+        if let Err(error @ Error::Poisoned(_)) = &result
             && let Some(backing) = &self.state.lock().backing
         {
             // Whoever gets the error must find it by `failure`, though the store's own thread may report it later.
             backing.inbox.fail(error.clone());
         }
-        told.map_err(Refused::from)
+        result.map_err(Refused::from)
     }
 
     /// Wait until the mark of an execution is settled; `false`: the time is over.
@@ -211,7 +211,7 @@ impl<P: Payload> State<P> {
         if failed.is_none() {
             self.turn_page(now);
         }
-        if failed.is_some() || self.has_mail() {
+        if failed.is_some() || self.has_arrivals() {
             let mut ready = engine.ready().lock();
             ready.pages = true;
             engine.ready().call(&mut ready);

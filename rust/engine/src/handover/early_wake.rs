@@ -46,9 +46,9 @@ impl EarlyWake {
 
 /// The timer's memory of the sleep for which it has sent a worker ahead.
 #[derive(Debug, Default)]
-pub(crate) struct Sent(Option<Until>);
+pub(crate) struct Lead(Option<Until>);
 
-impl Sent {
+impl Lead {
     /// What to sleep for instead of `until`, and whether to send a worker first.
     pub(crate) fn plan(&mut self, until: Until, lead: i64, clock: &dyn Clock) -> (Until, bool) {
         if lead == 0 || self.0 == Some(until) {
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn one_worker_is_sent_ahead_of_a_due() {
         let clock = ManualClock::new(50, 50);
-        let mut sent = Sent::default();
+        let mut sent = Lead::default();
         assert_eq!(sent.plan(boot(100), 0, &clock), (boot(100), false));
         assert_eq!(sent.plan(boot(100), 10, &clock), (boot(90), false));
         assert_eq!(sent.plan(boot(60), 10, &clock), (boot(60), true));

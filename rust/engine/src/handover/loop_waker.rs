@@ -16,7 +16,7 @@ pub struct LoopWaker {
 
 #[derive(Debug, Default)]
 struct State {
-    rung: bool,
+    woken: bool,
     removed: bool,
 }
 
@@ -46,11 +46,11 @@ impl LoopWaker {
     }
 
     /// Wake the loop.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         match &self.descriptor {
-            Some(descriptor) => descriptor.ring(),
+            Some(descriptor) => descriptor.wake(),
             None => {
-                self.state.lock().rung = true;
+                self.state.lock().woken = true;
                 self.changed.notify_all();
             }
         }
@@ -73,17 +73,17 @@ impl LoopWaker {
     /// Wait for a wake; `false`: there will be none. For one without a descriptor.
     pub fn wait(&self) -> bool {
         let mut state = self.state.lock();
-        while !state.rung && !state.removed {
+        while !state.woken && !state.removed {
             state = self.changed.wait(state);
         }
-        state.rung = false;
+        state.woken = false;
         !state.removed
     }
 
     /// Whether the loop was woken since this was taken last. For one without a descriptor.
     #[cfg(test)]
     pub(crate) fn take_rung(&self) -> bool {
-        std::mem::take(&mut self.state.lock().rung)
+        std::mem::take(&mut self.state.lock().woken)
     }
 
     /// Wait until the loop is woken. For one with a descriptor.
@@ -125,7 +125,7 @@ mod imp {
             self.0.close();
         }
 
-        pub(super) fn ring(&self) {
+        pub(super) fn wake(&self) {
             self.0.wake();
         }
 
@@ -154,15 +154,15 @@ mod imp {
 
     impl Descriptor {
         pub(super) fn new() -> std::io::Result<Option<Self>> {
-            let (heard, rung) = UnixStream::pair()?;
-            heard.set_nonblocking(true)?;
-            rung.set_nonblocking(true)?;
-            Ok(Some(Descriptor(Mutex::new(Some((heard, rung))))))
+            let (reader, writer) = UnixStream::pair()?;
+            reader.set_nonblocking(true)?;
+            writer.set_nonblocking(true)?;
+            Ok(Some(Descriptor(Mutex::new(Some((reader, writer))))))
         }
 
         pub(super) fn number(&self) -> Option<i32> {
             let ends = self.0.lock();
-            ends.as_ref().map(|(heard, _)| heard.as_raw_fd())
+            ends.as_ref().map(|(reader, _)| reader.as_raw_fd())
         }
 
         pub(super) fn close(&self) {
@@ -170,10 +170,10 @@ mod imp {
             drop(closed);
         }
 
-        pub(super) fn ring(&self) {
-            if let Some((_, rung)) = &mut *self.0.lock() {
+        pub(super) fn wake(&self) {
+            if let Some((_, writer)) = &mut *self.0.lock() {
                 // It fails only when it is full: then it is readable all the same.
-                let _ = rung.write(&[1]);
+                let _ = writer.write(&[1]);
             }
         }
 
@@ -183,9 +183,9 @@ mod imp {
         }
 
         pub(super) fn clear(&self) {
-            if let Some((heard, _)) = &mut *self.0.lock() {
+            if let Some((reader, _)) = &mut *self.0.lock() {
                 // It fails only when nothing was written.
-                let _ = heard.read(&mut [0; 4096]);
+                let _ = reader.read(&mut [0; 4096]);
             }
         }
     }
@@ -212,7 +212,7 @@ mod imp {
             match *self {}
         }
 
-        pub(super) fn ring(&self) {
+        pub(super) fn wake(&self) {
             match *self {}
         }
 
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_ring_before_the_wait_is_heard_and_removal_ends_it() {
         let loop_waker = Arc::new(LoopWaker::without_descriptor());
-        loop_waker.ring();
+        loop_waker.wake();
         assert!(loop_waker.wait());
         let waiting = loop_waker.clone();
         let thread = std::thread::spawn(move || waiting.wait());
@@ -248,8 +248,8 @@ mod tests {
         let loop_waker = LoopWaker::new().unwrap();
         let readable = || loop_waker.descriptor.as_ref().unwrap().0.would_end();
         assert!(!readable());
-        loop_waker.ring();
-        loop_waker.ring();
+        loop_waker.wake();
+        loop_waker.wake();
         assert!(readable());
         loop_waker.clear();
         assert!(!readable());

@@ -133,9 +133,9 @@ impl<P: Payload> Inner<P> {
     }
 
     /// Call the event loop, if there is one, whatever there is to do.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(loop_waker) = &self.loop_waker {
-            loop_waker.ring();
+            loop_waker.wake();
         }
     }
 
@@ -185,7 +185,7 @@ impl<P: Payload> HandoverQueue<P> {
         if inner.has_work() && !inner.coming && inner.idle > 0 {
             inner.coming = true;
             match &inner.loop_waker {
-                Some(loop_waker) => loop_waker.ring(),
+                Some(loop_waker) => loop_waker.wake(),
                 None => {
                     inner.called = true;
                     self.work.notify_one();
@@ -195,7 +195,7 @@ impl<P: Payload> HandoverQueue<P> {
     }
 
     /// Call one worker before there is work, if one is idle and none is on its way.
-    pub(crate) fn send_ahead(&self) {
+    pub(crate) fn wake_early(&self) {
         let mut inner = self.inner.lock();
         if !inner.coming && inner.idle > 0 {
             inner.coming = true;
@@ -226,7 +226,7 @@ impl<P: Payload> HandoverQueue<P> {
     pub(crate) fn close(&self, inner: &mut Inner<P>) {
         inner.closed = true;
         self.work.notify_all();
-        inner.ring();
+        inner.wake();
     }
 
     /// From now on an event loop runs what is handed over, at most `limit` at once, and is called
@@ -241,7 +241,7 @@ impl<P: Payload> HandoverQueue<P> {
         inner.loop_waker = loop_waker;
         if inner.closed {
             // It was closed meanwhile, when no loop was there to be woken.
-            inner.ring();
+            inner.wake();
         }
         self.call(&mut inner);
     }
@@ -304,8 +304,8 @@ impl<P: Payload> HandoverQueue<P> {
     }
 
     /// Call the event loop, whatever there is to do.
-    pub fn ring(&self) {
-        self.inner.lock().ring();
+    pub fn wake(&self) {
+        self.inner.lock().wake();
     }
 
     /// Wait until there is work for this worker; `false`: there never will be again.

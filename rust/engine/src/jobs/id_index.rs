@@ -201,7 +201,7 @@ mod tests {
     fn a_job_is_found_by_its_id_wherever_it_is() {
         let mut index = IdIndex::new().unwrap();
         let mut slab: Vec<Option<Halves>> = Vec::new();
-        let (mut here, mut elsewhere) = (Vec::new(), Vec::new());
+        let (mut here, mut moved) = (Vec::new(), Vec::new());
         for place in 0..200_u32 {
             // Every second was made for another place.
             let id = index.make(1_000, (place % 2 == 0).then_some(place));
@@ -211,7 +211,7 @@ mod tests {
             (if place % 2 == 0 {
                 &mut here
             } else {
-                &mut elsewhere
+                &mut moved
             })
             .push(id);
         }
@@ -237,7 +237,7 @@ mod tests {
         index.check(jobs(), at).unwrap();
         index.check(jobs().take(200), at).unwrap_err();
 
-        for (count, id) in elsewhere.iter().enumerate() {
+        for (count, id) in moved.iter().enumerate() {
             index.remove_generated(*id, key(2 * count as u32 + 1));
             assert_eq!(index.find(&text(*id), at), None);
         }

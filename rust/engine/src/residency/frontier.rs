@@ -326,7 +326,7 @@ mod tests {
         wall: 1_000 * SECOND,
         boot: 0,
     };
-    const ELSEWHERE: Decision = Decision::PagedOut { plan_anew: false };
+    const PAGED_OUT: Decision = Decision::PagedOut { plan_anew: false };
 
     fn at(seconds: i64) -> Place {
         let due = NOW.wall + seconds * SECOND;
@@ -348,9 +348,9 @@ mod tests {
     #[test]
     fn a_job_is_in_memory_if_it_is_near_and_before_all_that_is_not() {
         let mut frontier = Frontier::new(WINDOW, 0);
-        assert_eq!(admit(&mut frontier, at(101), 0, None), ELSEWHERE);
+        assert_eq!(admit(&mut frontier, at(101), 0, None), PAGED_OUT);
         assert_eq!(admit(&mut frontier, at(100), 0, None), Decision::Resident);
-        assert_eq!(admit(&mut frontier, at(300), 1, None), ELSEWHERE);
+        assert_eq!(admit(&mut frontier, at(300), 1, None), PAGED_OUT);
         assert!(frontier.is_passed(at(100)) && !frontier.is_passed(at(101)));
         // All that was not in memory has gone: nothing is past the frontier.
         frontier.paged_out = 0;
@@ -362,7 +362,7 @@ mod tests {
     fn without_room_what_is_due_first_lets_the_timer_plan_anew() {
         let mut frontier = Frontier::new(WINDOW, 0);
         let first = Some((at(10).due, 7));
-        assert_eq!(admit(&mut frontier, at(20), 10, first), ELSEWHERE);
+        assert_eq!(admit(&mut frontier, at(20), 10, first), PAGED_OUT);
         let anew = Decision::PagedOut { plan_anew: true };
         assert_eq!(admit(&mut frontier, at(5), 10, first), anew);
         assert!(
@@ -432,7 +432,7 @@ mod tests {
     fn where_the_wall_clock_was_set_back_dues_on_the_boot_clock_come_by_that() {
         let mut frontier = Frontier::new(WINDOW, 0);
         let offset = NOW.wall - NOW.boot;
-        assert_eq!(admit(&mut frontier, at(200), 0, None), ELSEWHERE);
+        assert_eq!(admit(&mut frontier, at(200), 0, None), PAGED_OUT);
         frontier.note_boot_paged_out(offset, at(200).due);
         // An hour back, and 150 seconds on.
         let now = Now {

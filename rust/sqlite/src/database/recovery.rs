@@ -123,7 +123,7 @@ impl Recovery<'_> {
         let mut unapplied = Vec::new();
         // Where it was closed, all that a journal may hold is in the tables.
         if self.life.open
-            && matches!(Head::of(journal), Head::Told { salt, .. } if salt == self.life.salt)
+            && matches!(Head::of(journal), Head::Named { salt, .. } if salt == self.life.salt)
         {
             unapplied = replay(connection, journal, self.life.salt, || Ok(()))?;
         }

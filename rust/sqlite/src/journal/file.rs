@@ -41,7 +41,7 @@ pub(crate) enum Head {
     Blank,
     /// The head does not say: the format is the first.
     First,
-    Told {
+    Named {
         salt: u32,
         /// Of the life that it was begun after.
         before: u32,
@@ -56,7 +56,7 @@ impl Head {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         let field = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
         match (bytes.starts_with(MAGIC), field(16), field(20)) {
-            (true, Some(salt), Some(before)) => Head::Told {
+            (true, Some(salt), Some(before)) => Head::Named {
                 salt,
                 before,
                 used: record(bytes.get(START as usize..).unwrap_or_default(), salt).is_some(),
@@ -105,18 +105,18 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Append one batch. `spare` may take the space that is kept for the ends of jobs; all up to
+    /// Append one batch. `reserved` may take the space that is kept for the ends of jobs; all up to
     /// the record `synced` are on disk.
     #[inline]
     pub(crate) fn append(
         &mut self,
         file: &dyn JournalFile,
-        spare: bool,
+        reserved: bool,
         synced: u64,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u64, Error> {
         let from = self.pending.len();
-        let written = self.write(file, spare, synced, encode);
+        let written = self.write(file, reserved, synced, encode);
         if written.is_err() {
             // A record that was written in part does not have its sum; the next goes over it.
             self.pending.truncate(from);
@@ -127,7 +127,7 @@ impl Journal {
     fn write(
         &mut self,
         file: &dyn JournalFile,
-        spare: bool,
+        reserved: bool,
         synced: u64,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u64, Error> {
@@ -147,7 +147,7 @@ impl Journal {
         let end = self.end + record.len() as u64;
         if end + RESERVE > self.written {
             let grown = self.grow(file, end);
-            if grown.is_err() && !(spare && end <= self.written) {
+            if grown.is_err() && !(reserved && end <= self.written) {
                 return grown.map(|()| 0);
             }
         }

@@ -137,7 +137,7 @@ impl GroupCommit {
         let number = number.min(state.journal.number);
         // Whether this thread has been woken, or has synced: then it wakes the next.
         let mut passes = false;
-        let told = loop {
+        let result = loop {
             if state.settled >= number {
                 break Ok(true);
             }
@@ -168,10 +168,10 @@ impl GroupCommit {
         } else {
             drop(state);
         }
-        if crowded && told == Ok(true) {
+        if crowded && result == Ok(true) {
             return Ok(self.wait_for_room(deadline));
         }
-        told
+        result
     }
 
     /// Unlock, and wake the next waiter.

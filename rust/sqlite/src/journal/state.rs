@@ -64,14 +64,14 @@ impl State {
     /// Append to the journal.
     pub(super) fn append(
         &mut self,
-        spare: bool,
+        reserved: bool,
         synced: u64,
         encode: impl FnOnce(&mut Vec<u8>),
     ) -> Result<u64, Error> {
         let Some(file) = &self.file else {
             return Err(Error::Closed);
         };
-        Ok(self.journal.append(&**file, spare, synced, encode)?)
+        Ok(self.journal.append(&**file, reserved, synced, encode)?)
     }
 
     /// Begin a new lap of the journal.

@@ -52,7 +52,7 @@ impl<'a> Identity<'a> {
             )),
             // SQLite says what it is; and no kill leaves a journal beside it.
             Alone::Unknown => match self.head {
-                Some(Head::Told { .. }) => Err(self.foreign(self.journal)),
+                Some(Head::Named { .. }) => Err(self.foreign(self.journal)),
                 _ => Ok(()),
             },
             Alone::Known(life) => {
@@ -136,9 +136,9 @@ impl<'a> Identity<'a> {
             None if life.open => Err(missing_error(&[self.journal], self.database)),
             None => Ok(()),
             Some(Head::Blank) if !life.open => Ok(()),
-            Some(Head::Told { salt, .. }) if salt == life.salt => Ok(()),
+            Some(Head::Named { salt, .. }) if salt == life.salt => Ok(()),
             // It was begun after that life, and not taken into use.
-            Some(Head::Told {
+            Some(Head::Named {
                 before,
                 used: false,
                 ..
@@ -153,7 +153,7 @@ impl<'a> Identity<'a> {
             Log::Foreign => return Err(self.foreign(self.log)),
             Log::There(found) => found,
         };
-        let begun = matches!(self.head, Some(Head::Told { before, salt, .. })
+        let begun = matches!(self.head, Some(Head::Named { before, salt, .. })
             if before == life.salt && salt != life.salt);
         // Made with the database, or by the opening that made the journal.
         let new = !life.open && (begun || life.salt == 0);
