@@ -18,7 +18,6 @@ use duewheel_sqlite::LocalStore;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -79,8 +78,6 @@ pub(crate) struct Shared {
     /// Collects what handlers raise, for the caller that advances a manual clock.
     pub(crate) raised: Option<Raised>,
     pub(crate) forks: usize,
-    /// Whether it has had a timer: then the collector looks at what waits.
-    pub(crate) has_timers: AtomicBool,
 }
 
 impl Shared {

@@ -7,7 +7,7 @@ use crate::calls::change;
 use crate::calls::events::Events;
 use crate::calls::query;
 use crate::calls::schedule::{self, Given, warn_if_ancient};
-use crate::calls::timer::{self, Timer};
+use crate::calls::timer::{self, Timer, TimerOwner};
 use crate::clock;
 use crate::errors::{error, quoted, refused, store_failed};
 use crate::interpreter::process;
@@ -41,7 +41,6 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -58,6 +57,8 @@ pub(crate) struct SchedulerCore {
     /// Nothing until `_open` was called: a subclass may have its own `__init__`, and what it gives to
     /// `super().__init__` is what counts.
     opened: OnceLock<Arc<Shared>>,
+    /// What its timers refer to, from the first on: then the collector looks at what waits.
+    timers: OnceLock<Py<TimerOwner>>,
 }
 
 #[cold]
@@ -80,6 +81,18 @@ impl SchedulerCore {
     #[inline]
     pub(crate) fn open(&self, py: Python<'_>) -> PyResult<&Engine<Handle>> {
         Ok(&self.shared(py)?.engine)
+    }
+
+    #[inline]
+    fn timer_owner(&self, py: Python<'_>) -> PyResult<&Py<TimerOwner>> {
+        let shared = self.shared(py)?;
+        match self.timers.get() {
+            Some(owner) => Ok(owner),
+            None => {
+                let owner = Py::new(py, TimerOwner(shared.clone()))?;
+                Ok(self.timers.get_or_init(|| owner))
+            }
+        }
     }
 
     #[inline]
@@ -123,6 +136,7 @@ impl SchedulerCore {
     fn new(_arguments: &Bound<'_, PyTuple>, _keywords: Option<&Bound<'_, PyDict>>) -> Self {
         SchedulerCore {
             opened: OnceLock::new(),
+            timers: OnceLock::new(),
         }
     }
 
@@ -170,7 +184,6 @@ impl SchedulerCore {
             manual: clock.manual,
             raised: clock.raised,
             forks: process::forks(),
-            has_timers: AtomicBool::new(false),
         });
         alive::remember(&shared);
         shared.take_in_all(py)?;
@@ -484,8 +497,9 @@ impl SchedulerCore {
             age_limit,
             consistency,
         ];
-        let shared = slf.get().shared(slf.py())?;
-        timer::start(slf.as_any(), shared, delay, target, data, &fields)
+        let core = slf.get();
+        let owner = core.timer_owner(slf.py())?;
+        timer::start(slf.as_any(), owner, delay, target, data, &fields)
     }
 
     /// Schedule many jobs of one target, in that order: all of them or none; return their ids.
@@ -829,7 +843,7 @@ impl SchedulerCore {
         };
         shared.registry.traverse(&visit)?;
         shared.continuations.traverse(&visit)?;
-        if shared.has_timers.load(Ordering::Relaxed) {
+        if self.timers.get().is_some() {
             shared
                 .engine
                 .each_payload(|handle| handle.traverse(&visit))?;

@@ -30,22 +30,27 @@ pub(crate) struct Timer {
 }
 
 struct Started {
-    shared: Arc<Shared>,
+    owner: Py<TimerOwner>,
     key: Key,
     id: Halves,
 }
 
-/// Start a timer of a scheduler, whose object is `owner`.
+/// What a scheduler's timers refer to: counted as an object, what its threads share costs no atomic operations.
+#[pyclass(frozen, module = "duewheel._core")]
+pub(crate) struct TimerOwner(pub(crate) Arc<Shared>);
+
+/// Start a timer of a scheduler.
 #[inline]
 pub(crate) fn start(
-    owner: &Bound<'_, PyAny>,
-    shared: &Arc<Shared>,
+    scheduler: &Bound<'_, PyAny>,
+    owner: &Py<TimerOwner>,
     delay: &Bound<'_, PyAny>,
     target: &Bound<'_, PyAny>,
     data: Option<Bound<'_, PyAny>>,
     fields: &[Option<Bound<'_, PyAny>>; 5],
 ) -> PyResult<Timer> {
-    let py = owner.py();
+    let py = scheduler.py();
+    let shared = &*owner.get().0;
     if shared.backing.writes {
         return Err(in_file(py));
     }
@@ -61,7 +66,7 @@ pub(crate) fn start(
         let data = data.unwrap_or_else(|| py.None().into_bound(py));
         (Data::object(data), spec)
     } else {
-        let spec = spec_of_call(owner, shared, target)?;
+        let spec = spec_of_call(scheduler, shared, target)?;
         let spec = if is_plain {
             spec
         } else {
@@ -71,14 +76,11 @@ pub(crate) fn start(
         (Data::call(target.clone(), data)?, spec)
     };
     let fresh = Fresh::new(py, data, spec);
-    if !shared.has_timers.load(Ordering::Relaxed) {
-        shared.has_timers.store(true, Ordering::Relaxed);
-    }
     let started = fresh.give(|handle| shared.engine.start_timer(delay, handle));
     let started = started.map_err(|error| refused(py, error, ""))?;
     Ok(Timer {
         started: Some(Started {
-            shared: shared.clone(),
+            owner: owner.clone_ref(py),
             key: started.key,
             id: started.id,
         }),
@@ -96,7 +98,7 @@ fn in_file(py: Python<'_>) -> PyErr {
 /// The specification of a timer that calls this.
 #[inline]
 fn spec_of_call(
-    owner: &Bound<'_, PyAny>,
+    scheduler: &Bound<'_, PyAny>,
     shared: &Shared,
     callable: &Bound<'_, PyAny>,
 ) -> PyResult<Py<Spec>> {
@@ -104,9 +106,9 @@ fn spec_of_call(
         return Err(convert::no_target(callable));
     };
     if lane == Lane::Loop && !shared.specs.has_call(lane) {
-        owner.call_method0("_expect_async")?;
+        scheduler.call_method0("_expect_async")?;
     }
-    shared.specs.call(owner.py(), lane)
+    shared.specs.call(scheduler.py(), lane)
 }
 
 impl Timer {
@@ -119,8 +121,9 @@ impl Timer {
         let Some(started) = &self.started else {
             return Ok(None);
         };
-        started.shared.check_fork(py)?;
-        Ok(Some((&started.shared.engine, started.key)))
+        let shared = &*started.owner.get().0;
+        shared.check_fork(py)?;
+        Ok(Some((&shared.engine, started.key)))
     }
 }
 
