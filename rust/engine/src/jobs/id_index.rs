@@ -43,7 +43,7 @@ impl IdIndex {
     }
 
     /// Make an id for a job at this place; `None`: it is not in the slab.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn make(&mut self, wall: i64, index: Option<u32>) -> Halves {
         self.source.make(wall, index.unwrap_or(NOWHERE))
     }
