@@ -81,15 +81,16 @@ impl Specs {
         self.of(&self.timers, target)
     }
 
-    #[inline]
+    #[inline(always)]
     fn of(&self, specs: &PlainSpecs, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {
         // Anything but an exact str may answer to the hash of one, and is no target.
-        if let Ok(name) = target.cast_exact::<PyString>()
+        let name = target.cast_exact::<PyString>().ok();
+        if let Some(name) = name
             && let Some(spec) = specs.known(name)?
         {
             return Ok(spec);
         }
-        specs.make(target.py(), self.target(target)?)
+        specs.make(target.py(), self.target(target)?, name)
     }
 
     /// Whether a timer has called something on this lane.
@@ -208,8 +209,14 @@ impl PlainSpecs {
     }
 
     #[cold]
-    fn make(&self, py: Python<'_>, target: Arc<Target>) -> PyResult<Py<Spec>> {
-        let name = target.name.clone_ref(py);
+    fn make(
+        &self,
+        py: Python<'_>,
+        target: Arc<Target>,
+        given: Option<&Bound<'_, PyString>>,
+    ) -> PyResult<Py<Spec>> {
+        // The caller's own object, a literal as a rule: when it is met again, it is found by identity.
+        let name = given.unwrap_or(target.name.bind(py)).clone().unbind();
         if let Some(spec) = self.known(name.bind(py))? {
             return Ok(spec);
         }

@@ -7,6 +7,7 @@ use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Parts, Payload, Released};
 use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Query, Ticket};
 use std::borrow::Cow;
+use std::sync::MutexGuard;
 
 /// How many parked jobs one call pages out: it holds the lock.
 const PAGED_OUT_AT_ONCE: usize = 256;
@@ -27,10 +28,29 @@ impl<P: Payload> Engine<P> {
         let boot = self.clock.boot();
         let mut state = self.open_to_change()?;
         state.refresh(self, boot);
-        let (clock, due) = state.resolve(due, boot)?;
+        let at = state.resolve(due, boot)?;
+        if state.residency.is_some() {
+            return self.schedule_stored(state, at, boot, payload, released);
+        }
+        let id = state.jobs.new_id(boot, true);
+        state.counts.scheduled += 1;
+        state.jobs.insert(id, at.0, at.1, payload);
+        self.unlock_and_wake(state, at.0, at.1);
+        Ok((id, AT_ONCE))
+    }
+
+    #[inline(never)] // out of the way of a job in memory
+    fn schedule_stored(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        (clock, due): (ClockKind, i64),
+        boot: i64,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<(Halves, Ticket), Refused> {
         let stays = state.admit(clock, due, released);
         let id = state.jobs.new_id(boot, stays);
-        let ticket = state.write(id, (clock, due), boot, payload, stays)?;
+        let ticket = state.write_stored(id, (clock, due), boot, payload, stays)?;
         state.counts.scheduled += 1;
         if stays {
             state.jobs.insert(id, clock, due, payload);
@@ -194,23 +214,7 @@ impl<P: Payload> State<P> {
         self.admit_new(clock, due)
     }
 
-    /// Give the store a new job with a generated id, if there is one.
-    #[inline]
-    fn write(
-        &mut self,
-        id: Halves,
-        (clock, due): (ClockKind, i64),
-        boot: i64,
-        payload: P,
-        stays: bool,
-    ) -> Result<Ticket, Refused> {
-        if self.residency.is_none() {
-            return Ok(AT_ONCE);
-        }
-        self.write_stored(id, (clock, due), boot, payload, stays)
-    }
-
-    #[inline(never)] // out of the way of the call in memory
+    /// Give the store a new job with a generated id.
     fn write_stored(
         &mut self,
         id: Halves,
