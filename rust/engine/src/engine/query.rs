@@ -354,19 +354,25 @@ impl<P: Payload> State<P> {
         })
     }
 
+    /// Whether a job is pending: in memory, and not started.
+    pub(super) fn is_pending(&self, engine: &Engine<P>, key: Key) -> bool {
+        match self.jobs.stage(key) {
+            None => false,
+            Some(Stage::Handed) => engine
+                .lanes
+                .iter()
+                .any(|lane| lane.lock().find(key).is_some()),
+            Some(_) => true,
+        }
+    }
+
     fn view<R>(
         &self,
         engine: &Engine<P>,
         key: Key,
         look: impl FnOnce(View<'_, P>) -> R,
     ) -> Option<R> {
-        let handed = self.jobs.queue.get(key)?.value.stage() == Stage::Handed;
-        if handed
-            && !engine
-                .lanes
-                .iter()
-                .any(|lane| lane.lock().find(key).is_some())
-        {
+        if !self.is_pending(engine, key) {
             return None;
         }
         let execution = self.jobs.execution(key)?;

@@ -198,6 +198,12 @@ impl<P: Payload> JobTable<P> {
         self.queue.get(key).map(|entry| entry.value.stage())
     }
 
+    /// The sequence of a job; 0: it is not here.
+    #[inline]
+    pub(crate) fn sequence(&self, key: Key) -> u64 {
+        self.queue.get(key).map_or(0, |entry| entry.sequence)
+    }
+
     /// Give a job another stage.
     pub(crate) fn set_stage(&mut self, key: Key, stage: Stage) {
         if let Some(record) = self.queue.get_mut(key) {

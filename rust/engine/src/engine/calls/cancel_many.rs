@@ -130,14 +130,9 @@ impl<P: Payload> State<P> {
         if withdrawn.is_empty() {
             return Ok(AT_ONCE);
         }
-        let seq = |key| self.jobs.queue.get(key).map_or(0, |entry| entry.sequence);
-        let delete = |&(key, _): &(Key, usize)| Op::Delete(seq(key));
-        let ops: Vec<_> = withdrawn.iter().map(delete).collect();
-        self.submit(&ops).map_err(|error| {
-            for &(key, _) in withdrawn {
-                self.jobs.put_back(key);
-            }
-            error.into()
-        })
+        let keys = withdrawn.iter().map(|(key, _)| *key);
+        let delete = |key| Op::Delete(self.jobs.sequence(key));
+        let ops: Vec<_> = keys.clone().map(delete).collect();
+        self.submit_withdrawn(&ops, keys)
     }
 }

@@ -263,10 +263,20 @@ impl<P: Payload> State<P> {
         if self.residency.is_none() {
             return Ok(AT_ONCE);
         }
-        let seq = self.jobs.queue.get(key).map_or(0, |entry| entry.sequence);
-        let op = op(self, seq);
-        self.submit(&[op]).map_err(|error| {
-            self.jobs.put_back(key);
+        let op = op(self, self.jobs.sequence(key));
+        self.submit_withdrawn(&[op], [key])
+    }
+
+    /// Give the store changes of jobs that were withdrawn. Refused, they wait again.
+    pub(super) fn submit_withdrawn(
+        &mut self,
+        ops: &[Op<'_>],
+        withdrawn: impl IntoIterator<Item = Key>,
+    ) -> Result<Ticket, Refused> {
+        self.submit(ops).map_err(|error| {
+            for key in withdrawn {
+                self.jobs.put_back(key);
+            }
             error.into()
         })
     }

@@ -48,7 +48,8 @@ impl<P: Payload> Engine<P> {
         payload: P,
         released: &mut Released<P>,
     ) -> Result<(Halves, Ticket), Refused> {
-        let stays = state.admit(clock, due, released);
+        state.page_out_parked(PAGED_OUT_AT_ONCE, released);
+        let stays = state.admit_new(clock, due);
         let id = state.jobs.new_id(boot, stays);
         let ticket = state.write_stored(id, (clock, due), boot, payload, stays)?;
         state.counts.scheduled += 1;
@@ -204,16 +205,6 @@ pub(super) fn new_job<'a>(
 }
 
 impl<P: Payload> State<P> {
-    /// Whether a new job belongs in memory; in memory alone all do.
-    #[inline]
-    fn admit(&mut self, clock: ClockKind, due: i64, released: &mut Released<P>) -> bool {
-        if self.residency.is_none() {
-            return true;
-        }
-        self.page_out_parked(PAGED_OUT_AT_ONCE, released);
-        self.admit_new(clock, due)
-    }
-
     /// Give the store a new job with a generated id.
     fn write_stored(
         &mut self,

@@ -1,9 +1,9 @@
 //! Timers: jobs in memory that their owner knows by key, so that no id is parsed to cancel one.
 
 use crate::due::queue::{ClockKind, Key};
-use crate::engine::{Due, Engine, Refused, State};
+use crate::engine::{Due, Engine, Refused};
 use crate::jobs::ids::Halves;
-use crate::jobs::record::{Payload, Stage};
+use crate::jobs::record::Payload;
 
 /// A timer that was started.
 #[derive(Clone, Copy, Debug)]
@@ -97,19 +97,5 @@ impl<P: Payload> Engine<P> {
             look(entry.value.payload)?;
         }
         state.dead.iter().try_for_each(|dead| look(dead.payload))
-    }
-}
-
-impl<P: Payload> State<P> {
-    /// Whether a job is pending: in memory, and not started.
-    fn is_pending(&self, engine: &Engine<P>, key: Key) -> bool {
-        match self.jobs.stage(key) {
-            None => false,
-            Some(Stage::Handed) => engine
-                .lanes
-                .iter()
-                .any(|lane| lane.lock().find(key).is_some()),
-            Some(_) => true,
-        }
     }
 }
