@@ -26,7 +26,6 @@ LONG_FILES = {
     "rust/engine/src/due/level.rs": "a third of it are its tests, beside what they look into",
     "rust/engine/src/due/queue.rs": "the order of two clocks is one thing",
     "rust/engine/src/due/wheel.rs": "its moves share one invariant, which is read beside them",
-    "rust/engine/tests/paging.rs": TO_BE_DIVIDED,
     "rust/engine/tests/two_nodes.rs": TO_BE_DIVIDED,
 }
 

@@ -1,7 +1,6 @@
 """Timers that other threads cancel and move while they come due."""
 
 import itertools
-import sys
 import threading
 
 import pytest
@@ -9,16 +8,7 @@ import pytest
 from duewheel import Scheduler
 
 
-@pytest.fixture
-def often():
-    """Give the interpreter to another thread often."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("often")
+@pytest.mark.usefixtures("switching")
 def test_a_timer_that_was_cancelled_never_ran_and_any_other_ran_once():
     count, threads = 20_000, 4
     ran = [0] * count
@@ -46,7 +36,7 @@ def test_a_timer_that_was_cancelled_never_ran_and_any_other_ran_once():
     assert (stats.cancelled, stats.succeeded) == (sum(cancelled), sum(ran))
 
 
-@pytest.mark.usefixtures("often")
+@pytest.mark.usefixtures("switching")
 def test_timers_that_are_moved_by_many_threads_run_once():
     count = 2_000
     ran = itertools.count()

@@ -132,13 +132,7 @@ impl Targets {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn key(index: u32) -> Key {
-        Key {
-            index,
-            generation: 0,
-        }
-    }
+    use crate::testing::key;
 
     #[test]
     fn the_workers_lane_is_used_where_no_lane_has_handlers() {

@@ -1,5 +1,6 @@
 //! What tests of the engine share: payloads without an owner, a wait for a call, and random numbers that a seed repeats.
 
+use crate::due::queue::Key;
 use crate::engine::{Engine, Pending, Refused};
 use crate::jobs::record::{Parts, Payload, Released};
 use duewheel_model::retry::RetryOptions;
@@ -41,6 +42,15 @@ impl Payload for Empty {
                 at_most_once: false,
             },
         })
+    }
+}
+
+/// The key of an entry at this index, for what looks at no entry.
+#[must_use]
+pub fn key(index: u32) -> Key {
+    Key {
+        index,
+        generation: 0,
     }
 }
 

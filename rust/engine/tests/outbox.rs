@@ -8,51 +8,14 @@ use duewheel_engine::testing::Empty;
 use duewheel_model::outcome::{Cause, Outcome};
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
-use duewheel_store::{Answered, Error, Found, Op, Query, Settled, Store, Ticket};
+use duewheel_store::testing::FullDisk;
+use duewheel_store::{Error, Op, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
-
-/// A store whose disk has room for what is small, and not for ends of jobs.
-struct Crowded {
-    store: LocalStore,
-    crowded: AtomicBool,
-}
-
-impl Store for Crowded {
-    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
-        let large = batch.iter().any(|op| matches!(op, Op::Finish { .. }));
-        if large && self.crowded.load(Ordering::SeqCst) {
-            return Err(Error::Full);
-        }
-        self.store.submit(batch)
-    }
-
-    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
-        self.store.wait(ticket, deadline)
-    }
-
-    fn when(&self, ticket: Ticket, then: Settled) {
-        self.store.when(ticket, then);
-    }
-
-    fn ask(&self, question: Query, then: Answered) {
-        self.store.ask(question, then);
-    }
-
-    fn found(&self) -> &Found {
-        self.store.found()
-    }
-
-    fn close(&self) -> Result<(), Error> {
-        self.store.close()
-    }
-}
 
 struct Bench {
     path: PathBuf,
-    store: Arc<Crowded>,
+    store: Arc<FullDisk>,
     engine: Engine<Empty>,
 }
 
@@ -62,8 +25,9 @@ impl Bench {
         let path = std::env::temp_dir().join(file);
         let inbox = StoreInbox::new().unwrap();
         let store = LocalStore::open(&path, Settings::default(), inbox.events()).unwrap();
-        let crowded = AtomicBool::new(false);
-        let store = Arc::new(Crowded { store, crowded });
+        // There is room for what is small, and not for ends of jobs.
+        let ends = |batch: &[Op<'_>]| batch.iter().any(|op| matches!(op, Op::Finish { .. }));
+        let store = Arc::new(FullDisk::new(store, ends));
         let clock = Arc::new(ManualClock::new(0, 0));
         let mut engine = Engine::new(Box::new(clock)).unwrap();
         let window = Window {
@@ -90,14 +54,14 @@ impl Bench {
             panic!("it is due");
         };
         engine.begin(&started).unwrap();
-        self.store.crowded.store(true, Ordering::SeqCst);
+        self.store.fill(true);
         engine.ready().end(started.ended(outcome(&started)));
         engine.settle_and_refill(Lane::Workers, released);
     }
 
     /// Close it; what a store that is opened now has.
     fn reopened(self) -> u64 {
-        self.store.crowded.store(false, Ordering::SeqCst);
+        self.store.fill(false);
         self.engine
             .settle_and_refill(Lane::Workers, &mut Released::default());
         self.engine.close(&mut Released::default());
@@ -125,7 +89,7 @@ fn an_id_whose_end_is_not_written_yet_is_not_taken_again() {
     let (engine, released) = (&bench.engine, &mut Released::default());
     let again = |released: &mut _| engine.schedule_as("a", Due::In(SECOND), Empty, released);
     assert!(matches!(again(released), Err(Refused::Store(Error::Full))));
-    bench.store.crowded.store(false, Ordering::SeqCst);
+    bench.store.fill(false);
     assert!(matches!(again(released), Ok(Pending::Made((), _))));
     engine.check().unwrap();
     assert_eq!(bench.reopened(), 1);
@@ -139,7 +103,7 @@ fn a_retry_that_is_not_written_yet_is_not_cancelled() {
     let engine = &bench.engine;
     let cancel = || engine.cancel("a", &mut Released::default());
     assert!(matches!(cancel(), Err(Refused::Store(Error::Full))));
-    bench.store.crowded.store(false, Ordering::SeqCst);
+    bench.store.fill(false);
     assert!(matches!(cancel(), Ok(Pending::Made(Cancelled::Here(_), _))));
     engine.check().unwrap();
     assert_eq!(bench.reopened(), 0);

@@ -11,11 +11,11 @@ use duewheel_model::job::Progress;
 use duewheel_model::outcome::Outcome;
 use duewheel_model::time::SECOND;
 use duewheel_sqlite::{LocalStore, Settings};
-use duewheel_store::{Answer, Answered, Error, Found, Op, Query, Settled, Store, Ticket, ask};
+use duewheel_store::testing::FullDisk;
+use duewheel_store::{Answer, Query, Store, ask};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn file(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("duewheel-{}-{name}.db", std::process::id()))
@@ -296,41 +296,6 @@ fn parked_jobs_over_a_part_of_the_room_are_paged_out() {
     std::fs::remove_file(path).unwrap();
 }
 
-/// A store that takes nothing while its disk is full.
-struct Filling {
-    store: LocalStore,
-    full: AtomicBool,
-}
-
-impl Store for Filling {
-    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
-        if self.full.load(Ordering::SeqCst) {
-            return Err(Error::Full);
-        }
-        self.store.submit(batch)
-    }
-
-    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
-        self.store.wait(ticket, deadline)
-    }
-
-    fn when(&self, ticket: Ticket, then: Settled) {
-        self.store.when(ticket, then);
-    }
-
-    fn ask(&self, question: Query, then: Answered) {
-        self.store.ask(question, then);
-    }
-
-    fn found(&self) -> &Found {
-        self.store.found()
-    }
-
-    fn close(&self) -> Result<(), Error> {
-        self.store.close()
-    }
-}
-
 /// Pages that begin again have it as it was before, and it would run twice.
 #[test]
 fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
@@ -339,8 +304,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     let released = &mut Released::default();
     let inbox = StoreInbox::new().unwrap();
     let store = LocalStore::open(&path, Settings::default(), inbox.events()).unwrap();
-    let full = AtomicBool::new(false);
-    let store = Arc::new(Filling { store, full });
+    let store = Arc::new(FullDisk::new(store, |_| true));
     let engine = open_on(store.clone(), &inbox, &clock, 3_600, 31);
     engine.start().unwrap();
     engine.set_registered(0, "t", Some(Lane::Workers));
@@ -356,7 +320,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     keep(&engine, Due::In(SECOND), released);
     assert!(!engine.holds(parked), "it is parked on disk");
 
-    store.full.store(true, Ordering::SeqCst);
+    store.fill(true);
     engine.ready().end(started.ended(Outcome::Done));
     engine.settle_and_refill(Lane::Workers, released);
     assert!(!engine.holds(ended));
@@ -365,7 +329,7 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     assert!(engine.holds(parked));
     assert!(!engine.holds(ended));
 
-    store.full.store(false, Ordering::SeqCst);
+    store.fill(false);
     engine.settle_and_refill(Lane::Workers, released);
     let stats = engine.stats(released);
     assert_eq!((stats.pending, stats.succeeded), (2, 1));

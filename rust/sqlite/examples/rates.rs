@@ -4,9 +4,8 @@
 //! (a clone of the store's), so that what differs is the store's doing.
 
 use duewheel_sqlite::{Durability, LocalStore, Settings, no_events};
-use duewheel_store::{
-    ClockKind, Ending, Job, Op, Place, Progress, Query, RetryOptions, Store, ask,
-};
+use duewheel_store::testing::jobs;
+use duewheel_store::{Ending, Job, Op, Place, Query, Store, ask};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,22 +14,8 @@ use std::time::Instant;
 fn job(seq: u64) -> Job<'static> {
     let due = 1_800_000_000_000_000_000 + (seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 14) as i64;
     Job {
-        id: format!("01890000-0000-7000-8000-{seq:012x}").into(),
-        target: "email.welcome".into(),
-        data: vec![seq as u8; 100].into(),
-        place: Place { due, seq },
-        clock: ClockKind::Boot,
-        job_due: due,
         created: due,
-        progress: Progress::NEW,
-        interruptions: 0,
-        options: RetryOptions {
-            retry_limit: Some(5),
-            age_limit: None,
-            min_backoff: 1_000_000_000,
-            max_backoff: 3_600_000_000_000,
-            at_most_once: false,
-        },
+        ..jobs::job(seq, due)
     }
 }
 

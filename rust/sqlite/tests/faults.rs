@@ -4,25 +4,14 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Faults, Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{LocalStore, LogLimits, Settings, no_events};
+use duewheel_sqlite::{LocalStore, no_events};
 use duewheel_store::{Answer, Error, Event, Op, Query, Store, ask};
 use kit::model::{Model, Random};
-use kit::{all, begin, done, job};
+use kit::{all, begin, done, job, on_disk};
 use std::sync::{Arc, Mutex};
 
-fn settings(disk: &SimDisk) -> Settings {
-    Settings {
-        disk: Arc::new(disk.clone()),
-        limits: LogLimits {
-            checkpoint_pages: 8,
-            ..LogLimits::default()
-        },
-        ..Settings::default()
-    }
-}
-
 fn open(disk: &SimDisk) -> Result<LocalStore, duewheel_sqlite::Error> {
-    LocalStore::open(&disk.path("jobs.db"), settings(disk), no_events())
+    LocalStore::open(&disk.path("jobs.db"), on_disk(disk), no_events())
 }
 
 /// The state of the files must be one of these.
@@ -42,7 +31,7 @@ fn failing(faults: Faults, what: &str) -> bool {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let events = heard.clone();
     let events = Box::new(move |event| events.lock().unwrap().push(event));
-    let store = LocalStore::open(&disk.path("jobs.db"), settings(&disk), events).unwrap();
+    let store = LocalStore::open(&disk.path("jobs.db"), on_disk(&disk), events).unwrap();
     let (mut model, mut random) = (Model::default(), Random::new(7));
     let mut states = vec![model.clone()];
     let (mut acknowledged, mut refused) = (0, None);

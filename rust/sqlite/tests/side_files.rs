@@ -7,30 +7,18 @@
 mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
-use duewheel_sqlite::{Durability, Error, LocalStore, LogLimits, Settings, no_events};
+use duewheel_sqlite::{Durability, Error, LocalStore, Settings, no_events};
 use duewheel_store::{Error as StoreError, Store};
 use kit::model::Random;
-use kit::{Dir, job, seqs};
+use kit::{Dir, job, on_disk, seqs};
 use std::path::Path;
-use std::sync::Arc;
 
 const DB: &str = "jobs.db";
 const OPS: &str = "jobs.db-ops";
 const WAL: &str = "jobs.db-wal";
 
-fn settings(disk: &SimDisk) -> Settings {
-    Settings {
-        disk: Arc::new(disk.clone()),
-        limits: LogLimits {
-            checkpoint_pages: 8,
-            ..LogLimits::default()
-        },
-        ..Settings::default()
-    }
-}
-
 fn open(disk: &SimDisk) -> Result<LocalStore, Error> {
-    LocalStore::open(&disk.path(DB), settings(disk), no_events())
+    LocalStore::open(&disk.path(DB), on_disk(disk), no_events())
 }
 
 /// The files of a store with these jobs that is in use, or that was killed.
@@ -244,7 +232,7 @@ fn a_kill_at_any_step_of_opening_and_closing_leaves_what_opens() {
 fn a_kill_at_any_step_of_a_rotation_leaves_every_payload_readable() {
     let with = |disk: &SimDisk, default| Settings {
         keys: Some(kit::ring(default)),
-        ..settings(disk)
+        ..on_disk(disk)
     };
     let disk = SimDisk::new(Image::new());
     let store = LocalStore::open(&disk.path(DB), with(&disk, 1), no_events()).unwrap();
@@ -369,7 +357,7 @@ fn what_is_too_short_to_be_a_database_is_refused() {
 fn a_file_that_is_refused_stays_as_it_was() {
     let keyed = |disk: &SimDisk| Settings {
         keys: Some(kit::ring(1)),
-        ..settings(disk)
+        ..on_disk(disk)
     };
     let disk = SimDisk::new(Image::new());
     let store = LocalStore::open(&disk.path(DB), keyed(&disk), no_events()).unwrap();

@@ -185,13 +185,7 @@ impl IdIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn key(index: u32) -> Key {
-        Key {
-            index,
-            generation: 3,
-        }
-    }
+    use crate::testing::key;
 
     fn text(id: Halves) -> String {
         Id::Generated(id).with_str(str::to_owned)

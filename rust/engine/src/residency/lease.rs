@@ -213,13 +213,7 @@ impl<P: Payload> Evicted<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn key(index: u32) -> Key {
-        Key {
-            index,
-            generation: 0,
-        }
-    }
+    use crate::testing::key;
 
     const SECOND: i64 = duewheel_model::time::SECOND;
 

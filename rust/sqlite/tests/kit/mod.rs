@@ -1,10 +1,12 @@
 //! Stores and directories for the tests of the store.
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
 
-use duewheel_sqlite::{Durability, Error, LocalStore, Settings, no_events};
+use duewheel_sqlite::testing::SimDisk;
+use duewheel_sqlite::{Durability, Error, LocalStore, LogLimits, Settings, no_events};
 pub use duewheel_store::testing::{drive::*, jobs::*, model};
 use duewheel_store::{Keyring, Store};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
@@ -39,6 +41,18 @@ pub fn ring(default: u32) -> Keyring {
 pub fn settings(durability: Durability) -> Settings {
     Settings {
         durability,
+        ..Settings::default()
+    }
+}
+
+/// On a disk of a test, whose logs are short.
+pub fn on_disk(disk: &SimDisk) -> Settings {
+    Settings {
+        disk: Arc::new(disk.clone()),
+        limits: LogLimits {
+            checkpoint_pages: 8,
+            ..LogLimits::default()
+        },
         ..Settings::default()
     }
 }

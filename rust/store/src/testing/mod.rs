@@ -1,9 +1,12 @@
-//! For tests: the suite that every store must pass, jobs, a model of what a store holds, and a store in memory that nodes share.
+//! For tests: the suite that every store must pass, jobs, a model of what a store holds, a store
+//! whose disk is full at will, and one in memory that nodes share.
 
 pub mod conformance;
 pub mod drive;
+mod full;
 pub mod jobs;
 pub mod model;
 mod shared;
 
+pub use full::FullDisk;
 pub use shared::{SharedJobs, SharedStore, Weather};
