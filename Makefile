@@ -67,12 +67,12 @@ check: setup  ## check formats, lints, types, stubs and documentation
 
 .PHONY: test
 test: setup  ## run the quick tests, of Rust and of Python
-	cargo test --quiet --package duewheel-model --package duewheel-store --package duewheel-sqlite --package duewheel-engine
+	cargo test --quiet --package duewheel-model --package duewheel-schedule --package duewheel-store --package duewheel-sqlite --package duewheel-engine
 	"$(BIN)/python" -m pytest
 
 .PHONY: test-slow
 test-slow: setup wheel  ## run all tests, the slow ones and those of the wheels too
-	DUEWHEEL_IMAGES=20000 DUEWHEEL_KILLS=1000 DUEWHEEL_FLIPS=5000 PROPTEST_CASES=5000 cargo test --quiet --package duewheel-model --package duewheel-store --package duewheel-sqlite --package duewheel-engine --release -- --include-ignored
+	DUEWHEEL_IMAGES=20000 DUEWHEEL_KILLS=1000 DUEWHEEL_FLIPS=5000 PROPTEST_CASES=5000 cargo test --quiet --package duewheel-model --package duewheel-schedule --package duewheel-store --package duewheel-sqlite --package duewheel-engine --release -- --include-ignored
 	DUEWHEEL_KILLS=2000 "$(BIN)/python" -m pytest --run-slow
 
 .PHONY: test-newer

@@ -37,10 +37,11 @@ CIRCLES = {(crate, frozenset(f"{name}.rs" for name in names.split())) for crate,
 
 MAY_NEED = {
     "model": set(),
+    "schedule": set(),
     "store": {"model"},
     "sqlite": {"model", "store"},
-    "engine": {"model", "store"},
-    "binding": {"model", "store", "sqlite", "engine"},
+    "engine": {"model", "schedule", "store"},
+    "binding": {"model", "schedule", "store", "sqlite", "engine"},
 }
 """What a crate may need outside its tests. A new crate takes its place here."""
 
