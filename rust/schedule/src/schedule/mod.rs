@@ -1,0 +1,9 @@
+//! Schedules, and what they are asked.
+
+mod definition;
+mod describe;
+mod python;
+mod search;
+mod tree;
+
+pub use tree::{Interval, Schedule};
