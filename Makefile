@@ -82,6 +82,7 @@ test-newer:  ## run the quick tests on CPython 3.14 and 3.15 of Debian testing; 
 .PHONY: bench
 bench: setup  ## measure the wheel in Rust and the calls from Python
 	cargo bench --manifest-path benches/wheel/Cargo.toml
+	cargo run --release --manifest-path benches/schedule/Cargo.toml
 	"$(BIN)/python" -m pytest benches --benchmark-only
 
 .PHONY: compare

@@ -9,17 +9,18 @@ use std::cell::Cell;
 const MOST_STEPS: u32 = 1_000_000;
 
 /// How far one search may go.
-struct Budget(Cell<u32>);
+#[derive(Clone, Copy)]
+struct Budget<'a> {
+    steps: &'a Cell<u32>,
+    /// What is after this is not asked for.
+    until: i64,
+}
 
-impl Budget {
-    fn new() -> Self {
-        Self(Cell::new(MOST_STEPS))
-    }
-
+impl Budget<'_> {
     fn spend(&self, schedule: &Schedule) -> Result<(), Error> {
-        match self.0.get().checked_sub(1) {
+        match self.steps.get().checked_sub(1) {
             Some(left) => {
-                self.0.set(left);
+                self.steps.set(left);
                 Ok(())
             }
             None => Err(Error::Endless(format!(
@@ -49,11 +50,21 @@ impl Schedule {
 
     fn next_of_combined(&self, after: i64) -> Result<Option<i64>, Error> {
         self.check_gives_times()?;
-        let budget = Budget::new();
         if self.floats() {
-            return self.anchored(after).next_within(after, &budget);
+            return self.anchored(after).next_until(after, i64::MAX);
         }
-        self.next_within(after, &budget)
+        self.next_until(after, i64::MAX)
+    }
+
+    /// The first time after one, if it is not after another.
+    fn next_until(&self, after: i64, until: i64) -> Result<Option<i64>, Error> {
+        let steps = Cell::new(MOST_STEPS);
+        let budget = Budget {
+            steps: &steps,
+            until,
+        };
+        let found = self.next_within(after, &budget)?;
+        Ok(found.filter(|&time| time <= until))
     }
 
     /// The last time *t* with `after < t <= until`.
@@ -76,12 +87,11 @@ impl Schedule {
             }
             _ => {}
         }
-        let within = |found: Option<i64>| found.filter(|&time| time <= until);
         // Windows back from the end, each twice as long, until one has a time.
         let mut width = 1_i64;
         let mut low = loop {
             let begin = until.saturating_sub(width).max(after);
-            match within(self.next(begin)?) {
+            match self.next_until(begin, until)? {
                 Some(found) => break found,
                 None if begin <= after => return Ok(None),
                 None => width = width.saturating_mul(2),
@@ -89,9 +99,9 @@ impl Schedule {
         };
         // `low` is a time, and there is none after `high`.
         let mut high = until;
-        while let Some(after_low) = self.next(low)?.filter(|&time| time <= high) {
+        while let Some(after_low) = self.next_until(low, high)? {
             let middle = low.midpoint(high);
-            match self.next(middle)?.filter(|&time| time <= high) {
+            match self.next_until(middle, high)? {
                 Some(found) => low = found,
                 None => (low, high) = (after_low, middle.max(after_low)),
             }
@@ -109,7 +119,14 @@ impl Schedule {
                 "Every without an anchor has no times before it is scheduled: give it an anchor=",
             ));
         }
-        self.has(time, &Budget::new())
+        let steps = Cell::new(MOST_STEPS);
+        self.has(
+            time,
+            &Budget {
+                steps: &steps,
+                until: time,
+            },
+        )
     }
 
     fn has(&self, time: i64, budget: &Budget) -> Result<bool, Error> {
@@ -130,19 +147,16 @@ impl Schedule {
     fn next_within(&self, after: i64, budget: &Budget) -> Result<Option<i64>, Error> {
         match self.kind() {
             Kind::Union(parts) => {
-                let mut first: Option<i64> = None;
-                for part in parts {
-                    if let Some(found) = part.next_within(after, budget)? {
-                        first = Some(first.map_or(found, |first| first.min(found)));
-                    }
-                }
-                Ok(first)
+                budget.earliest(parts, after, |part, budget| part.next_within(after, budget))
             }
             Kind::Filtered(left, conditions) => {
                 let mut after = after;
-                while let Some(found) = left.next_within(after, budget)? {
+                while let Some(found) = left
+                    .next_within(after, budget)?
+                    .filter(|&time| time <= budget.until)
+                {
                     budget.spend(self)?;
-                    let Some(from) = all_hold_from(conditions, found, budget)? else {
+                    let Some(from) = budget.all_hold_from(self, conditions, found)? else {
                         return Ok(None);
                     };
                     if from == found {
@@ -171,10 +185,12 @@ impl Schedule {
     fn first(&self, from: i64, within: bool, budget: &Budget) -> Result<Option<i64>, Error> {
         match self.kind() {
             Kind::Days(days) => days.first(from, within),
-            Kind::Union(parts) if within => earliest(parts, |part| part.first(from, true, budget)),
+            Kind::Union(parts) if within => {
+                budget.earliest(parts, from, |part, budget| part.first(from, true, budget))
+            }
             Kind::Union(parts) => {
                 let out = |part: &Self, from| part.first(from, false, budget);
-                agreed(parts, from, out, || budget.spend(self))
+                budget.agreed(self, parts, from, out)
             }
             Kind::Filtered(left, conditions) if within => {
                 let mut parts = vec![Condition {
@@ -182,13 +198,17 @@ impl Schedule {
                     of: left.clone(),
                 }];
                 parts.extend(conditions.iter().cloned());
-                all_hold_from(&parts, from, budget)
+                budget.all_hold_from(self, &parts, from)
             }
             Kind::Filtered(left, conditions) => {
-                let out = left.first(from, false, budget)?;
-                let fails = |one: &Condition| one.of.first(from, !one.within, budget);
-                let other = earliest(conditions, fails)?;
-                Ok(out.into_iter().chain(other).min())
+                let mut parts = vec![Condition {
+                    within: true,
+                    of: left.clone(),
+                }];
+                parts.extend(conditions.iter().cloned());
+                budget.earliest(&parts, from, |one, budget| {
+                    one.of.first(from, !one.within, budget)
+                })
             }
             _ if within => match from.checked_sub(1) {
                 _ if self.covers(from, budget)? => Ok(Some(from)),
@@ -202,7 +222,7 @@ impl Schedule {
     /// The first time from one on that does not lie in it, which is a cron expression or has single times.
     fn end_of(&self, from: i64, budget: &Budget) -> Result<Option<i64>, Error> {
         let mut from = from;
-        while self.covers(from, budget)? {
+        while from <= budget.until && self.covers(from, budget)? {
             budget.spend(self)?;
             let end = match self.kind() {
                 Kind::Cron(cron) => {
@@ -225,54 +245,69 @@ impl Condition {
     }
 }
 
-/// The first time from one on at which all conditions hold.
-fn all_hold_from(
-    conditions: &[Condition],
-    from: i64,
-    budget: &Budget,
-) -> Result<Option<i64>, Error> {
-    let first = |one: &Condition, from| one.of.first(from, one.within, budget);
-    let spend = || {
-        conditions
-            .first()
-            .map_or(Ok(()), |one| budget.spend(&one.of))
-    };
-    agreed(conditions, from, first, spend)
-}
+impl Budget<'_> {
+    /// The first time from one on at which all conditions hold.
+    fn all_hold_from(
+        &self,
+        whole: &Schedule,
+        conditions: &[Condition],
+        from: i64,
+    ) -> Result<Option<i64>, Error> {
+        let first = |one: &Condition, from| one.of.first(from, one.within, self);
+        self.agreed(whole, conditions, from, first)
+    }
 
-/// The first time from one on that is the first of all parts.
-fn agreed<T>(
-    parts: &[T],
-    from: i64,
-    first: impl Fn(&T, i64) -> Result<Option<i64>, Error>,
-    spend: impl Fn() -> Result<(), Error>,
-) -> Result<Option<i64>, Error> {
-    let mut from = from;
-    loop {
-        let before = from;
-        for part in parts {
-            match first(part, from)? {
-                Some(found) => from = found,
-                None => return Ok(None),
+    /// The earliest time of all parts, from one on.
+    ///
+    /// They are asked for longer and longer spans: one whose own parts never meet holds up no other.
+    fn earliest<T>(
+        &self,
+        parts: &[T],
+        from: i64,
+        first: impl Fn(&T, &Self) -> Result<Option<i64>, Error>,
+    ) -> Result<Option<i64>, Error> {
+        let mut span = 3_600_000_000_000_i64;
+        loop {
+            span = span.saturating_mul(16);
+            let until = from.saturating_add(span).min(self.until);
+            let mut budget = Self { until, ..*self };
+            let mut found = None;
+            for part in parts {
+                if let Some(time) = first(part, &budget)?.filter(|&time| time <= budget.until) {
+                    found = Some(time);
+                    budget.until = time;
+                }
+            }
+            if found.is_some() || until == self.until {
+                return Ok(found);
             }
         }
-        if from == before || parts.len() == 1 {
-            return Ok(Some(from));
-        }
-        spend()?;
     }
-}
 
-fn earliest<T>(
-    parts: &[T],
-    first: impl Fn(&T) -> Result<Option<i64>, Error>,
-) -> Result<Option<i64>, Error> {
-    let mut found = None;
-    for part in parts {
-        let time = first(part)?;
-        found = found.into_iter().chain(time).min();
+    /// The first time from one on that is the first of all parts.
+    fn agreed<T>(
+        &self,
+        whole: &Schedule,
+        parts: &[T],
+        from: i64,
+        first: impl Fn(&T, i64) -> Result<Option<i64>, Error>,
+    ) -> Result<Option<i64>, Error> {
+        let mut from = from;
+        while from <= self.until {
+            let before = from;
+            for part in parts {
+                match first(part, from)? {
+                    Some(found) => from = found,
+                    None => return Ok(None),
+                }
+            }
+            if from == before || parts.len() == 1 {
+                return Ok(Some(from));
+            }
+            self.spend(whole)?;
+        }
+        Ok(None)
     }
-    Ok(found)
 }
 
 fn any<T>(parts: &[T], is: impl Fn(&T) -> Result<bool, Error>) -> Result<bool, Error> {

@@ -6,14 +6,21 @@ use crate::error::Error;
 use crate::every::Every;
 use crate::zone::{Fnv, Zone};
 use jiff::civil::Date;
+use std::fmt;
 use std::sync::Arc;
 
 /// How deep combinations may be: they are walked by recursion. Chains of one operator count as one.
 const DEEPEST: u32 = 64;
 
 /// A set of times, which is asked for the next one. Immutable; a clone is cheap.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Schedule(Arc<Node>);
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.definition())
+    }
+}
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Node {
@@ -237,6 +244,18 @@ impl Schedule {
             }
             Kind::Cron(_) | Kind::Times(_) | Kind::Days(_) => return self.clone(),
         })
+    }
+
+    /// Whether it has a last time of its own, not only that of 64-bit nanoseconds.
+    pub fn ends(&self) -> bool {
+        match self.kind() {
+            Kind::Times(_) | Kind::Days(_) => true,
+            Kind::Every(_) | Kind::Cron(_) => false,
+            Kind::Union(parts) => parts.iter().all(Self::ends),
+            Kind::Filtered(left, conditions) => {
+                left.ends() || conditions.iter().any(|one| one.within && one.of.ends())
+            }
+        }
     }
 
     /// The zone in which its times are shown: the first that it names.
