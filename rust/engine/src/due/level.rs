@@ -304,6 +304,22 @@ impl Pool {
         count
     }
 
+    /// Give up the first chunk of a chain, if it is full and all of its items are `dead`; whether it was.
+    pub fn drop_chunk(&mut self, chain: &mut Chain, dead: impl Fn(&Item) -> bool) -> bool {
+        if chain.len() < CHUNK || !self.chunk(chain.head).iter().all(dead) {
+            return false;
+        }
+        let chunk = chain.head;
+        chain.head = self.next[chunk as usize];
+        chain.len -= CHUNK as u32;
+        chain.dead = chain.dead.saturating_sub(CHUNK as u32);
+        self.free(chunk);
+        if chain.len == 0 {
+            *chain = Chain::EMPTY;
+        }
+        true
+    }
+
     /// The items of a chain, first to last.
     pub fn items(&self, chain: &Chain) -> impl Iterator<Item = &Item> {
         let mut left = chain.len();

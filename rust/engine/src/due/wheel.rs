@@ -7,8 +7,9 @@
 //! The last two are done in bounded steps; while one is unfinished its rest is *pending*.
 //!
 //! The wheel holds items, not entries. An item whose entry was removed or moved is *dead*, and is
-//! dropped when it is met, or when the dead outnumber the living in its slot. Which items are
-//! alive only the owner of the entries knows: it passes a [`Book`].
+//! dropped when it is met, with the chunk that its slot begins with when all of that is dead, or when
+//! the dead outnumber the living in its slot. Which items are alive only the owner of the entries
+//! knows: it passes a [`Book`].
 
 mod check;
 
@@ -17,7 +18,7 @@ use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
 use crate::due::level::{
-    COARSE_MASK, Chain, FINE_MASK, Item, LEVELS, Level, Pool, digit, level_of, slot_last,
+    CHUNK, COARSE_MASK, Chain, FINE_MASK, Item, LEVELS, Level, Pool, digit, level_of, slot_last,
     split_cursor,
 };
 
@@ -202,7 +203,9 @@ impl Wheel {
             let slot = digit(order, level);
             if let Some(chain) = self.levels[level].slot_mut(slot) {
                 chain.dead += 1;
-                if chain.dead > FEW_DEAD
+                if chain.dead.is_multiple_of(CHUNK as u32) {
+                    self.drop_dead_chunks(level, slot, book);
+                } else if chain.dead > FEW_DEAD
                     && chain.dead as usize * 2 > chain.len()
                     && self.pending.is_none()
                 {
@@ -214,6 +217,24 @@ impl Wheel {
         }
         if self.pending.is_some() {
             self.step(&mut { STEP_OF_REMOVAL }, book);
+            let _ = self.trim() && self.trim();
+        }
+    }
+
+    /// Give up what is dead at the beginning of a slot: where entries are removed in the order in which they were
+    /// inserted, as most are, nothing is to be moved then.
+    #[inline(never)]
+    fn drop_dead_chunks(&mut self, level: usize, slot: usize, book: &impl Book) {
+        let Some(chain) = self.levels[level].slot_mut(slot) else {
+            return;
+        };
+        let mut drop = || (self.pool).drop_chunk(chain, |item| book.sequence(item).is_none());
+        // No more, for this is one removal; the next ones go on.
+        let dropped = drop() && (drop() || true);
+        if chain.is_empty() {
+            self.take(level, slot);
+        }
+        if dropped {
             let _ = self.trim() && self.trim();
         }
     }

@@ -89,6 +89,23 @@ fn expire_in_bounds(queue: &mut DueQueue<u64>, now: Now) -> Vec<u64> {
     }
 }
 
+/// Nothing is to be moved for it, as where the dead lie anywhere.
+#[test]
+fn what_is_removed_in_the_order_of_its_insertion_leaves_nothing_behind() {
+    let mut queue = DueQueue::new(Now { wall: 0, boot: 0 });
+    let slots = 3;
+    let due = |n: usize| (n % slots + 1) as i64 * 68_719_476_736 + (n * 7919 % 1000) as i64;
+    let keys: Vec<_> = (0..10_000)
+        .map(|n| queue.insert(ClockKind::Boot, due(n), n as u64))
+        .collect();
+    for key in keys {
+        assert!(queue.remove(key).is_some());
+        let dead = queue.items() - queue.queued();
+        assert!(dead < slots * 64, "{dead} dead of {}", queue.items());
+    }
+    queue.check().unwrap();
+}
+
 #[test]
 fn one_call_drops_few_of_the_dead() {
     for kind in [ClockKind::Wall, ClockKind::Boot] {
