@@ -43,6 +43,19 @@ impl std::error::Error for TimeError {}
 /// ```
 #[inline]
 pub fn ceil_ns(seconds: f64) -> Result<i64, TimeError> {
+    let bits = seconds.to_bits();
+    // Positive, and so common that it counts: half a millisecond to 272 years.
+    let shift = 1075_u64.wrapping_sub(bits >> 52);
+    if (20..64).contains(&shift) {
+        let product = u128::from(bits & ((1 << 52) - 1) | 1 << 52) * SECOND as u128;
+        let below_one = (1 << (shift & 63)) - 1;
+        return Ok(((product + below_one) >> (shift & 63)) as i64);
+    }
+    ceil_any(seconds)
+}
+
+/// The same of any number.
+fn ceil_any(seconds: f64) -> Result<i64, TimeError> {
     if !seconds.is_finite() {
         return Err(TimeError::NotFinite);
     }
@@ -81,6 +94,27 @@ pub fn ceil_ns(seconds: f64) -> Result<i64, TimeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_common_is_no_exception(seconds in prop::num::f64::ANY | prop::num::f64::POSITIVE, near in 0.0..9e9) {
+            prop_assert_eq!(ceil_ns(seconds), ceil_any(seconds));
+            prop_assert_eq!(ceil_ns(near), ceil_any(near));
+            prop_assert_eq!(ceil_ns(near / 1e9), ceil_any(near / 1e9));
+        }
+    }
+
+    #[test]
+    fn the_ends_of_what_is_common_are_no_exception() {
+        for power in -1075..1024 {
+            let seconds = 2f64.powi(power);
+            for seconds in [seconds.next_down(), seconds, seconds.next_up()] {
+                assert_eq!(ceil_ns(seconds), ceil_any(seconds), "{seconds:e}");
+                assert_eq!(ceil_ns(-seconds), ceil_any(-seconds), "{seconds:e}");
+            }
+        }
+    }
 
     #[test]
     fn floats_become_the_ceiling_of_their_binary_value() {

@@ -230,7 +230,10 @@ impl Wheel {
         };
         let mut drop = || (self.pool).drop_chunk(chain, |item| book.sequence(item).is_none());
         // No more, for this is one removal; the next ones go on.
-        let dropped = drop() && (drop() || true);
+        let dropped = drop();
+        if dropped {
+            drop();
+        }
         if chain.is_empty() {
             self.take(level, slot);
         }

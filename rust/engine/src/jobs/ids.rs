@@ -14,6 +14,7 @@
 //! a fast one does. Undoing the xor gives a hint where the job may be; the id is right only if
 //! all 128 bits are those kept there.
 
+use crate::jobs::digits;
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use std::borrow::Cow;
@@ -84,37 +85,6 @@ impl IdSource {
 /// Where the hyphens are.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
-/// A byte in every lane of a word.
-const fn lanes(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-/// The eight lower-case digits of a number, the highest first in memory.
-#[inline]
-fn digits(number: u32) -> [u8; 8] {
-    let wide = u64::from(number.swap_bytes());
-    let pairs = (wide | wide << 16) & 0x0000_ffff_0000_ffff;
-    let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
-    let nibbles = (bytes >> 4 | bytes << 8) & lanes(0x0f);
-    let letters = (nibbles + lanes(6)) >> 4 & lanes(1);
-    (nibbles + lanes(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_le_bytes()
-}
-
-/// The number of eight digits; a bit of `wrong` is set where one is none, or no lower-case one.
-#[inline]
-fn number(digits: [u8; 8], wrong: &mut u64) -> u32 {
-    let digits = u64::from_le_bytes(digits);
-    let letters = digits >> 6 & lanes(1);
-    // At most 24 in each lane, as none takes from the next.
-    let nibbles = (digits & lanes(0x0f)) + letters * 9;
-    // The high halves are those of digits, or of letters; a nibble below ten is a digit's.
-    *wrong |= (digits & lanes(0xf0)) ^ (lanes(0x30) + letters * 0x30);
-    *wrong |= ((nibbles + lanes(6)) >> 4 & lanes(1)) ^ letters | nibbles & lanes(0x10);
-    let bytes = (nibbles << 12 | nibbles) >> 8 & 0x00ff_00ff_00ff_00ff;
-    let pairs = (bytes << 24 | bytes) >> 16 & 0x0000_ffff_0000_ffff;
-    (pairs << 16 | pairs >> 32) as u32
-}
-
 /// Eight bytes of two parts of four.
 #[inline]
 fn join(first: &[u8; 4], second: &[u8; 4]) -> [u8; 8] {
@@ -125,8 +95,7 @@ fn join(first: &[u8; 4], second: &[u8; 4]) -> [u8; 8] {
 /// Write an id in its canonical form: 36 lower-case characters.
 #[inline]
 pub fn format(id: Halves, out: &mut [u8; 36]) {
-    let [a, b] = [digits((id[0] >> 32) as u32), digits(id[0] as u32)];
-    let [c, d] = [digits((id[1] >> 32) as u32), digits(id[1] as u32)];
+    let [a, b, c, d] = digits::write(id);
     for at in HYPHENS {
         out[at] = b'-';
     }
@@ -143,17 +112,10 @@ pub fn format(id: Halves, out: &mut [u8; 36]) {
 pub fn parse(text: &str) -> Option<Halves> {
     let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
     let four = |at: usize| [text[at], text[at + 1], text[at + 2], text[at + 3]];
-    let eight = |at: usize| join(&four(at), &four(at + 4));
-    let mut wrong = 0;
-    for at in HYPHENS {
-        wrong |= u64::from(text[at] ^ b'-');
-    }
-    let a = number(eight(0), &mut wrong);
-    let b = number(join(&four(9), &four(14)), &mut wrong);
-    let c = number(join(&four(19), &four(24)), &mut wrong);
-    let d = number(eight(28), &mut wrong);
-    let half = |high, low| u64::from(high) << 32 | u64::from(low);
-    (wrong == 0).then(|| [half(a, b), half(c, d)])
+    let eight = |first, second| join(&four(first), &four(second));
+    let wrong = HYPHENS.map(|at| text[at] ^ b'-');
+    let id = digits::read(&[eight(0, 4), eight(9, 14), eight(19, 24), eight(28, 32)]);
+    id.filter(|_| wrong == [0; 4])
 }
 
 #[cfg(test)]

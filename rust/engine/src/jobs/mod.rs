@@ -1,6 +1,7 @@
 //! What is kept of a job.
 
 pub(crate) mod details;
+mod digits;
 pub(crate) mod id_index;
 pub mod ids;
 pub(crate) mod offsets;
