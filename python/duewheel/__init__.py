@@ -18,7 +18,8 @@ from duewheel import _core, adapters
 # The extension imports these by name, and packers of programs follow the imports of Python alone.
 from duewheel import _failure as _failure
 from duewheel import _log as _log
-from duewheel._core import DeadEvent, Event, Job, Lateness, Stats, Timer
+from duewheel import _schedules as _schedules
+from duewheel._core import Cron, Days, DeadEvent, Event, Every, Job, Lateness, Schedule, Stats, Timer, Times
 from duewheel.config import Config
 from duewheel.context import at, current_scheduler, in_, use
 from duewheel.errors import (
@@ -60,12 +61,15 @@ __all__ = [
     "Config",
     "ConfigError",
     "Consistency",
+    "Cron",
+    "Days",
     "DeadEvent",
     "Discard",
     "DuewheelError",
     "DuplicateJobError",
     "DuplicateTargetError",
     "Event",
+    "Every",
     "ForkedError",
     "Handler",
     "Job",
@@ -75,6 +79,7 @@ __all__ = [
     "LocalStorage",
     "NopScheduler",
     "PayloadTooLargeError",
+    "Schedule",
     "Scheduler",
     "Snooze",
     "StateError",
@@ -86,6 +91,7 @@ __all__ = [
     "StorageLockedError",
     "StorageVersionError",
     "Timer",
+    "Times",
     "WrongKeyError",
     "adapters",
     "at",

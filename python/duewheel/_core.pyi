@@ -6,7 +6,7 @@ What a user needs of it is exported by `duewheel`; the contracts stand here.
 from asyncio import AbstractEventLoop, Future, Task
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextvars import Context
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from os import PathLike
 from typing import (
     Any,
@@ -34,25 +34,32 @@ __all__ = [
     "DEBUG",
     "AwaitedCalls",
     "Condition",
+    "Cron",
+    "Days",
     "DeadEvent",
     "Event",
     "EventLoop",
     "Events",
+    "Every",
     "Ids",
     "Job",
     "JobOptions",
     "Lateness",
     "LoopWaker",
     "ManualTime",
+    "Moments",
     "PendingCall",
+    "Schedule",
     "Scheduler",
     "Stats",
     "TaskCoroutine",
     "Timer",
+    "Times",
     "__version__",
     "after_fork_in_child",
     "at_exit",
     "check_bounds",
+    "defined_schedule",
     "find_names",
     "outer_handlers",
     "run_inside",
@@ -65,6 +72,7 @@ DEBUG: Final[bool]
 
 _Seconds: TypeAlias = float | timedelta
 _When: TypeAlias = datetime | float
+_Schedule: TypeAlias = "Schedule | _Seconds | str"
 _T = TypeVar("_T")
 _Made: TypeAlias = tuple[_T, int] | PendingCall[_T]
 
@@ -392,6 +400,163 @@ class Events:
 
     def __iter__(self) -> Events: ...
     def __next__(self) -> Event: ...
+
+@disjoint_base
+class Schedule:
+    """A set of times, which is asked for the next one: a frozen value, equal to others of the same times said alike.
+
+    Made as `Every`, `Cron`, `Times`, `Days` or `RRule`, and combined. `a | b` has the times of both. In `a & b` and
+    `a - b` *the left gives the times, the right says when*: those of `a` that lie in (not in) `b`, where a cron time of
+    five fields lasts a minute, of six fields a second, and `Days` last whole days. A number or a `timedelta` stands
+    for `Every`, a `str` for `Cron` in UTC.
+
+    **Time**: asked for are aware datetimes or unix seconds; what is shown is in the first zone that it names, or in
+    UTC, rounded up to microseconds. The search ends in 2262.
+    **Raises** `ValueError` where its zone is no longer known, and for parts that never meet.
+
+    >>> from duewheel import Cron, Every
+    >>> office = Cron("* 9-17 * * mon-fri", tz="Asia/Tokyo")
+    >>> print((Every(600) & office).describe(2, after=1_798_934_400))
+    Every(600) & Cron('* 9-17 * * mon-fri', tz='Asia/Tokyo')
+      Mon 2027-01-04 09:00 +09:00
+      Mon 2027-01-04 09:10 +09:00
+    """
+
+    def next(self, after: _When | None = None) -> datetime | None:
+        """Return the first time after `after`, or after now, as an aware datetime in its zone; `None`: no more.
+
+        An `Every` without an anchor counts from `after`.
+
+        **Time**: `after` is an aware datetime or unix seconds.
+        **Raises** `ValueError` for `Days`, for parts that never meet, and for a zone that is no longer known.
+
+        >>> from duewheel import Cron
+        >>> str(Cron("0 9 * * *").next(after=1_798_934_400))
+        '2027-01-03 09:00:00+00:00'
+        """
+    def between(self, start: _When | None = None, end: _When | None = None) -> Moments:
+        """Return an iterator over the times with `start <= t < end`, looked for as they are asked for.
+
+        Without `start` it begins now, without `end` it goes on until 2262. Where an `Every` without an anchor counts
+        from `start`, the first time is after it.
+
+        **Time**: the bounds are aware datetimes or unix seconds.
+        **Raises** as `next`.
+
+        >>> from duewheel import Cron
+        >>> [when.hour for when in Cron("0 */8 * * *").between(1_798_934_400, 1_798_934_400 + 86_400)]
+        [0, 8, 16]
+        """
+    def describe(self, n: int = 5, after: _When | None = None) -> str:
+        """Return a text of its next `n` times after `after`, or after now, with notes where clocks change.
+
+        **Raises** as `next`.
+
+        >>> from duewheel import Cron
+        >>> print(Cron("30 2 * * *", tz="Europe/Paris").describe(2, after=1_806_148_800))
+        Cron('30 2 * * *', tz='Europe/Paris')
+          Sun 2027-03-28 03:00 +02:00  (clocks go forward from 02:00 to 03:00: what was between is run now)
+          Mon 2027-03-29 02:30 +02:00
+        """
+    def __contains__(self, when: _When, /) -> bool: ...
+    def __or__(self, other: _Schedule, /) -> Schedule: ...
+    def __ror__(self, other: _Schedule, /) -> Schedule: ...
+    def __and__(self, other: _Schedule, /) -> Schedule: ...
+    def __rand__(self, other: _Schedule, /) -> Schedule: ...
+    def __sub__(self, other: _Schedule, /) -> Schedule: ...
+    def __rsub__(self, other: _Schedule, /) -> Schedule: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, _memo: object, /) -> Self: ...
+    def __reduce__(self) -> tuple[Callable[[str], Schedule], tuple[str]]: ...
+
+@final
+class Every(Schedule):
+    """The times `anchor + k * period`, for all whole numbers *k*.
+
+    Without an anchor it counts from the moment at which it is scheduled: the first time is one period later.
+    `from_end=True`: one period after the end of the last occurrence.
+
+    **Time**: `period` is seconds or a `timedelta`, rounded to the nearest nanosecond; `anchor` is an aware datetime or
+    unix seconds. Alone and without an anchor it keeps to the boot clock, else to the wall clock.
+    **Raises** `ValueError` for a period that rounds to 0, and for `from_end` with an anchor or in a combination.
+
+    >>> from duewheel import Every
+    >>> Every(0.5, anchor=0).next(after=10.2)
+    datetime.datetime(1970, 1, 1, 0, 0, 10, 500000, tzinfo=datetime.timezone.utc)
+    """
+
+    def __new__(cls, period: _Seconds, *, anchor: _When | None = None, from_end: bool = False) -> Every: ...
+
+@final
+class Cron(Schedule):
+    """The times of a cron expression in a zone.
+
+    Five fields (minute, hour, day of month, month, day of week), or six with seconds *first*: `*`, lists, ranges and
+    steps, names in any case, 0 and 7 for Sunday, `?` for `*` in the fields of days, `L`, `LW` and `15W` for days of the
+    month, `5L` and `fri#2` for days of the week; `@yearly @annually @monthly @weekly @daily @midnight @hourly`. If a
+    field of days begins with `*` both must match, else either.
+
+    **Time**: where clocks change, an expression of which neither second, minute nor hour begins with `*` is run once
+    for each time that it names: at the end of a gap that holds it, and at the first of two. Others match what clocks
+    show: nothing in a gap, both of two.
+    **Raises** `ValueError`, which names the cure: for what is no expression, never comes, or no zone.
+
+    >>> from duewheel import Cron
+    >>> Cron("30 2 * * mon-fri", tz="Europe/Paris").next(after=1_798_934_400)
+    datetime.datetime(2027, 1, 4, 2, 30, tzinfo=zoneinfo.ZoneInfo(key='Europe/Paris'))
+    """
+
+    def __new__(cls, text: str, tz: str | tzinfo = "UTC") -> Cron: ...
+
+@final
+class Times(Schedule):
+    """These times: any iterable of aware datetimes or unix seconds, equal ones once.
+
+    **Order**: any; they are sorted.
+    **Raises** as `Scheduler.at` for what is no time.
+
+    >>> from duewheel import Times
+    >>> [when.second for when in Times([30, 10, 30]).between(0)]
+    [10, 30]
+    """
+
+    def __new__(cls, whens: Iterable[_When] | _Array) -> Times: ...
+
+@final
+class Days(Schedule):
+    """Whole days of a zone, which say when and give no times: the right operand of `&` and `-`.
+
+    `dates`: any iterable of `datetime.date`. `when in days` is whether a time is in one of them.
+
+    **Raises** `ValueError` where times are asked of it, or it is the left operand.
+
+    >>> from datetime import date
+    >>> from duewheel import Cron, Days
+    >>> print((Cron("0 9 * * *") - Days([date(2027, 1, 2)])).describe(2, after=1_798_794_000))
+    Cron('0 9 * * *', tz='UTC') - Days([datetime.date(2027, 1, 2)], tz='UTC')
+      Sun 2027-01-03 09:00 +00:00
+      Mon 2027-01-04 09:00 +00:00
+    """
+
+    def __new__(cls, dates: Iterable[date], tz: str | tzinfo = "UTC") -> Days: ...
+
+@final
+class Moments:
+    """An iterator over the times of a schedule, each looked for when it is near.
+
+    **Concurrency**: threads may share it; each time is given to one of them.
+    """
+
+    def __iter__(self) -> Moments: ...
+    def __next__(self) -> datetime: ...
+
+def defined_schedule(definition: str) -> Schedule:
+    """Return the schedule of the text that a store or a pickle has of it.
+
+    **Raises** `ValueError` for what is none. A zone that is not known now is an error when it is asked for times.
+    """
 
 @final
 class ManualTime:

@@ -56,6 +56,27 @@ def delay_ns(delay: Any, what: str = "delay") -> int:
     return checked_ns(ns, delay, what)
 
 
+def period_ns(period: Any) -> int:
+    """Return the nanoseconds of a period, rounded to the nearest: its times lie on a grid, which has no "early"."""
+    ns = _span_ns(period, "period")
+    if not isinstance(period, timedelta):
+        number = period[()] if hasattr(period, "dtype") else period
+        if hasattr(number, "as_integer_ratio"):
+            numerator, denominator = number.as_integer_ratio()
+            above = 2 * (ns * denominator - numerator * SECOND)
+            ns -= above > denominator or (above == denominator and ns % 2 == 1)
+    if ns <= 0:
+        raise ValueError(f"period must be more than 0, and at least 1 ns, not {shown(period)}")
+    return checked_ns(ns, period, "period")
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a number, or a scalar of NumPy's, which may be a span."""
+    if type(value).__module__ == "numpy":
+        return hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _span_ns(span: Any, what: str) -> int:
     if isinstance(span, timedelta):
         try:
@@ -131,7 +152,7 @@ def out_of_range(value: object, what: str) -> OverflowError:
 
 
 _UNITS = {"milliseconds": 3, "microseconds": 6, "nanoseconds": 9}
-_SPANS = {"delay", "timeout", "delta", "horizon", "min_backoff", "max_backoff", "age_limit"}
+_SPANS = {"delay", "period", "timeout", "delta", "horizon", "min_backoff", "max_backoff", "age_limit"}
 
 
 def _other_unit(value: Any, what: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 ORDER = [
     "_checks",
     "_times",
+    "_schedules",
     "errors",
     "_current",
     "_failure",

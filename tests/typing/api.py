@@ -5,9 +5,10 @@ What must be refused stands with a `type: ignore`, and mypy says so if it is not
 
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, assert_type
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -18,21 +19,26 @@ from duewheel import (
     UNSET,
     Config,
     Consistency,
+    Cron,
+    Days,
     DeadEvent,
     Discard,
     Event,
+    Every,
     Handler,
     Job,
     JobOptions,
     Keyring,
     LocalStorage,
     NopScheduler,
+    Schedule,
     Scheduler,
     Snooze,
     Stats,
     Storage,
     StorageError,
     Timer,
+    Times,
     adapters,
     aio,
 )
@@ -239,3 +245,22 @@ def errors() -> None:
         as_value_error: type[ValueError] = error
         as_ours: type[duewheel.DuewheelError] = error
         print(as_value_error, as_ours)
+
+
+def schedules() -> None:
+    office = Cron("* 9-17 * * mon-fri", tz="Asia/Tokyo")
+    holidays = Days([date(2027, 1, 1)], tz=ZoneInfo("Asia/Tokyo"))
+    assert_type(office - holidays, Schedule)
+    assert_type(60 | office, Schedule)
+    assert_type(office & "0 9 * * *", Schedule)
+    assert_type(timedelta(1) - office, Schedule)
+    assert_type(Every(0.5, anchor=NOW).next(), datetime | None)
+    assert_type(list(Times([NOW, 5]).between(start=0, end=NOW)), list[datetime])
+    assert_type(Times(np.array([1.5])).describe(n=2, after=0), str)
+    assert_type(NOW in office, bool)
+    Cron("@daily", timezone.utc)  # noqa: UP017 - what users of 3.10 wrote
+    Every("5")  # type: ignore[arg-type]
+    Every(5, NOW)  # type: ignore[call-arg]
+    Cron(5)  # type: ignore[arg-type]
+    Days(["2027-01-01"])  # type: ignore[list-item]
+    office | None  # type: ignore[operator]

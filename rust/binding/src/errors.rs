@@ -3,9 +3,10 @@
 use crate::interpreter::names::{Name, names};
 use duewheel_engine::engine::Refused;
 use duewheel_model::time::SECOND;
+use duewheel_schedule::Error as ScheduleError;
 use duewheel_sqlite::Error as FileError;
 use duewheel_store::Error;
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::path::Path;
@@ -70,6 +71,11 @@ fn with_path(message: &str, path: Option<&Path>) -> String {
         Some(path) => format!("{}: {message}", path.display()),
         None => message.to_owned(),
     }
+}
+
+/// The exception for what is no schedule, or has no answer.
+pub(crate) fn schedule_failed(failure: &ScheduleError) -> PyErr {
+    PyValueError::new_err(failure.to_string())
 }
 
 /// An exception of `duewheel.errors`.

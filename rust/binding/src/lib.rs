@@ -9,6 +9,7 @@ mod errors;
 mod interpreter;
 mod log;
 mod run;
+mod schedules;
 mod shared;
 mod stores;
 mod values;
@@ -19,6 +20,7 @@ use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use run::{alive, condition, event_loop, first_step, inside, task};
+use schedules::{methods, moments, value};
 use values::{dead, event, ids, options, stats};
 
 /// Refuse to be imported in a subinterpreter: threads of Rust that attach to Python enter the main interpreter, with
@@ -63,6 +65,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<clock::ManualTime>()?;
     module.add_class::<scheduler::SchedulerCore>()?;
     keywords::explain(&module.py().get_type::<scheduler::SchedulerCore>())?;
+    module.add_class::<value::Schedule>()?;
+    module.add_class::<value::Every>()?;
+    module.add_class::<value::Cron>()?;
+    module.add_class::<value::Times>()?;
+    module.add_class::<value::Days>()?;
+    module.add_class::<moments::Moments>()?;
+    module.add_function(wrap_pyfunction!(methods::defined_schedule, module)?)?;
     module.add_class::<stats::Lateness>()?;
     module.add_class::<stats::Stats>()?;
     module.add_class::<timer::Timer>()?;

@@ -23,5 +23,6 @@ mod schedule;
 mod zone;
 
 pub use error::Error;
-pub use schedule::{Interval, Schedule};
+pub use jiff::civil;
+pub use schedule::{Form, Interval, Schedule};
 pub use zone::Zone;

@@ -48,12 +48,18 @@ names! {
         log_unreadable = "unreadable",
         log_unreadable_dead = "unreadable_dead",
     }
+    "duewheel._schedules" {
+        in_zone = "in_zone",
+        is_period = "is_period",
+        name_or_offset = "name_or_offset",
+    }
     "duewheel._threads" {
         start_thread = "start",
     }
     "duewheel._times" {
         delay_ns = "delay_ns",
         numpy_array_ns = "numpy_array_ns",
+        period_ns = "period_ns",
         wall_ns = "wall_ns",
     }
     "duewheel.errors" {

@@ -6,4 +6,4 @@ mod python;
 mod search;
 mod tree;
 
-pub use tree::{Interval, Schedule};
+pub use tree::{Form, Interval, Schedule};

@@ -58,6 +58,18 @@ pub struct Interval {
     pub from_end: bool,
 }
 
+/// How a schedule was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // they are the names of its constructors
+pub enum Form {
+    Every,
+    Cron,
+    Times,
+    Days,
+    /// By an operator.
+    Combined,
+}
+
 impl Schedule {
     /// The times `anchor + k * period`, all in nanoseconds, for all whole numbers *k*.
     ///
@@ -181,7 +193,10 @@ impl Schedule {
     }
 
     /// Refuse what has no times of its own.
-    pub(crate) fn check_gives_times(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for `Days`.
+    pub fn check_gives_times(&self) -> Result<(), Error> {
         match self.kind() {
             Kind::Days(_) => Err(Error::invalid(
                 "Days are whole days and give no times: write them on the right, as in Cron('0 9 * * *') - Days(...)",
@@ -201,6 +216,22 @@ impl Schedule {
 
     pub(crate) fn kind(&self) -> &Kind {
         &self.0.kind
+    }
+
+    /// How it was made.
+    pub fn form(&self) -> Form {
+        match self.kind() {
+            Kind::Every(_) => Form::Every,
+            Kind::Cron(_) => Form::Cron,
+            Kind::Times(_) => Form::Times,
+            Kind::Days(_) => Form::Days,
+            Kind::Union(_) | Kind::Filtered(..) => Form::Combined,
+        }
+    }
+
+    /// Whether a question takes less than some microseconds, whatever is asked.
+    pub fn is_quick(&self) -> bool {
+        self.form() != Form::Combined
     }
 
     /// Whether it counts from when it is scheduled, wholly or in part: it has an `Every` without an anchor.
