@@ -1,1 +1,0 @@
-//! Recurrence rules of RFC 5545.
