@@ -19,9 +19,9 @@ from duewheel import _core, adapters
 from duewheel import _failure as _failure
 from duewheel import _log as _log
 from duewheel import _schedules as _schedules
-from duewheel._core import Cron, Days, DeadEvent, Event, Every, Job, Lateness, Schedule, Stats, Timer, Times
+from duewheel._core import Cron, Days, DeadEvent, Event, Every, Job, Lateness, Repeat, Schedule, Stats, Timer, Times
 from duewheel.config import Config
-from duewheel.context import at, current_scheduler, in_, use
+from duewheel.context import at, current_scheduler, in_, repeat, use
 from duewheel.errors import (
     ClosedError,
     ConfigError,
@@ -79,6 +79,7 @@ __all__ = [
     "LocalStorage",
     "NopScheduler",
     "PayloadTooLargeError",
+    "Repeat",
     "Schedule",
     "Scheduler",
     "Snooze",
@@ -97,6 +98,7 @@ __all__ = [
     "at",
     "current_scheduler",
     "in_",
+    "repeat",
     "use",
 ]
 

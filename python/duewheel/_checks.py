@@ -70,6 +70,10 @@ KEYWORDS = {
     "Scheduler.at": ("when", "target", "data", "id", "options", *_JOB_OPTIONS),
     "Scheduler.in_": ("delay", "target", "data", "id", "options", *_JOB_OPTIONS),
     "Scheduler.timer": ("delay", "target", "data", *_JOB_OPTIONS),
+    "Scheduler.repeat": (
+        *("schedule", "target", "data", "tz", "id", "start", "end", "count", "spread", "catch_up", "window"),
+        *("pause_on_dead", "options", *_JOB_OPTIONS),
+    ),
     "Scheduler.at_many": ("whens", "target", "datas", "options", *_JOB_OPTIONS),
     "Scheduler.in_many": ("delays", "target", "datas", "options", *_JOB_OPTIONS),
 }

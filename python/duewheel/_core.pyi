@@ -85,6 +85,24 @@ class _JobOptions(TypedDict, total=False):
     age_limit: _Seconds | None | Unset
     consistency: Consistency | Unset
 
+class _RepeatTerms(_JobOptions, total=False):
+    """The keywords of a repeat but for its id, and those of `JobOptions`."""
+
+    tz: str | tzinfo | None
+    start: _When | None
+    end: _When | None
+    count: int | None
+    spread: _Seconds
+    catch_up: str
+    window: _Seconds | None
+    pause_on_dead: bool
+    options: JobOptions | None
+
+class _RepeatKeywords(_RepeatTerms, total=False):
+    """The keywords of `Scheduler.repeat`."""
+
+    id: str | None
+
 class _Array(Protocol):
     """An array of NumPy's, which is a `Buffer` to type checkers only from Python 3.12."""
 
@@ -185,7 +203,16 @@ class Event:
     `OverflowError` for a due that 64 bits do not hold.
     """
 
-    def __new__(cls, job: Job, run: int | None = None, attempt: int | None = None, due: int | None = None) -> Event: ...
+    def __new__(
+        cls,
+        job: Job,
+        run: int | None = None,
+        attempt: int | None = None,
+        due: int | None = None,
+        *,
+        occurrence: int = 0,
+        previous: int | None = None,
+    ) -> Event: ...
     @property
     def id(self) -> str:
         """The job's id, a slash and the run."""
@@ -195,6 +222,12 @@ class Event:
     @property
     def attempt(self) -> int:
         """Failures so far, plus one; a snooze is no failure."""
+    @property
+    def occurrence(self) -> int:
+        """Which occurrence of a repeat it is, from 1; 0: it is of no repeat."""
+    @property
+    def previous(self) -> int | None:
+        """`job.due` of the last occurrence of the repeat that succeeded, in unix nanoseconds; `None`: there is none."""
     @property
     def due(self) -> int:
         """When this execution is due, in unix nanoseconds."""
@@ -220,6 +253,82 @@ class Event:
         """Return the same event, started so many nanoseconds after its due: for the reference."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class Repeat:
+    """A job that comes again, as it stood when it was asked for.
+
+    **Time**: `next`, `previous`, `start` and `end` are unix nanoseconds, `spread` and `window` float seconds.
+    """
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+    @property
+    def target(self) -> str:
+        """The name under which its handler is registered."""
+    @property
+    def schedule(self) -> Schedule:
+        """When it comes."""
+    @property
+    def data(self) -> bytes:
+        """What its handler gets."""
+    @property
+    def options(self) -> JobOptions:
+        """How each occurrence is retried, resolved: no field is `UNSET`."""
+    @property
+    def next(self) -> int | None:
+        """When the occurrence that comes is due, spread included; while one runs, when that was due."""
+    @property
+    def previous(self) -> int | None:
+        """The first due of the last occurrence that succeeded."""
+    @property
+    def occurrence(self) -> int:
+        """The number of the occurrence that comes or runs, from 1."""
+    @property
+    def missed(self) -> int:
+        """How many of its times were passed over or merged into a later one."""
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused."""
+    @property
+    def declared(self) -> bool:
+        """Whether it was declared by `repeated`, so that it runs only in a life of the program that declares it."""
+    @property
+    def running(self) -> bool:
+        """Whether its occurrence runs now."""
+    @property
+    def start(self) -> int | None:
+        """The first of its times is not before this."""
+    @property
+    def end(self) -> int | None:
+        """The last of its times is before this."""
+    @property
+    def count(self) -> int | None:
+        """How many occurrences there are in all."""
+    @property
+    def spread(self) -> float:
+        """The largest offset of its dues from its times, in seconds."""
+    @property
+    def catch_up(self) -> str:
+        """What becomes of times that were missed: `"one"`, `"all"` or `"none"`."""
+    @property
+    def window(self) -> float | None:
+        """How late an occurrence may start, in seconds."""
+    @property
+    def pause_on_dead(self) -> bool:
+        """Whether it pauses when an occurrence ends as dead."""
+    def upcoming(self, n: int = 5) -> list[int]:
+        """Return the next `n` dues, spread included, in unix nanoseconds; fewer where it ends.
+
+        What is missed meanwhile, and what is triggered, nobody knows ahead.
+        """
+    @property
+    def _held(self) -> str | None:
+        """Why it does not start when it is due, if it does not."""
+    @property
+    def _triggered(self) -> bool:
+        """Whether the occurrence that comes was asked for by `trigger`."""
 
 @final
 class DeadEvent:
@@ -360,6 +469,9 @@ class Stats:
     @property
     def dropped(self) -> int:
         """Jobs forgotten by closing."""
+    @property
+    def missed(self) -> int:
+        """Times of repeats that were passed over or merged into a later one."""
     @property
     def lateness(self) -> Lateness:
         """Start minus due, of every start."""
@@ -740,6 +852,34 @@ class Scheduler:
 
         `False` as for `cancel`. **Raises** as `at`. **Durability**: as `at`.
         """
+    def pause(self, id: str) -> bool:
+        """Hold a repeat back until it is resumed; `False`: there is none of this id.
+
+        What runs goes on. `trigger` starts it all the same.
+
+        **Durability**: in a file it stays paused when that is opened again.
+        **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+        """
+    def resume(self, id: str) -> bool:
+        """Let a paused repeat go on with the first of its times after now, whatever its `catch_up`.
+
+        Returns `False` when there is no repeat of this id.
+
+        **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+        """
+    def trigger(self, id: str) -> bool:
+        """Have a repeat run once more, as soon as possible; `False`: there is none of this id.
+
+        Several before its start are one; while an occurrence runs it comes after that. It also starts while
+        paused, and its other times stay what they are.
+
+        **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+        """
+    def get_repeat(self, id: str) -> Repeat | None:
+        """Return the repeat of this id, pending or running, if there is one.
+
+        **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+        """
     def get(self, id: str) -> Event | None:
         """Return the pending event of a job, or `None`.
 
@@ -797,6 +937,21 @@ class Scheduler:
     @property
     def _forked(self) -> bool: ...
     def _start(self, context: Context) -> None: ...
+    def _repeat(
+        self,
+        schedule: Schedule | str | _Seconds,
+        target: str,
+        data: Buffer | None,
+        declared: bool,
+        **keywords: Unpack[_RepeatKeywords],
+    ) -> str: ...
+    def _check_repeat(
+        self, schedule: Schedule | str | _Seconds, data: Buffer | None, **keywords: Unpack[_RepeatKeywords]
+    ) -> None: ...
+    def _report_undeclared(self) -> None: ...
+    def _repeat_ids(self) -> list[str]: ...
+    def _stage_of(self, id: str) -> str | None: ...
+    def _wall_ns(self) -> int: ...
     def _wait_stopped(self) -> None: ...
     def _refuse_inside(self, call: str) -> None: ...
     def _register(self, target: str, handler: Callable[[Event], object], on_loop: bool = False) -> tuple[int, int]: ...
@@ -883,6 +1038,21 @@ class AwaitedCalls:
         """As `Scheduler.cancel_many`."""
     def reschedule(self, id: str, when: _When) -> _Made[bool]:
         """As `Scheduler.reschedule`."""
+    def repeat(
+        self,
+        schedule: Schedule | str | _Seconds,
+        target: str,
+        data: Buffer | None,
+        declared: bool,
+        **keywords: Unpack[_RepeatKeywords],
+    ) -> _Made[str]:
+        """As `Scheduler.repeat`."""
+    def pause(self, id: str) -> _Made[bool]:
+        """As `Scheduler.pause`."""
+    def resume(self, id: str) -> _Made[bool]:
+        """As `Scheduler.resume`."""
+    def trigger(self, id: str) -> _Made[bool]:
+        """As `Scheduler.trigger`."""
     def get(self, id: str) -> _Made[Event | None]:
         """As `Scheduler.get`."""
     def next(self, start: _When | None = None, end: _When | None = None) -> _Made[Event | None]:

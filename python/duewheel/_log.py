@@ -34,6 +34,17 @@ def parked(target: str) -> None:
     logger.warning("a job is due for %r, which has no handler: it is parked until one is registered", target)
 
 
+def missed(id: str, count: int) -> None:
+    """Report how many times of a repeat were passed over or merged into a later one."""
+    logger.warning("the repeat %r has missed %d of its times", id, count)
+
+
+def undeclared(ids: list[str]) -> None:
+    """Report the repeats that were declared by an earlier version of the program, and are no longer."""
+    shown = ", ".join(map(repr, ids[:10])) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
+    logger.warning("declared repeats that this program does not declare are held back; cancel() forgets one: %s", shown)
+
+
 def dropped(count: int) -> None:
     """Report the jobs that were forgotten by closing."""
     logger.warning("closed with %d pending jobs, which are dropped", count)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from duewheel import aio
-    from duewheel._core import _JobOptions
+    from duewheel._core import Schedule, _JobOptions, _RepeatKeywords
     from duewheel.options import JobOptions
 
-__all__ = ["at", "current_scheduler", "in_", "use"]
+__all__ = ["at", "current_scheduler", "in_", "repeat", "use"]
 
 _S = TypeVar("_S", bound="Scheduler | aio.Scheduler")
 
@@ -93,6 +93,20 @@ def in_(
     """
     scheduler = _callable_in_this_thread()
     return scheduler.in_(delay, target, data, id=id, options=options, **job_options)
+
+
+def repeat(
+    schedule: Schedule | str | timedelta | float,
+    target: str,
+    data: Buffer = b"",
+    **keywords: Unpack[_RepeatKeywords],
+) -> str:
+    """Schedule a job that comes again at the times of `schedule` on the current scheduler; return its id.
+
+    See `Scheduler.repeat`. In a coroutine await `duewheel.aio.repeat` instead.
+    """
+    scheduler = _callable_in_this_thread()
+    return scheduler.repeat(schedule, target, data, **keywords)
 
 
 def _callable_in_this_thread() -> Scheduler:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from duewheel._core import DeadEvent, Event
+    from duewheel._core import DeadEvent, Event, Repeat
     from duewheel.scheduler import _H
 
 __all__ = ["NopScheduler"]
@@ -160,6 +160,38 @@ class NopScheduler(Scheduler):
     def between(self, start: object = None, end: object = None) -> Iterator[Event]:
         """Iterate over nothing."""
         return iter(())
+
+    def repeat(self, schedule: object, target: object, data: object = None, **keywords: object) -> str:
+        """Discard the repeat; return an empty id."""
+        return ""
+
+    def repeated(self, schedule: object, **keywords: object) -> Callable[[_H], _H]:
+        """Return the decorated function unchanged."""
+        return _unchanged
+
+    def pause(self, id: object) -> bool:
+        """Return `False`: it is unknown."""
+        return False
+
+    def resume(self, id: object) -> bool:
+        """Return `False`: it is unknown."""
+        return False
+
+    def trigger(self, id: object) -> bool:
+        """Return `False`: it is unknown."""
+        return False
+
+    def get_repeat(self, id: object) -> Repeat | None:
+        """Return `None`: it is unknown."""
+        return None
+
+    def repeats(self) -> Iterator[Repeat]:
+        """Iterate over nothing."""
+        return iter(())
+
+    def explain(self, id: object) -> str:
+        """Say that it is discarded."""
+        return f"{id!r} is unknown: every job is discarded here"
 
     def dead(self) -> Iterator[DeadEvent]:
         """Iterate over nothing."""

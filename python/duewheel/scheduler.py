@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 from duewheel import _current, _signals
 from duewheel._checks import lists_keywords
 from duewheel._core import DeadEvent, Event, Ids, timeout_s
-from duewheel._core import Scheduler as SchedulerCore
+from duewheel._repeats import Declared, Repeating, declared_name
 from duewheel.errors import StateError, StorageError
 from duewheel.storage import Storage
 
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from os import PathLike
     from types import TracebackType
-    from typing import Self
+    from typing import Self, Unpack
 
-    from duewheel._core import EventLoop, JobOptions
+    from typing_extensions import Buffer
+
+    from duewheel._core import EventLoop, JobOptions, Schedule, _RepeatTerms
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
@@ -51,7 +53,7 @@ Handler: TypeAlias = Callable[[Event], object]
 _H = TypeVar("_H", bound=Handler)
 
 
-class Core(SchedulerCore):
+class Core(Repeating):
     """The engine, and the event loop of its async handlers."""
 
     _event_loop: EventLoop | None = None
@@ -68,6 +70,7 @@ class Core(SchedulerCore):
     ) -> None:
         """Open it; `start` starts it."""
         self._loop_lock = threading.Lock()  # held to give it an event loop, and to leave one
+        self._declared = Declared()
         self._open(storage, workers, options, clock, seed, tasks)
         if clock is not None:
             clock._attach(self)
@@ -180,6 +183,7 @@ class Scheduler(Core):
         context.run(_current.current.set, self)
         if self._has_async:
             self._provide_loop()  # first: without a thread for the loop nothing starts
+        self._take_in_declared()
         self._start(context)
         if self._has_async:
             self._provide_loop()  # for a handler that was registered meanwhile
@@ -236,6 +240,34 @@ class Scheduler(Core):
 
         def register(fn: _H) -> _H:
             self.handle(target, fn)
+            return fn
+
+        return register
+
+    def repeated(
+        self,
+        schedule: Schedule | str | timedelta | float,
+        *,
+        target: str | None = None,
+        data: Buffer = b"",
+        **keywords: Unpack[_RepeatTerms],
+    ) -> Callable[[_H], _H]:
+        """Register the decorated function, and declare a repeat that calls it; the id is the target.
+
+        The target is the function's name unless given. The repeat is taken in when the scheduler starts, at once if it
+        has. It runs only in a life of the program that declares it: one that is in the file and is declared no longer
+        waits, `start` logs its id, and `cancel` forgets it. The keywords are those of `repeat`.
+
+        **Raises** as `handle` and `repeat` do.
+        """
+        self._check_repeat(schedule, data, **keywords)
+
+        def register(fn: _H) -> _H:
+            name = declared_name(fn) if target is None else target
+            self.handle(name, fn)
+            self._declared.add(name, (schedule, name, data), {**keywords, "id": name})
+            if self._started:
+                self._take_in_declared()
             return fn
 
         return register

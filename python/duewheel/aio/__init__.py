@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from duewheel import _current, _loop, _signals
 from duewheel._checks import lists_keywords
 from duewheel._core import Condition, check_bounds, timeout_s
-from duewheel.aio import _timeouts, _waits
-from duewheel.aio._context import at, in_
+from duewheel.aio import _repeats, _timeouts, _waits
+from duewheel.aio._context import at, in_, repeat
 from duewheel.aio._storage import Storage
 from duewheel.aio._timeouts import Timeout, timeout, timeout_at
 from duewheel.aio._unopened import UNOPENED
@@ -46,20 +46,20 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import AwaitedCalls, DeadEvent, Event, Stats, Timer, _Array, _JobOptions
+    from duewheel._core import DeadEvent, Event, Stats, Timer, _Array, _JobOptions
     from duewheel.errors import StorageError
     from duewheel.options import JobOptions
     from duewheel.scheduler import _H
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
-__all__ = ["Scheduler", "Storage", "Timeout", "at", "in_", "timeout", "timeout_at"]
+__all__ = ["Scheduler", "Storage", "Timeout", "at", "in_", "repeat", "timeout", "timeout_at"]
 
-for _named in (Storage, Timeout, at, in_, timeout, timeout_at):
+for _named in (Storage, Timeout, at, in_, repeat, timeout, timeout_at):
     _named.__module__ = __name__  # where users find them
 
 
-class Scheduler:
+class Scheduler(_repeats.Repeating):
     """Run jobs at a time, on an event loop: `duewheel.Scheduler` for coroutines.
 
     The arguments are those of `duewheel.Scheduler`. Async handlers run as tasks on the event loop that `start` was
@@ -73,9 +73,6 @@ class Scheduler:
     **Durability**, **Raises**: as `duewheel.Scheduler`.
     """
 
-    _core: Core
-    _awaited: AwaitedCalls
-    _has_store: bool  # else no call waits
     _wheel: _timeouts.Wheel | None = None  # of the timeouts, from the first one on
 
     def __new__(cls, *_arguments: object, **_keywords: object) -> Self:
@@ -114,6 +111,7 @@ class Scheduler:
         """
         self._check_open()
         core = self._core
+        await self._take_in_declared()
         context = contextvars.copy_context()
         context.run(_current.current.set, self)  # type: ignore[arg-type]  # the same calls, awaited
         loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import _JobOptions
+    from duewheel._core import Schedule, _JobOptions, _RepeatKeywords
     from duewheel.options import JobOptions
 
 
@@ -50,6 +50,16 @@ async def in_(
     The current scheduler may be a plain one: where it has a file, a thread waits for the disk, not the loop.
     """
     return await _schedule("in_", delay, target, data, id=id, options=options, **job_options)
+
+
+async def repeat(
+    schedule: Schedule | str | timedelta | float,
+    target: str,
+    data: Buffer = b"",
+    **keywords: Unpack[_RepeatKeywords],
+) -> str:
+    """Schedule a job that comes again on the current scheduler; return its id. As `duewheel.repeat`, for coroutines."""
+    return await _schedule("repeat", schedule, target, data, **keywords)
 
 
 async def _schedule(name: str, *arguments: Any, **keywords: Any) -> str:

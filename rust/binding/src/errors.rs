@@ -22,6 +22,10 @@ pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
             );
             error(py, |names| &names.duplicate_job_error, message)
         }
+        Refused::Never => PyValueError::new_err(
+            "the schedule has no time that is left: none is after now, from start on and before end",
+        ),
+        Refused::Schedule(why) => PyValueError::new_err(why),
         Refused::Lost => {
             let message = "the job is no longer this node's: another may have it";
             error(py, |names| &names.storage_error, message)

@@ -21,7 +21,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use run::{alive, condition, event_loop, first_step, inside, task};
 use schedules::{methods, moments, value};
-use values::{dead, event, ids, options, stats};
+use values::{dead, event, ids, options, repeat, stats};
 
 /// Refuse to be imported in a subinterpreter: threads of Rust that attach to Python enter the main interpreter, with
 /// its modules, and objects of Python in statics belong to one interpreter.
@@ -63,6 +63,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<options::JobOptions>()?;
     module.add_class::<events::Events>()?;
     module.add_class::<clock::ManualTime>()?;
+    module.add_class::<repeat::Repeat>()?;
     module.add_class::<scheduler::SchedulerCore>()?;
     keywords::explain(&module.py().get_type::<scheduler::SchedulerCore>())?;
     module.add_class::<value::Schedule>()?;

@@ -44,6 +44,16 @@ pub(crate) fn parked(py: Python<'_>, target: &str) {
     report(py, |names| &names.log_parked, (target,));
 }
 
+/// Report how many times of a repeat were passed over or merged.
+pub(crate) fn missed(py: Python<'_>, id: &str, count: u64) {
+    report(py, |names| &names.log_missed, (id, count));
+}
+
+/// Report repeats that are declared no longer.
+pub(crate) fn undeclared(py: Python<'_>, ids: Vec<String>) {
+    report(py, |names| &names.log_undeclared, (ids,));
+}
+
 /// Report a stored job that cannot be read.
 pub(crate) fn unreadable(py: Python<'_>, row: u64, why: &str) {
     report(py, |names| &names.log_unreadable, (row, why));

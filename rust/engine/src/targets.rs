@@ -17,6 +17,8 @@ pub(crate) type ParkedLists = BTreeMap<u32, Vec<Key>>;
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
     lanes: Vec<Option<Lane>>,
+    /// Since when, on the boot clock, each has the lane that it has.
+    since: Vec<i64>,
     /// How many targets have a handler, by lane.
     handlers: Lanes<usize>,
     parked: ParkedLists,
@@ -48,6 +50,20 @@ impl Targets {
             self.handlers[lane] += 1;
         }
         old != lane
+    }
+
+    /// Note when a target got the lane that it has.
+    pub(crate) fn note_since(&mut self, target: u32, boot: i64) {
+        let at = target as usize;
+        if self.since.len() <= at {
+            self.since.resize(at + 1, i64::MIN);
+        }
+        self.since[at] = boot;
+    }
+
+    /// Since when a target has the lane that it has.
+    pub(crate) fn since(&self, target: u32) -> i64 {
+        self.since.get(target as usize).copied().unwrap_or(i64::MIN)
     }
 
     /// Whether a target has a handler in this lane.
@@ -86,6 +102,11 @@ impl Targets {
         }
         list.push(key);
         is_first
+    }
+
+    /// Count a job that is parked and listed nowhere.
+    pub(crate) fn note_parked(&mut self) {
+        self.parked_count += 1;
     }
 
     /// Count a job out that is parked no longer.

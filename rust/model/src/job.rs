@@ -1,5 +1,6 @@
 //! A job, and its place among others.
 
+use crate::repeat::{Definition, Standing};
 use crate::retry::RetryOptions;
 use std::borrow::Cow;
 
@@ -111,6 +112,17 @@ pub struct Job<'a> {
     pub interruptions: u32,
     /// How it is retried.
     pub options: RetryOptions,
+    /// What makes it come again, if anything does.
+    pub repeat: Option<Box<Recurring>>,
+}
+
+/// What makes a job come again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recurring {
+    /// Its schedule and terms.
+    pub definition: Definition,
+    /// How far it has come; its times are on the wall clock.
+    pub standing: Standing,
 }
 
 impl Job<'_> {
@@ -127,6 +139,7 @@ impl Job<'_> {
             progress: self.progress,
             interruptions: self.interruptions,
             options: self.options,
+            repeat: self.repeat,
         }
     }
 }

@@ -11,6 +11,7 @@
 //!   ([`outcome::after`] decides).
 //! - *Backoff* is the time from a failure to the next attempt, *jitter* the random part of it
 //!   ([`retry`]).
+//! - A *repeat* is one job that comes again; each time it comes is an *occurrence* ([`repeat`]).
 //! - An *interruption* is the death of a process while the job ran. An ordered end is none.
 //!
 //! # Times
@@ -28,9 +29,10 @@
 //! | `first_start` | when it was first started in this age | wall in a store, boot in an engine |
 //! | `died` | when it became dead | wall |
 //!
-//! `time`, `retry` ← `job` ← `outcome`.
+//! `time`, `retry`, `repeat` ← `job` ← `outcome`.
 
 pub mod job;
 pub mod outcome;
+pub mod repeat;
 pub mod retry;
 pub mod time;

@@ -159,7 +159,7 @@ fn plain(directory: &Path, rows_each: u64, transactions: u64) -> f64 {
         .execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         .expect("set");
     let mut insert = connection
-        .prepare("INSERT INTO job VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)")
+        .prepare("INSERT INTO job VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,NULL,NULL)")
         .expect("prepared");
     let jobs: Vec<_> = (1..=rows_each * transactions).map(job).collect();
     let began = Mark::now();

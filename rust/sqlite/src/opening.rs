@@ -1,7 +1,9 @@
 //! Opening the files of a claimed store: they are checked, brought up to date, and begin a new life.
 
 use crate::Error;
-use crate::database::recovery::{Recovered, Recovery, catch_up, check_keys, close_version_1};
+use crate::database::recovery::{
+    Recovered, Recovery, Unapplied, catch_up, check_keys, close_version_1, close_version_3,
+};
 use crate::database::schema;
 use crate::disk::{Disk, JournalFile};
 use crate::ownership::claim::Claim;
@@ -30,6 +32,14 @@ pub(crate) struct Opened {
     pub(crate) recovered: Recovered,
 }
 
+/// A database that is open, in the newest schema.
+struct Database {
+    connection: Connection,
+    wal: Arc<OpenLog>,
+    life: Life,
+    unapplied: Unapplied,
+}
+
 impl Opening<'_> {
     /// Open them all. Each step leaves files that [`crate::ownership::identity`] knows.
     pub(crate) fn run(self) -> Result<Opened, Error> {
@@ -40,7 +50,12 @@ impl Opening<'_> {
         }
         let bytes = file.as_ref().map(|file| file.read_all()).transpose()?;
         let bytes = bytes.as_deref();
-        let (connection, wal, life) = self.open_database(&mut file, bytes)?;
+        let Database {
+            connection,
+            wal,
+            life,
+            unapplied,
+        } = self.open_database(&mut file, bytes)?;
         let file = file.map_or_else(|| self.make_journal(), Ok)?;
         let recovery = Recovery {
             connection: &connection,
@@ -50,6 +65,7 @@ impl Opening<'_> {
             max_interruptions: self.max_interruptions,
             now: now(),
             salt: salt()?,
+            unapplied,
         };
         let recovered = recovery.run(&*file, bytes.unwrap_or_default())?;
         Ok(Opened {
@@ -60,13 +76,13 @@ impl Opening<'_> {
         })
     }
 
-    /// Open the database, in the newest schema and ahead of no other file, and its log. Of a store of the first
+    /// Open the database, in the newest schema and ahead of no other file, and its log. Of a store of an earlier
     /// version the journal is removed.
     fn open_database(
         &self,
         file: &mut Option<Box<dyn JournalFile>>,
         bytes: Option<&[u8]>,
-    ) -> Result<(Connection, Arc<OpenLog>, Life), Error> {
+    ) -> Result<Database, Error> {
         let path = self.claim.path();
         let (journal, wal) = (self.claim.beside("-ops"), self.claim.beside("-wal"));
         let old = (&*journal, bytes);
@@ -75,26 +91,59 @@ impl Opening<'_> {
         identity.check()?;
         let connection = connect(path, self.disk).map_err(|error| error.denied(path))?;
         let version = self.version_of(&connection, &identity)?;
-        if version == 1 {
-            close_version_1(&connection, bytes.unwrap_or_default())?;
-            if let Some(file) = file.take() {
-                self.disk.remove(&[(&journal, &*file)])?;
-            }
-        }
+        let mut unapplied = Vec::new();
         if version < schema::VERSION {
+            // A step may change all of the file's first page, and a loss of power leave half of that: then the
+            // file alone says nothing, and only a store without a journal is known by its log.
+            if version > 0 {
+                unapplied = self.close_old(&connection, version, file, bytes)?;
+                if let Some(file) = file.take() {
+                    self.disk.remove(&[(&journal, &*file)])?;
+                }
+            }
             schema::migrate(&connection, version)?;
         }
         let life = Life::get(&connection)?;
-        let log = self.beside("-wal", false)?;
-        let wal = Arc::new(OpenLog {
-            file: log.ok_or_else(|| Error::io(format!("{} is gone", wal.display())))?,
-            path: wal.clone(),
-        });
+        let wal = Arc::new(self.open_log(&wal)?);
         if version < schema::VERSION || identity.lags(life) {
             // Before there is a journal that follows this life.
             catch_up(&connection, &wal)?;
         }
-        Ok((connection, wal, life))
+        Ok(Database {
+            connection,
+            wal,
+            life,
+            unapplied,
+        })
+    }
+
+    /// Close what a process with an earlier version left behind, as that version would.
+    fn close_old(
+        &self,
+        connection: &Connection,
+        version: u32,
+        file: &mut Option<Box<dyn JournalFile>>,
+        bytes: Option<&[u8]>,
+    ) -> Result<Unapplied, Error> {
+        let bytes = bytes.unwrap_or_default();
+        if version == 1 {
+            return close_version_1(connection, bytes);
+        }
+        let log = self.open_log(&self.claim.beside("-wal"))?;
+        let journal = match file.take() {
+            Some(file) => file,
+            None => self.make_journal()?,
+        };
+        let journal = &**file.insert(journal);
+        close_version_3(connection, &log, (journal, bytes), (version, salt()?))
+    }
+
+    fn open_log(&self, path: &Path) -> Result<OpenLog, Error> {
+        let file = self.beside("-wal", false)?;
+        Ok(OpenLog {
+            file: file.ok_or_else(|| Error::io(format!("{} is gone", path.display())))?,
+            path: path.to_owned(),
+        })
     }
 
     /// The version of the schema, once nothing speaks against opening the file.

@@ -102,15 +102,15 @@ fn check(files: &Image, states: &[Model], what: &str) -> Model {
     let jobs = all(&store);
     let mut died: Vec<_> = dead(&store)
         .into_iter()
-        .map(|dead| (dead.job.id.into_owned(), dead.reason))
+        .map(|dead| (dead.job, dead.reason))
         .collect();
-    died.sort_by(|one, other| (&one.0, one.1 as u8).cmp(&(&other.0, other.1 as u8)));
+    died.sort_by_key(|(job, _)| (job.place, job.progress.run));
     let found = states.iter().find_map(|state| {
         let mut state = state.clone();
         state.die(MAX_INTERRUPTIONS);
         state
             .dead
-            .sort_by(|one, other| (&one.0, one.1 as u8).cmp(&(&other.0, other.1 as u8)));
+            .sort_by_key(|(job, _)| (job.place, job.progress.run));
         (state.pending() == jobs && state.dead == died).then_some(state)
     });
     let Some(mut found) = found else {

@@ -44,5 +44,5 @@ fn a_file_of_version_1_is_brought_up_to_date() {
     let version: u32 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
 }

@@ -10,13 +10,14 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use duewheel_model::job::{ClockKind, Job, Place, Progress};
+pub use duewheel_model::job::{ClockKind, Job, Place, Progress, Recurring};
 pub use duewheel_model::outcome::Reason;
+pub use duewheel_model::repeat::{Definition, Standing};
 pub use duewheel_model::retry::RetryOptions;
 pub use error::Error;
 pub use event::Event;
 pub use keyring::Keyring;
-pub use op::{Ending, Op, Ticket};
+pub use op::{Ending, Next, Op, Ticket};
 pub use query::{Answer, DeadJob, DeadPage, Page, Query, Unreadable};
 pub use sealing::{SealedBatch, check_key, open_payload};
 pub use store::{Answered, Events, Found, Grant, Settled, Store, ask};

@@ -2,6 +2,7 @@
 
 use duewheel_model::job::{ClockKind, Job, Place, Progress};
 use duewheel_model::outcome::Reason;
+use duewheel_model::repeat::Standing;
 use std::borrow::Cow;
 
 /// How a started job ended.
@@ -26,7 +27,26 @@ pub enum Ending<'a> {
         error: Cow<'a, str>,
         /// When, on the wall clock.
         died: i64,
+        /// The occurrence that follows, of a repeat that goes on.
+        next: Option<Box<Next>>,
     },
+    /// Its handler returned, and the next occurrence of it follows.
+    Next(Box<Next>),
+}
+
+/// The occurrence of a repeat that follows: attempt 1, of a new age, never interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Its place.
+    pub to: Place,
+    /// The clock of its due.
+    pub clock: ClockKind,
+    /// The time that it is first due, on the wall clock.
+    pub job_due: i64,
+    /// The run that comes.
+    pub run: u32,
+    /// How far the repeat has come; its times are on the wall clock.
+    pub standing: Standing,
 }
 
 /// A fact about a job that the engine holds.
@@ -44,6 +64,18 @@ pub enum Op<'a> {
         to: Place,
         /// The clock of the new due.
         clock: ClockKind,
+    },
+    /// A repeat, pending or begun, has another target, payload, options or definition from now on, those of this
+    /// job; `place.seq` says which. Place, progress and interruptions stay as they are.
+    Edit(Job<'a>),
+    /// A repeat, pending or begun, has come this far.
+    Stand {
+        /// Which.
+        seq: u64,
+        /// The time that it is first due, on the wall clock.
+        job_due: i64,
+        /// How far it has come; its times are on the wall clock.
+        standing: Box<Standing>,
     },
     /// It starts, or (at most once) will not be started again if the process dies now.
     ///

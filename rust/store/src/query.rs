@@ -20,6 +20,14 @@ pub enum Query {
         /// How many at most.
         limit: usize,
     },
+    /// The repeats that have not begun, in the order of their sequences: an engine of a store that is not shared keeps
+    /// all of them in memory, and there no other page has any.
+    Repeats {
+        /// The last sequence of the page before.
+        after: Option<u64>,
+        /// How many at most.
+        limit: usize,
+    },
     /// The job of this id, pending or begun.
     Get(String),
     /// Take these in, all or none, unless one of their ids is taken.
@@ -58,7 +66,7 @@ pub enum Query {
 /// The answer to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// To `Page`.
+    /// To `Page` and `Repeats`.
     Page(Page),
     /// To `Get`, and to `Revive`: the job as it is pending now.
     Job(Option<Job<'static>>),

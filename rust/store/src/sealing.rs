@@ -2,12 +2,12 @@
 
 use crate::{Error, Job, Keyring, Op};
 
-/// What a batch inserts, as it is to be stored.
+/// What a batch inserts and edits, as it is to be stored.
 #[derive(Debug)]
 pub struct SealedBatch<'a> {
     batch: &'a [Op<'a>],
     key: Option<u32>,
-    /// The payloads of its insertions, in order; none without keys.
+    /// The payloads of its insertions and edits, in order; none without keys.
     sealed: Vec<Vec<u8>>,
 }
 
@@ -21,7 +21,7 @@ impl<'a> SealedBatch<'a> {
         let mut sealed = Vec::new();
         if let Some(keys) = keys {
             for op in batch {
-                if let Op::Insert(job) = op {
+                if let Op::Insert(job) | Op::Edit(job) = op {
                     sealed.push(keys.seal_job(job)?);
                 }
             }
@@ -33,12 +33,12 @@ impl<'a> SealedBatch<'a> {
         })
     }
 
-    /// Each operation, with the payload to be stored and the key that it is sealed under: an
-    /// insertion's; others have none.
+    /// Each operation, with the payload to be stored and the key that it is sealed under: that of an
+    /// insertion or an edit; others have none.
     pub fn ops(&self) -> impl Iterator<Item = (&'a Op<'a>, &[u8], Option<u32>)> {
         let mut sealed = self.sealed.iter();
         self.batch.iter().map(move |op| match op {
-            Op::Insert(job) => {
+            Op::Insert(job) | Op::Edit(job) => {
                 let data = sealed.next().map_or(&*job.data, |sealed| &**sealed);
                 (op, data, self.key)
             }
@@ -46,9 +46,11 @@ impl<'a> SealedBatch<'a> {
         })
     }
 
-    /// Whether it has an insertion.
+    /// Whether it has payloads: an insertion or an edit.
     pub fn inserts(&self) -> bool {
-        self.batch.iter().any(|op| matches!(op, Op::Insert(_)))
+        self.batch
+            .iter()
+            .any(|op| matches!(op, Op::Insert(_) | Op::Edit(_)))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::calls::cancel_many;
 use crate::calls::change;
 use crate::calls::pending::Pending;
 use crate::calls::query;
+use crate::calls::repeat::{self, Change};
 use crate::calls::schedule::{self, Given, warn_if_ancient};
 use crate::calls::waiting::PendingCall;
 use crate::shared::Shared;
@@ -152,6 +153,41 @@ impl AwaitedCalls {
     fn reschedule(&self, id: &Bound<'_, PyAny>, when: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let due = convert::wall_time(when, "when")?;
         self.leave(id.py(), |shared| change::reschedule(shared, id, due))
+    }
+
+    /// As `Scheduler.repeat`.
+    #[pyo3(signature = (schedule, target, data, declared, **keywords))]
+    fn repeat<'py>(
+        &self,
+        schedule: &Bound<'py, PyAny>,
+        target: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
+        declared: bool,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        let given = repeat::Given {
+            schedule,
+            target,
+            data,
+            keywords,
+            declared,
+        };
+        self.leave(target.py(), |shared| repeat::repeat(shared, &given))
+    }
+
+    /// As `Scheduler.pause`.
+    fn pause(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(id.py(), |shared| repeat::change(shared, id, Change::Pause))
+    }
+
+    /// As `Scheduler.resume`.
+    fn resume(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(id.py(), |shared| repeat::change(shared, id, Change::Resume))
+    }
+
+    /// As `Scheduler.trigger`.
+    fn trigger(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(id.py(), |shared| repeat::change(shared, id, Change::Trigger))
     }
 
     /// As `Scheduler.get`.

@@ -8,6 +8,7 @@ pub(crate) mod events;
 pub(crate) mod keywords;
 pub(crate) mod pending;
 pub(crate) mod query;
+pub(crate) mod repeat;
 pub(crate) mod schedule;
 pub(crate) mod scheduler;
 pub(crate) mod timer;

@@ -6,6 +6,7 @@ use crate::calls::cancel_many;
 use crate::calls::change;
 use crate::calls::events::Events;
 use crate::calls::query;
+use crate::calls::repeat::{self, Change};
 use crate::calls::schedule::{self, Given, warn_if_ancient};
 use crate::calls::timer::{self, Timer, TimerOwner};
 use crate::clock;
@@ -29,6 +30,7 @@ use crate::values::event::Event;
 use crate::values::ids::Ids;
 use crate::values::options::Fields;
 use crate::values::payload::{Handle, release};
+use crate::values::repeat::Repeat;
 use crate::values::specs::{self, Specs};
 use crate::values::stats::Stats;
 use crate::values::target::Target;
@@ -266,6 +268,108 @@ impl SchedulerCore {
         }
         shared.refuse_inside(py, "wait")?;
         shared.wait(py, timeout, |slice| engine.wait_idle(slice))
+    }
+
+    /// Schedule a repeat, or edit the one of its id; return its id.
+    #[pyo3(signature = (schedule, target, data, declared, **keywords))]
+    fn _repeat<'py>(
+        &self,
+        schedule: &Bound<'py, PyAny>,
+        target: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
+        declared: bool,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Py<PyString>> {
+        let py = target.py();
+        let shared = self.shared(py)?;
+        let given = repeat::Given {
+            schedule,
+            target,
+            data,
+            keywords,
+            declared,
+        };
+        shared.finish(py, repeat::repeat(shared, &given)?)
+    }
+
+    /// Check what a repeat is to be declared with.
+    #[pyo3(signature = (schedule, data, **keywords))]
+    fn _check_repeat<'py>(
+        &self,
+        schedule: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
+        keywords: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<()> {
+        repeat::check(schedule, data.as_ref(), keywords)
+    }
+
+    /// Report the repeats that an earlier life has declared and this one has not.
+    fn _report_undeclared(&self, py: Python<'_>) -> PyResult<()> {
+        let engine = self.open(py)?;
+        let ids = engine.undeclared();
+        if !ids.is_empty() {
+            log::undeclared(py, ids);
+        }
+        Ok(())
+    }
+
+    /// Hold a repeat back until it is resumed; `False`: there is none of this id.
+    ///
+    /// What runs goes on. `trigger` starts it all the same.
+    ///
+    /// **Durability**: in a file it stays paused when that is opened again.
+    /// **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+    fn pause(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let shared = self.shared(id.py())?;
+        shared.finish(id.py(), repeat::change(shared, id, Change::Pause)?)
+    }
+
+    /// Let a paused repeat go on with the first of its times after now, whatever its `catch_up`.
+    ///
+    /// Returns `False` when there is no repeat of this id.
+    ///
+    /// **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+    fn resume(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let shared = self.shared(id.py())?;
+        shared.finish(id.py(), repeat::change(shared, id, Change::Resume)?)
+    }
+
+    /// Have a repeat run once more, as soon as possible; `False`: there is none of this id.
+    ///
+    /// Several before its start are one; while an occurrence runs it comes after that. It also starts while
+    /// paused, and its other times stay what they are.
+    ///
+    /// **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+    fn trigger(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let shared = self.shared(id.py())?;
+        shared.finish(id.py(), repeat::change(shared, id, Change::Trigger)?)
+    }
+
+    /// Return the repeat of this id, pending or running, if there is one.
+    ///
+    /// **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+    fn get_repeat(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Repeat>> {
+        let text = convert::name(id, "id")?;
+        repeat::get(self.shared(id.py())?, id.py(), text)
+    }
+
+    /// The ids of all repeats, in the order of their dues.
+    fn _repeat_ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        repeat::ids(self.shared(py)?, py)
+    }
+
+    /// The wall clock.
+    fn _wall_ns(&self, py: Python<'_>) -> PyResult<i64> {
+        Ok(self.open(py)?.clock().wall())
+    }
+
+    /// Where the job of an id is.
+    fn _stage_of(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
+        let py = id.py();
+        let text = convert::name(id, "id")?;
+        let engine = self.open(py)?;
+        let stage = releasing(py, |released| engine.stage_of(text, released));
+        stage.map_err(|error| refused(py, error, text))
     }
 
     /// Wait until drained or closed.

@@ -42,9 +42,11 @@ names! {
         log_ancient = "ancient",
         log_dropped = "dropped",
         log_failed = "failed",
+        log_missed = "missed",
         log_parked = "parked",
         log_store_failed = "store_failed",
         log_unapplied = "unapplied",
+        log_undeclared = "undeclared",
         log_unreadable = "unreadable",
         log_unreadable_dead = "unreadable_dead",
     }

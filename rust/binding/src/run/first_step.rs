@@ -8,6 +8,7 @@ use crate::interpreter::call;
 use crate::run::continuations::Continuation;
 use crate::run::event_loop::EventLoop;
 use crate::run::inside;
+use crate::run::take_up::take_up;
 use crate::run::registry::{self, Handlers};
 use crate::run::task::TaskCoroutine;
 use crate::run::tasks::Running;
@@ -219,10 +220,13 @@ impl LoopTurn<'_, '_> {
         let mut count = 0;
         let more = loop {
             match lane.turn(done.take(), engine.clock()) {
-                Turn::Run(started) => {
+                Turn::Run(mut started) => {
                     count += 1;
                     let late = started.at - began > AT_LENGTH;
-                    if !self.event_loop.marks.is_empty() || self.must_mark(&started) {
+                    let shared = &*self.event_loop.shared;
+                    if !take_up(self.py(), shared, &mut started, Lane::Loop) {
+                        done = Some(started.unhandled());
+                    } else if !self.event_loop.marks.is_empty() || self.must_mark(&started) {
                         // At most once, or behind such a one: not before its note is on disk.
                         if self.event_loop.marks.push(started) >= 2 * self.event_loop.shared.workers
                         {

@@ -10,6 +10,7 @@ pub(crate) mod inside;
 pub(crate) mod marks;
 pub(crate) mod outcome;
 pub(crate) mod registry;
+pub(crate) mod take_up;
 pub(crate) mod task;
 pub(crate) mod tasks;
 pub(crate) mod threads;

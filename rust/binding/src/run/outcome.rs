@@ -42,13 +42,20 @@ pub(crate) fn raised(
         } => report(py, shared, event, error, true),
         _ => {}
     }
-    outcome.with_failure(|reason| match reason {
+    let outcome = outcome.with_failure(|reason| match reason {
         Reason::Discarded => Failure::bounded(py, text_of_discard(py, error)),
         Reason::Failed | Reason::Interrupted => {
             carry_traceback(py, error);
             shared.backing.failure(py, error)
         }
-    })
+    });
+    match outcome {
+        Outcome::Dead { reason, failure } if started.comes_again() && !shared.backing.writes => {
+            let failure = failure.keep(execution.payload.again(py));
+            Outcome::Dead { reason, failure }
+        }
+        outcome => outcome,
+    }
 }
 
 /// What becomes of an execution that closing has cut short.

@@ -7,6 +7,7 @@ use crate::run::continuations::Continuation;
 use crate::run::inside::within;
 use crate::run::outcome;
 use crate::run::registry::{self, Handlers};
+use crate::run::take_up::take_up;
 use crate::shared::Shared;
 use crate::values::event::Event;
 use crate::values::failure::Failure;
@@ -86,7 +87,7 @@ pub(crate) fn run_ready(
     let mut done = None;
     let mut offered = 0;
     loop {
-        let started = match ready.turn(done.take(), engine.clock()) {
+        let mut started = match ready.turn(done.take(), engine.clock()) {
             Turn::Run(started) => started,
             Turn::Settle => {
                 let settle = || engine.settle_and_refill(Lane::Workers, released);
@@ -96,6 +97,10 @@ pub(crate) fn run_ready(
             }
             Turn::Rest => return Ok(()),
         };
+        if !take_up(py, shared, &mut started, Lane::Workers) {
+            done = Some(started.unhandled());
+            continue;
+        }
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
         }

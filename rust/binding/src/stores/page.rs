@@ -8,10 +8,13 @@ use crate::values::event::{Event, Job};
 use crate::values::options::{Fields, Spec};
 use crate::values::payload::{Fresh, Handle};
 use duewheel_engine::engine::Coming;
-use duewheel_engine::jobs::record::Id;
+use duewheel_engine::jobs::record::{Id, Occurrence};
 use duewheel_store::{self as store, Answer, Error, Query};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+
+/// How many repeats are taken in at once.
+const REPEATS: usize = 1_000;
 
 /// What is said of a stored job that cannot be read.
 fn description(job: &store::Unreadable) -> String {
@@ -25,8 +28,30 @@ impl Shared {
     /// Ask for pages and take them in until all that is near is in memory.
     pub(crate) fn take_in_all(&self, py: Python<'_>) -> PyResult<()> {
         self.report_unapplied(py);
+        self.take_in_repeats(py)?;
         while let Some(question) = self.engine.page_wanted() {
             self.take_in_answer(py, question)?;
+        }
+        Ok(())
+    }
+
+    /// Take in all repeats: no other page has any, but of a store that nodes share.
+    fn take_in_repeats(&self, py: Python<'_>) -> PyResult<()> {
+        let mut after = None;
+        while self.engine.has_store() {
+            let limit = REPEATS;
+            let Answer::Page(page) = self.ask(py, Query::Repeats { after, limit })? else {
+                break;
+            };
+            let more = page.more;
+            after = page.last.map(|last| last.seq);
+            let jobs = self.handles(py, page)?;
+            releasing(py, |released| {
+                py.detach(|| self.engine.load_repeats(jobs, released));
+            });
+            if !more {
+                break;
+            }
         }
         Ok(())
     }
@@ -72,10 +97,24 @@ impl Shared {
 
     /// Take in a page: it always goes back to the engine, which asks for no other before.
     fn take_in(&self, py: Python<'_>, page: store::Page) -> PyResult<()> {
+        let last = page.last.filter(|_| page.more);
+        let epoch = page.epoch;
+        let jobs = self.handles(py, page)?;
+        releasing(py, |released| {
+            py.detach(|| self.engine.load(epoch, last, jobs, released));
+        });
+        Ok(())
+    }
+
+    /// The jobs of a page with handles of them; those of which there is none are reported.
+    fn handles(
+        &self,
+        py: Python<'_>,
+        page: store::Page,
+    ) -> PyResult<Vec<(store::Job<'static>, Handle)>> {
         for job in page.unreadable {
             self.report_unreadable(py, job);
         }
-        let last = page.last.filter(|_| page.more);
         let mut jobs = Vec::with_capacity(page.jobs.len());
         for job in page.jobs {
             match self.handle(py, &job) {
@@ -84,11 +123,7 @@ impl Shared {
             }
         }
         let given = |(job, handle): (_, Fresh<'_>)| (job, handle.given());
-        let jobs = jobs.into_iter().map(given).collect();
-        releasing(py, |released| {
-            py.detach(|| self.engine.load(page.epoch, last, jobs, released));
-        });
-        Ok(())
+        Ok(jobs.into_iter().map(given).collect())
     }
 
     /// Take in a job that has come near; one of which no object can be made comes with a page.
@@ -140,6 +175,12 @@ impl Shared {
             data,
             spec: self.spec_of(py, job)?,
         };
-        Ok(Event::at_rest(shown, job.place.due, job.progress))
+        let repeat = job.repeat.as_deref();
+        let occurrence = repeat.map(|repeat| Occurrence {
+            number: repeat.standing.occurrence,
+            previous: repeat.standing.previous,
+        });
+        Ok(Event::at_rest(shown, job.place.due, job.progress)
+            .of_repeat(occurrence.unwrap_or_default()))
     }
 }

@@ -192,6 +192,19 @@ impl Data {
         data.map_or_else(|| py.None(), Bound::unbind)
     }
 
+    /// Another one of the same.
+    pub(crate) fn again(self, py: Python<'_>) -> Self {
+        match (self.copy(), self.0) {
+            (Some(_), _) => Data::copied(py, self.bytes()),
+            (None, Some(object)) => {
+                // SAFETY: a reference to an object; the caller is attached.
+                unsafe { ffi::Py_INCREF(object.sub(self.tag()).cast().as_ptr()) };
+                self
+            }
+            (None, None) => self,
+        }
+    }
+
     #[inline]
     pub(crate) fn free(self, _py: Python<'_>) {
         // SAFETY: called once, attached; a copy was made with this layout, and all else is a reference.

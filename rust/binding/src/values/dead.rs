@@ -37,7 +37,7 @@ impl DeadParts {
     pub(crate) fn take(py: Python<'_>, dead: &Dead<Handle>) -> Self {
         let job = Job::of(py, &dead.id, dead.job_due, dead.payload);
         DeadParts {
-            event: Event::at_rest(job, dead.due, dead.progress),
+            event: Event::at_rest(job, dead.due, dead.progress).of_repeat(dead.occurrence),
             reason: dead.reason,
             failure: dead.failure.clone_ref(py),
             died: dead.died,

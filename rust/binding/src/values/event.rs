@@ -5,7 +5,7 @@ use crate::values::convert;
 use crate::values::ids;
 use crate::values::options::{JobOptions, Spec};
 use crate::values::payload::Handle;
-use duewheel_engine::jobs::record::{Id, Started, View};
+use duewheel_engine::jobs::record::{Id, Occurrence, Started, View};
 use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
 use pyo3::IntoPyObjectExt;
@@ -48,6 +48,8 @@ pub(crate) struct Event {
     lateness: i64,
     /// Only its counts are shown: how old a job is, its scheduler knows.
     pub(crate) progress: Progress,
+    /// Which one it is, of a repeat.
+    occurrence: Option<Box<Occurrence>>,
 }
 
 /// Unix nanoseconds, given as an int.
@@ -111,6 +113,18 @@ impl Job {
         }
     }
 
+    pub(crate) fn id_in<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        id_string(py, &self.id)
+    }
+
+    pub(crate) fn target_in(&self, py: Python<'_>) -> Py<PyString> {
+        self.spec.get().name.clone_ref(py)
+    }
+
+    pub(crate) fn options_in(&self, py: Python<'_>) -> Py<JobOptions> {
+        self.spec.get().options.clone_ref(py)
+    }
+
     fn clone_ref(&self, py: Python<'_>) -> Job {
         Job {
             id: self.id.clone(),
@@ -120,7 +134,7 @@ impl Job {
         }
     }
 
-    fn data_in<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+    pub(crate) fn data_in<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.data.as_ref().map_or_else(
             || PyBytes::new(py, b"").into_any(),
             |data| data.bind(py).clone(),
@@ -251,12 +265,19 @@ impl Event {
             due: started.wall_due,
             lateness: started.lateness,
             progress: execution.progress,
+            occurrence: started.occurrence.clone(),
         }
     }
 
     pub(crate) fn pending(py: Python<'_>, view: &View<'_, Handle>) -> Self {
         let job = Job::of(py, view.id, view.job_due, view.payload);
-        Event::at_rest(job, view.due, view.progress)
+        Event::at_rest(job, view.due, view.progress).of_repeat(view.occurrence)
+    }
+
+    /// The same, of a repeat, if this is an occurrence of one.
+    pub(crate) fn of_repeat(self, occurrence: Occurrence) -> Self {
+        let occurrence = (occurrence.number > 0).then(|| Box::new(occurrence));
+        Event { occurrence, ..self }
     }
 
     /// An execution that does not run.
@@ -266,6 +287,7 @@ impl Event {
             due,
             lateness: 0,
             progress,
+            occurrence: None,
         }
     }
 
@@ -277,17 +299,19 @@ impl Event {
 #[pymethods]
 impl Event {
     #[new]
-    #[pyo3(signature = (job, run=None, attempt=None, due=None))]
+    #[pyo3(signature = (job, run=None, attempt=None, due=None, *, occurrence=0, previous=None))]
     fn new(
         job: &Bound<'_, PyAny>,
         run: Option<&Bound<'_, PyAny>>,
         attempt: Option<&Bound<'_, PyAny>>,
         due: Option<&Bound<'_, PyAny>>,
+        occurrence: u64,
+        previous: Option<i64>,
     ) -> PyResult<Self> {
         let job = job
             .cast::<Job>()
             .map_err(|_| PyTypeError::new_err(format!("job must be a Job, not {job:?}")))?;
-        Ok(Event {
+        let event = Event {
             due: due.map_or(Ok(job.get().due), |due| nanoseconds(due, "due"))?,
             lateness: 0,
             progress: Progress {
@@ -296,7 +320,10 @@ impl Event {
                 first_start: None,
             },
             job: job.get().clone_ref(job.py()),
-        })
+            occurrence: None,
+        };
+        let number = occurrence;
+        Ok(event.of_repeat(Occurrence { number, previous }))
     }
 
     /// The job's id, a slash and the run.
@@ -317,6 +344,20 @@ impl Event {
     #[getter]
     fn attempt(&self) -> u32 {
         self.progress.attempt
+    }
+
+    /// Which occurrence of a repeat it is, from 1; 0: it is of no repeat.
+    #[getter]
+    fn occurrence(&self) -> u64 {
+        self.occurrence
+            .as_ref()
+            .map_or(0, |occurrence| occurrence.number)
+    }
+
+    /// `job.due` of the last occurrence of the repeat that succeeded, in unix nanoseconds; `None`: there is none.
+    #[getter]
+    fn previous(&self) -> Option<i64> {
+        self.occurrence.as_ref()?.previous
     }
 
     /// When this execution is due, in unix nanoseconds.
@@ -366,6 +407,7 @@ impl Event {
         Event {
             job: self.job.clone_ref(py),
             lateness,
+            occurrence: self.occurrence.clone(),
             ..*self
         }
     }
@@ -379,6 +421,7 @@ impl Event {
         let same = self.progress.run == other.progress.run
             && self.progress.attempt == other.progress.attempt
             && self.due == other.due
+            && self.occurrence == other.occurrence
             && self.job.same(&other.job, py)?;
         same.into_py_any(py)
     }
@@ -411,6 +454,14 @@ impl Event {
             event.progress.attempt,
             event.due,
         );
+        if let Some(occurrence) = &event.occurrence {
+            let keywords = PyDict::new(slf.py());
+            keywords.set_item("occurrence", occurrence.number)?;
+            keywords.set_item("previous", occurrence.previous)?;
+            let partial = call::import(slf.py(), "functools")?.getattr("partial")?;
+            let made = partial.call((slf.get_type(),), Some(&keywords))?;
+            return (made, arguments).into_pyobject(slf.py());
+        }
         (slf.get_type(), arguments).into_pyobject(slf.py())
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::interpreter::call;
 use crate::interpreter::names::names;
+use crate::values::payload::Handle;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -19,6 +20,8 @@ pub(crate) struct Failure {
     cause: Py<PyAny>,
     /// The text, made at once for a store.
     text: Option<String>,
+    /// What an occurrence is listed as dead with, while its repeat goes on with the payload that it had.
+    pub(crate) kept: Option<Handle>,
 }
 
 impl Failure {
@@ -30,6 +33,7 @@ impl Failure {
             Ok(captured) => Failure {
                 cause: captured.unbind(),
                 text: None,
+                kept: None,
             },
             // An exception that cannot even be looked at: its type says something still.
             Err(_) => Failure::bounded(py, error.get_type(py).to_string()),
@@ -54,6 +58,7 @@ impl Failure {
         Failure {
             cause: PyString::new(py, text).unbind().into_any(),
             text: Some(text.to_owned()),
+            kept: None,
         }
     }
 
@@ -70,6 +75,12 @@ impl Failure {
         }
     }
 
+    /// The same of an occurrence of a repeat, which is listed with this payload.
+    pub(crate) fn keep(self, payload: Handle) -> Self {
+        let kept = Some(payload);
+        Failure { kept, ..self }
+    }
+
     /// The text for a store.
     pub(crate) fn stored_text(&self) -> String {
         self.text.clone().unwrap_or_default()
@@ -79,6 +90,7 @@ impl Failure {
         Failure {
             cause: self.cause.clone_ref(py),
             text: self.text.clone(),
+            kept: None,
         }
     }
 

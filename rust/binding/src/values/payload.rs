@@ -49,6 +49,11 @@ impl Payload for Handle {
         !self.data.is_of_timer()
     }
 
+    /// A repeat goes on with its own; the dead has what [`Failure::keep`] was given.
+    fn for_dead(self, failure: &mut Self::Failure) -> Option<Self> {
+        failure.kept.take()
+    }
+
     fn text(failure: &Self::Failure) -> String {
         failure.stored_text()
     }
@@ -85,6 +90,11 @@ impl Handle {
     #[inline]
     pub(crate) fn data(self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.data.to_python(py)
+    }
+
+    /// Another handle of the same.
+    pub(crate) fn again(self, py: Python<'_>) -> Self {
+        Handle::new(self.data.again(py), self.spec(py))
     }
 
     /// What is called in place of a target's handler.
@@ -188,7 +198,11 @@ pub(crate) fn release(py: Python<'_>, released: &mut Released<Handle>) {
     for payload in released.payloads.drain(..) {
         payload.free(py);
     }
-    released.failures.clear();
+    for failure in released.failures.drain(..) {
+        if let Some(payload) = failure.kept {
+            payload.free(py);
+        }
+    }
 }
 
 /// The same, giving up the interpreter on the way.

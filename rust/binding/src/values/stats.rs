@@ -57,6 +57,8 @@ pub(crate) struct Stats {
     revived: u64,
     /// Jobs forgotten by closing.
     dropped: u64,
+    /// Times of repeats that were passed over or merged into a later one.
+    missed: u64,
     /// Start minus due, of every start.
     lateness: Lateness,
 }
@@ -79,6 +81,7 @@ impl From<engine::Stats> for Stats {
             cancelled: stats.cancelled,
             revived: stats.revived,
             dropped: stats.dropped,
+            missed: stats.missed,
             lateness: Lateness {
                 count: late.count,
                 mean,
@@ -122,7 +125,7 @@ impl Lateness {
 
 impl Stats {
     /// The counts, in the order of the `repr`.
-    fn counts(&self) -> [(&'static str, u64); 12] {
+    fn counts(&self) -> [(&'static str, u64); 13] {
         [
             ("pending", self.pending),
             ("parked", self.parked),
@@ -136,6 +139,7 @@ impl Stats {
             ("cancelled", self.cancelled),
             ("revived", self.revived),
             ("dropped", self.dropped),
+            ("missed", self.missed),
         ]
     }
 }

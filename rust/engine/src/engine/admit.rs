@@ -57,7 +57,7 @@ impl<P: Payload> State<P> {
         sequence: u64,
         detail: Detail,
         payload: P,
-    ) {
+    ) -> Key {
         // In a shared store other nodes give sequences, too.
         let is_own = self.residency.is_some() && !self.is_shared();
         let own = is_own.then_some(sequence);
@@ -65,6 +65,7 @@ impl<P: Payload> State<P> {
         if let Some(lease) = self.lease_mut() {
             lease.set_store_seq(key, sequence);
         }
+        key
     }
 
     /// Admit a new job at this due to memory, or count it as paged out; whether it is admitted.
@@ -177,13 +178,20 @@ impl<P: Payload> State<P> {
         }
         let mut parked = self.targets.take_parked_lists();
         for keys in parked.values_mut() {
+            // Repeats stay: all of them are in memory.
+            let mut repeats = Vec::new();
             while self.targets.parked_count() > most / 2
                 && at_once > 0
                 && let Some(key) = keys.pop()
             {
                 at_once -= 1;
-                self.page_out_one(key, released);
+                if self.jobs.repeat(key).is_some() {
+                    repeats.push(key);
+                } else {
+                    self.page_out_one(key, released);
+                }
             }
+            keys.append(&mut repeats);
         }
         self.targets.put_parked_lists(parked);
     }

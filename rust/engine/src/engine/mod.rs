@@ -12,6 +12,7 @@ mod lanes;
 mod pages;
 mod parking;
 mod query;
+mod repeats;
 mod settle;
 mod state;
 mod store;
@@ -36,11 +37,13 @@ use std::time::{Duration, Instant};
 
 pub use crate::residency::Window;
 pub use calls::{
-    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, Moved, Pending, StartedTimer,
+    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, Moved, NewRepeat, Pending, RepeatView,
+    StartedTimer,
 };
 use inbox::Backing;
 pub use inbox::StoreInbox;
 pub use query::{QueryPlace, Stats};
+pub use repeats::Taken;
 pub use settle::DEAD_KEPT;
 
 /// How many entries expire under one hold of the lock: about three microseconds.
@@ -67,6 +70,10 @@ pub enum Refused {
     Duplicate,
     /// After this delay the due is beyond what an `i64` of nanoseconds holds.
     Overflow(i64),
+    /// A repeat has no time that is left.
+    Never,
+    /// A schedule gives no time: why.
+    Schedule(String),
     /// The job is no longer this node's.
     Lost,
     /// What the store said.
@@ -120,6 +127,10 @@ pub(crate) struct State<P: Payload> {
     backing: Option<Backing>,
     /// What a shared store has taken back.
     evicted: Evicted<P>,
+    /// Before this moment of the boot clock nothing could start: it was not started, or the wall clock went forward.
+    could_not_start: i64,
+    /// The wall clock has gone back by hours: what repeats on it is due anew.
+    review_wanted: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,6 +143,8 @@ struct Counts {
     cancelled: u64,
     revived: u64,
     dropped: u64,
+    /// Times of repeats that were passed over or merged.
+    missed: u64,
     /// Started executions that turned out to have no handler.
     unstarted: u64,
 }
@@ -170,6 +183,8 @@ impl<P: Payload> Engine<P> {
             residency: None,
             backing: None,
             evicted: Evicted::default(),
+            could_not_start: i64::MIN,
+            review_wanted: false,
         };
         let lanes: Lanes<HandoverQueue<P>> = Lanes::default();
         for lane in &lanes {
@@ -221,8 +236,13 @@ impl<P: Payload> Engine<P> {
     ///
     /// [`Refused::Closed`].
     pub fn start(&self) -> Result<(), Refused> {
+        let boot = self.clock.boot();
         let mut state = self.open()?;
+        if state.phase == Phase::Started {
+            return Ok(());
+        }
         state.phase = Phase::Started;
+        state.could_not_start = state.could_not_start.max(boot);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
@@ -319,6 +339,11 @@ impl<P: Payload> Engine<P> {
             Phase::Started => {}
         }
         state.refresh(self, now.boot);
+        if state.review_wanted {
+            drop(state);
+            self.review();
+            return Pumped::More;
+        }
         if state.follow_store(self, now).is_err() {
             drop(state);
             self.stop();
@@ -416,7 +441,10 @@ impl<P: Payload> Engine<P> {
         self.wait_until(timeout, |state, running| {
             // What has ended and is not settled yet still counts: its retry may be pending.
             let pending = state.jobs.queue.len() as u64 + state.paged_out();
-            let pending = pending.saturating_sub(state.all_parked() + state.unreadable());
+            let mut pending = pending.saturating_sub(state.all_parked() + state.unreadable());
+            if pending > 0 && pending <= state.jobs.repeat_count() as u64 {
+                pending = pending.saturating_sub(state.endless_count(self));
+            }
             running == 0 && (state.phase == Phase::Closed || pending == 0)
         })
     }

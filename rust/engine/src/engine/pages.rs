@@ -5,6 +5,7 @@ use crate::due::queue::{ClockKind, Now};
 use crate::jobs::ids;
 use crate::jobs::record::{Detail, Id, Payload, Released};
 use crate::sleep::Until;
+use crate::engine::repeats::FoundRepeat;
 use duewheel_store::{Answer, Error, Job, Page, Place, Query};
 
 impl<P: Payload> Engine<P> {
@@ -71,6 +72,8 @@ impl<P: Payload> Engine<P> {
         jobs: Vec<(Job<'static>, P)>,
         released: &mut Released<P>,
     ) {
+        // Not under the lock: a schedule may be slow.
+        let repeats: Vec<_> = jobs.iter().map(|(job, _)| FoundRepeat::of(job)).collect();
         let mut state = self.state.lock();
         state.apply_revocations(self);
         let jobs = if state.phase == Phase::Closed {
@@ -79,11 +82,12 @@ impl<P: Payload> Engine<P> {
         } else {
             jobs
         };
-        for (job, payload) in jobs {
+        for ((job, payload), found) in jobs.into_iter().zip(repeats) {
             let residency = state.residency.as_ref();
             let lease = residency.and_then(|residency| residency.lease.as_ref());
-            if lease.is_none_or(|lease| lease.holds(epoch, job.place.seq)) {
-                state.load(&job, payload, false, released);
+            let is_held = lease.is_none_or(|lease| lease.holds(epoch, job.place.seq));
+            if let (true, Ok(found)) = (is_held, found) {
+                state.load(&job, payload, (found, false), released);
             } else {
                 released.payloads.push(payload);
             }
@@ -97,8 +101,29 @@ impl<P: Payload> Engine<P> {
         self.sleeper.wake();
     }
 
+    /// Take in repeats, before anything else is: all of them are in memory.
+    pub fn load_repeats(&self, jobs: Vec<(Job<'static>, P)>, released: &mut Released<P>) {
+        let repeats: Vec<_> = jobs.iter().map(|(job, _)| FoundRepeat::of(job)).collect();
+        let mut state = self.state.lock();
+        for ((job, payload), found) in jobs.into_iter().zip(repeats) {
+            match found {
+                Ok(found) => state.load(&job, payload, (found, true), released),
+                Err(_) => released.payloads.push(payload),
+            }
+        }
+        state.asleep = None;
+        drop(state);
+        self.sleeper.wake();
+    }
+
+    /// Whether a store is behind it.
+    pub fn has_store(&self) -> bool {
+        self.has_store
+    }
+
     /// Take in one job that was not in memory.
     pub(super) fn load_one(&self, job: &Job<'static>, payload: P, released: &mut Released<P>) {
+        let found = FoundRepeat::of(job);
         let mut state = self.state.lock();
         state.free_pages(self);
         if state.phase == Phase::Closed {
@@ -113,11 +138,12 @@ impl<P: Payload> Engine<P> {
         }
         let seq = job.place.seq;
         let residency = state.residency.as_mut();
-        if !residency.is_some_and(|residency| residency.arrivals.take_expected(seq)) {
+        let is_expected = residency.is_some_and(|residency| residency.arrivals.take_expected(seq));
+        let Some(found) = found.ok().filter(|_| is_expected) else {
             released.payloads.push(payload);
             return;
-        }
-        state.load(job, payload, true, released);
+        };
+        state.load(job, payload, (found, true), released);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
@@ -152,14 +178,14 @@ impl<P: Payload> State<P> {
         &mut self,
         job: &Job<'_>,
         payload: P,
-        fresh: bool,
+        (repeat, fresh): (Option<FoundRepeat>, bool),
         released: &mut Released<P>,
     ) {
         let residency = self.residency.as_deref();
         let is_stale =
             residency.is_some_and(|residency| residency.arrivals.is_stale(job.place.seq, &job.id));
         let here = (!fresh && is_stale) || self.jobs.find(&job.id).is_some();
-        if here || self.leave_parked(payload, job.place.seq) {
+        if here || (repeat.is_none() && self.leave_parked(payload, job.place.seq)) {
             released.payloads.push(payload);
             return;
         }
@@ -180,7 +206,10 @@ impl<P: Payload> State<P> {
             job_due: job.job_due,
             progress: job.progress.on_boot(self.jobs.offsets.measured()),
         };
-        self.put_detail(kind, due, job.place.seq, detail, payload);
+        let key = self.put_detail(kind, due, job.place.seq, detail, payload);
+        if let Some(repeat) = repeat {
+            self.put_repeat(key, repeat, offset);
+        }
         if let Some(residency) = &mut self.residency {
             residency.note_paged_in();
             residency.arrivals.take_expected(job.place.seq);

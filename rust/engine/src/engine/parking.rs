@@ -8,8 +8,10 @@ use crate::jobs::record::{Payload, Stage};
 impl<P: Payload> Engine<P> {
     /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
     pub fn set_registered(&self, target: u32, name: &str, lane: Option<Lane>) {
+        let boot = self.clock.boot();
         let mut state = self.state.lock();
         if state.targets.set_lane(target, lane) {
+            state.targets.note_since(target, boot);
             state.requeue_backlogs();
         }
         if let Some(residency) = &mut state.residency
@@ -106,10 +108,15 @@ impl<P: Payload> State<P> {
         }
     }
 
+    /// Park what is due and has no handler, and what is held back: that is listed nowhere, for what lets it go knows it.
     #[cold]
-    pub(super) fn park_unregistered(&mut self, engine: &Engine<P>, keys: &[Key]) {
-        for &key in keys {
+    pub(super) fn park_due(&mut self, engine: &Engine<P>, unregistered: &[Key], held: &[Key]) {
+        for &key in unregistered {
             self.park(engine, key);
+        }
+        for &key in held {
+            self.jobs.set_stage(key, Stage::Parked);
+            self.targets.note_parked();
         }
         engine.notify(self);
     }

@@ -4,7 +4,8 @@ use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{Key, Now};
 use crate::handover::lateness::{Lateness, Summary};
 use crate::handover::queue::HandoverQueue;
-use crate::jobs::record::{Payload, Released, Stage, View};
+use crate::jobs::record::{Comes, Execution, Occurrence, Payload, Released, Stage, View};
+use crate::jobs::repeats::Repeat;
 
 /// A pending job's place in the order, as it was when it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,8 @@ pub struct Stats {
     pub revived: u64,
     /// Jobs forgotten by closing.
     pub dropped: u64,
+    /// Times of repeats that were passed over or merged.
+    pub missed: u64,
     /// Start minus due, of every start.
     pub lateness: Summary,
 }
@@ -91,6 +94,7 @@ impl<P: Payload> Engine<P> {
             cancelled: counts.cancelled,
             revived: counts.revived,
             dropped: counts.dropped,
+            missed: counts.missed,
             lateness: lateness.summary(),
         }
     }
@@ -147,6 +151,29 @@ impl<P: Payload> Engine<P> {
             return Ok(None);
         }
         Ok(state.view(self, place.key(), look))
+    }
+
+    /// Where the job of this id is: `"running"`, `"handed"`, `"parked"` or `"waiting"`; `None`: not in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn stage_of(
+        &self,
+        id: &str,
+        released: &mut Released<P>,
+    ) -> Result<Option<&'static str>, Refused> {
+        let mut state = self.open()?;
+        state.settle(self, released);
+        let Some(key) = state.jobs.find(id) else {
+            return Ok(None);
+        };
+        Ok(Some(match state.jobs.stage(key) {
+            Some(Stage::Parked) => "parked",
+            Some(Stage::Waiting) => "waiting",
+            _ if state.is_pending(self, key) => "handed",
+            _ => "running",
+        }))
     }
 
     /// The sequence that comes next: what was scheduled before has a lower one.
@@ -376,12 +403,27 @@ impl<P: Payload> State<P> {
             return None;
         }
         let execution = self.jobs.execution(key)?;
-        Some(look(View {
+        let occurrence = match execution.comes {
+            Comes::Once => None,
+            Comes::Again | Comes::Held => self.jobs.repeat(key).map(Repeat::occurrence),
+        };
+        Some(look(
+            self.view_of(&execution, occurrence.unwrap_or_default()),
+        ))
+    }
+
+    pub(super) fn view_of<'a>(
+        &self,
+        execution: &'a Execution<P>,
+        occurrence: Occurrence,
+    ) -> View<'a, P> {
+        View {
             id: &execution.id,
             due: self.jobs.on_wall(execution.clock, execution.due),
             job_due: execution.job_due,
             progress: execution.progress,
+            occurrence,
             payload: execution.payload,
-        }))
+        }
     }
 }

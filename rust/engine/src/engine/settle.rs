@@ -3,7 +3,7 @@
 use super::{Engine, Phase, State};
 use crate::due::queue::{ClockKind, Key};
 use crate::handover::queue::Lane;
-use crate::jobs::record::{Dead, Done, Payload, Released};
+use crate::jobs::record::{Dead, Done, Execution, Occurrence, Payload, Released};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Cause, Outcome, Reason};
 
@@ -27,7 +27,9 @@ impl<P: Payload> State<P> {
         let is_short = ended.len() < SHORT;
         let mut wake = false;
         for done in ended.drain(..) {
-            if let Some(done) = self.record(engine, done, released) {
+            if done.comes_again {
+                wake |= self.settle_repeat(engine, done, released);
+            } else if let Some(done) = self.record(engine, done, released) {
                 wake |= self.settle_one(engine, done, released);
             }
         }
@@ -46,7 +48,7 @@ impl<P: Payload> State<P> {
         }
     }
 
-    fn settle_one(
+    pub(super) fn settle_one(
         &mut self,
         engine: &Engine<P>,
         done: Done<P::Failure>,
@@ -123,23 +125,40 @@ impl<P: Payload> State<P> {
             return;
         };
         self.remove(key, released);
-        let is_listed = execution.payload.is_listed_when_dead();
-        if self.phase == Phase::Closed || self.residency.is_some() || !is_listed {
+        // The payload goes on living with the dead: take it back from the released.
+        let payload = released.payloads.pop();
+        let found = (reason, failure, payload);
+        self.list_dead(engine, &execution, found, Occurrence::default(), released);
+    }
+
+    /// List a dead execution with a payload of its own, where memory alone keeps the dead.
+    pub(super) fn list_dead(
+        &mut self,
+        engine: &Engine<P>,
+        execution: &Execution<P>,
+        (reason, failure, payload): (Reason, P::Failure, Option<P>),
+        occurrence: Occurrence,
+        released: &mut Released<P>,
+    ) {
+        let is_listed = payload.is_some_and(P::is_listed_when_dead)
+            && self.phase != Phase::Closed
+            && self.residency.is_none();
+        let Some(payload) = payload.filter(|_| is_listed) else {
             // A store keeps its dead itself.
+            released.payloads.extend(payload);
             released.failures.push(failure);
             return;
-        }
-        // The payload goes on living with the dead: take it back from the released.
-        released.payloads.pop();
+        };
         self.dead.push_back(Dead {
-            id: execution.id,
+            id: execution.id.clone(),
             due: self.jobs.on_wall(execution.clock, execution.due),
             job_due: execution.job_due,
             progress: execution.progress,
             reason,
             died: engine.clock.wall(),
+            occurrence,
             failure,
-            payload: execution.payload,
+            payload,
         });
         if self.dead.len() > DEAD_KEPT
             && let Some(oldest) = self.dead.pop_front()

@@ -2,7 +2,7 @@
 
 use super::{Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::due::queue::{ClockKind, DueQueue, Key, Now};
-use crate::jobs::record::{Execution, Payload, Record, Released, Stage};
+use crate::jobs::record::{Comes, Execution, Payload, Record, Released, Stage};
 use crate::targets::ParkedLists;
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
@@ -53,6 +53,7 @@ impl<P: Payload> State<P> {
         let offset = engine.clock.offset();
         if offset.abs_diff(old) > engine.clock.jitter().unsigned_abs() {
             self.jobs.offsets.step(offset);
+            self.note_step(offset.saturating_sub(old), boot);
             if let Some(residency) = &mut self.residency {
                 residency
                     .boot_offsets
@@ -69,9 +70,11 @@ impl<P: Payload> State<P> {
         }
     }
 
-    /// How many jobs count against the room of a store's window: those that are parked do not.
+    /// How many jobs count against the room of a store's window: neither do those that are parked, nor repeats, all of
+    /// which are in memory.
     pub(super) fn resident_count(&self) -> usize {
-        self.jobs.queue.len() - self.targets.parked_count()
+        let left = self.jobs.queue.len() - self.targets.parked_count();
+        left.saturating_sub(self.jobs.repeat_count())
     }
 
     /// Make what was handed over and has not started wait again, in its old place.
@@ -162,10 +165,12 @@ impl<P: Payload> State<P> {
     /// Expire up to `max` entries and hand them over or park them; `true`: there may be more.
     pub(super) fn expire(&mut self, engine: &Engine<P>, now: Now, max: usize) -> bool {
         let mut outgoing = std::mem::take(&mut self.outgoing);
-        let mut unregistered = Vec::new();
+        let (mut unregistered, mut held) = (Vec::new(), Vec::new());
         let targets = &self.targets;
         let progress = self.jobs.expire(now, max, |execution| {
-            if targets.lane_of(execution.payload.target()).is_some() {
+            if execution.comes == Comes::Held {
+                held.push(execution.key);
+            } else if targets.lane_of(execution.payload.target()).is_some() {
                 outgoing.push(execution);
             } else {
                 unregistered.push(execution.key);
@@ -175,8 +180,8 @@ impl<P: Payload> State<P> {
             self.hand_over(engine, &mut outgoing);
         }
         self.outgoing = outgoing;
-        if !unregistered.is_empty() {
-            self.park_unregistered(engine, &unregistered);
+        if !unregistered.is_empty() || !held.is_empty() {
+            self.park_due(engine, &unregistered, &held);
         }
         progress.more
     }

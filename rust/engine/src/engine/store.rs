@@ -273,6 +273,7 @@ impl<P: Payload> State<P> {
                 reason: *reason,
                 error: Cow::Owned(P::text(failure)),
                 died: engine.clock.wall(),
+                next: None,
             },
         };
         let seq = self.store_seq(execution.key, execution.sequence);

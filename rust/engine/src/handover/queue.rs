@@ -11,7 +11,7 @@ use crate::handover::early_wake::EarlyWake;
 pub use crate::handover::lanes::Lane;
 use crate::handover::lateness::Lateness;
 use crate::handover::loop_waker::LoopWaker;
-use crate::jobs::record::{Done, Execution, Payload, Started};
+use crate::jobs::record::{Comes, Done, Execution, Payload, Started};
 use crate::sleep::Until;
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -366,13 +366,17 @@ impl<P: Payload> HandoverQueue<P> {
             .saturating_add(inner.offset)
             .saturating_sub(wall_due)
             .max(0);
-        inner.lateness.record(lateness as u64);
+        // What comes again is taken up first, and may be passed over.
+        if execution.comes == Comes::Once {
+            inner.lateness.record(lateness as u64);
+        }
         self.call(&mut inner);
         Turn::Run(Started {
             execution,
             wall_due,
             at: now,
             lateness,
+            occurrence: None,
         })
     }
 }

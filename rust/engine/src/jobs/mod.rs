@@ -6,4 +6,5 @@ pub(crate) mod id_index;
 pub mod ids;
 pub(crate) mod offsets;
 pub mod record;
+pub mod repeats;
 pub(crate) mod table;

@@ -20,6 +20,10 @@ pub trait Payload: Copy + Send + 'static {
     fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
         look(Parts::NONE)
     }
+    /// The payload that a dead occurrence is listed with, while its repeat goes on with this one.
+    fn for_dead(self, _failure: &mut Self::Failure) -> Option<Self> {
+        Some(self)
+    }
     /// Whether a job that ended as dead is listed with it; else it is given back at once.
     fn is_listed_when_dead(self) -> bool {
         true
@@ -89,6 +93,17 @@ pub(crate) enum Stage {
     Handed,
     /// Due, and its lane is full.
     LaneBacklog,
+}
+
+/// Whether a job comes again by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comes {
+    /// Once.
+    Once,
+    /// It is a repeat.
+    Again,
+    /// It is a repeat that is held back: due, it is parked.
+    Held,
 }
 
 /// One entry of the slab: 32 bytes, for a million of them wait.
@@ -162,6 +177,22 @@ impl<P: Copy> Record<P> {
         }
     }
 
+    /// Whether it comes again: two bits beside the stage of what has a detail.
+    pub(crate) fn comes(&self) -> Comes {
+        match (self.detail(), self.high >> 58 & 3) {
+            (None, _) | (_, 0) => Comes::Once,
+            (_, 1) => Comes::Again,
+            _ => Comes::Held,
+        }
+    }
+
+    /// Make a job with a detail one that comes again, or does no longer.
+    pub(crate) fn set_comes(&mut self, comes: Comes) {
+        if self.detail().is_some() {
+            self.high = self.high & !(3 << 58) | (comes as u64) << 58;
+        }
+    }
+
     pub(crate) fn set_stage(&mut self, stage: Stage) {
         let at = if self.detail().is_some() { 56 } else { 14 };
         self.high = self.high & !(3 << at) | (stage as u64) << at;
@@ -189,6 +220,8 @@ pub struct Execution<P> {
     pub id: Id,
     /// The clock of its due.
     pub clock: ClockKind,
+    /// Whether it comes again.
+    pub(crate) comes: Comes,
     /// Its due, on that clock.
     pub due: i64,
     /// The due that the job was first scheduled for.
@@ -197,6 +230,15 @@ pub struct Execution<P> {
     pub progress: Progress,
     /// The job's payload.
     pub payload: P,
+}
+
+/// Which occurrence of a repeat an execution is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occurrence {
+    /// From 1; 0: it is no repeat.
+    pub number: u64,
+    /// The first due of the last one that succeeded, on the wall clock.
+    pub previous: Option<i64>,
 }
 
 /// An execution that a worker has started.
@@ -210,6 +252,8 @@ pub struct Started<P> {
     pub at: i64,
     /// Start minus due in nanoseconds, never negative.
     pub lateness: i64,
+    /// Which occurrence it is, of a repeat that was taken up.
+    pub occurrence: Option<Box<Occurrence>>,
 }
 
 impl<P> Started<P> {
@@ -224,6 +268,7 @@ impl<P> Started<P> {
     pub fn ended<F>(&self, outcome: Outcome<F>) -> Done<F> {
         Done {
             key: self.execution.key,
+            comes_again: self.comes_again(),
             outcome: Some(outcome),
         }
     }
@@ -233,8 +278,15 @@ impl<P> Started<P> {
     pub fn unhandled<F>(&self) -> Done<F> {
         Done {
             key: self.execution.key,
+            comes_again: self.comes_again(),
             outcome: None,
         }
+    }
+
+    /// Whether it is of a repeat.
+    #[inline]
+    pub fn comes_again(&self) -> bool {
+        self.execution.comes != Comes::Once
     }
 }
 
@@ -243,6 +295,8 @@ impl<P> Started<P> {
 pub struct Done<F> {
     /// The job's key.
     pub key: Key,
+    /// Whether it is of a repeat.
+    pub(crate) comes_again: bool,
     /// What becomes of its job, times on the boot clock; `None`: it never started.
     pub outcome: Option<Outcome<F>>,
 }
@@ -258,6 +312,8 @@ pub struct View<'a, P> {
     pub job_due: i64,
     /// How far the job has come; its times are on the boot clock.
     pub progress: Progress,
+    /// Which occurrence of a repeat comes.
+    pub occurrence: Occurrence,
     /// The job's payload.
     pub payload: P,
 }
@@ -277,6 +333,8 @@ pub struct Dead<P: Payload> {
     pub reason: Reason,
     /// When, on the wall clock.
     pub died: i64,
+    /// Which occurrence of a repeat it was.
+    pub occurrence: Occurrence,
     /// What is kept of its failure.
     pub failure: P::Failure,
     /// The job's payload.

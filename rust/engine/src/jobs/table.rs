@@ -5,8 +5,11 @@ use crate::jobs::details::Details;
 use crate::jobs::id_index::IdIndex;
 use crate::jobs::ids::{Halves, IdList};
 use crate::jobs::offsets::Offsets;
-use crate::jobs::record::{Detail, Execution, Id, Payload, Record, Stage};
+use crate::jobs::record::{Comes, Detail, Execution, Id, Payload, Record, Stage};
+use crate::jobs::repeats::Repeats;
 use duewheel_model::job::Progress;
+
+mod repeating;
 
 /// Jobs by key, by id and by due.
 ///
@@ -20,6 +23,7 @@ pub(crate) struct JobTable<P: Payload> {
     pub(crate) queue: DueQueue<Record<P>>,
     pub(crate) offsets: Offsets,
     details: Details,
+    repeats: Repeats<P>,
     ids: IdIndex,
 }
 
@@ -33,6 +37,7 @@ impl<P: Payload> JobTable<P> {
             queue: DueQueue::new(offsets.measured_now()),
             offsets,
             details: Details::default(),
+            repeats: Repeats::default(),
             ids: IdIndex::new()?,
         })
     }
@@ -153,7 +158,12 @@ impl<P: Payload> JobTable<P> {
     pub(crate) fn take(&mut self, key: Key) -> Option<P> {
         let record = self.queue.remove(key)?;
         match record.detail() {
-            Some(number) => self.remove_detail(number, key),
+            Some(number) => {
+                if record.comes() != Comes::Once {
+                    self.repeats.remove(number);
+                }
+                self.remove_detail(number, key);
+            }
             None => {
                 self.offsets.release(record.offset_slot());
                 self.ids.remove_generated(record.id(), key);
@@ -264,6 +274,7 @@ impl<P: Payload> JobTable<P> {
         let now = self.offsets.measured_now();
         let empty = DueQueue::with_sequence(now, self.queue.next_sequence());
         self.details = Details::default();
+        self.repeats.clear();
         self.ids.clear();
         std::mem::replace(&mut self.queue, empty)
     }
@@ -327,6 +338,7 @@ fn execution<P: Payload>(
         sequence: entry.sequence,
         id,
         clock: entry.kind,
+        comes: record.comes(),
         due: entry.due,
         job_due,
         progress,

@@ -8,7 +8,7 @@ use crate::database::rows;
 use crate::database::schema;
 use crate::journal::codec::Reader;
 use crate::{Error, StoreError};
-use duewheel_store::{Ending, Job, Op};
+use duewheel_store::{Ending, Job, Next, Op, Progress};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -33,6 +33,8 @@ pub(crate) struct BatchApplier<'a> {
     begun: HashMap<u64, i64>,
     /// Whether the process that wrote the batches ends in order.
     leaves: bool,
+    /// What copies a job to the dead.
+    buries: &'static str,
     /// The record that is applied now.
     record: Record<'a>,
     /// What could not be applied, by the number of its record, and why: the rest goes on.
@@ -58,11 +60,20 @@ impl<'a> BatchApplier<'a> {
             new: Vec::new(),
             begun: HashMap::new(),
             leaves: false,
+            buries: rows::BURY,
             record: Record {
                 number: applied,
                 batch: &[],
             },
             refused: BTreeMap::new(),
+        }
+    }
+
+    /// The same, in the tables of version 3 or before.
+    pub(crate) fn before_version_4(self) -> Self {
+        BatchApplier {
+            buries: rows::BURY_3,
+            ..self
         }
     }
 
@@ -116,6 +127,23 @@ impl<'a> BatchApplier<'a> {
                     rows::shift(self.connection, seq, to, clock)?;
                 }
             }
+            Op::Edit(job) => {
+                self.write_waiting(job.place.seq)?;
+                rows::edit(self.connection, &job, key)?;
+            }
+            Op::Stand {
+                seq,
+                job_due,
+                standing,
+            } => {
+                if let Some(job) = self.waiting(seq) {
+                    if let Some(repeat) = &mut job.repeat {
+                        (job.job_due, repeat.standing) = (job_due, *standing);
+                    }
+                } else {
+                    rows::stand(self.connection, seq, job_due, &standing)?;
+                }
+            }
             Op::Begin { seq, at } => {
                 self.begun.insert(seq, at);
             }
@@ -152,16 +180,50 @@ impl<'a> BatchApplier<'a> {
                 reason,
                 error,
                 died,
+                next,
             } => {
-                if let Some(at) = self.waiting.remove(&seq) {
-                    self.write(at)?;
-                }
-                if rows::bury(self.connection, seq, reason, &error, died)? {
-                    self.known.jobs -= 1;
+                self.write_waiting(seq)?;
+                let death = rows::Death {
+                    reason,
+                    error: &error,
+                    at: died,
+                };
+                rows::bury(self.connection, self.buries, seq, &death)?;
+                match next {
+                    Some(next) => self.follow(seq, &next)?,
+                    None => self.delete(seq)?,
                 }
             }
+            Ending::Next(next) => self.follow(seq, &next)?,
         }
         Ok(())
+    }
+
+    /// The next occurrence of a repeat follows.
+    fn follow(&mut self, seq: u64, next: &Next) -> Result<(), Error> {
+        self.known.seq = self.known.seq.max(next.to.seq);
+        let Some(job) = self.rename(seq, next.to.seq) else {
+            return rows::next(self.connection, seq, next);
+        };
+        (job.place, job.clock, job.job_due) = (next.to, next.clock, next.job_due);
+        (job.progress, job.interruptions) = (Progress::NEW, 0);
+        job.progress.run = next.run;
+        if let Some(repeat) = &mut job.repeat {
+            repeat.standing = next.standing;
+        }
+        Ok(())
+    }
+
+    /// A job that waits here.
+    fn waiting(&mut self, seq: u64) -> Option<&mut Job<'a>> {
+        let at = *self.waiting.get(&seq)?;
+        self.new[at].as_mut().map(|(job, ..)| job)
+    }
+
+    /// Write a job that waits here, before the tables are told more of it.
+    fn write_waiting(&mut self, seq: u64) -> Result<(), Error> {
+        let at = self.waiting.remove(&seq);
+        at.map_or(Ok(()), |at| self.write(at))
     }
 
     /// A job that waits here, under its new sequence.
@@ -264,7 +326,7 @@ fn keep_unapplied(
 mod tests {
     use super::*;
     use crate::journal::codec::encode;
-    use duewheel_store::{ClockKind, Place, Progress, RetryOptions};
+    use duewheel_store::{ClockKind, Place, RetryOptions};
     use rusqlite::limits::Limit;
 
     fn job(seq: u64, id: &str, data: usize) -> Job<'static> {
@@ -292,6 +354,7 @@ mod tests {
                 max_backoff: i64::MAX,
                 at_most_once: true,
             },
+            repeat: None,
         }
     }
 
@@ -381,6 +444,7 @@ mod tests {
                 reason: duewheel_store::Reason::Failed,
                 error: "e".repeat(64 * 1024).into(),
                 died: i64::MIN,
+                next: None,
             },
         };
         let records = [

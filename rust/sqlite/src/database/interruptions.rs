@@ -5,8 +5,9 @@ use crate::database::apply::TableCounts;
 use crate::database::rows;
 use crate::database::savepoint;
 use crate::database::schema;
+use crate::journal::standing;
 use duewheel_store::Reason;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
@@ -28,6 +29,11 @@ pub(crate) fn started(connection: &Connection) -> Result<BTreeMap<u64, Option<i6
 ///
 /// The rule is that of `duewheel_model::outcome::after`, in SQL: so it is one statement a
 /// job, whatever is wrong with the rest of its row.
+///
+/// An occurrence of a repeat comes again like any job, as the same occurrence. Where a job would be dead
+/// the occurrence is, and its repeat goes on: attempt 1 and never interrupted, of a new age, with the next
+/// run, at the place that it had; its standing is spent, so whoever takes it up looks for the time that
+/// comes. What was asked to be over is no repeat any more, and nothing of it goes on.
 pub(crate) fn interrupt(
     connection: &Connection,
     known: &mut TableCounts,
@@ -42,7 +48,11 @@ pub(crate) fn interrupt(
     )?;
     let mut counted = connection.prepare(
         "UPDATE job SET interruptions = min(interruptions + ?2, 4294967295)
-         WHERE seq = ?1 RETURNING once <> 0",
+         WHERE seq = ?1 RETURNING once <> 0, repeat IS NOT NULL, standing",
+    )?;
+    let mut goes_on = connection.prepare(
+        "UPDATE job SET attempt = 1, run = min(run + 1, 4294967295), interruptions = 0,
+         first_start = NULL, standing = ?2 WHERE seq = ?1",
     )?;
     for (seq, at) in started(connection)? {
         let died = savepoint::within(connection, || {
@@ -51,10 +61,10 @@ pub(crate) fn interrupt(
             if pending_again.execute(again)? > 0 {
                 return Ok(false);
             }
-            let once: Option<Option<bool>> = counted
-                .query_row(params![seq as i64, counts], |row| row.get(0))
+            let job: Option<(Option<bool>, bool, Value)> = counted
+                .query_row(params![seq as i64, counts], |row| row.try_into())
                 .optional()?;
-            let Some(once) = once else {
+            let Some((once, repeats, mut standing)) = job else {
                 return Ok(false); // it is gone: a mark without a job is nothing
             };
             let error = match (once, counts) {
@@ -64,7 +74,20 @@ pub(crate) fn interrupt(
                     "its process died after the job was marked as started; it is started at most once"
                 }
             };
-            rows::bury(connection, seq, Reason::Interrupted, error, now)
+            let death = rows::Death {
+                reason: Reason::Interrupted,
+                error,
+                at: now,
+            };
+            rows::bury(connection, rows::BURY, seq, &death)?;
+            if repeats {
+                if let Value::Blob(bytes) = &mut standing {
+                    standing::spend(bytes);
+                }
+                goes_on.execute(params![seq as i64, standing])?;
+                return Ok(false);
+            }
+            rows::delete(connection, seq)
         })?;
         // A row that cannot be changed cannot be read either: it stays, and is reported with its page.
         known.jobs -= i64::from(died.unwrap_or_default());
@@ -105,6 +128,7 @@ mod tests {
                 max_backoff: 50,
                 at_most_once,
             },
+            repeat: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::database::apply::TableCounts;
 use crate::database::rows;
-use crate::database::schema::{columns, unbegun};
+use crate::database::schema::{columns, once, unbegun};
 use crate::{Error, StoreError};
 use duewheel_store::{Answer, ClockKind, DeadPage, Job, Keyring, Page, Place, Query};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
@@ -24,6 +24,7 @@ impl Queries<'_> {
                 until,
                 limit,
             } => self.page(*after, *until, *limit).map(Answer::Page),
+            Query::Repeats { after, limit } => self.repeats(*after, *limit).map(Answer::Page),
             Query::Get(id) => self.get(id).map(Answer::Job),
             Query::Insert(jobs) => self.insert(known, jobs),
             Query::Cancel(id) => {
@@ -61,19 +62,14 @@ impl Queries<'_> {
         // range of the index on due, in which SQLite keeps the sequence as well.
         let (due, seq) = after.map_or((i64::MIN, 0), |after| (after.due, after.seq as i64));
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let mut page = Page {
-            jobs: Vec::new(),
-            unreadable: Vec::new(),
-            last: None,
-            more: false,
-            epoch: 0,
-        };
+        let mut page = Page::default();
         let mut found = 0;
         if after.is_some() && due < until {
             let mut rest = self.connection.prepare_cached(concat!(
                 "SELECT ",
                 columns!(),
                 " FROM job WHERE due = ?1 AND seq > ?2 AND typeof(due) = 'integer'",
+                once!(),
                 unbegun!(),
                 " ORDER BY seq LIMIT ?3"
             ))?;
@@ -86,6 +82,7 @@ impl Queries<'_> {
                     "SELECT ",
                     columns!(),
                     " FROM job WHERE due > ?1 AND due < ?2 AND typeof(due) = 'integer'",
+                    once!(),
                     unbegun!(),
                     " ORDER BY due, seq LIMIT ?3"
                 )
@@ -94,12 +91,31 @@ impl Queries<'_> {
                     "SELECT ",
                     columns!(),
                     " FROM job WHERE due >= ?1 AND due < ?2 AND typeof(due) = 'integer'",
+                    once!(),
                     unbegun!(),
                     " ORDER BY due, seq LIMIT ?3"
                 )
             })?;
             self.fill(&mut page, limit, next.query(params![due, until, wanted])?)?;
         }
+        Ok(page)
+    }
+
+    /// A page of what comes again, which no other page has.
+    fn repeats(&self, after: Option<u64>, limit: usize) -> Result<Page, Error> {
+        let after = after.map_or(i64::MIN, |after| i64::try_from(after).unwrap_or(i64::MAX));
+        let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let mut page = Page::default();
+        // By name, for SQLite would go through all jobs by their sequences.
+        let mut rows = self.connection.prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM job INDEXED BY job_repeat \
+             WHERE repeat IS NOT NULL AND seq > ?1 AND typeof(due) = 'integer'",
+            unbegun!(),
+            " ORDER BY seq LIMIT ?2"
+        ))?;
+        self.fill(&mut page, limit, rows.query(params![after, wanted])?)?;
         Ok(page)
     }
 
@@ -207,6 +223,7 @@ impl Queries<'_> {
         if rows::find(self.connection, id)?.is_some() {
             return Err(StoreError::Duplicate(id.into()).into());
         }
+        // It comes once: what it was an occurrence of is over, or it would have its id.
         // What cannot be read is not revived, though what is wrong with it might be renewed.
         self.connection
             .prepare_cached(concat!(
@@ -221,8 +238,8 @@ impl Queries<'_> {
                 "INSERT INTO job (",
                 columns!(),
                 ") SELECT ?2, ?3, ?4, id, target, data, key, job_due, created, 1, \
-                 min(run + 1, 4294967295), 0, NULL, retry_limit, age_limit, min_backoff, max_backoff, once \
-                 FROM dead WHERE number = ?1"
+                 min(run + 1, 4294967295), 0, NULL, retry_limit, age_limit, min_backoff, max_backoff, once, \
+                 NULL, NULL FROM dead WHERE number = ?1"
             ))?
             .execute(params![number, to.seq as i64, to.due, clock as i64])?;
         self.connection
@@ -254,6 +271,6 @@ impl Queries<'_> {
 pub(crate) fn changes(query: &Query) -> bool {
     !matches!(
         query,
-        Query::Page { .. } | Query::Get(_) | Query::Dead { .. }
+        Query::Page { .. } | Query::Repeats { .. } | Query::Get(_) | Query::Dead { .. }
     )
 }

@@ -5,7 +5,7 @@ use crate::database::apply::{BatchApplier, TableCounts};
 use crate::database::interruptions::{interrupt, started};
 use crate::database::schema;
 use crate::disk::JournalFile;
-use crate::journal::file::{self as journal, Head, Journal};
+use crate::journal::file::{self as journal, Journal};
 use crate::ownership::life::{self, Life, OpenLog};
 use crate::{Error, StoreError};
 use duewheel_store::{Found, Keyring, check_key};
@@ -32,17 +32,23 @@ fn note_keys(connection: &Connection, keys: &Keyring) -> Result<(), Error> {
     Ok(())
 }
 
-/// Bring the tables up to date with a journal of this salt; what of it could not be applied.
+/// Records of the journal that could not be applied, by number, and why.
+pub(crate) type Unapplied = Vec<(u64, StoreError)>;
+
+/// Bring the tables of a schema up to date with a journal of this salt; what of it could not be applied.
 fn replay(
     connection: &Connection,
-    journal: &[u8],
-    salt: u32,
+    version: u32,
+    (journal, salt): (&[u8], u32),
     also: impl FnOnce() -> Result<(), Error>,
-) -> Result<Vec<(u64, StoreError)>, Error> {
+) -> Result<Unapplied, Error> {
     let applied = applied(connection)?;
     let (records, last) = journal::replay(journal, salt, applied)?;
     let transaction = connection.unchecked_transaction()?;
     let mut run = BatchApplier::new(connection, known(connection)?, applied);
+    if version < 4 {
+        run = run.before_version_4();
+    }
     for batch in journal::batches(records) {
         run.batch(batch)?;
     }
@@ -68,16 +74,45 @@ fn known(connection: &Connection) -> Result<TableCounts, Error> {
 
 /// Close what a process with the first version left behind, as that version would: then it is one
 /// file that says all.
-pub(crate) fn close_version_1(connection: &Connection, journal: &[u8]) -> Result<(), Error> {
+pub(crate) fn close_version_1(connection: &Connection, journal: &[u8]) -> Result<Unapplied, Error> {
     if schema::get(connection, "open")? == 0 {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let salt = schema::get(connection, "salt")? as u32;
-    replay(connection, journal, salt, || {
+    let unapplied = replay(connection, 1, (journal, salt), || {
         schema::set(connection, "open", 0)
     })?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-    Ok(())
+    Ok(unapplied)
+}
+
+/// End the last life of a store of the second or third version, as that version would, in its log and in its file.
+/// Then the file says that no journal belongs to it, and names the log that is there: so that may have the next
+/// schema, once the journal is gone.
+///
+/// Where it was closed, a new log is there: until the file names it, a journal that is begun says whose it is.
+pub(crate) fn close_version_3(
+    connection: &Connection,
+    place: &OpenLog,
+    (file, journal): (&dyn JournalFile, &[u8]),
+    (version, salt): (u32, u32),
+) -> Result<Unapplied, Error> {
+    let life = Life::get(connection)?;
+    let mut unapplied = Vec::new();
+    if life.has(journal) {
+        unapplied = replay(connection, version, (journal, life.salt), || Ok(()))?;
+    }
+    if life.open {
+        Life {
+            open: false,
+            ..life
+        }
+        .set(connection)?;
+    } else {
+        Journal::begin(file, salt, life.salt, applied(connection)?)?;
+    }
+    catch_up(connection, place)?;
+    Ok(unapplied)
 }
 
 /// Make the database file say by itself of which life it is, as its log does.
@@ -101,6 +136,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) now: i64,
     /// The salt of the life that begins.
     pub(crate) salt: u32,
+    /// What an earlier version had written and could not be applied.
+    pub(crate) unapplied: Unapplied,
 }
 
 /// What recovery has found.
@@ -120,12 +157,10 @@ impl Recovery<'_> {
     pub(crate) fn run(self, file: &dyn JournalFile, journal: &[u8]) -> Result<Recovered, Error> {
         let connection = self.connection;
         let place = self.log;
-        let mut unapplied = Vec::new();
-        // Where it was closed, all that a journal may hold is in the tables.
-        if self.life.open
-            && matches!(Head::of(journal), Head::Named { salt, .. } if salt == self.life.salt)
-        {
-            unapplied = replay(connection, journal, self.life.salt, || Ok(()))?;
+        let mut unapplied = self.unapplied;
+        if self.life.has(journal) {
+            let journal = (journal, self.life.salt);
+            unapplied.extend(replay(connection, schema::VERSION, journal, || Ok(()))?);
         }
         let last = applied(connection)?;
         let journal = Journal::begin(file, self.salt, self.life.salt, last)?;

@@ -1,49 +1,129 @@
 //! Jobs as rows of the database.
 
 use crate::Error;
-use crate::database::schema::columns;
-use crate::journal::codec;
+use crate::database::schema::{columns, columns_3};
+use crate::journal::{codec, standing};
 use duewheel_store::{
-    ClockKind, DeadJob, Ending, Job, Keyring, Place, Progress, RetryOptions, Unreadable,
-    open_payload,
+    ClockKind, DeadJob, Ending, Job, Keyring, Next, Place, Progress, Recurring, RetryOptions,
+    Standing, Unreadable, open_payload,
 };
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::borrow::Cow;
 
 /// Write a job; its data are written as they are, under `key` if they are sealed.
+///
+/// For a job that comes once no column is named that version 3 lacks: so its journal can be replayed.
 pub(crate) fn insert(
     connection: &Connection,
     job: &Job<'_>,
     key: Option<u32>,
 ) -> Result<(), Error> {
     let options = &job.options;
+    let (seq, clock) = (job.place.seq as i64, job.clock as i64);
+    let once: [&dyn ToSql; 18] = [
+        &seq,
+        &job.place.due,
+        &clock,
+        &&*job.id,
+        &&*job.target,
+        &&*job.data,
+        &key,
+        &job.job_due,
+        &job.created,
+        &job.progress.attempt,
+        &job.progress.run,
+        &job.interruptions,
+        &job.progress.first_start,
+        &options.retry_limit,
+        &options.age_limit,
+        &options.min_backoff,
+        &options.max_backoff,
+        &options.at_most_once,
+    ];
+    let Some(repeat) = &job.repeat else {
+        connection
+            .prepare_cached(concat!(
+                "INSERT INTO job (",
+                columns_3!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+                 ?17, ?18)"
+            ))?
+            .execute(&once[..])?;
+        return Ok(());
+    };
+    let (definition, standing) = (
+        repeat.definition.to_string(),
+        standing::encode(&repeat.standing),
+    );
+    let comes_again: [&dyn ToSql; 2] = [&definition, &standing];
     connection
         .prepare_cached(concat!(
             "INSERT INTO job (",
             columns!(),
             ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-             ?17, ?18)"
+             ?17, ?18, ?19, ?20)"
         ))?
+        .execute(&[&once[..], &comes_again].concat()[..])?;
+    Ok(())
+}
+
+/// Give a job the target, data, options and repeat of this one.
+pub(crate) fn edit(connection: &Connection, job: &Job<'_>, key: Option<u32>) -> Result<(), Error> {
+    let options = &job.options;
+    let repeat = job.repeat.as_deref();
+    connection
+        .prepare_cached(
+            "UPDATE job SET target = ?2, data = ?3, key = ?4, retry_limit = ?5, age_limit = ?6, \
+             min_backoff = ?7, max_backoff = ?8, once = ?9, repeat = ?10, standing = ?11 \
+             WHERE seq = ?1",
+        )?
         .execute(params![
             job.place.seq as i64,
-            job.place.due,
-            job.clock as i64,
-            &*job.id,
             &*job.target,
             &*job.data,
             key,
-            job.job_due,
-            job.created,
-            job.progress.attempt,
-            job.progress.run,
-            job.interruptions,
-            job.progress.first_start,
             options.retry_limit,
             options.age_limit,
             options.min_backoff,
             options.max_backoff,
             options.at_most_once,
+            repeat.map(|repeat| repeat.definition.to_string()),
+            repeat.map(|repeat| standing::encode(&repeat.standing)),
+        ])?;
+    Ok(())
+}
+
+/// Note how far a repeat has come.
+pub(crate) fn stand(
+    connection: &Connection,
+    seq: u64,
+    job_due: i64,
+    standing: &Standing,
+) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "UPDATE job SET job_due = ?2, standing = ?3 WHERE seq = ?1 AND repeat IS NOT NULL",
+        )?
+        .execute(params![seq as i64, job_due, standing::encode(standing)])?;
+    Ok(())
+}
+
+/// Let the next occurrence of a repeat follow.
+pub(crate) fn next(connection: &Connection, seq: u64, next: &Next) -> Result<(), Error> {
+    connection
+        .prepare_cached(
+            "UPDATE job SET seq = ?2, due = ?3, clock = ?4, job_due = ?5, attempt = 1, run = ?6, \
+             interruptions = 0, first_start = NULL, standing = ?7 WHERE seq = ?1",
+        )?
+        .execute(params![
+            seq as i64,
+            next.to.seq as i64,
+            next.to.due,
+            next.clock as i64,
+            next.job_due,
+            next.run,
+            standing::encode(&next.standing),
         ])?;
     Ok(())
 }
@@ -139,6 +219,30 @@ impl<'a> Columns<'a> {
         Ok(options)
     }
 
+    fn repeat(&self) -> Result<Option<Box<Recurring>>, Error> {
+        let (text, bytes) = (
+            self.row.get_ref(self.from + 18)?,
+            self.row.get_ref(self.from + 19)?,
+        );
+        if (text, bytes) == (ValueRef::Null, ValueRef::Null) {
+            return Ok(None);
+        }
+        let definition = self.text(18, "repeat")?.parse();
+        let definition =
+            definition.map_err(|_| self.wrong("repeat", "the definition of a repeat", text))?;
+        let standing = match bytes {
+            ValueRef::Blob(bytes) => standing::decode(bytes),
+            _ => None,
+        };
+        let standing = standing.filter(|standing| standing.occurrence > 0);
+        let standing =
+            standing.ok_or_else(|| self.wrong("standing", "how far a repeat has come", bytes))?;
+        Ok(Some(Box::new(Recurring {
+            definition,
+            standing,
+        })))
+    }
+
     fn data(&self, keys: Option<&Keyring>, id: &str, target: &str) -> Result<Vec<u8>, Error> {
         let data = match self.row.get_ref(self.from + 5)? {
             ValueRef::Blob(data) => data,
@@ -180,6 +284,7 @@ pub(crate) fn job(
         },
         interruptions: columns.small(11, "interruptions", 0)?,
         options: columns.options()?,
+        repeat: columns.repeat()?,
     })
 }
 
@@ -199,10 +304,10 @@ pub(crate) fn dead(row: &Row<'_>, keys: Option<&Keyring>) -> Result<DeadJob, Err
     Ok(DeadJob {
         number: columns.integer(0, "number", 0, i64::MAX)? as u64,
         job: job(row, 1, keys)?,
-        reason: codec::reason(columns.integer(19, "reason", 0, 2)?)
+        reason: codec::reason(columns.integer(21, "reason", 0, 2)?)
             .ok_or_else(|| Error::unreadable("a death has no known reason"))?,
-        error: columns.text(20, "error")?.to_owned(),
-        died: columns.time(21, "died")?,
+        error: columns.text(22, "error")?.to_owned(),
+        died: columns.time(23, "died")?,
     })
 }
 
@@ -253,24 +358,45 @@ pub(crate) fn again(connection: &Connection, seq: u64, outcome: &Ending<'_>) -> 
     Ok(())
 }
 
-/// Move a job to the dead; whether it was there.
+/// What copies a job to the dead.
+pub(crate) const BURY: &str = concat!(
+    "INSERT INTO dead (",
+    columns!(),
+    ", reason, error, died) SELECT ",
+    columns!(),
+    ", ?2, ?3, ?4 FROM job WHERE seq = ?1"
+);
+
+/// The same in the tables of version 3 and before.
+pub(crate) const BURY_3: &str = concat!(
+    "INSERT INTO dead (",
+    columns_3!(),
+    ", reason, error, died) SELECT ",
+    columns_3!(),
+    ", ?2, ?3, ?4 FROM job WHERE seq = ?1"
+);
+
+/// How a job died.
+pub(crate) struct Death<'a> {
+    pub(crate) reason: duewheel_store::Reason,
+    pub(crate) error: &'a str,
+    pub(crate) at: i64,
+}
+
+/// Copy a job to the dead, by one of the statements for it.
 pub(crate) fn bury(
     connection: &Connection,
+    statement: &str,
     seq: u64,
-    reason: duewheel_store::Reason,
-    error: &str,
-    died: i64,
-) -> Result<bool, Error> {
-    connection
-        .prepare_cached(concat!(
-            "INSERT INTO dead (",
-            columns!(),
-            ", reason, error, died) SELECT ",
-            columns!(),
-            ", ?2, ?3, ?4 FROM job WHERE seq = ?1"
-        ))?
-        .execute(params![seq as i64, reason as i64, error, died])?;
-    delete(connection, seq)
+    death: &Death<'_>,
+) -> Result<(), Error> {
+    connection.prepare_cached(statement)?.execute(params![
+        seq as i64,
+        death.reason as i64,
+        death.error,
+        death.at
+    ])?;
+    Ok(())
 }
 
 /// The sequence of the pending job of this id.

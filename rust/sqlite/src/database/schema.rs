@@ -8,16 +8,24 @@ use rusqlite::{Connection, OptionalExtension};
 pub(crate) const APPLICATION: i32 = 0x6475_6577;
 
 /// What leads from each version to the next, the first from an empty file.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// The newest schema that is known.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
 
-/// The columns of a job, in the order in which they are bound and read everywhere.
-macro_rules! columns {
+/// The columns of a job in version 3, and still those that every job has.
+macro_rules! columns_3 {
     () => {
         "seq, due, clock, id, target, data, key, job_due, created, attempt, run, interruptions, \
          first_start, retry_limit, age_limit, min_backoff, max_backoff, once"
+    };
+}
+pub(crate) use columns_3;
+
+/// The columns of a job, in the order in which they are bound and read everywhere.
+macro_rules! columns {
+    () => {
+        concat!($crate::database::schema::columns_3!(), ", repeat, standing")
     };
 }
 pub(crate) use columns;
@@ -29,6 +37,14 @@ macro_rules! unbegun {
     };
 }
 pub(crate) use unbegun;
+
+/// That a row is of a job that comes once.
+macro_rules! once {
+    () => {
+        " AND repeat IS NULL"
+    };
+}
+pub(crate) use once;
 
 const VERSION_1: &str = "
 CREATE TABLE meta (
@@ -110,6 +126,17 @@ DELETE FROM meta WHERE name IN ('open', 'salt');
 /// Whether the last process ended in order.
 const VERSION_3: &str = "
 INSERT INTO meta VALUES ('left', 0);
+";
+
+/// What comes again, and how far it has come. All of it is in the file while the store is closed, as if
+/// it had never been in use: see [`crate::opening`].
+const VERSION_4: &str = "
+ALTER TABLE job ADD COLUMN repeat TEXT;
+ALTER TABLE job ADD COLUMN standing BLOB;
+ALTER TABLE dead ADD COLUMN repeat TEXT;
+ALTER TABLE dead ADD COLUMN standing BLOB;
+CREATE INDEX job_repeat ON job (seq) WHERE repeat IS NOT NULL;
+UPDATE life SET state = zeroblob(16);
 ";
 
 /// Prepare a connection that was just opened: lock the file for this process, for as long as it

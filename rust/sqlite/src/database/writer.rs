@@ -296,7 +296,7 @@ impl Writer {
             self.retry = true;
             state.disk_full = true;
             for (query, then) in asked.into_iter().rev() {
-                if matches!(query, Query::Page { .. }) {
+                if matches!(query, Query::Page { .. } | Query::Repeats { .. }) {
                     state.requests.push_front(Request::Query(query, then));
                 } else {
                     refused.push(then);

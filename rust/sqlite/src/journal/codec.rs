@@ -1,7 +1,10 @@
 //! The form of a batch in the journal: its operations one after another, all integers
 //! little-endian. `docs/store.md` has the table.
 
-use duewheel_store::{ClockKind, Ending, Job, Op, Place, Progress, Reason, RetryOptions};
+use crate::journal::standing;
+use duewheel_store::{
+    ClockKind, Ending, Job, Next, Op, Place, Progress, Reason, Recurring, RetryOptions, Standing,
+};
 use std::borrow::Cow;
 
 const INSERT: u8 = 1;
@@ -13,6 +16,10 @@ const DONE: u8 = 6;
 const AGAIN: u8 = 7;
 const DEAD: u8 = 8;
 const LEAVE: u8 = 9;
+const EDIT: u8 = 10;
+const STAND: u8 = 11;
+const NEXT: u8 = 12;
+const DEAD_NEXT: u8 = 13;
 
 const BOOT: u8 = 1;
 const ONCE: u8 = 2;
@@ -20,13 +27,27 @@ const RETRY_LIMIT: u8 = 4;
 const AGE_LIMIT: u8 = 8;
 const FIRST_START: u8 = 16;
 const SEALED: u8 = 32;
+const REPEAT: u8 = 64;
 
-/// Write one operation. An insertion's data are written as given, under `key` if they are sealed.
+/// Write one operation. The data of an insertion or an edit are written as given, under `key` if they are sealed.
 pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
     match op {
         Op::Insert(job) => {
             out.push(INSERT);
-            insert(job, data, key, out);
+            write_job(job, data, key, out);
+        }
+        Op::Edit(job) => {
+            out.push(EDIT);
+            write_job(job, data, key, out);
+        }
+        Op::Stand {
+            seq,
+            job_due,
+            standing,
+        } => {
+            tagged(out, STAND, *seq);
+            out.extend_from_slice(&job_due.to_le_bytes());
+            out.extend_from_slice(&standing::encode(standing));
         }
         Op::Delete(seq) => tagged(out, DELETE, *seq),
         Op::Move { seq, to, clock } => {
@@ -59,17 +80,33 @@ pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u
                 reason,
                 error,
                 died,
+                next,
             } => {
-                tagged(out, DEAD, *seq);
+                tagged(out, if next.is_some() { DEAD_NEXT } else { DEAD }, *seq);
                 out.push(*reason as u8);
                 out.extend_from_slice(&died.to_le_bytes());
                 bytes(error.as_bytes(), out);
+                if let Some(next) = next {
+                    write_next(next, out);
+                }
+            }
+            Ending::Next(next) => {
+                tagged(out, NEXT, *seq);
+                write_next(next, out);
             }
         },
     }
 }
 
-fn insert(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
+fn write_next(next: &Next, out: &mut Vec<u8>) {
+    out.push(next.clock as u8);
+    place(next.to, out);
+    out.extend_from_slice(&next.job_due.to_le_bytes());
+    out.extend_from_slice(&next.run.to_le_bytes());
+    out.extend_from_slice(&standing::encode(&next.standing));
+}
+
+fn write_job(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
     let options = &job.options;
     out.push(
         job.clock as u8
@@ -77,7 +114,8 @@ fn insert(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
             | flag(options.retry_limit.is_some(), RETRY_LIMIT)
             | flag(options.age_limit.is_some(), AGE_LIMIT)
             | flag(job.progress.first_start.is_some(), FIRST_START)
-            | flag(key.is_some(), SEALED),
+            | flag(key.is_some(), SEALED)
+            | flag(job.repeat.is_some(), REPEAT),
     );
     // One copy of the numbers that every job has: this runs under the lock of the journal.
     let mut fixed = [0; 60];
@@ -98,6 +136,16 @@ fn insert(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
     bytes(job.id.as_bytes(), out);
     bytes(job.target.as_bytes(), out);
     bytes(data, out);
+    if let Some(repeat) = &job.repeat {
+        write_repeat(repeat, out);
+    }
+}
+
+/// Apart, for few jobs have one, and all others pass by here.
+#[cold]
+fn write_repeat(repeat: &Recurring, out: &mut Vec<u8>) {
+    bytes(repeat.definition.to_string().as_bytes(), out);
+    out.extend_from_slice(&standing::encode(&repeat.standing));
 }
 
 fn flag(set: bool, flag: u8) -> u8 {
@@ -180,7 +228,8 @@ impl<'a> Reader<'a> {
     fn entry(&mut self) -> Option<Entry<'a>> {
         let tag = self.byte()?;
         match tag {
-            INSERT => return self.insert(),
+            INSERT => return self.job().map(|(job, key)| (Op::Insert(job), key)),
+            EDIT => return self.job().map(|(job, key)| (Op::Edit(job), key)),
             LEAVE => return Some((Op::Leave, None)),
             _ => {}
         }
@@ -197,7 +246,12 @@ impl<'a> Reader<'a> {
                 at: self.i64()?,
             },
             RELEASE => Op::Release(seq),
-            DONE | AGAIN | DEAD => Op::Finish {
+            STAND => Op::Stand {
+                seq,
+                job_due: self.i64()?,
+                standing: Box::new(self.standing()?),
+            },
+            DONE | AGAIN | DEAD | NEXT | DEAD_NEXT => Op::Finish {
                 seq,
                 outcome: self.outcome(tag)?,
             },
@@ -224,15 +278,42 @@ impl<'a> Reader<'a> {
                     },
                 }
             }
+            NEXT => Ending::Next(self.next_occurrence()?),
             _ => Ending::Dead {
                 reason: reason(i64::from(self.byte()?))?,
                 died: self.i64()?,
                 error: self.text()?,
+                next: match tag {
+                    DEAD_NEXT => Some(self.next_occurrence()?),
+                    _ => None,
+                },
             },
         })
     }
 
-    fn insert(&mut self) -> Option<Entry<'a>> {
+    fn standing(&mut self) -> Option<Standing> {
+        let bytes: [u8; standing::LENGTH] = self.array()?;
+        standing::decode(&bytes)
+    }
+
+    fn next_occurrence(&mut self) -> Option<Box<Next>> {
+        Some(Box::new(Next {
+            clock: clock(self.byte()?),
+            to: self.place()?,
+            job_due: self.i64()?,
+            run: self.u32()?,
+            standing: self.standing()?,
+        }))
+    }
+
+    fn repeat(&mut self) -> Option<Box<Recurring>> {
+        Some(Box::new(Recurring {
+            definition: self.text()?.parse().ok()?,
+            standing: self.standing()?,
+        }))
+    }
+
+    fn job(&mut self) -> Option<(Job<'a>, Option<u32>)> {
         let flags = self.byte()?;
         let has = |flag| flags & flag != 0;
         let seq = self.u64()?;
@@ -261,6 +342,7 @@ impl<'a> Reader<'a> {
                 age_limit: None,
                 at_most_once: has(ONCE),
             },
+            repeat: None,
         };
         if has(RETRY_LIMIT) {
             job.options.retry_limit = Some(self.u32()?);
@@ -275,7 +357,10 @@ impl<'a> Reader<'a> {
         job.id = self.text()?;
         job.target = self.text()?;
         job.data = Cow::Borrowed(self.bytes()?);
-        Some((Op::Insert(job), key))
+        if has(REPEAT) {
+            job.repeat = Some(self.repeat()?);
+        }
+        Some((job, key))
     }
 }
 
@@ -311,6 +396,8 @@ pub(crate) fn reason(number: i64) -> Option<Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::standing::tests::any_standing;
+    use duewheel_store::Definition;
     use proptest::prelude::*;
 
     fn any_place() -> impl Strategy<Value = Place> {
@@ -335,12 +422,36 @@ mod tests {
         })
     }
 
+    fn any_repeat() -> impl Strategy<Value = Option<Box<Recurring>>> {
+        let definition = (any::<Option<i64>>(), ".{0,20}").prop_map(|(start, schedule)| {
+            let mut definition: Definition = "catch_up=all ".parse().unwrap();
+            (definition.terms.start, definition.schedule) = (start, schedule);
+            definition
+        });
+        let repeat = (definition, any_standing()).prop_map(|(definition, standing)| {
+            Box::new(Recurring {
+                definition,
+                standing,
+            })
+        });
+        prop::option::of(repeat)
+    }
+
+    prop_compose! {
+        fn any_next()(
+            to in any_place(), clock in any_clock(), job_due in any::<i64>(), run in any::<u32>(),
+            standing in any_standing(),
+        ) -> Box<Next> {
+            Box::new(Next { to, clock, job_due, run, standing })
+        }
+    }
+
     prop_compose! {
         fn any_job()(
             id in ".{1,40}", target in ".{1,20}", data in any::<Vec<u8>>(), place in any_place(),
             clock in any_clock(), times in any::<(i64, i64)>(), progress in any_progress(),
             interruptions in any::<u32>(), limits in any::<(Option<u32>, Option<i64>)>(),
-            backoff in any::<(i64, i64)>(), at_most_once in any::<bool>(),
+            backoff in any::<(i64, i64)>(), at_most_once in any::<bool>(), repeat in any_repeat(),
         ) -> Job<'static> {
             Job {
                 id: id.into(), target: target.into(), data: data.into(), place, clock,
@@ -349,6 +460,7 @@ mod tests {
                     retry_limit: limits.0, age_limit: limits.1, min_backoff: backoff.0,
                     max_backoff: backoff.1, at_most_once,
                 },
+                repeat,
             }
         }
     }
@@ -363,14 +475,30 @@ mod tests {
                     progress,
                 }
             }),
-            (0..3i64, ".*", any::<i64>()).prop_map(|(number, error, died)| Ending::Dead {
-                reason: reason(number).unwrap(),
-                error: error.into(),
-                died
-            }),
+            any_next().prop_map(Ending::Next),
+            (0..3i64, ".*", any::<i64>(), prop::option::of(any_next())).prop_map(
+                |(number, error, died, next)| Ending::Dead {
+                    reason: reason(number).unwrap(),
+                    error: error.into(),
+                    died,
+                    next,
+                }
+            ),
         ];
         prop_oneof![
             (any_job(), any::<Option<u32>>()).prop_map(|(job, key)| (Op::Insert(job), key)),
+            (any_job(), any::<Option<u32>>()).prop_map(|(job, key)| (Op::Edit(job), key)),
+            (any::<u64>(), any::<i64>(), any_standing()).prop_map(|(seq, job_due, standing)| {
+                let standing = Box::new(standing);
+                (
+                    Op::Stand {
+                        seq,
+                        job_due,
+                        standing,
+                    },
+                    None,
+                )
+            }),
             any::<u64>().prop_map(|seq| (Op::Delete(seq), None)),
             (any::<u64>(), any_place(), any_clock())
                 .prop_map(|(seq, to, clock)| (Op::Move { seq, to, clock }, None)),
@@ -386,7 +514,7 @@ mod tests {
         fn what_is_written_is_read(ops in prop::collection::vec(any_op(), 0..8)) {
             let mut batch = Vec::new();
             for (op, key) in &ops {
-                let data = if let Op::Insert(job) = op { &job.data[..] } else { &[] };
+                let data = if let Op::Insert(job) | Op::Edit(job) = op { &job.data[..] } else { &[] };
                 encode(op, data, *key, &mut batch);
             }
             let read: Result<Vec<Entry<'_>>, ()> = Reader::new(&batch).collect();

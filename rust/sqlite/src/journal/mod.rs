@@ -3,5 +3,6 @@
 pub(crate) mod codec;
 pub(crate) mod file;
 pub(crate) mod group_commit;
+pub(crate) mod standing;
 pub(crate) mod state;
 pub(crate) mod waiters;

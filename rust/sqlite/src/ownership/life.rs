@@ -7,6 +7,7 @@
 use crate::Error;
 use crate::database::schema::{APPLICATION, VERSION};
 use crate::disk::{Disk, JournalFile};
+use crate::journal::file::Head;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,11 @@ impl Life {
                 generation: field(12)?,
             },
         })
+    }
+
+    /// Whether the tables may lack what this journal has: where it was closed, they have all.
+    pub(crate) fn has(self, journal: &[u8]) -> bool {
+        self.open && matches!(Head::of(journal), Head::Named { salt, .. } if salt == self.salt)
     }
 
     pub(crate) fn get(connection: &Connection) -> Result<Self, Error> {

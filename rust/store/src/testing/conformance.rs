@@ -254,7 +254,7 @@ fn any_course_of_batches_leaves_what_the_model_says(open: Open<'_>) {
         let died: Vec<_> = dead(&*store)
             .into_iter()
             .rev()
-            .map(|dead| (dead.job.id.into_owned(), dead.reason))
+            .map(|dead| (dead.job, dead.reason))
             .collect();
         assert_eq!(died, model.dead);
     }

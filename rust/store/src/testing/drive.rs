@@ -28,7 +28,15 @@ pub fn page(store: &dyn Store, after: Option<Place>, until: i64, limit: usize) -
     }
 }
 
-/// All pending jobs, in order.
+/// Ask for a page of repeats.
+pub fn repeats(store: &dyn Store, after: Option<u64>, limit: usize) -> Page {
+    match ask(store, Query::Repeats { after, limit }) {
+        Ok(Answer::Page(page)) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// All pending jobs, in order, and those that come again among them.
 pub fn all(store: &dyn Store) -> Vec<Job<'static>> {
     let (mut jobs, mut after) = (Vec::new(), None);
     loop {
@@ -37,9 +45,21 @@ pub fn all(store: &dyn Store) -> Vec<Job<'static>> {
         jobs.append(&mut page.jobs);
         after = page.last;
         if !page.more {
-            return jobs;
+            break;
         }
     }
+    let mut after = None;
+    loop {
+        let mut page = repeats(store, after, 100);
+        assert_eq!(page.unreadable, []);
+        jobs.append(&mut page.jobs);
+        after = page.last.map(|last| last.seq);
+        if !page.more {
+            break;
+        }
+    }
+    jobs.sort_by_key(|job| job.place);
+    jobs
 }
 
 /// The sequences of all pending jobs, in order.

@@ -1,6 +1,10 @@
 //! Jobs, and what happens to them.
 
-use crate::{ClockKind, Ending, Job, Op, Place, Progress, Reason, RetryOptions};
+use crate::{
+    ClockKind, Definition, Ending, Job, Next, Op, Place, Progress, Reason, Recurring, RetryOptions,
+    Standing,
+};
+use duewheel_model::repeat::Terms;
 
 /// The options of all jobs here.
 pub const OPTIONS: RetryOptions = RetryOptions {
@@ -24,6 +28,7 @@ pub fn job(seq: u64, due: i64) -> Job<'static> {
         progress: Progress::NEW,
         interruptions: 0,
         options: OPTIONS,
+        repeat: None,
     }
 }
 
@@ -70,6 +75,69 @@ pub fn bury(seq: u64, reason: Reason, died: i64) -> Op<'static> {
         reason,
         error: "Traceback …".into(),
         died,
+        next: None,
+    };
+    Op::Finish { seq, outcome }
+}
+
+/// A job that comes every minute.
+pub fn repeat(seq: u64, due: i64) -> Job<'static> {
+    let standing = Standing {
+        time: due,
+        ..Standing::new(5)
+    };
+    let terms = Terms {
+        spread: 7,
+        window: Some(90),
+        ..Terms::default()
+    };
+    Job {
+        repeat: Some(Box::new(Recurring {
+            definition: Definition {
+                schedule: "cron * * * * * in UTC".into(),
+                terms,
+            },
+            standing,
+        })),
+        ..job(seq, due)
+    }
+}
+
+/// The occurrence that follows this one, with a number that is one more.
+///
+/// # Panics
+///
+/// When it is of no repeat.
+pub fn next(job: &Job<'_>, to: Place) -> Box<Next> {
+    let repeat = job.repeat.as_ref().expect("it repeats");
+    Box::new(Next {
+        to,
+        clock: ClockKind::Wall,
+        job_due: to.due,
+        run: job.progress.run + 1,
+        standing: Standing {
+            time: to.due,
+            last: repeat.standing.time,
+            occurrence: repeat.standing.occurrence + 1,
+            previous: Some(job.job_due),
+            ..repeat.standing
+        },
+    })
+}
+
+/// Its handler has returned, and this follows.
+pub fn followed(seq: u64, next: Box<Next>) -> Op<'static> {
+    let outcome = Ending::Next(next);
+    Op::Finish { seq, outcome }
+}
+
+/// It ends as dead, and this follows.
+pub fn bury_followed(seq: u64, reason: Reason, died: i64, next: Box<Next>) -> Op<'static> {
+    let outcome = Ending::Dead {
+        reason,
+        error: "Traceback …".into(),
+        died,
+        next: Some(next),
     };
     Op::Finish { seq, outcome }
 }

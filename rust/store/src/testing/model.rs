@@ -1,7 +1,9 @@
 //! What a store should hold, in plain maps, and a source of batches that an engine could submit.
 
-use super::jobs::{again, begin, bury, done, job, place};
-use crate::{ClockKind, Ending, Job, Op, Progress, Reason};
+use super::jobs::{
+    again, begin, bury, bury_followed, done, followed, job, next as next_of, place, repeat,
+};
+use crate::{ClockKind, Ending, Job, Next, Op, Progress, Reason, Standing};
 use duewheel_model::outcome::{Ended, Outcome, after};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +38,41 @@ impl Random {
     }
 }
 
+/// Make a job what this one is: its target, payload, options and repeat.
+pub(crate) fn edit(job: &mut Job<'static>, to: Job<'static>) {
+    (job.target, job.data, job.options, job.repeat) = (to.target, to.data, to.options, to.repeat);
+}
+
+/// A repeat has come this far.
+pub(crate) fn stand(job: &mut Job<'static>, job_due: i64, standing: Standing) {
+    if let Some(repeat) = &mut job.repeat {
+        (job.job_due, repeat.standing) = (job_due, standing);
+    }
+}
+
+/// The next occurrence of it follows.
+pub(crate) fn follow(job: &mut Job<'static>, next: &Next) {
+    (job.place, job.clock) = (next.to, next.clock);
+    job.progress = Progress {
+        run: next.run,
+        ..Progress::NEW
+    };
+    job.interruptions = 0;
+    stand(job, next.job_due, next.standing);
+}
+
+/// Its occurrence died with its process, and is among the dead; another run of it follows.
+pub(crate) fn go_on(job: &mut Job<'static>) {
+    job.progress = Progress {
+        run: job.progress.run,
+        ..Progress::NEW
+    };
+    job.interruptions = 0;
+    if let Some(repeat) = &mut job.repeat {
+        repeat.standing.spent = true;
+    }
+}
+
 /// What a store should hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
@@ -43,8 +80,8 @@ pub struct Model {
     pub jobs: BTreeMap<u64, Job<'static>>,
     /// Those that run.
     pub begun: BTreeSet<u64>,
-    /// The ids of the dead, and why.
-    pub dead: Vec<(String, Reason)>,
+    /// The dead as they were at their last execution, and why.
+    pub dead: Vec<(Job<'static>, Reason)>,
     /// The highest sequence that was ever used.
     pub seq: u64,
     /// Whether its process ends in order.
@@ -60,6 +97,20 @@ impl Model {
             }
             Op::Delete(seq) => {
                 self.jobs.remove(&seq);
+            }
+            Op::Edit(to) => {
+                if let Some(job) = self.jobs.get_mut(&to.place.seq) {
+                    edit(job, to.into_owned());
+                }
+            }
+            Op::Stand {
+                seq,
+                job_due,
+                standing,
+            } => {
+                if let Some(job) = self.jobs.get_mut(&seq) {
+                    stand(job, job_due, *standing);
+                }
             }
             Op::Move { seq, to, clock } => self.shift(seq, |job| {
                 (job.place, job.clock) = (to, clock);
@@ -85,7 +136,14 @@ impl Model {
                     } => self.shift(seq, |job| {
                         (job.place, job.clock, job.progress) = (to, clock, progress);
                     }),
-                    Ending::Dead { reason, .. } => self.bury(seq, reason),
+                    Ending::Dead { reason, next, .. } => {
+                        self.bury(seq, reason);
+                        match next {
+                            Some(next) => self.shift(seq, |job| follow(job, &next)),
+                            None => drop(self.jobs.remove(&seq)),
+                        }
+                    }
+                    Ending::Next(next) => self.shift(seq, |job| follow(job, &next)),
                 }
             }
         }
@@ -98,10 +156,10 @@ impl Model {
         }
     }
 
-    /// It ends as dead.
-    pub fn bury(&mut self, seq: u64, reason: Reason) {
-        if let Some(job) = self.jobs.remove(&seq) {
-            self.dead.push((job.id.into_owned(), reason));
+    /// It is among the dead.
+    fn bury(&mut self, seq: u64, reason: Reason) {
+        if let Some(job) = self.jobs.get(&seq) {
+            self.dead.push((job.clone(), reason));
         }
     }
 
@@ -127,7 +185,16 @@ impl Model {
                     assert_eq!(due, job.place.due);
                     job.progress = progress;
                 }
-                Outcome::Dead { reason, .. } => self.bury(seq, reason),
+                Outcome::Dead { reason, .. } => {
+                    self.bury(seq, reason);
+                    match self.jobs.get_mut(&seq) {
+                        Some(job) if job.repeat.is_some() => {
+                            job.progress.run += 1;
+                            go_on(job);
+                        }
+                        _ => drop(self.jobs.remove(&seq)),
+                    }
+                }
                 Outcome::Done => unreachable!("it has not returned"),
             }
         }
@@ -145,6 +212,53 @@ impl Model {
         self.seq
     }
 
+    /// A job that is new.
+    fn comes(&mut self, random: &mut Random, due: i64) -> Job<'static> {
+        let seq = self.fresh();
+        let mut job = match random.below(4) {
+            0 => repeat(seq, due),
+            _ => job(seq, due),
+        };
+        job.options.at_most_once = random.below(4) == 0;
+        let length = random.below(20) * random.below(60);
+        job.data = vec![job.place.seq as u8; length as usize].into();
+        job
+    }
+
+    /// What becomes of a repeat, pending or begun, beside what becomes of any job.
+    fn of_repeat(&mut self, random: &mut Random, seq: u64, due: i64) -> Op<'static> {
+        let job = self.jobs[&seq].clone();
+        let Some(now) = &job.repeat else {
+            return Op::Yield(seq);
+        };
+        let standing = Standing {
+            missed: now.standing.missed + 1,
+            paused: random.below(2) == 0,
+            time: due,
+            spent: false,
+            ..now.standing
+        };
+        if random.below(2) == 0 {
+            let (job_due, standing) = (due, Box::new(standing));
+            return Op::Stand {
+                seq,
+                job_due,
+                standing,
+            };
+        }
+        let mut edited = self.comes(random, due);
+        (edited.id, edited.target) = (job.id.clone(), "edited".into());
+        edited.place = job.place;
+        edited.repeat = job
+            .repeat
+            .filter(|_| random.below(4) > 0)
+            .map(|mut repeat| {
+                (repeat.definition.terms.count, repeat.standing) = (Some(due as u64), standing);
+                repeat
+            });
+        Op::Edit(edited)
+    }
+
     /// A batch that an engine could submit now, already applied here.
     pub fn batch(&mut self, random: &mut Random) -> Vec<Op<'static>> {
         let mut batch = Vec::new();
@@ -152,8 +266,15 @@ impl Model {
             let waiting = self.jobs.keys().filter(|seq| !self.begun.contains(seq));
             let waiting = random.pick(waiting.copied());
             let begun = random.pick(self.begun.iter().copied());
+            let any = random.pick(self.jobs.keys().copied());
             let due = random.below(50) as i64;
-            let op = match (random.below(12), waiting, begun) {
+            // The end of one that comes again is followed, as a rule.
+            let next = begun.map(|seq| &self.jobs[&seq]);
+            let next = next
+                .filter(|job| job.repeat.is_some() && random.below(8) > 0)
+                .cloned();
+            let next = next.map(|job| next_of(&job, place(due, self.fresh())));
+            let op = match (random.below(14), waiting, begun) {
                 _ if random.below(100) == 0 => Op::Leave,
                 (0, Some(seq), _) => Op::Delete(seq),
                 (1, Some(seq), _) => Op::Move {
@@ -163,19 +284,19 @@ impl Model {
                 },
                 (2..=4, Some(seq), _) => begin(seq),
                 (5, _, Some(seq)) => Op::Release(seq),
-                (6..=7, _, Some(seq)) => done(seq),
+                (6..=7, _, Some(seq)) => next.map_or(done(seq), |next| followed(seq, next)),
                 (8, _, Some(seq)) => {
                     let Progress { attempt, run, .. } = self.jobs[&seq].progress;
                     again(seq, place(due, self.fresh()), attempt + 1, run + 1)
                 }
-                (9, _, Some(seq)) => bury(seq, Reason::Failed, due),
-                _ => {
-                    let mut job = job(self.fresh(), due);
-                    job.options.at_most_once = random.below(4) == 0;
-                    let length = random.below(20) * random.below(60);
-                    job.data = vec![job.place.seq as u8; length as usize].into();
-                    Op::Insert(job)
+                (9, _, Some(seq)) => match next {
+                    Some(next) => bury_followed(seq, Reason::Failed, due, next),
+                    None => bury(seq, Reason::Failed, due),
+                },
+                (10..=11, ..) if any.is_some_and(|seq| self.jobs[&seq].repeat.is_some()) => {
+                    self.of_repeat(random, any.unwrap_or(0), due)
                 }
+                _ => Op::Insert(self.comes(random, due)),
             };
             self.apply(&op);
             batch.push(op);

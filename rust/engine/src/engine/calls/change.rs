@@ -1,10 +1,11 @@
 //! Cancel and reschedule: in memory, or in the store where only that has the job.
 
+use super::schedule::new_job;
 use super::{AT_ONCE, Coming, Pending};
 use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Payload, Released};
-use duewheel_store::{Answer, Op, Query, Ticket};
+use duewheel_store::{Answer, Op, Place, Query, Ticket};
 use std::sync::{Arc, MutexGuard};
 
 /// What became of a job that was to be cancelled.
@@ -47,7 +48,7 @@ impl<P: Payload> Engine<P> {
             return self.cancel_stored(state, id, released);
         };
         if !state.withdraw(self, key) {
-            return Ok(Pending::Made(Cancelled::No, AT_ONCE));
+            return state.end_running(key);
         }
         let ticket = state.write_change(key, |_, seq| Op::Delete(seq))?;
         state.note_changed(id);
@@ -251,6 +252,33 @@ impl<P: Payload> State<P> {
     #[inline]
     fn find_to_change(&self, id: &str) -> Option<Key> {
         self.jobs.find(id).filter(|_| !self.is_shared())
+    }
+
+    /// A job that is to be cancelled has started: a repeat ends with the occurrence that runs.
+    fn end_running(&mut self, key: Key) -> Result<Pending<Cancelled<P>, P>, Refused> {
+        let ends = self.jobs.repeat(key).map(|repeat| repeat.ends);
+        let (Some(false), Some(execution)) = (ends, self.jobs.execution(key)) else {
+            return Ok(Pending::Made(Cancelled::No, AT_ONCE));
+        };
+        let ticket = if self.residency.is_some() {
+            let place = Place {
+                due: self.jobs.on_wall(execution.clock, execution.due),
+                seq: execution.sequence,
+            };
+            // From now on it is a job that comes once.
+            execution.id.with_str(|id| {
+                execution.payload.parts(|parts| {
+                    let job = new_job(id.into(), parts, place, execution.clock, 0);
+                    self.submit(&[Op::Edit(job)])
+                })
+            })?
+        } else {
+            AT_ONCE
+        };
+        if let Some(repeat) = self.jobs.repeat_mut(key) {
+            repeat.ends = true;
+        }
+        Ok(Pending::Made(Cancelled::Stored, ticket))
     }
 
     /// Give the store the change of a job that was withdrawn, if there is one. Refused, it waits again.

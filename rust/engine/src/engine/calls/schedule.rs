@@ -5,7 +5,8 @@ use crate::due::queue::ClockKind;
 use crate::engine::{Due, Engine, Phase, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Parts, Payload, Released};
-use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Query, Ticket};
+use crate::jobs::repeats::Repeat;
+use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Query, Recurring, Ticket};
 use std::borrow::Cow;
 use std::sync::MutexGuard;
 
@@ -134,6 +135,7 @@ impl<P: Payload> Engine<P> {
             created,
             detail,
             payload,
+            repeat: None,
         };
         if state.has_paged_out() {
             return Ok(state.ask_to_insert(new, stays));
@@ -155,13 +157,15 @@ impl<P: Payload> Engine<P> {
 }
 
 /// A job under a given id that is to be taken in.
-struct New<P> {
-    clock: ClockKind,
-    due: i64,
-    place: Place,
-    created: i64,
-    detail: Detail,
-    payload: P,
+pub(super) struct New<P: Payload> {
+    pub(super) clock: ClockKind,
+    pub(super) due: i64,
+    pub(super) place: Place,
+    pub(super) created: i64,
+    pub(super) detail: Detail,
+    pub(super) payload: P,
+    /// What makes it come again, if anything does.
+    pub(super) repeat: Option<Box<Repeat<P>>>,
 }
 
 impl<P: Payload> New<P> {
@@ -174,12 +178,25 @@ impl<P: Payload> New<P> {
         id.with_str(|id| {
             self.payload.parts(|parts| {
                 look(Job {
+                    repeat: self.recurring(),
                     job_due: *job_due,
                     progress: *progress,
                     ..new_job(id.into(), parts, self.place, self.clock, self.created)
                 })
             })
         })
+    }
+}
+
+impl<P: Payload> New<P> {
+    fn recurring(&self) -> Option<Box<Recurring>> {
+        let repeat = self.repeat.as_deref()?;
+        // A time on the boot clock is as far from its due as on the wall clock.
+        let ahead = self.place.due.saturating_sub(self.due);
+        Some(Box::new(Recurring {
+            definition: repeat.plan.definition(),
+            standing: repeat.on_wall(ahead),
+        }))
     }
 }
 
@@ -201,6 +218,7 @@ pub(super) fn new_job<'a>(
         progress: Progress::NEW,
         interruptions: 0,
         options: parts.options,
+        repeat: None,
     }
 }
 
@@ -238,7 +256,7 @@ impl<P: Payload> State<P> {
         }
     }
 
-    fn write_detail(&mut self, new: &New<P>, stays: bool) -> Result<Ticket, Error> {
+    pub(super) fn write_detail(&mut self, new: &New<P>, stays: bool) -> Result<Ticket, Error> {
         if self.residency.is_none() {
             return Ok(AT_ONCE);
         }
@@ -247,7 +265,12 @@ impl<P: Payload> State<P> {
     }
 
     /// Take in a job that the store has taken, too; whether the timer is to be woken for it.
-    fn insert_new(&mut self, new: New<P>, stays: bool, released: &mut Released<P>) -> bool {
+    pub(super) fn insert_new(
+        &mut self,
+        new: New<P>,
+        stays: bool,
+        released: &mut Released<P>,
+    ) -> bool {
         self.counts.scheduled += 1;
         self.page_out_parked(PAGED_OUT_AT_ONCE, released);
         if !stays {
@@ -255,12 +278,15 @@ impl<P: Payload> State<P> {
             return false;
         }
         let New { clock, due, .. } = new;
-        self.put_detail(clock, due, new.place.seq, new.detail, new.payload);
+        let key = self.put_detail(clock, due, new.place.seq, new.detail, new.payload);
+        if let Some(repeat) = new.repeat {
+            self.jobs.set_repeat(key, *repeat);
+        }
         self.mark_awake_if_earlier(clock, due)
     }
 
     /// Only the store knows whether a job that is not in memory has this id.
-    fn ask_to_insert(&mut self, new: New<P>, stays: bool) -> Pending<(), P> {
+    pub(super) fn ask_to_insert(&mut self, new: New<P>, stays: bool) -> Pending<(), P> {
         let seq = new.place.seq;
         self.reserve_seq(seq);
         // It counts when it is stored.

@@ -1,5 +1,6 @@
 //! What the nodes share: jobs, each claimed under the epoch of a node's lease or under none.
 
+use crate::testing::model::{edit, follow, go_on, stand};
 use crate::{
     Answer, DeadJob, DeadPage, Ending, Error, Event, Events, Job, Op, Page, Place, Query, Reason,
 };
@@ -107,11 +108,12 @@ impl Table {
         there
     }
 
+    /// A copy of it is among the dead.
     pub(super) fn bury(&mut self, at: Place, reason: Reason, error: &str, died: i64) {
-        if let Some(row) = self.rows.remove(&at) {
+        if let Some(row) = self.rows.get(&at) {
             self.dead.push(DeadJob {
                 number: self.dead.last().map_or(1, |dead| dead.number + 1),
-                job: row.job,
+                job: row.job.clone(),
                 reason,
                 error: error.to_owned(),
                 died,
@@ -136,10 +138,18 @@ impl Table {
             row.owner = None;
             if std::mem::take(&mut row.begun) {
                 row.job.interruptions += interruptions;
-                if row.job.options.at_most_once || row.job.interruptions >= limit {
+                let dies = row.job.options.at_most_once || row.job.interruptions >= limit;
+                if dies {
                     self.bury(place, Reason::Interrupted, "its node was lost", 0);
-                } else {
-                    row.job.progress.run = row.job.progress.run.saturating_add(1);
+                }
+                match self.rows.get_mut(&place) {
+                    Some(Row { job, .. }) if !dies || job.repeat.is_some() => {
+                        job.progress.run = job.progress.run.saturating_add(1);
+                        if dies {
+                            go_on(job);
+                        }
+                    }
+                    _ => drop(self.rows.remove(&place)),
                 }
             }
         }
@@ -154,8 +164,10 @@ impl Table {
                 self.left.insert(epoch);
                 return;
             }
+            Op::Edit(job) => job.place.seq,
             Op::Delete(seq) | Op::Release(seq) | Op::Yield(seq) => *seq,
             Op::Move { seq, .. } | Op::Begin { seq, .. } | Op::Finish { seq, .. } => *seq,
+            Op::Stand { seq, .. } => *seq,
         };
         let Some(at) = self.own(seq, epoch) else {
             return;
@@ -166,6 +178,10 @@ impl Table {
                 self.end(at);
             }
             Op::Move { to, clock, .. } => self.shift(at, to, Some(epoch), |job| job.clock = clock),
+            Op::Edit(job) => self.row(at, |row| edit(&mut row.job, job)),
+            Op::Stand {
+                job_due, standing, ..
+            } => self.row(at, |row| stand(&mut row.job, job_due, *standing)),
             Op::Begin { .. } => self.row(at, |row| row.begun = true),
             Op::Release(_) => self.row(at, |row| row.begun = false),
             Op::Yield(_) => self.row(at, |row| row.owner = None),
@@ -184,7 +200,19 @@ impl Table {
                     reason,
                     error,
                     died,
-                } => self.bury(at, reason, &error, died),
+                    next,
+                } => {
+                    self.bury(at, reason, &error, died);
+                    match next {
+                        Some(next) => {
+                            self.shift(at, next.to, Some(epoch), |job| follow(job, &next));
+                        }
+                        None => drop(self.rows.remove(&at)),
+                    }
+                }
+                Ending::Next(next) => {
+                    self.shift(at, next.to, Some(epoch), |job| follow(job, &next));
+                }
             },
         }
     }
@@ -230,6 +258,11 @@ impl Table {
                     epoch,
                 })
             }
+            // They come with other pages, to one node each.
+            Query::Repeats { .. } => Answer::Page(Page {
+                epoch,
+                ..Page::default()
+            }),
             Query::Get(id) => Answer::Job(self.find(&id).map(|row| row.job.clone())),
             Query::Insert(jobs) => {
                 for (at, job) in jobs.iter().enumerate() {
@@ -279,6 +312,7 @@ impl Table {
                 let mut job = self.dead.remove(at).job;
                 (job.place, job.clock) = (to, clock);
                 (job.progress, job.interruptions) = (job.progress.revived(), 0);
+                job.repeat = None;
                 self.put(job.clone(), Some(epoch));
                 Answer::Job(Some(job))
             }

@@ -8,7 +8,7 @@ pub use jobs::SharedJobs;
 pub use node::Weather;
 
 use crate::{Answered, Error, Events, Found, Grant, Op, Query, Settled, Store, Ticket};
-use node::{Message, Node, Post, Shared, owned};
+use node::{Message, Node, Post, Shared, is_page, owned};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -155,7 +155,7 @@ impl Store for SharedStore {
             drop(post);
             return then(Err(Error::Closed));
         }
-        let page = matches!(query, Query::Page { .. });
+        let page = is_page(&query);
         post.messages.push_back(Message::Query(query, then));
         drop(post);
         self.shared.changed.notify_all();

@@ -141,7 +141,7 @@ impl Node {
             Message::InDoubt(number) => shared.settle(number),
             Message::Query(query, then) if doubt => {
                 // What a page would have claimed is given back.
-                if !matches!(query, Query::Page { .. }) && self.random().is_multiple_of(2) {
+                if !is_page(&query) && self.random().is_multiple_of(2) {
                     let _ = self.jobs.lock().answer(query, self.epoch);
                 }
                 then(Err(Error::InDoubt));
@@ -190,8 +190,23 @@ impl Shared {
     }
 }
 
+/// Whether the answer may claim jobs, and is taken in by an engine when it comes.
+pub(super) fn is_page(query: &Query) -> bool {
+    matches!(query, Query::Page { .. })
+}
+
 pub(super) fn owned(op: &Op<'_>) -> Op<'static> {
     match op.clone() {
+        Op::Edit(job) => Op::Edit(job.into_owned()),
+        Op::Stand {
+            seq,
+            job_due,
+            standing,
+        } => Op::Stand {
+            seq,
+            job_due,
+            standing,
+        },
         Op::Insert(job) => Op::Insert(job.into_owned()),
         Op::Delete(seq) => Op::Delete(seq),
         Op::Move { seq, to, clock } => Op::Move { seq, to, clock },
@@ -216,11 +231,14 @@ pub(super) fn owned(op: &Op<'_>) -> Op<'static> {
                     reason,
                     error,
                     died,
+                    next,
                 } => Ending::Dead {
                     reason,
                     error: error.into_owned().into(),
                     died,
+                    next,
                 },
+                Ending::Next(next) => Ending::Next(next),
             },
         },
     }

@@ -1,0 +1,149 @@
+"""Repeats: the calls of a scheduler that are written in Python, and what is declared for a life of the program."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from duewheel._core import Scheduler as SchedulerCore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import timedelta
+    from typing import Unpack
+
+    from typing_extensions import Buffer
+
+    from duewheel._core import AwaitedCalls, DeadEvent, Event, Repeat, Schedule, _RepeatKeywords
+
+
+class Declared:
+    """The repeats that a program declares, by id: taken in when its scheduler starts."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def add(self, id: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        """Declare one more."""
+        self._waiting[id] = (arguments, keywords)
+
+    def forget(self, id: str) -> None:
+        """Declare one no longer."""
+        self._waiting.pop(id, None)
+
+    def begin(self, awaited: AwaitedCalls) -> Iterator[Any]:
+        """Schedule all of them; what is made of each, and is waited for after the last."""
+        waiting, self._waiting = self._waiting, {}
+        for arguments, keywords in waiting.values():
+            schedule, target, data = arguments
+            yield awaited.repeat(schedule, target, data, True, **keywords)
+
+
+def declared_name(fn: object) -> str:
+    """Return the target of a handler that is declared without one."""
+    name = getattr(fn, "__name__", None)
+    if not isinstance(name, str):
+        raise TypeError(f"{fn!r} has no __name__ to be its target: say repeated(…, target=…)")
+    return name
+
+
+class Repeating(SchedulerCore):
+    """The calls of `duewheel.Scheduler` about repeats."""
+
+    _declared: Declared
+
+    def repeat(
+        self,
+        schedule: Schedule | str | timedelta | float,
+        target: str,
+        data: Buffer = b"",
+        **keywords: Unpack[_RepeatKeywords],
+    ) -> str:
+        """Schedule a job that comes again at the times of `schedule`; return its id.
+
+        `schedule` is an `Every`, `Cron`, `Times`, `RRule` or a combination of them; a number of seconds or a
+        `timedelta` stands for `Every`, a `str` for `Cron`, and only then `tz` may be given. Of its times those
+        count that are after now, from `start` on and before `end`; there are `count` occurrences in all.
+        `spread` adds a fixed part of so many seconds to each due. `catch_up` says what becomes of times that
+        came while it could not start: `"one"`, the last of them runs; `"all"`, each does, and `window` must be
+        given; `"none"`. What would start more than `window` seconds after its due is passed over. With
+        `pause_on_dead` it pauses when an occurrence ends as dead.
+
+        The id of a repeat that is there makes that one what this call says. Where nothing differs nothing is
+        written; an edit never makes anything due at once, and counts from the next start on.
+
+        **Time**: `start` and `end` are as `when` of `at`; durations are seconds or a `timedelta`.
+        **Order**: an occurrence takes its place when the one before has ended: a repeat never overlaps itself.
+        **Durability**: in a file, definition and first due are on disk when this returns, as `LocalStorage` says.
+        **Raises** `ValueError` for a schedule that has no time left, and for terms that contradict each other;
+        `DuplicateJobError` for the id of a job that comes once; and as `at`.
+
+        >>> from duewheel import Scheduler
+        >>> scheduler = Scheduler()
+        >>> scheduler.repeat(3600, "sweep", id="sweep")
+        'sweep'
+        >>> scheduler.get_repeat("sweep").occurrence
+        1
+        >>> scheduler.cancel("sweep"), scheduler.close()
+        (True, None)
+        """
+        return self._repeat(schedule, target, data, False, **keywords)
+
+    def repeats(self) -> Iterator[Repeat]:
+        """Iterate over the repeats, in the order of their dues.
+
+        **Raises** `ClosedError` after `close`.
+        """
+        found = map(self.get_repeat, self._repeat_ids())
+        return (repeat for repeat in found if repeat is not None)
+
+    def explain(self, id: str) -> str:
+        """Say why the job or repeat of this id does not run now, or that it does: a text for a person.
+
+        **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
+        """
+        stage = self._stage_of(id)
+        state = (stage, self._started, self._wall_ns())
+        return explanation(id, state, self.get(id), self.get_repeat(id), self._dead)
+
+    def _take_in_declared(self) -> None:
+        """Schedule what is declared, all in one batch of the disk, and report what is not any more."""
+        last = 0
+        for made in self._declared.begin(self._awaited()):
+            while not isinstance(made, tuple):
+                made = made.wait()
+            last = max(last, made[1])
+        if last:
+            self._wait_settled(last)
+        self._report_undeclared()
+
+
+def explanation(
+    id: str,
+    state: tuple[str | None, bool, int],
+    event: Event | None,
+    repeat: Repeat | None,
+    dead: Callable[[], list[DeadEvent]],
+) -> str:
+    """Say in a text what `Scheduler.explain` has found out; `state`: where it is, whether it is started, the time."""
+    stage, started, now_ns = state
+    if stage == "running":
+        return f"{id!r} runs now"
+    if repeat is not None and repeat._held is not None and not repeat._triggered:
+        return f"{id!r} is held back: {repeat._held}"
+    if event is not None:
+        due = datetime.fromtimestamp(event.due / 1e9, UTC).isoformat(timespec="milliseconds")
+        left_s = (event.due - now_ns) / 1e9
+        attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
+        if stage == "parked":
+            return f"{id!r} is parked: it was due at {due}, and {event.target!r} has no handler"
+        if not started:
+            return f"{id!r} waits for the scheduler to be started; it is due at {due}{attempt}"
+        if stage == "handed" or left_s <= 0:
+            return f"{id!r} is due since {due}{attempt}, and waits for a worker"
+        return f"{id!r} is due in {left_s:.3f} s, at {due}{attempt}"
+    for ended in dead():
+        if ended.event.job_id == id:
+            last = ended.error.strip().rpartition("\n")[2]
+            return f"{id!r} is dead, {ended.reason}: {last}"
+    return f"{id!r} is unknown: no job of this id is pending, running or dead"

@@ -1,0 +1,106 @@
+"""Repeats, awaited: as the calls of `duewheel.Scheduler` about them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from duewheel._repeats import declared_name
+from duewheel.aio import _waits
+from duewheel.aio._unopened import UNOPENED
+from duewheel.scheduler import is_async
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from datetime import timedelta
+    from typing import Unpack
+
+    from typing_extensions import Buffer
+
+    from duewheel._core import AwaitedCalls, Repeat, Schedule, _RepeatKeywords, _RepeatTerms
+    from duewheel.scheduler import _H, Core
+
+
+class Repeating:
+    """The calls of `duewheel.aio.Scheduler` about repeats."""
+
+    _core: Core = UNOPENED
+    _awaited: AwaitedCalls = UNOPENED
+    _has_store: bool = False
+
+    async def repeat(
+        self,
+        schedule: Schedule | str | timedelta | float,
+        target: str,
+        data: Buffer = b"",
+        **keywords: Unpack[_RepeatKeywords],
+    ) -> str:
+        """Schedule a job that comes again at the times of `schedule`; return its id. As `duewheel.Scheduler.repeat`."""
+        core = self._core
+        if self._has_store:
+            return await _waits.complete(core, self._awaited.repeat(schedule, target, data, False, **keywords))
+        return core._repeat(schedule, target, data, False, **keywords)
+
+    def repeated(
+        self,
+        schedule: Schedule | str | timedelta | float,
+        *,
+        target: str | None = None,
+        data: Buffer = b"",
+        **keywords: Unpack[_RepeatTerms],
+    ) -> Callable[[_H], _H]:
+        """Register the decorated function, async or not, and declare a repeat that calls it.
+
+        As `duewheel.Scheduler.repeated`: it is taken in by `start`. Where that was before, it is taken in at once, and
+        over a file this waits for the disk.
+        """
+        core = self._core
+        core._check_repeat(schedule, data, **keywords)
+
+        def register(fn: _H) -> _H:
+            name = declared_name(fn) if target is None else target
+            core._handle(name, fn, is_async(fn))
+            core._declared.add(name, (schedule, name, data), {**keywords, "id": name})
+            if core._started:
+                core._take_in_declared()
+            return fn
+
+        return register
+
+    async def pause(self, id: str) -> bool:
+        """Hold a repeat back until it is resumed; `False`: there is none. As `duewheel.Scheduler.pause`."""
+        core = self._core
+        return await _waits.complete(core, self._awaited.pause(id)) if self._has_store else core.pause(id)
+
+    async def resume(self, id: str) -> bool:
+        """Let a paused repeat go on with its first time after now. As `duewheel.Scheduler.resume`."""
+        core = self._core
+        return await _waits.complete(core, self._awaited.resume(id)) if self._has_store else core.resume(id)
+
+    async def trigger(self, id: str) -> bool:
+        """Have a repeat run once more, as soon as possible. As `duewheel.Scheduler.trigger`."""
+        core = self._core
+        return await _waits.complete(core, self._awaited.trigger(id)) if self._has_store else core.trigger(id)
+
+    async def get_repeat(self, id: str) -> Repeat | None:
+        """Return the repeat of this id, pending or running, if there is one. As `duewheel.Scheduler.get_repeat`."""
+        return self._core.get_repeat(id)
+
+    def repeats(self) -> AsyncIterator[Repeat]:
+        """Iterate over the repeats, in the order of their dues. As `duewheel.Scheduler.repeats`."""
+        core = self._core
+        len(core)  # raises when closed, and in a fork
+        return _waits.each(core, core.repeats)
+
+    async def explain(self, id: str) -> str:
+        """Say why the job or repeat of this id does not run now, or that it does. As `duewheel.Scheduler.explain`."""
+        core = self._core
+        if self._has_store:
+            return await asyncio.to_thread(core.explain, id)
+        return core.explain(id)
+
+    async def _take_in_declared(self) -> None:
+        core = self._core
+        for made in [*core._declared.begin(self._awaited)]:
+            await _waits.complete(core, made)
+        core._report_undeclared()

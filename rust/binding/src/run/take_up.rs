@@ -1,0 +1,38 @@
+//! Taking up an occurrence of a repeat, before anything of it starts.
+
+use crate::log;
+use crate::shared::Shared;
+use crate::values::payload::Handle;
+use duewheel_engine::engine::Taken;
+use duewheel_engine::handover::queue::Lane;
+use duewheel_engine::jobs::record::Started;
+use pyo3::prelude::*;
+
+/// Find what runs of a repeat; `false`: it must not start, and is given back.
+#[inline]
+pub(crate) fn take_up(
+    py: Python<'_>,
+    shared: &Shared,
+    started: &mut Started<Handle>,
+    lane: Lane,
+) -> bool {
+    !started.comes_again() || take_up_repeat(py, shared, started, lane)
+}
+
+#[inline(never)] // out of the way of jobs that come once
+fn take_up_repeat(
+    py: Python<'_>,
+    shared: &Shared,
+    started: &mut Started<Handle>,
+    lane: Lane,
+) -> bool {
+    let taken = py.detach(|| shared.engine.take_up(started, lane));
+    let Ok(Taken { runs, missed }) = taken else {
+        return false;
+    };
+    if missed > 0 {
+        let id = started.execution.id.with_str(str::to_owned);
+        log::missed(py, &id, missed);
+    }
+    runs
+}

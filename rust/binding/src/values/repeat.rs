@@ -1,0 +1,207 @@
+//! `Repeat`: a job that comes again, as `Scheduler.repeats` lists it.
+
+use crate::schedules::value::show_schedule;
+use crate::values::event::Job;
+use crate::values::options::JobOptions;
+use crate::values::payload::Handle;
+use duewheel_engine::engine::RepeatView;
+use duewheel_engine::jobs::repeats::{NEVER, Plan};
+use duewheel_model::repeat::Standing;
+use duewheel_model::time::SECOND;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+use std::sync::Arc;
+
+/// A job that comes again, as it stood when it was asked for.
+///
+/// **Time**: `next`, `previous`, `start` and `end` are unix nanoseconds, `spread` and `window` float seconds.
+#[pyclass(frozen, module = "duewheel")]
+pub(crate) struct Repeat {
+    job: Job,
+    due: i64,
+    plan: Arc<Plan>,
+    standing: Standing,
+    runs: bool,
+    is_wanted: bool,
+    unknown: Option<Arc<str>>,
+}
+
+/// What a [`Repeat`] is made of, taken under the engine's lock where no object may be made.
+pub(crate) struct RepeatParts(Repeat);
+
+impl RepeatParts {
+    pub(crate) fn take(py: Python<'_>, view: &RepeatView<'_, Handle>) -> Self {
+        RepeatParts(Repeat {
+            job: Job::of(py, view.job.id, view.job.job_due, view.job.payload),
+            due: view.job.due,
+            plan: view.plan.clone(),
+            standing: view.standing,
+            runs: view.runs,
+            is_wanted: view.is_wanted,
+            unknown: view.unknown.clone(),
+        })
+    }
+
+    pub(crate) fn build(self, _py: Python<'_>) -> PyResult<Repeat> {
+        Ok(self.0)
+    }
+}
+
+fn seconds(ns: i64) -> f64 {
+    ns as f64 / SECOND as f64
+}
+
+#[pymethods]
+impl Repeat {
+    /// Its id.
+    #[getter]
+    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        self.job.id_in(py)
+    }
+
+    /// The name under which its handler is registered.
+    #[getter]
+    fn target(&self, py: Python<'_>) -> Py<PyString> {
+        self.job.target_in(py)
+    }
+
+    /// When it comes.
+    #[getter]
+    fn schedule(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        show_schedule(py, self.plan.schedule().clone())
+    }
+
+    /// What its handler gets.
+    #[getter]
+    fn data<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.job.data_in(py)
+    }
+
+    /// How each occurrence is retried, resolved: no field is `UNSET`.
+    #[getter]
+    fn options(&self, py: Python<'_>) -> Py<JobOptions> {
+        self.job.options_in(py)
+    }
+
+    /// When the occurrence that comes is due, spread included; while one runs, when that was due.
+    #[getter]
+    fn next(&self) -> Option<i64> {
+        (self.due != NEVER).then_some(self.due)
+    }
+
+    /// The first due of the last occurrence that succeeded.
+    #[getter]
+    fn previous(&self) -> Option<i64> {
+        self.standing.previous
+    }
+
+    /// The number of the occurrence that comes or runs, from 1.
+    #[getter]
+    fn occurrence(&self) -> u64 {
+        self.standing.occurrence
+    }
+
+    /// How many of its times were passed over or merged into a later one.
+    #[getter]
+    fn missed(&self) -> u64 {
+        self.standing.missed
+    }
+
+    /// Whether it is paused.
+    #[getter]
+    fn paused(&self) -> bool {
+        self.standing.paused
+    }
+
+    /// Whether it was declared by `repeated`, so that it runs only in a life of the program that declares it.
+    #[getter]
+    fn declared(&self) -> bool {
+        self.standing.declared
+    }
+
+    /// Whether its occurrence runs now.
+    #[getter]
+    fn running(&self) -> bool {
+        self.runs
+    }
+
+    /// The first of its times is not before this.
+    #[getter]
+    fn start(&self) -> Option<i64> {
+        self.plan.terms().start
+    }
+
+    /// The last of its times is before this.
+    #[getter]
+    fn end(&self) -> Option<i64> {
+        self.plan.terms().end
+    }
+
+    /// How many occurrences there are in all.
+    #[getter]
+    fn count(&self) -> Option<u64> {
+        self.plan.terms().count
+    }
+
+    /// The largest offset of its dues from its times, in seconds.
+    #[getter]
+    fn spread(&self) -> f64 {
+        seconds(self.plan.terms().spread)
+    }
+
+    /// What becomes of times that were missed: `"one"`, `"all"` or `"none"`.
+    #[getter]
+    fn catch_up(&self) -> &'static str {
+        self.plan.terms().catch_up.word()
+    }
+
+    /// How late an occurrence may start, in seconds.
+    #[getter]
+    fn window(&self) -> Option<f64> {
+        self.plan.terms().window.map(seconds)
+    }
+
+    /// Whether it pauses when an occurrence ends as dead.
+    #[getter]
+    fn pause_on_dead(&self) -> bool {
+        self.plan.terms().pause_on_dead
+    }
+
+    /// The next `n` dues, spread included, in unix nanoseconds; fewer where it ends.
+    ///
+    /// What is missed meanwhile, and what is triggered, nobody knows ahead.
+    #[pyo3(signature = (n=5))]
+    fn upcoming(&self, py: Python<'_>, n: usize) -> Vec<i64> {
+        py.detach(|| self.plan.upcoming(&self.standing, self.due, n))
+    }
+
+    /// Why it does not start when it is due, if it does not.
+    #[getter]
+    fn _held(&self) -> Option<String> {
+        match &self.unknown {
+            Some(why) => Some(why.to_string()),
+            None if !self.is_wanted => Some("it was declared, and this program does not declare it".to_owned()),
+            None if self.standing.paused => Some("it is paused".to_owned()),
+            None => None,
+        }
+    }
+
+    /// Whether the occurrence that comes was asked for by `trigger`.
+    #[getter]
+    fn _triggered(&self) -> bool {
+        self.standing.triggered.is_some()
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let repeat = slf.get();
+        Ok(format!(
+            "Repeat(id={:?}, target={:?}, schedule={:?}, next={}, occurrence={}{})",
+            slf.getattr("id")?,
+            slf.getattr("target")?,
+            slf.getattr("schedule")?,
+            repeat.due,
+            repeat.standing.occurrence,
+            if repeat.standing.paused { ", paused" } else { "" },
+        ))
+    }
+}

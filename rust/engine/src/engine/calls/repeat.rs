@@ -1,0 +1,381 @@
+//! `repeat`: a job that comes again, or an edit of one that is there.
+
+use super::schedule::{New, new_job};
+use super::{AT_ONCE, Pending};
+use crate::due::queue::{ClockKind, Key};
+use crate::engine::{Engine, Refused, State};
+use crate::jobs::ids::Halves;
+use crate::jobs::record::{Detail, Id, Payload, Released};
+use crate::jobs::repeats::{Edit, Plan, Repeat, Then, on_wall};
+use duewheel_model::job::Recurring;
+use duewheel_model::repeat::{Standing, Times};
+use duewheel_store::{Op, Progress, Ticket};
+use std::sync::Arc;
+
+/// A repeat that is to be scheduled.
+#[derive(Debug)]
+pub struct NewRepeat<P> {
+    /// Its id; `None`: one is made.
+    pub id: Option<Arc<str>>,
+    /// When it comes.
+    pub plan: Arc<Plan>,
+    /// Whether it starts only in a life of the program that declares it.
+    pub declared: bool,
+    /// Its payload.
+    pub payload: P,
+    /// The random number that its offset is drawn by, given its id.
+    pub draw: fn(u64, &[u8]) -> u64,
+    /// The seed of that number.
+    pub seed: u64,
+}
+
+impl<P> NewRepeat<P> {
+    fn offset(&self, id: &str) -> i64 {
+        let spread = self.plan.terms().spread;
+        if spread == 0 {
+            return 0;
+        }
+        let draw = (self.draw)(self.seed, id.as_bytes());
+        ((u128::from(draw) * (spread as u128 + 1)) >> 64) as i64
+    }
+}
+
+impl<P: Payload> Engine<P> {
+    /// Schedule a repeat, or edit the one of this id; its id, where one was made.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], [`Refused::Duplicate`] when the id is that of another job, [`Refused::Never`] when it has no
+    /// time, [`Refused::Schedule`], and those of the store; the payload stays the caller's.
+    pub fn repeat(
+        &self,
+        new: NewRepeat<P>,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Option<Halves>, P>, Refused> {
+        let fingerprint = new.plan.schedule().fingerprint();
+        let fingerprint = fingerprint.map_err(|error| Refused::Schedule(error.to_string()))?;
+        let (wall, boot) = (self.clock.wall(), self.clock.boot());
+        let clock = new.plan.clock();
+        let now = match clock {
+            ClockKind::Wall => wall,
+            ClockKind::Boot => boot,
+        };
+        // Found before the lock is taken: a schedule may be slow.
+        let times = new.plan.times(now, wall.saturating_sub(boot));
+        let first = times.try_next(now);
+        let first = first.map_err(|error| Refused::Schedule(error.to_string()))?;
+        drop(times);
+        let standing = Standing {
+            time: first.ok_or(Refused::Never)?,
+            fingerprint,
+            declared: new.declared,
+            ..Standing::new(now)
+        };
+        let mut state = self.open_to_change()?;
+        state.settle(self, released);
+        state.refresh(self, boot);
+        state.catch_up()?;
+        if let Some(id) = new.id.clone() {
+            if state.is_asked_about(&id) {
+                let payload = new.payload;
+                return Ok(Pending::after_others(&id, move |engine, _, released| {
+                    let made = engine.repeat(new, released);
+                    made.inspect_err(|_| released.payloads.push(payload))
+                }));
+            }
+            if let Some(key) = state.jobs.find(&id) {
+                return state.edit(self, key, new, standing, clock, released);
+            }
+        }
+        let halves = match &new.id {
+            Some(_) => None,
+            None => Some(state.jobs.new_id(boot, true)),
+        };
+        let id = match (&new.id, halves) {
+            (Some(id), _) => Id::Given(id.clone()),
+            (None, halves) => Id::Generated(halves.unwrap_or_default()),
+        };
+        let offset = id.with_str(|id| new.offset(id));
+        let repeat = Repeat::new(new.plan.clone(), Standing { offset, ..standing }, clock);
+        let due = repeat.standing.due();
+        let place = state.next_place(clock, due);
+        let ahead = state.jobs.offsets.measured();
+        let detail = Detail {
+            id,
+            job_due: repeat.on_wall(ahead).time,
+            progress: Progress::NEW,
+        };
+        let created = boot.saturating_add(ahead);
+        let payload = new.payload;
+        let is_given = new.id.is_some();
+        let taken = New {
+            clock,
+            due,
+            place,
+            created,
+            detail,
+            payload,
+            repeat: Some(Box::new(repeat)),
+        };
+        if is_given && state.has_paged_out() {
+            // Only the store knows whether a job that is not in memory has this id.
+            return Ok(state.ask_to_insert(taken, true).map(|()| None));
+        }
+        let ticket = state.write_detail(&taken, true)?;
+        let wake = state.insert_new(taken, true, released);
+        drop(state);
+        if wake {
+            self.sleeper.wake();
+        }
+        Ok(Pending::Made(halves, ticket))
+    }
+}
+
+impl<P> Repeat<P> {
+    /// One that is new, or comes from a store.
+    pub(in crate::engine) fn new(plan: Arc<Plan>, standing: Standing, clock: ClockKind) -> Self {
+        Repeat {
+            plan,
+            standing,
+            clock,
+            since: i64::MIN,
+            then: Then::Unknown,
+            passed: false,
+            ends: false,
+            is_wanted: true,
+            is_reported: false,
+            unknown: None,
+            edit: None,
+        }
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// Replace what a repeat is by what it is to be: at once, or when the occurrence that runs has ended.
+    fn edit(
+        &mut self,
+        engine: &Engine<P>,
+        key: Key,
+        new: NewRepeat<P>,
+        fresh: Standing,
+        clock: ClockKind,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Option<Halves>, P>, Refused> {
+        let payload = new.payload;
+        let old_payload = self.jobs.queue.get(key).map(|entry| entry.value.payload);
+        let (Some(repeat), Some(old_payload)) = (self.jobs.repeat(key), old_payload) else {
+            return Err(Refused::Duplicate);
+        };
+        if repeat.ends {
+            return Err(Refused::Duplicate);
+        }
+        let edit = repeat.edit.as_deref();
+        let (plan, was) = match edit {
+            Some(edit) => (&edit.plan, edit.payload),
+            None => (&repeat.plan, old_payload),
+        };
+        let is_same = **plan == *new.plan
+            && repeat.standing.declared == new.declared
+            && is_equal(was, payload);
+        if is_same {
+            released.payloads.push(payload);
+            return self.declare(engine, key).map(|ticket| Pending::Made(None, ticket));
+        }
+        let standing = self.edited(key, &new, fresh, clock);
+        let is_pending = self.withdraw(engine, key);
+        let Some((standing, clock)) = standing else {
+            if is_pending {
+                self.jobs.put_back(key);
+            }
+            return Err(Refused::Never);
+        };
+        let edit = Edit {
+            plan: new.plan,
+            payload,
+            standing,
+            clock,
+        };
+        let ticket = self.write_edit(key, &edit, is_pending)?;
+        if is_pending {
+            self.apply_edit(key, edit, released);
+            let due = self.jobs.repeat(key).map(Repeat::due);
+            if let Some((clock, due)) = due {
+                self.jobs.requeue(key, clock, due);
+                if self.mark_awake_if_earlier(clock, due) {
+                    engine.sleeper.wake();
+                }
+            }
+        } else if let Some(repeat) = self.jobs.repeat_mut(key) {
+            repeat.is_wanted = true;
+            let before = repeat.edit.replace(Box::new(edit));
+            released.payloads.extend(before.map(|edit| edit.payload));
+        }
+        Ok(Pending::Made(None, ticket))
+    }
+
+    /// A repeat that is there already is declared in this life.
+    fn declare(&mut self, engine: &Engine<P>, key: Key) -> Result<Ticket, Refused> {
+        let is_news = match self.jobs.repeat_mut(key) {
+            Some(repeat) => !std::mem::replace(&mut repeat.is_wanted, true),
+            None => false,
+        };
+        if is_news {
+            self.let_go(engine, key);
+        }
+        // What the call finds has been written before.
+        Ok(if self.residency.is_some() {
+            self.submit(&[])?
+        } else {
+            AT_ONCE
+        })
+    }
+
+    /// How far a repeat has come with another plan, and on which clock; `None`: it has no time left.
+    fn edited(
+        &self,
+        key: Key,
+        new: &NewRepeat<P>,
+        fresh: Standing,
+        clock: ClockKind,
+    ) -> Option<(Standing, ClockKind)> {
+        let repeat = self.jobs.repeat(key)?;
+        let (old, terms) = (&repeat.standing, new.plan.terms());
+        let offset = if repeat.plan.terms().spread == terms.spread {
+            old.offset
+        } else {
+            self.jobs.execution(key)?.id.with_str(|id| new.offset(id))
+        };
+        let ahead = self.jobs.offsets.measured();
+        let kept = Standing {
+            offset,
+            declared: new.declared,
+            fingerprint: fresh.fingerprint,
+            ..*old
+        };
+        if terms.count.is_some_and(|count| old.occurrence > count) {
+            return None;
+        }
+        let is_same = repeat.plan.schedule() == new.plan.schedule();
+        let time = on_wall(*old, repeat.clock, ahead).time;
+        if is_same && terms.admit(time) {
+            return Some((kept, repeat.clock));
+        }
+        let moved = Standing {
+            anchor: fresh.anchor,
+            time: fresh.time,
+            last: fresh.last,
+            ..kept
+        };
+        if clock == ClockKind::Wall {
+            return Some((moved, clock));
+        }
+        // The grid of an interval goes on from its last time.
+        let last = on_wall(*old, repeat.clock, ahead).last.saturating_sub(ahead);
+        let time = new.plan.times(last, ahead).next(fresh.last)?;
+        let standing = Standing {
+            anchor: last,
+            time,
+            ..moved
+        };
+        Some((standing, clock))
+    }
+
+    /// Give the store an edit. Refused, a repeat that was withdrawn waits again.
+    fn write_edit(
+        &mut self,
+        key: Key,
+        edit: &Edit<P>,
+        is_pending: bool,
+    ) -> Result<Ticket, Refused> {
+        if self.residency.is_none() {
+            return Ok(AT_ONCE);
+        }
+        let (Some(execution), Some(repeat)) = (self.jobs.execution(key), self.jobs.repeat(key)) else {
+            return Ok(AT_ONCE);
+        };
+        let ahead = self.jobs.offsets.measured();
+        let triggered = repeat.standing.triggered;
+        let mut standing = on_wall(edit.standing, edit.clock, ahead);
+        let due = triggered.unwrap_or_else(|| standing.due());
+        let to = self.next_place(ClockKind::Wall, due);
+        if !is_pending {
+            // Interrupted, the occurrence that runs comes again as it is.
+            standing.time = repeat.on_wall(ahead).time;
+        }
+        let job_due = triggered.unwrap_or(standing.time);
+        let seq = self.store_seq(key, execution.sequence);
+        let place = duewheel_store::Place {
+            due: self.jobs.on_wall(execution.clock, execution.due),
+            seq,
+        };
+        let recurring = Recurring {
+            definition: edit.plan.definition(),
+            standing,
+        };
+        let clock = if triggered.is_some() {
+            ClockKind::Wall
+        } else {
+            edit.clock
+        };
+        let job_due = if is_pending { job_due } else { execution.job_due };
+        let submitted = execution.id.with_str(|id| {
+            edit.payload.parts(|parts| {
+                let job = duewheel_store::Job {
+                    repeat: Some(Box::new(recurring)),
+                    ..new_job(id.into(), parts, place, edit.clock, 0)
+                };
+                let mut ops = vec![Op::Edit(job)];
+                ops.push(Op::Stand {
+                    seq,
+                    job_due,
+                    standing: Box::new(standing),
+                });
+                if is_pending {
+                    ops.push(Op::Move { seq, to, clock });
+                }
+                let withdrawn = is_pending.then_some(key);
+                self.submit_withdrawn(&ops, withdrawn)
+            })
+        });
+        execution.id.with_str(|id| self.note_changed(id));
+        submitted
+    }
+
+    /// Make a repeat what it is to be.
+    pub(in crate::engine) fn apply_edit(
+        &mut self,
+        key: Key,
+        edit: Edit<P>,
+        released: &mut Released<P>,
+    ) {
+        released
+            .payloads
+            .extend(self.jobs.swap_payload(key, edit.payload));
+        let ahead = self.jobs.offsets.measured();
+        let job_due = on_wall(edit.standing, edit.clock, ahead).time;
+        let mut triggered = None;
+        if let Some(repeat) = self.jobs.repeat_mut(key) {
+            repeat.plan = edit.plan;
+            repeat.clock = edit.clock;
+            repeat.is_wanted = true;
+            repeat.unknown = None;
+            triggered = repeat.standing.triggered;
+            repeat.standing = edit.standing;
+        }
+        if let Some(detail) = self.jobs.make_detail(key)
+            && triggered.is_none()
+        {
+            detail.job_due = job_due;
+        }
+        self.jobs.hold(key);
+    }
+}
+
+/// Whether two payloads are for one target, with the same data and options.
+fn is_equal<P: Payload>(one: P, other: P) -> bool {
+    one.parts(|one| {
+        other.parts(|other| {
+            one.target == other.target && one.data == other.data && one.options == other.options
+        })
+    })
+}

@@ -1,0 +1,313 @@
+//! What only repeats have beside their entry: their plan, and how far they have come.
+
+use crate::due::queue::ClockKind;
+use crate::jobs::record::Occurrence;
+use duewheel_model::repeat::{Definition, Standing, Terms, Times};
+use duewheel_schedule::{Error as ScheduleError, Schedule};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The time of a repeat that has none left.
+pub const NEVER: i64 = i64::MAX;
+
+/// When a repeat comes again: its schedule and its terms. It never changes; an edit is another one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    schedule: Schedule,
+    terms: Terms,
+}
+
+impl Plan {
+    /// Of a schedule and terms.
+    #[must_use]
+    pub fn new(schedule: Schedule, terms: Terms) -> Arc<Self> {
+        Arc::new(Plan { schedule, terms })
+    }
+
+    /// Of what a store keeps of them; an unknown zone is no error here.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text of the schedule.
+    pub fn read(definition: &Definition) -> Result<Arc<Self>, ScheduleError> {
+        let schedule = Schedule::from_definition(&definition.schedule)?;
+        Ok(Plan::new(schedule, definition.terms.clone()))
+    }
+
+    /// What a store keeps of it.
+    #[must_use]
+    pub fn definition(&self) -> Definition {
+        Definition {
+            schedule: self.schedule.definition(),
+            terms: self.terms.clone(),
+        }
+    }
+
+    /// Its schedule.
+    #[must_use]
+    pub fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Its terms.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The clock that a repeat scheduled now is due on: that of an interval without an anchor is the boot clock.
+    #[must_use]
+    pub(crate) fn clock(&self) -> ClockKind {
+        match self.schedule.interval() {
+            Some(_) => ClockKind::Boot,
+            None => ClockKind::Wall,
+        }
+    }
+
+    /// Whether each time is a period after the end of the occurrence before.
+    pub(crate) fn is_from_end(&self) -> bool {
+        self.schedule
+            .interval()
+            .is_some_and(|interval| interval.from_end)
+    }
+
+    /// The period of an interval without an anchor.
+    pub(crate) fn period(&self) -> Option<i64> {
+        self.schedule.interval().map(|interval| interval.period)
+    }
+
+    /// Its times; `ahead`: how far the wall clock is ahead of the clock that they are on.
+    pub(crate) fn times(&self, anchor: i64, ahead: i64) -> PlanTimes<'_> {
+        // The grid of what is combined with an interval without an anchor begins where it was scheduled.
+        let anchored = match self.schedule.interval() {
+            Some(_) => None,
+            None => Some(self.schedule.anchored(anchor)),
+        };
+        PlanTimes {
+            plan: self,
+            anchored,
+            anchor,
+            ahead,
+        }
+    }
+
+    /// The next `n` dues of a repeat that stands so on the wall clock, the first of which is `due`.
+    #[must_use]
+    pub fn upcoming(&self, standing: &Standing, due: i64, n: usize) -> Vec<i64> {
+        let left = (self.terms.count).map(|count| (count + 1).saturating_sub(standing.occurrence));
+        let most = left.map_or(n, |left| n.min(usize::try_from(left).unwrap_or(usize::MAX)));
+        let times = self.times(standing.anchor, 0);
+        let mut time = standing.time;
+        let mut dues = Vec::new();
+        if due != NEVER && most > 0 {
+            dues.push(due);
+        }
+        if standing.triggered.is_some() && time != NEVER && dues.len() < most {
+            dues.push(standing.due());
+        }
+        while dues.len() < most
+            && time != NEVER
+            && let Some(next) = times.next(time.max(standing.last))
+        {
+            dues.push(next.saturating_add(standing.offset));
+            time = next;
+        }
+        dues
+    }
+
+    /// Whether it may come for ever: nothing but being cancelled ends it for certain.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.terms.count.is_none() && self.terms.end.is_none() && !self.schedule.ends()
+    }
+}
+
+/// The times of a plan, from an anchor, within the bounds of its terms.
+pub(crate) struct PlanTimes<'a> {
+    plan: &'a Plan,
+    anchored: Option<Schedule>,
+    anchor: i64,
+    ahead: i64,
+}
+
+impl PlanTimes<'_> {
+    /// As `next`.
+    ///
+    /// # Errors
+    ///
+    /// Those of the schedule.
+    pub(crate) fn try_next(&self, after: i64) -> Result<Option<i64>, ScheduleError> {
+        let start = self.bound(self.plan.terms.start);
+        let after = start.map_or(after, |start| after.max(start.saturating_sub(1)));
+        let end = self.bound(self.plan.terms.end);
+        let next = match &self.anchored {
+            Some(schedule) => schedule.next(after)?,
+            None => self.of_interval(after),
+        };
+        Ok(next.filter(|&next| next < NEVER && end.is_none_or(|end| next < end)))
+    }
+
+    fn of_interval(&self, after: i64) -> Option<i64> {
+        let period = self.plan.period()?;
+        if self.plan.is_from_end() {
+            return after.checked_add(period);
+        }
+        let passed = i128::from(after) - i128::from(self.anchor);
+        let next = i128::from(self.anchor) + (passed.div_euclid(period.into()) + 1).max(1) * i128::from(period);
+        i64::try_from(next).ok()
+    }
+
+    fn bound(&self, bound: Option<i64>) -> Option<i64> {
+        bound.map(|wall| wall.saturating_sub(self.ahead))
+    }
+}
+
+impl Times for PlanTimes<'_> {
+    fn next(&self, after: i64) -> Option<i64> {
+        // A zone that has become unknown meanwhile gives no time: whoever holds it back says so.
+        self.try_next(after).ok()?
+    }
+
+    fn last(&self, after: i64, until: i64) -> Option<i64> {
+        let end = self.bound(self.plan.terms.end);
+        let until = end.map_or(until, |end| until.min(end.saturating_sub(1)));
+        if self.plan.is_from_end() {
+            return None;
+        }
+        let Some(period) = self.plan.period() else {
+            return self.anchored.as_ref()?.last(after, until).ok()?;
+        };
+        let passed = i128::from(until) - i128::from(self.anchor);
+        let last = i128::from(self.anchor) + passed.div_euclid(period.into()) * i128::from(period);
+        let last = i64::try_from(last).ok()?;
+        (last > after && last > self.anchor).then_some(last)
+    }
+}
+
+/// What follows the occurrence that runs, found when it was taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// The first time after it; [`NEVER`]: there is none.
+    At(i64),
+    /// A period after its end.
+    AfterEnd(i64),
+    /// It was not taken up.
+    Unknown,
+}
+
+/// What replaces a repeat's own when the occurrence that runs has ended.
+#[derive(Debug)]
+pub(crate) struct Edit<P> {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) payload: P,
+    pub(crate) standing: Standing,
+    pub(crate) clock: ClockKind,
+}
+
+/// A repeat in memory.
+#[derive(Debug)]
+pub(crate) struct Repeat<P> {
+    pub(crate) plan: Arc<Plan>,
+    /// Its times are on `clock`.
+    pub(crate) standing: Standing,
+    pub(crate) clock: ClockKind,
+    /// When the occurrence before ended, on the boot clock: what was due before could not start.
+    pub(crate) since: i64,
+    pub(crate) then: Then,
+    /// What was passed over when it was taken up: the occurrence that comes instead is in the standing.
+    pub(crate) passed: bool,
+    /// It was cancelled while it ran.
+    pub(crate) ends: bool,
+    /// This life of the program declares it, or need not.
+    pub(crate) is_wanted: bool,
+    /// That this life does not declare it was reported.
+    pub(crate) is_reported: bool,
+    /// Why it cannot be evaluated, if it cannot.
+    pub(crate) unknown: Option<Arc<str>>,
+    pub(crate) edit: Option<Box<Edit<P>>>,
+}
+
+impl<P> Repeat<P> {
+    /// Whether it does not start, though due.
+    pub(crate) fn is_held(&self) -> bool {
+        let standing = &self.standing;
+        self.unknown.is_some()
+            || !self.is_wanted
+            || (standing.paused && standing.triggered.is_none())
+    }
+
+    /// Which occurrence comes, or runs.
+    pub(crate) fn occurrence(&self) -> Occurrence {
+        Occurrence {
+            number: self.standing.occurrence,
+            previous: self.standing.previous,
+        }
+    }
+
+    /// When what comes is due, and on which clock.
+    pub(crate) fn due(&self) -> (ClockKind, i64) {
+        match self.standing.triggered {
+            Some(at) => (ClockKind::Wall, at),
+            None => (self.clock, self.standing.due()),
+        }
+    }
+
+    /// How far it has come, for a store; `ahead`: how far the wall clock is ahead of the boot clock.
+    pub(crate) fn on_wall(&self, ahead: i64) -> Standing {
+        on_wall(self.standing, self.clock, ahead)
+    }
+}
+
+/// A standing on this clock with its times on the wall clock.
+pub(crate) fn on_wall(standing: Standing, clock: ClockKind, ahead: i64) -> Standing {
+    match clock {
+        ClockKind::Wall => standing,
+        ClockKind::Boot => {
+            let never = standing.time == NEVER;
+            let shifted = standing.shifted(ahead);
+            Standing {
+                time: if never { NEVER } else { shifted.time },
+                ..shifted
+            }
+        }
+    }
+}
+
+/// The repeats in memory, by the numbers of their details.
+#[derive(Debug)]
+pub(crate) struct Repeats<P>(HashMap<u32, Repeat<P>>);
+
+impl<P> Default for Repeats<P> {
+    fn default() -> Self {
+        Repeats(HashMap::new())
+    }
+}
+
+impl<P> Repeats<P> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn insert(&mut self, detail: usize, repeat: Repeat<P>) {
+        self.0.insert(detail as u32, repeat);
+    }
+
+    pub(crate) fn get(&self, detail: usize) -> Option<&Repeat<P>> {
+        self.0.get(&(detail as u32))
+    }
+
+    pub(crate) fn get_mut(&mut self, detail: usize) -> Option<&mut Repeat<P>> {
+        self.0.get_mut(&(detail as u32))
+    }
+
+    pub(crate) fn remove(&mut self, detail: usize) -> Option<Repeat<P>> {
+        let repeat = self.0.remove(&(detail as u32));
+        if self.0.len() < self.0.capacity() / 8 {
+            self.0.shrink_to_fit();
+        }
+        repeat
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0 = HashMap::new();
+    }
+}
