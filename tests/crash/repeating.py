@@ -23,8 +23,9 @@ def main(path, log, life, *periods):
 
     scheduler.handle("t", handler)
     for id, period in (said.split("=") for said in periods):
-        once = {"consistency": Consistency.AT_MOST_ONCE} if id == "once" else {"min_backoff": 0.001, "max_backoff": 0.001}
-        scheduler.repeat(float(period), "t", id=id, catch_up="all", window=3_600, **once)
+        retried = {"min_backoff": 0.001, "max_backoff": 0.001}
+        options = {"consistency": Consistency.AT_MOST_ONCE} if id == "once" else retried
+        scheduler.repeat(float(period), "t", id=id, catch_up="all", window=3_600, **options)
         say("ack", life, id)
     scheduler.start()
     say("open", life)

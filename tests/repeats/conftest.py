@@ -1,4 +1,5 @@
 import pytest
+
 from duewheel import Scheduler
 from duewheel.testing import ManualClock
 

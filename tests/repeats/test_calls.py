@@ -2,8 +2,9 @@
 
 import logging
 
-import duewheel
 import pytest
+
+import duewheel
 from duewheel import Discard, DuplicateJobError, JobOptions, Scheduler, Snooze
 from duewheel.testing import ManualClock
 
@@ -370,16 +371,39 @@ def test_an_explanation_for_each(scheduler, clock):
 
 def test_a_repeat_shows_what_it_is(scheduler):
     options = JobOptions(retry_limit=1)
-    scheduler.repeat(10, "t", b"d", id="r", start=START_S + 1, end=START_S + 99, count=5, spread=1.5, window=7,
-                     catch_up="all", pause_on_dead=True, options=options, min_backoff=2)
+    scheduler.repeat(
+        10,
+        "t",
+        b"d",
+        id="r",
+        start=START_S + 1,
+        end=START_S + 99,
+        count=5,
+        spread=1.5,
+        window=7,
+        catch_up="all",
+        pause_on_dead=True,
+        options=options,
+        min_backoff=2,
+    )
     repeat = scheduler.get_repeat("r")
     assert (repeat.id, repeat.target, repeat.data, repeat.count, repeat.spread, repeat.window, repeat.catch_up) == (
-        "r", "t", b"d", 5, 1.5, 7.0, "all",
+        "r",
+        "t",
+        b"d",
+        5,
+        1.5,
+        7.0,
+        "all",
     )
     assert (repeat.start, repeat.end, repeat.pause_on_dead) == ((START_S + 1) * S, (START_S + 99) * S, True)
     assert (repeat.options.retry_limit, repeat.options.min_backoff) == (1, 2)
     assert (repeat.occurrence, repeat.missed, repeat.paused, repeat.declared, repeat.running) == (
-        1, 0, False, False, False,
+        1,
+        0,
+        False,
+        False,
+        False,
     )
     assert repeat.schedule == duewheel.Every(10)
     assert len(repeat.upcoming(10)) == 5
