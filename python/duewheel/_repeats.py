@@ -108,8 +108,8 @@ class Repeating(SchedulerCore):
 
     def _take_in_declared(self) -> None:
         """Schedule what is declared, all in one batch of the disk, and report what is not any more."""
-        last = 0
-        for made in self._declared.begin(self._awaited()):
+        last, awaited = 0, self._awaited()
+        for made in self._declared.begin(awaited):
             while not isinstance(made, tuple):
                 made = made.wait()
             last = max(last, made[1])

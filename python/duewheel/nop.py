@@ -165,7 +165,9 @@ class NopScheduler(Scheduler):
         """Discard the repeat; return an empty id."""
         return ""
 
-    def repeated(self, schedule: object, **keywords: object) -> Callable[[_H], _H]:
+    def repeated(
+        self, schedule: object, *, target: object = None, data: object = None, **keywords: object
+    ) -> Callable[[_H], _H]:
         """Return the decorated function unchanged."""
         return _unchanged
 

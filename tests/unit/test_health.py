@@ -13,7 +13,9 @@ import pytest
 from duewheel import DeadEvent, Event, Job, JobOptions, NopScheduler, Scheduler, aio
 from duewheel.testing import ManualClock
 
-COUNTS = "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped".split()
+COUNTS = (
+    "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
+)
 
 
 def test_stats_as_a_dictionary(quiet):

@@ -379,22 +379,12 @@ mod tests {
 
     #[test]
     fn what_is_not_due_yet_with_its_offset_does_not_run() {
-        let found = take_up(
-            &terms(CatchUp::One, None),
-            (10, 17, 7),
-            45,
-            true,
-            &Grid(10),
-        );
+        let found = take_up(&terms(CatchUp::One, None), (10, 17, 7), 45, true, &Grid(10));
         assert_eq!((found.time, found.runs, found.missed), (Some(30), true, 2));
     }
 
     fn any_terms() -> impl Strategy<Value = Terms> {
-        let catch_up = prop_oneof![
-            Just(CatchUp::One),
-            Just(CatchUp::All),
-            Just(CatchUp::None)
-        ];
+        let catch_up = prop_oneof![Just(CatchUp::One), Just(CatchUp::All), Just(CatchUp::None)];
         (catch_up, prop::option::of(0..100i64))
             .prop_map(|(catch_up, window)| terms(catch_up, window))
     }

@@ -3,8 +3,10 @@
 mod kit;
 
 use duewheel_sqlite::Durability;
+use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
 use duewheel_store::Store;
-use kit::{Dir, all, dead, insert, job, open};
+use kit::files::{self, DB, OPS, WAL, at_every_step, draws, killed, refused};
+use kit::{Dir, all, dead, insert, job, open, seqs};
 
 /// Version 1, as it was made by the first release; never to be changed.
 const VERSION_1: &str = include_str!("version_1.sql");
@@ -45,4 +47,191 @@ fn a_file_of_version_1_is_brought_up_to_date() {
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();
     assert_eq!(version, 4);
+}
+
+/// Files of the first version, as its process left them when it was killed: the database says so,
+/// and the journal has batches that the tables lack.
+fn version_1(dir: &Dir, crashed: bool) -> Image {
+    let path = dir.file("version-1.db");
+    let _ = std::fs::remove_file(&path);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch(VERSION_1).unwrap();
+    let mut files = Image::new();
+    if crashed {
+        let later = killed(Image::new(), 1..=6);
+        let mut journal = later[OPS].clone();
+        let salt = u32::from_le_bytes(journal[16..20].try_into().unwrap());
+        journal[..24].fill(0);
+        journal[..16].copy_from_slice(b"duewheel ops 1\n\0");
+        files.insert(OPS.into(), journal);
+        connection
+            .execute_batch(&format!(
+                "UPDATE meta SET value = {salt} WHERE name = 'salt';
+                 UPDATE meta SET value = 1 WHERE name = 'open';
+                 UPDATE meta SET value = 0 WHERE name = 'applied';"
+            ))
+            .unwrap();
+    }
+    drop(connection);
+    files.insert(DB.into(), std::fs::read(&path).unwrap());
+    files
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_migration_leaves_what_opens() {
+    let dir = Dir::new();
+    for (crashed, jobs) in [(false, 2), (true, 8)] {
+        let start = version_1(&dir, crashed);
+        let disk = SimDisk::new(start.clone());
+        let store = files::open(&disk).unwrap();
+        assert_eq!(store.found().jobs, jobs);
+        store.close().unwrap();
+        at_every_step(&disk, &start, 0, |files, what| {
+            let disk = SimDisk::new(files.clone());
+            let store = files::open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(store.found().jobs, jobs, "{what}");
+            assert_eq!(seqs(&store).len() as u64, jobs, "{what}");
+        });
+        if crashed {
+            let mut files = start.clone();
+            files.remove(OPS);
+            refused(&files, &[OPS], "its journal is missing");
+        }
+    }
+}
+
+/// Connected to a database on a disk of a test, whose log stays as it is.
+fn raw(disk: &SimDisk) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open_with_flags_and_vfs(
+        disk.path(DB),
+        rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_CREATE,
+        "duewheel-sim",
+    )
+    .unwrap();
+    let kept = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(kept, true).unwrap();
+    connection
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA wal_autocheckpoint = 0;")
+        .unwrap();
+    connection
+}
+
+/// A journal of the third version as its process left it when it was killed: its head, and its record.
+fn journal_3() -> Vec<u8> {
+    let digits: Vec<u8> = include_str!("version_3.ops")
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect();
+    let (head, records) = bytes.split_at(24);
+    let mut journal = head.to_vec();
+    journal.resize(4096, 0);
+    journal.extend_from_slice(records);
+    journal.resize(1 << 18, 0);
+    journal
+}
+
+/// Files of the third version, closed; or killed, with a journal that the tables lack and a log that the file lacks.
+/// Or of the second, which has no note of an ordered end.
+fn version_3(or: &str, crashed: bool) -> Image {
+    let disk = SimDisk::new(Image::new());
+    let connection = raw(&disk);
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL")
+        .unwrap();
+    let made = include_str!("version_3.sql");
+    connection
+        .execute_batch(&format!("BEGIN; {made} {or} COMMIT;"))
+        .unwrap();
+    let journal = journal_3();
+    let salt: Vec<u8> = journal[16..20].iter().rev().copied().collect();
+    let log = disk.files()[WAL].clone();
+    let field = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+    let (generation, salt_of_log) = (field(12), field(16));
+    let life = [
+        &u32::from(crashed).to_be_bytes()[..],
+        &salt,
+        &salt_of_log.wrapping_sub(generation).to_be_bytes(),
+        &generation.to_be_bytes(),
+    ];
+    connection
+        .execute("UPDATE life SET state = ?1", [life.concat()])
+        .unwrap();
+    let checkpoint = "PRAGMA wal_checkpoint(PASSIVE)";
+    connection.query_row(checkpoint, [], |_| Ok(())).unwrap();
+    if crashed {
+        let later = "UPDATE job SET target = 'later' WHERE id = 'late'";
+        connection.execute(later, []).unwrap();
+    }
+    drop(connection);
+    let mut files = disk.files();
+    if crashed {
+        files.insert(OPS.into(), journal);
+    } else {
+        files.remove(WAL);
+    }
+    assert_eq!(files.len(), if crashed { 3 } else { 1 });
+    files
+}
+
+/// All that was in the files of the third version is there, the job that ran interrupted once.
+fn has_version_3(files: &Image, crashed: bool, what: &str) {
+    let disk = SimDisk::new(files.clone());
+    let store = files::open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let jobs = all(&store);
+    let expected = if crashed { 6 } else { 3 };
+    assert_eq!(jobs.len(), expected, "{what}");
+    assert_eq!(store.found().jobs, expected as u64, "{what}");
+    assert_eq!(store.found().unapplied, [], "{what}");
+    let named = |id: &str| jobs.iter().find(|job| job.id == id).unwrap();
+    assert_eq!(named("runs").interruptions, 1, "{what}");
+    assert_eq!(named("runs").progress.run, 2, "{what}");
+    let target = if crashed { "later" } else { "mail" };
+    assert_eq!(named("late").target, target, "{what}");
+    let journalled = jobs.iter().filter(|job| *job.data == *b"journal");
+    assert_eq!(journalled.count(), expected - 3, "{what}");
+    let dead = dead(&store);
+    assert_eq!((dead.len(), &*dead[0].job.id), (1, "gone"), "{what}");
+    // And it has what the schema is for.
+    kit::insert(&store, [kit::repeat(100, 5)]);
+    assert_eq!(kit::repeats(&store, None, 5).jobs.len(), 1, "{what}");
+}
+
+#[test]
+fn a_kill_at_any_step_of_a_migration_from_version_2_or_3_leaves_what_opens() {
+    let version_2 = "DELETE FROM meta WHERE name = 'left'; PRAGMA user_version = 2;";
+    for (or, crashed) in [
+        ("", false),
+        ("", true),
+        (version_2, false),
+        (version_2, true),
+    ] {
+        let start = version_3(or, crashed);
+        has_version_3(&start, crashed, "as it was");
+        let disk = SimDisk::new(start.clone());
+        let store = files::open(&disk).unwrap();
+        let opened = disk.changes().len();
+        store.close().unwrap();
+        at_every_step(&disk, &start, 0, |files, what| {
+            has_version_3(files, crashed, what);
+        });
+        // What a killed migration left is migrated by an opening that is killed, too.
+        let changes = disk.changes();
+        for at in (0..opened).step_by(if draws().is_some() { 3 } else { 9 }) {
+            let files = image(&start, &changes[..at], Survivors::All);
+            let disk = SimDisk::new(files.clone());
+            drop(files::open(&disk).unwrap());
+            at_every_step(&disk, &files, 0, |files, what| {
+                has_version_3(files, crashed, what);
+            });
+        }
+        if crashed {
+            let mut files = start.clone();
+            files.remove(OPS);
+            refused(&files, &[OPS], "its journal is missing");
+        }
+    }
 }

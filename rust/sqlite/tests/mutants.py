@@ -128,6 +128,23 @@ MUTANTS = {
         "Some(seq) if !rows::is_started(self.connection, seq)? =>",
         "Some(seq) =>",
     ),
+    "forget that an occurrence is spent": ("database/interruptions.rs", "standing::spend(bytes);", "let _ = bytes;"),
+    "end a repeat with a death": (
+        "database/apply.rs",
+        "Some(next) => self.follow(seq, &next)?,",
+        "Some(_) => self.delete(seq)?,",
+    ),
+    "forget how far a repeat has come": (
+        "database/rows.rs",
+        "interruptions = 0, first_start = NULL, standing = ?7 WHERE",
+        "interruptions = 0, first_start = NULL, standing = iif(?7 = 0, ?7, standing) WHERE",
+    ),
+    "page what comes again": ("database/schema.rs", '" AND repeat IS NULL"', '" AND 1"'),
+    "migrate beside a journal": (
+        "opening.rs",
+        "                    self.disk.remove(&[(&journal, &*file)])?;\n",
+        "                    drop(file);\n",
+    ),
     "bind a payload to nothing": ("../../store/src/keyring.rs", "    bound.extend_from_slice(id.as_bytes());\n", ""),
     "give out what is sealed": ("../../store/src/sealing.rs", "if keys.has_sealed(id, target, data) =>", "if false =>"),
     "check no key": ("../../store/src/keyring.rs", "Some(bytes) if bytes == PROOF => Ok(()),", "_ if true => Ok(()),"),

@@ -9,79 +9,9 @@ mod kit;
 use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
 use duewheel_sqlite::{Durability, Error, LocalStore, Settings, no_events};
 use duewheel_store::{Error as StoreError, Store};
-use kit::model::Random;
+use kit::files::*;
 use kit::{Dir, job, on_disk, seqs};
 use std::path::Path;
-
-const DB: &str = "jobs.db";
-const OPS: &str = "jobs.db-ops";
-const WAL: &str = "jobs.db-wal";
-
-fn open(disk: &SimDisk) -> Result<LocalStore, Error> {
-    LocalStore::open(&disk.path(DB), on_disk(disk), no_events())
-}
-
-/// The files of a store with these jobs that is in use, or that was killed.
-fn live(from: Image, jobs: std::ops::RangeInclusive<u64>) -> (SimDisk, LocalStore) {
-    let disk = SimDisk::new(from);
-    let store = open(&disk).unwrap();
-    for seq in jobs {
-        kit::insert(&store, [job(seq, 1)]);
-        if seq % 7 == 0 {
-            kit::to_tables(&store);
-        }
-    }
-    (disk, store)
-}
-
-fn killed(from: Image, jobs: std::ops::RangeInclusive<u64>) -> Image {
-    let (disk, store) = live(from, jobs);
-    let files = disk.files();
-    drop(store);
-    files
-}
-
-fn closed(from: Image, jobs: std::ops::RangeInclusive<u64>) -> Image {
-    let (disk, store) = live(from, jobs);
-    store.close().unwrap();
-    drop(store);
-    let files = disk.files();
-    assert_eq!(files.keys().collect::<Vec<_>>(), [DB]);
-    files
-}
-
-/// These files of one image, those of another.
-fn mixed(parts: &[(&Image, &[&str])]) -> Image {
-    let mut files = Image::new();
-    for (image, names) in parts {
-        for name in *names {
-            files.insert((*name).to_owned(), image[*name].clone());
-        }
-    }
-    files
-}
-
-/// It is refused with the names of these files, and left as it was.
-fn refused(files: &Image, named: &[&str], what: &str) -> String {
-    let disk = SimDisk::new(files.clone());
-    let error = match open(&disk) {
-        Ok(store) => panic!("{what}: it opened with {} jobs", seqs(&store).len()),
-        Err(Error::Store(StoreError::Corrupt(error))) => error,
-        Err(other) => panic!("{what}: {other:?}"),
-    };
-    for name in named {
-        let path = disk.path(name).display().to_string();
-        assert!(error.contains(&path), "{what}: {error}");
-    }
-    assert!(&disk.files() == files, "{what}: it was written to");
-    error
-}
-
-fn opens(files: &Image, jobs: u64, what: &str) {
-    let disk = SimDisk::new(files.clone());
-    let store = open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
-    assert_eq!(seqs(&store), (1..=jobs).collect::<Vec<_>>(), "{what}");
-}
 
 #[test]
 fn after_a_kill_a_file_that_is_missing_or_empty_is_named() {
@@ -180,30 +110,6 @@ fn files_of_one_life_copied_at_different_times_are_refused() {
     refused(&mixed(&[(&late, &[DB])]), &[DB, OPS, WAL], "a bare copy");
 }
 
-fn draws() -> Option<u64> {
-    std::env::var("DUEWHEEL_STEPS").ok()?.parse().ok()
-}
-
-/// Open an image of every step of what a disk did, and compare.
-fn at_every_step(disk: &SimDisk, start: &Image, from: usize, check: impl Fn(&Image, &str)) {
-    let draws = draws().unwrap_or(2);
-    let changes = disk.changes();
-    println!("{} images", (changes.len() + 1 - from) as u64 * (2 + draws));
-    let mut random = Random::new(5);
-    for at in from..=changes.len() {
-        let what = |how: &str| format!("after {at} of {} changes, {how}", changes.len());
-        let files = image(start, &changes[..at], Survivors::All);
-        check(&files, &what("killed"));
-        let files = image(start, &changes[..at], Survivors::Synced);
-        check(&files, &what("what was synced"));
-        for draw in 0..draws {
-            let mut source = || random.draw();
-            let files = image(start, &changes[..at], Survivors::Random(&mut source));
-            check(&files, &what(&format!("draw {draw}")));
-        }
-    }
-}
-
 /// What a kill leaves, and then a kill while that is opened, and so on.
 fn opening_at_every_step(start: &Image, jobs: u64, depth: u32) {
     let disk = SimDisk::new(start.clone());
@@ -256,87 +162,6 @@ fn a_kill_at_any_step_of_a_rotation_leaves_every_payload_readable() {
                 .all(|job| *job.data == *kit::job(job.place.seq, 1).data)
         );
     });
-}
-
-/// Files of the first version, as its process left them when it was killed: the database says so,
-/// and the journal has batches that the tables lack.
-fn version_1(dir: &Dir, crashed: bool) -> Image {
-    let path = dir.file("version-1.db");
-    let _ = std::fs::remove_file(&path);
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    connection
-        .execute_batch(include_str!("version_1.sql"))
-        .unwrap();
-    let mut files = Image::new();
-    if crashed {
-        let later = killed(Image::new(), 1..=6);
-        let mut journal = later[OPS].clone();
-        let salt = u32::from_le_bytes(journal[16..20].try_into().unwrap());
-        journal[..24].fill(0);
-        journal[..16].copy_from_slice(b"duewheel ops 1\n\0");
-        files.insert(OPS.into(), journal);
-        connection
-            .execute_batch(&format!(
-                "UPDATE meta SET value = {salt} WHERE name = 'salt';
-                 UPDATE meta SET value = 1 WHERE name = 'open';
-                 UPDATE meta SET value = 0 WHERE name = 'applied';"
-            ))
-            .unwrap();
-    }
-    drop(connection);
-    files.insert(DB.into(), std::fs::read(&path).unwrap());
-    files
-}
-
-#[test]
-fn a_kill_at_any_step_of_a_migration_leaves_what_opens() {
-    let dir = Dir::new();
-    for (crashed, jobs) in [(false, 2), (true, 8)] {
-        let start = version_1(&dir, crashed);
-        let disk = SimDisk::new(start.clone());
-        let store = open(&disk).unwrap();
-        assert_eq!(store.found().jobs, jobs);
-        store.close().unwrap();
-        at_every_step(&disk, &start, 0, |files, what| {
-            let disk = SimDisk::new(files.clone());
-            let store = open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert_eq!(store.found().jobs, jobs, "{what}");
-            assert_eq!(seqs(&store).len() as u64, jobs, "{what}");
-        });
-        if crashed {
-            let mut files = start.clone();
-            files.remove(OPS);
-            refused(&files, &[OPS], "its journal is missing");
-        }
-    }
-}
-
-/// Files of the second version, which has no note of an ordered end, as a kill left them.
-fn version_2() -> Image {
-    let mut files = killed(closed(Image::new(), 1..=20), 21..=60);
-    files.get_mut(DB).unwrap()[60..64].copy_from_slice(&2u32.to_be_bytes());
-    let disk = SimDisk::new(files);
-    let connection = rusqlite::Connection::open_with_flags_and_vfs(
-        disk.path(DB),
-        rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE,
-        "duewheel-sim",
-    )
-    .unwrap();
-    let kept = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-    connection.set_db_config(kept, true).unwrap();
-    connection
-        .execute_batch(
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA wal_autocheckpoint = 0;
-             BEGIN; DELETE FROM meta WHERE name = 'left'; PRAGMA user_version = 2; COMMIT;",
-        )
-        .unwrap();
-    drop(connection);
-    disk.files()
-}
-
-#[test]
-fn a_kill_at_any_step_of_a_migration_that_leaves_the_schema_leaves_what_opens() {
-    opening_at_every_step(&version_2(), 60, 1);
 }
 
 #[test]

@@ -187,7 +187,9 @@ impl AwaitedCalls {
 
     /// As `Scheduler.trigger`.
     fn trigger(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        self.leave(id.py(), |shared| repeat::change(shared, id, Change::Trigger))
+        self.leave(id.py(), |shared| {
+            repeat::change(shared, id, Change::Trigger)
+        })
     }
 
     /// As `Scheduler.get`.

@@ -61,7 +61,9 @@ fn read<'py>(py: Python<'py>, given: Option<&Bound<'py, PyDict>>) -> PyResult<Ke
                     .transpose()?
                     .map(|count| count as u64);
             }
-            "spread" => terms.spread = some.map_or(Ok(0), |value| convert::delay(value, "spread"))?,
+            "spread" => {
+                terms.spread = some.map_or(Ok(0), |value| convert::delay(value, "spread"))?
+            }
             "window" => {
                 terms.window = some
                     .map(|value| convert::delay(value, "window"))
@@ -139,7 +141,9 @@ pub(crate) fn repeat(
         (None, None) => shared.specs.plain(given.target)?,
         (options, fields) => {
             let fields = fields.unwrap_or_default();
-            shared.specs.special(given.target, options.as_ref(), &fields)?
+            shared
+                .specs
+                .special(given.target, options.as_ref(), &fields)?
         }
     };
     let data = given.data.as_ref().map_or(Ok(None), convert::data)?;
@@ -218,4 +222,3 @@ pub(crate) fn ids(shared: &Shared, py: Python<'_>) -> PyResult<Vec<String>> {
     let ids = ids.map_err(|error| refused(py, error, ""))?;
     Ok(ids.into_iter().map(|id| id.as_ref().to_owned()).collect())
 }
-

@@ -2,7 +2,7 @@
 
 use crate::interpreter::call;
 use crate::interpreter::names::names;
-use crate::values::payload::Handle;
+use crate::values::handle::Handle;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 

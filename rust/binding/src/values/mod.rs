@@ -6,6 +6,7 @@ pub(crate) mod data;
 pub(crate) mod dead;
 pub(crate) mod event;
 pub(crate) mod failure;
+pub(crate) mod handle;
 pub(crate) mod ids;
 pub(crate) mod options;
 pub(crate) mod payload;

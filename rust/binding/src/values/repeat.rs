@@ -167,7 +167,7 @@ impl Repeat {
         self.plan.terms().pause_on_dead
     }
 
-    /// The next `n` dues, spread included, in unix nanoseconds; fewer where it ends.
+    /// Return the next `n` dues, spread included, in unix nanoseconds; fewer where it ends.
     ///
     /// What is missed meanwhile, and what is triggered, nobody knows ahead.
     #[pyo3(signature = (n=5))]
@@ -180,7 +180,9 @@ impl Repeat {
     fn _held(&self) -> Option<String> {
         match &self.unknown {
             Some(why) => Some(why.to_string()),
-            None if !self.is_wanted => Some("it was declared, and this program does not declare it".to_owned()),
+            None if !self.is_wanted => {
+                Some("it was declared, and this program does not declare it".to_owned())
+            }
             None if self.standing.paused => Some("it is paused".to_owned()),
             None => None,
         }
@@ -201,7 +203,11 @@ impl Repeat {
             slf.getattr("schedule")?,
             repeat.due,
             repeat.standing.occurrence,
-            if repeat.standing.paused { ", paused" } else { "" },
+            if repeat.standing.paused {
+                ", paused"
+            } else {
+                ""
+            },
         ))
     }
 }

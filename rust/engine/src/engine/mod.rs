@@ -37,8 +37,8 @@ use std::time::{Duration, Instant};
 
 pub use crate::residency::Window;
 pub use calls::{
-    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, Moved, NewRepeat, Pending, RepeatView,
-    StartedTimer,
+    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, Moved, NewRepeat, Pending,
+    RepeatView, StartedTimer,
 };
 use inbox::Backing;
 pub use inbox::StoreInbox;

@@ -2,10 +2,10 @@
 
 use super::{Engine, Phase, State};
 use crate::due::queue::{ClockKind, Now};
+use crate::engine::repeats::FoundRepeat;
 use crate::jobs::ids;
 use crate::jobs::record::{Detail, Id, Payload, Released};
 use crate::sleep::Until;
-use crate::engine::repeats::FoundRepeat;
 use duewheel_store::{Answer, Error, Job, Page, Place, Query};
 
 impl<P: Payload> Engine<P> {

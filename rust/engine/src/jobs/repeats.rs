@@ -152,7 +152,8 @@ impl PlanTimes<'_> {
             return after.checked_add(period);
         }
         let passed = i128::from(after) - i128::from(self.anchor);
-        let next = i128::from(self.anchor) + (passed.div_euclid(period.into()) + 1).max(1) * i128::from(period);
+        let next = i128::from(self.anchor)
+            + (passed.div_euclid(period.into()) + 1).max(1) * i128::from(period);
         i64::try_from(next).ok()
     }
 

@@ -102,6 +102,7 @@ pub(crate) fn interrupt(
 mod tests {
     use super::*;
     use duewheel_model::outcome::{Ended, Outcome, after};
+    use duewheel_store::testing::jobs::repeat;
     use duewheel_store::{ClockKind, Job, Place, Progress, RetryOptions};
 
     const STARTED: i64 = 700;
@@ -142,6 +143,9 @@ mod tests {
                         let seq = jobs.len() as u64 + 1;
                         let mut job = job(seq, run, first_start, at_most_once);
                         job.interruptions = interruptions;
+                        jobs.push(job.clone());
+                        (job.place.seq, job.id) = (seq + 1, (seq + 1).to_string().into());
+                        job.repeat = repeat(seq, 500).repeat;
                         jobs.push(job);
                     }
                 }
@@ -190,7 +194,23 @@ mod tests {
         connection
     }
 
-    fn found(connection: &Connection, seq: u64) -> (Option<Reason>, Job<'static>) {
+    /// What goes on of a repeat whose occurrence is dead, in the words of [`interrupt`].
+    fn going_on(mut job: Job<'static>) -> Option<Job<'static>> {
+        job.repeat.as_mut()?.standing.spent = true;
+        let run = job.progress.run.saturating_add(1);
+        job.progress = Progress {
+            run,
+            ..Progress::NEW
+        };
+        job.interruptions = 0;
+        Some(job)
+    }
+
+    /// What died under this sequence, and what is pending.
+    fn found(
+        connection: &Connection,
+        seq: u64,
+    ) -> (Option<(Reason, Job<'static>)>, Option<Job<'static>>) {
         const PENDING: &str = concat!("SELECT ", schema::columns!(), " FROM job WHERE seq = ?1");
         const DEAD: &str = concat!(
             "SELECT number, ",
@@ -199,12 +219,10 @@ mod tests {
         );
         let seq = [seq as i64];
         let dead = connection.query_row(DEAD, seq, |row| Ok(rows::dead(row, None)));
-        if let Some(dead) = dead.optional().unwrap() {
-            let dead = dead.unwrap();
-            return (Some(dead.reason), dead.job);
-        }
+        let dead = dead.optional().unwrap().map(Result::unwrap);
         let job = connection.query_row(PENDING, seq, |row| Ok(rows::job(row, 0, None)));
-        (None, job.unwrap().unwrap())
+        let job = job.optional().unwrap().map(Result::unwrap);
+        (dead.map(|dead| (dead.reason, dead.job)), job)
     }
 
     #[test]
@@ -226,8 +244,12 @@ mod tests {
             let mut dead = 0;
             for job in &mut jobs {
                 let reason = by_the_function(job, left, limit);
-                dead += i64::from(reason.is_some());
-                assert_eq!(found(&connection, job.place.seq), (reason, job.clone()));
+                let (died, pending) = match reason {
+                    None => (None, Some(job.clone())),
+                    Some(reason) => (Some((reason, job.clone())), going_on(job.clone())),
+                };
+                dead += i64::from(pending.is_none());
+                assert_eq!(found(&connection, job.place.seq), (died, pending));
             }
             assert!(dead > 0);
             assert_eq!(known.jobs, all - dead);

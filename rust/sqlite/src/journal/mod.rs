@@ -1,6 +1,8 @@
 //! The journal: what is written, when it is on disk, and which waits end then.
 
 pub(crate) mod codec;
+#[cfg(test)]
+mod codec_tests;
 pub(crate) mod file;
 pub(crate) mod group_commit;
 pub(crate) mod standing;

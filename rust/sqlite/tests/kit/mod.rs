@@ -1,6 +1,8 @@
 //! Stores and directories for the tests of the store.
 #![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
 
+pub mod files;
+
 use duewheel_sqlite::testing::SimDisk;
 use duewheel_sqlite::{Durability, Error, LocalStore, LogLimits, Settings, no_events};
 pub use duewheel_store::testing::{drive::*, jobs::*, model};

@@ -3,6 +3,7 @@
 use crate::testing::drive::{dead, get, insert, page, put, put_yielded};
 use crate::testing::jobs::{again, begin, bury, done, job, place};
 use crate::testing::model::{Model, Random};
+use crate::testing::repeats;
 use crate::{Answer, ClockKind, Error, Job, Op, Query, Reason, Store, ask};
 use std::collections::BTreeMap;
 use std::sync::mpsc;
@@ -41,6 +42,18 @@ const PROMISES: &[Promise] = &[
     (
         "after close everything is refused",
         after_close_everything_is_refused,
+    ),
+    (
+        "a repeat goes on with the end of each occurrence",
+        repeats::a_repeat_goes_on_with_the_end_of_each_occurrence,
+    ),
+    (
+        "a repeat is edited and stands where it is told",
+        repeats::a_repeat_is_edited_and_stands_where_it_is_told,
+    ),
+    (
+        "repeats come with pages once",
+        repeats::repeats_come_with_pages_once,
     ),
     (
         "any course of batches leaves what the model says",

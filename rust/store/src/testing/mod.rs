@@ -6,6 +6,7 @@ pub mod drive;
 mod full;
 pub mod jobs;
 pub mod model;
+mod repeats;
 mod shared;
 
 pub use full::FullDisk;

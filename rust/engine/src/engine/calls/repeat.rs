@@ -30,6 +30,24 @@ pub struct NewRepeat<P> {
 }
 
 impl<P> NewRepeat<P> {
+    /// How far it has come when it is new now.
+    fn standing(&self, clock: ClockKind, wall: i64, boot: i64) -> Result<Standing, Refused> {
+        let refused = |error: duewheel_schedule::Error| Refused::Schedule(error.to_string());
+        let now = match clock {
+            ClockKind::Wall => wall,
+            ClockKind::Boot => boot,
+        };
+        let fingerprint = self.plan.schedule().fingerprint().map_err(refused)?;
+        let times = self.plan.times(now, wall.saturating_sub(boot));
+        let first = times.try_next(now).map_err(refused)?;
+        Ok(Standing {
+            time: first.ok_or(Refused::Never)?,
+            fingerprint,
+            declared: self.declared,
+            ..Standing::new(now)
+        })
+    }
+
     fn offset(&self, id: &str) -> i64 {
         let spread = self.plan.terms().spread;
         if spread == 0 {
@@ -52,25 +70,10 @@ impl<P: Payload> Engine<P> {
         new: NewRepeat<P>,
         released: &mut Released<P>,
     ) -> Result<Pending<Option<Halves>, P>, Refused> {
-        let fingerprint = new.plan.schedule().fingerprint();
-        let fingerprint = fingerprint.map_err(|error| Refused::Schedule(error.to_string()))?;
-        let (wall, boot) = (self.clock.wall(), self.clock.boot());
+        let boot = self.clock.boot();
         let clock = new.plan.clock();
-        let now = match clock {
-            ClockKind::Wall => wall,
-            ClockKind::Boot => boot,
-        };
         // Found before the lock is taken: a schedule may be slow.
-        let times = new.plan.times(now, wall.saturating_sub(boot));
-        let first = times.try_next(now);
-        let first = first.map_err(|error| Refused::Schedule(error.to_string()))?;
-        drop(times);
-        let standing = Standing {
-            time: first.ok_or(Refused::Never)?,
-            fingerprint,
-            declared: new.declared,
-            ..Standing::new(now)
-        };
+        let standing = new.standing(clock, self.clock.wall(), boot)?;
         let mut state = self.open_to_change()?;
         state.settle(self, released);
         state.refresh(self, boot);
@@ -87,37 +90,8 @@ impl<P: Payload> Engine<P> {
                 return state.edit(self, key, new, standing, clock, released);
             }
         }
-        let halves = match &new.id {
-            Some(_) => None,
-            None => Some(state.jobs.new_id(boot, true)),
-        };
-        let id = match (&new.id, halves) {
-            (Some(id), _) => Id::Given(id.clone()),
-            (None, halves) => Id::Generated(halves.unwrap_or_default()),
-        };
-        let offset = id.with_str(|id| new.offset(id));
-        let repeat = Repeat::new(new.plan.clone(), Standing { offset, ..standing }, clock);
-        let due = repeat.standing.due();
-        let place = state.next_place(clock, due);
-        let ahead = state.jobs.offsets.measured();
-        let detail = Detail {
-            id,
-            job_due: repeat.on_wall(ahead).time,
-            progress: Progress::NEW,
-        };
-        let created = boot.saturating_add(ahead);
-        let payload = new.payload;
-        let is_given = new.id.is_some();
-        let taken = New {
-            clock,
-            due,
-            place,
-            created,
-            detail,
-            payload,
-            repeat: Some(Box::new(repeat)),
-        };
-        if is_given && state.has_paged_out() {
+        let (taken, halves) = state.new_repeat(&new, standing, clock, boot);
+        if halves.is_none() && state.has_paged_out() {
             // Only the store knows whether a job that is not in memory has this id.
             return Ok(state.ask_to_insert(taken, true).map(|()| None));
         }
@@ -151,6 +125,42 @@ impl<P> Repeat<P> {
 }
 
 impl<P: Payload> State<P> {
+    /// What is taken in of a new repeat, and its id, where that is made.
+    fn new_repeat(
+        &mut self,
+        new: &NewRepeat<P>,
+        standing: Standing,
+        clock: ClockKind,
+        boot: i64,
+    ) -> (New<P>, Option<Halves>) {
+        let (id, halves) = match &new.id {
+            Some(id) => (Id::Given(id.clone()), None),
+            None => {
+                let halves = self.jobs.new_id(boot, true);
+                (Id::Generated(halves), Some(halves))
+            }
+        };
+        let offset = id.with_str(|id| new.offset(id));
+        let repeat = Repeat::new(new.plan.clone(), Standing { offset, ..standing }, clock);
+        let due = repeat.standing.due();
+        let ahead = self.jobs.offsets.measured();
+        let detail = Detail {
+            id,
+            job_due: repeat.on_wall(ahead).time,
+            progress: Progress::NEW,
+        };
+        let taken = New {
+            clock,
+            due,
+            place: self.next_place(clock, due),
+            created: boot.saturating_add(ahead),
+            detail,
+            payload: new.payload,
+            repeat: Some(Box::new(repeat)),
+        };
+        (taken, halves)
+    }
+
     /// Replace what a repeat is by what it is to be: at once, or when the occurrence that runs has ended.
     fn edit(
         &mut self,
@@ -179,7 +189,9 @@ impl<P: Payload> State<P> {
             && is_equal(was, payload);
         if is_same {
             released.payloads.push(payload);
-            return self.declare(engine, key).map(|ticket| Pending::Made(None, ticket));
+            return self
+                .declare(engine, key)
+                .map(|ticket| Pending::Made(None, ticket));
         }
         let standing = self.edited(key, &new, fresh, clock);
         let is_pending = self.withdraw(engine, key);
@@ -270,7 +282,9 @@ impl<P: Payload> State<P> {
             return Some((moved, clock));
         }
         // The grid of an interval goes on from its last time.
-        let last = on_wall(*old, repeat.clock, ahead).last.saturating_sub(ahead);
+        let last = on_wall(*old, repeat.clock, ahead)
+            .last
+            .saturating_sub(ahead);
         let time = new.plan.times(last, ahead).next(fresh.last)?;
         let standing = Standing {
             anchor: last,
@@ -290,7 +304,8 @@ impl<P: Payload> State<P> {
         if self.residency.is_none() {
             return Ok(AT_ONCE);
         }
-        let (Some(execution), Some(repeat)) = (self.jobs.execution(key), self.jobs.repeat(key)) else {
+        let (Some(execution), Some(repeat)) = (self.jobs.execution(key), self.jobs.repeat(key))
+        else {
             return Ok(AT_ONCE);
         };
         let ahead = self.jobs.offsets.measured();
@@ -317,7 +332,11 @@ impl<P: Payload> State<P> {
         } else {
             edit.clock
         };
-        let job_due = if is_pending { job_due } else { execution.job_due };
+        let job_due = if is_pending {
+            job_due
+        } else {
+            execution.job_due
+        };
         let submitted = execution.id.with_str(|id| {
             edit.payload.parts(|parts| {
                 let job = duewheel_store::Job {

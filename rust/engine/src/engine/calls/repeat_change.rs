@@ -32,11 +32,7 @@ impl<P: Payload> Engine<P> {
     /// # Errors
     ///
     /// [`Refused::Closed`], and those of the store.
-    pub fn pause(
-        &self,
-        id: &str,
-        released: &mut Released<P>,
-    ) -> Result<Pending<bool, P>, Refused> {
+    pub fn pause(&self, id: &str, released: &mut Released<P>) -> Result<Pending<bool, P>, Refused> {
         let mut state = self.open_to_change()?;
         state.settle(self, released);
         let Some(key) = state.find_repeat(id) else {
@@ -223,7 +219,10 @@ impl<P: Payload> State<P> {
     /// The key of a repeat that goes on.
     pub(in crate::engine) fn find_repeat(&self, id: &str) -> Option<Key> {
         let key = self.jobs.find(id)?;
-        self.jobs.repeat(key).filter(|repeat| !repeat.ends).map(|_| key)
+        self.jobs
+            .repeat(key)
+            .filter(|repeat| !repeat.ends)
+            .map(|_| key)
     }
 
     /// A ticket for what was written before.
@@ -285,11 +284,7 @@ impl<P: Payload> State<P> {
     }
 
     /// No time is left of a repeat that was paused.
-    fn end_paused(
-        &mut self,
-        key: Key,
-        released: &mut Released<P>,
-    ) -> Result<Ticket, Refused> {
+    fn end_paused(&mut self, key: Key, released: &mut Released<P>) -> Result<Ticket, Refused> {
         let sequence = self.jobs.sequence(key);
         let ticket = if self.residency.is_some() {
             self.submit_withdrawn(&[Op::Delete(sequence)], [key])?

@@ -75,7 +75,10 @@ impl<P: Payload> JobTable<P> {
         if self.repeats.len() == 0 {
             return Vec::new();
         }
-        let repeats = self.queue.iter().filter(|(_, entry)| entry.value.comes() != Comes::Once);
+        let repeats = self
+            .queue
+            .iter()
+            .filter(|(_, entry)| entry.value.comes() != Comes::Once);
         repeats.map(|(key, _)| key).collect()
     }
 }

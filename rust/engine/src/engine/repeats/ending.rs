@@ -1,0 +1,283 @@
+//! How an occurrence ends, and the next one comes.
+
+use crate::due::queue::{ClockKind, Key};
+use crate::engine::{Engine, Phase, State};
+use crate::jobs::record::{Done, Execution, Occurrence, Payload, Released};
+use crate::jobs::repeats::{NEVER, Plan, Repeat, Then};
+use duewheel_model::job::Progress;
+use duewheel_model::outcome::{Outcome, Reason};
+use duewheel_model::repeat::{Standing, Times};
+use duewheel_store::{Ending, Next, Op};
+use std::borrow::Cow;
+
+impl<P: Payload> State<P> {
+    /// Settle an execution of a repeat; whether that made something due earlier than the timer sleeps for.
+    pub(in crate::engine) fn settle_repeat(
+        &mut self,
+        engine: &Engine<P>,
+        done: Done<P::Failure>,
+        released: &mut Released<P>,
+    ) -> bool {
+        let key = done.key;
+        let Some(execution) = self.jobs.execution(key) else {
+            return false;
+        };
+        match done.outcome {
+            None => self.settle_unstarted(engine, key, released),
+            Some(Outcome::Again { .. })
+                if self.jobs.repeat(key).is_some_and(|repeat| repeat.ends) =>
+            {
+                self.counts.cancelled += 1;
+                self.write_end(&execution, Ending::Done);
+                self.remove(key, released);
+                false
+            }
+            Some(Outcome::Again {
+                due,
+                cause,
+                progress,
+            }) => {
+                let done = Done {
+                    key,
+                    comes_again: true,
+                    outcome: Some(Outcome::Again {
+                        due,
+                        cause,
+                        progress,
+                    }),
+                };
+                self.swap_edit(key, released);
+                let Some(done) = self.record(engine, done, released) else {
+                    return false;
+                };
+                self.settle_one(engine, done, released)
+            }
+            Some(Outcome::Done) => {
+                self.counts.succeeded += 1;
+                if let Some(repeat) = self.jobs.repeat_mut(key) {
+                    repeat.standing.previous = Some(execution.job_due);
+                }
+                let next = self.next_occurrence(engine, key, &execution, released);
+                let ending = next.map_or(Ending::Done, |next| Ending::Next(Box::new(next)));
+                self.write_end(&execution, ending);
+                self.come_again(key, next, released)
+            }
+            Some(Outcome::Dead { reason, failure }) => {
+                self.bury_occurrence(engine, &execution, reason, failure, released)
+            }
+        }
+    }
+
+    /// An occurrence was given back without a start: it was passed over, or its handler has gone.
+    fn settle_unstarted(
+        &mut self,
+        engine: &Engine<P>,
+        key: Key,
+        released: &mut Released<P>,
+    ) -> bool {
+        self.counts.unstarted += 1;
+        let repeat = self.jobs.repeat_mut(key);
+        let passed = repeat.is_some_and(|repeat| std::mem::take(&mut repeat.passed));
+        if self.phase == Phase::Closed {
+            self.swap_edit(key, released);
+            self.drop_one();
+            self.remove(key, released);
+            return false;
+        }
+        if !passed {
+            self.park_again(engine, key);
+            return false;
+        }
+        self.swap_edit(key, released);
+        let time = self.jobs.repeat(key).map(|repeat| repeat.standing.time);
+        if time == Some(NEVER) {
+            let execution = self.jobs.execution(key);
+            self.counts.cancelled += 1;
+            if let Some(execution) = execution {
+                self.write_end(&execution, Ending::Done);
+            }
+            self.remove(key, released);
+            return false;
+        }
+        let _ = self.write_standing(key, true);
+        self.requeue_repeat(engine, key);
+        false
+    }
+
+    fn bury_occurrence(
+        &mut self,
+        engine: &Engine<P>,
+        execution: &Execution<P>,
+        reason: Reason,
+        mut failure: P::Failure,
+        released: &mut Released<P>,
+    ) -> bool {
+        let key = execution.key;
+        self.counts.dead += 1;
+        let occurrence = self.jobs.repeat(key).map(|repeat| Occurrence {
+            number: repeat.standing.occurrence,
+            previous: repeat.standing.previous,
+        });
+        let listed = execution.payload.for_dead(&mut failure);
+        if let Some(repeat) = self.jobs.repeat_mut(key)
+            && repeat.plan.terms().pause_on_dead
+        {
+            repeat.standing.paused = true;
+        }
+        let next = self.next_occurrence(engine, key, execution, released);
+        let ending = Ending::Dead {
+            reason,
+            error: Cow::Owned(P::text(&failure)),
+            died: engine.clock.wall(),
+            next: next.map(Box::new),
+        };
+        self.write_end(execution, ending);
+        let wake = self.come_again(key, next, released);
+        self.list_dead(
+            engine,
+            execution,
+            (reason, failure, listed),
+            occurrence.unwrap_or_default(),
+            released,
+        );
+        wake
+    }
+
+    /// Put what an edit has staged in the place of what has run.
+    fn swap_edit(&mut self, key: Key, released: &mut Released<P>) {
+        let Some(edit) = self
+            .jobs
+            .repeat_mut(key)
+            .and_then(|repeat| repeat.edit.take())
+        else {
+            return;
+        };
+        let (time, standing) = match self.jobs.repeat(key) {
+            Some(repeat) => (repeat.standing.time, repeat.standing),
+            None => return,
+        };
+        let mut edit = *edit;
+        let fresh = edit.standing;
+        // Only what an edit says of the schedule is of the edit; how far it has come is not.
+        edit.standing = Standing {
+            time,
+            anchor: fresh.anchor,
+            offset: fresh.offset,
+            declared: fresh.declared,
+            fingerprint: fresh.fingerprint,
+            last: standing.last.max(fresh.last),
+            ..standing
+        };
+        self.apply_edit(key, edit, released);
+        if let Some(repeat) = self.jobs.repeat_mut(key)
+            && !repeat.plan.is_from_end()
+            && fresh.time > fresh.last
+        {
+            repeat.then = Then::At(fresh.time);
+        }
+    }
+
+    /// The occurrence that follows the one that has ended, as the store is to have it; `None`: the repeat is over.
+    fn next_occurrence(
+        &mut self,
+        engine: &Engine<P>,
+        key: Key,
+        execution: &Execution<P>,
+        released: &mut Released<P>,
+    ) -> Option<Next> {
+        self.swap_edit(key, released);
+        let (boot, ahead) = (engine.clock.boot(), self.jobs.offsets.measured());
+        let repeat = self.jobs.repeat_mut(key)?;
+        let now = match repeat.clock {
+            ClockKind::Wall => boot.saturating_add(ahead),
+            ClockKind::Boot => boot,
+        };
+        repeat.since = boot;
+        let time = match std::mem::replace(&mut repeat.then, Then::Unknown) {
+            Then::At(time) => time,
+            Then::AfterEnd(period) => bounded(&repeat.plan, now.saturating_add(period), ahead),
+            // It ended without being taken up, as what a closing store leaves.
+            Then::Unknown => {
+                let times = repeat.plan.times(repeat.standing.anchor, ahead);
+                times
+                    .next(repeat.standing.time.max(repeat.standing.last))
+                    .unwrap_or(NEVER)
+            }
+        };
+        let standing = &mut repeat.standing;
+        standing.triggered = standing.wanted.take();
+        standing.time = time;
+        let is_used_up =
+            (repeat.plan.terms().count).is_some_and(|count| standing.occurrence >= count);
+        let is_over = repeat.ends || is_used_up || (time == NEVER && standing.triggered.is_none());
+        if is_over {
+            return None;
+        }
+        standing.occurrence += 1;
+        let (clock, due) = repeat.due();
+        let standing = repeat.on_wall(ahead);
+        let to = self.next_place(clock, due);
+        if self.phase == Phase::Closed {
+            self.reserve_seq(to.seq);
+        }
+        Some(Next {
+            to,
+            clock,
+            job_due: standing.triggered.unwrap_or(standing.time),
+            run: execution.progress.run.saturating_add(1),
+            standing,
+        })
+    }
+
+    /// Let the next occurrence wait, or forget the repeat that is over; whether the timer is to be woken.
+    fn come_again(&mut self, key: Key, next: Option<Next>, released: &mut Released<P>) -> bool {
+        let Some(next) = next.filter(|_| self.phase != Phase::Closed || self.residency.is_some())
+        else {
+            self.remove(key, released);
+            return false;
+        };
+        self.counts.scheduled += 1;
+        if self.phase == Phase::Closed {
+            self.drop_one();
+            self.remove(key, released);
+            return false;
+        }
+        if let Some(detail) = self.jobs.make_detail(key) {
+            detail.progress = Progress {
+                run: next.run,
+                ..Progress::NEW
+            };
+            detail.job_due = next.job_due;
+        }
+        self.jobs.hold(key);
+        let Some((clock, due)) = self.jobs.repeat(key).map(Repeat::due) else {
+            return false;
+        };
+        self.jobs.requeue(key, clock, due);
+        self.mark_awake_if_earlier(clock, due)
+    }
+
+    /// Have the store know how an execution has ended.
+    fn write_end(&mut self, execution: &Execution<P>, outcome: Ending<'static>) {
+        let seq = self.store_seq(execution.key, execution.sequence);
+        if self.residency.is_some() {
+            execution.id.with_str(|id| self.note_changed(id));
+        }
+        if let Some(residency) = &mut self.residency {
+            residency.outbox.push(Op::Finish { seq, outcome });
+        }
+    }
+}
+
+/// The time after the end of an occurrence, within the bounds of its terms.
+fn bounded(plan: &Plan, time: i64, ahead: i64) -> i64 {
+    let wall = time.saturating_add(ahead);
+    let terms = plan.terms();
+    let start = terms
+        .start
+        .map_or(time, |start| time.max(start.saturating_sub(ahead)));
+    match terms.end {
+        Some(end) if wall >= end => NEVER,
+        _ => start,
+    }
+}

@@ -1,0 +1,102 @@
+//! What a store has of a repeat, and how it comes into memory.
+
+use crate::due::queue::{ClockKind, Key};
+use crate::engine::State;
+use crate::jobs::record::Payload;
+use crate::jobs::repeats::{NEVER, Plan, Repeat};
+use duewheel_model::repeat::{Standing, Times};
+use duewheel_schedule::Error as ScheduleError;
+use duewheel_store::Job;
+use std::sync::Arc;
+
+/// What a store has of a repeat, read under no lock.
+pub(in crate::engine) struct FoundRepeat {
+    plan: Arc<Plan>,
+    standing: Standing,
+    unknown: Option<Arc<str>>,
+}
+
+impl FoundRepeat {
+    /// The repeat of a stored job, if it is one; one of a zone that is unknown is held back.
+    ///
+    /// # Errors
+    ///
+    /// Its definition cannot be read.
+    pub(in crate::engine) fn of(job: &Job<'_>) -> Result<Option<Self>, ScheduleError> {
+        let Some(recurring) = job.repeat.as_deref() else {
+            return Ok(None);
+        };
+        let mut standing = recurring.standing;
+        let plan = Plan::read(&recurring.definition)?;
+        let unknown = match plan.schedule().fingerprint() {
+            Err(error) => Some(Arc::from(error.to_string())),
+            Ok(found) => {
+                let times = plan.times(standing.anchor, 0);
+                let is_new = standing.triggered.is_none() && job.progress.first_start.is_none();
+                if found != standing.fingerprint && is_new && !standing.spent {
+                    // The rules of a zone have changed since: the time that comes is another.
+                    standing.time = times.next(standing.last).unwrap_or(NEVER);
+                }
+                standing.fingerprint = found;
+                if standing.spent {
+                    spend(&mut standing, &times);
+                }
+                None
+            }
+        };
+        Ok(Some(FoundRepeat {
+            plan,
+            standing,
+            unknown,
+        }))
+    }
+}
+
+/// The occurrence died with its process: the next one comes.
+fn spend(standing: &mut Standing, times: &impl Times) {
+    standing.spent = false;
+    standing.occurrence += 1;
+    if standing.triggered.is_none() {
+        let used = standing.time.max(standing.last);
+        standing.last = used;
+        standing.time = times.next(used).unwrap_or(NEVER);
+    }
+    standing.triggered = standing.wanted.take();
+}
+
+impl<P: Payload> State<P> {
+    /// Take in what a store has of a repeat, whose job is in memory already; `offset`: of the clock that it is due on.
+    pub(in crate::engine) fn put_repeat(
+        &mut self,
+        key: Key,
+        found: FoundRepeat,
+        offset: Option<i64>,
+    ) {
+        let FoundRepeat {
+            plan,
+            standing,
+            unknown,
+        } = found;
+        let job_due = standing.triggered.unwrap_or(standing.time);
+        let is_moved = job_due != NEVER
+            && self.jobs.execution(key).is_some_and(|execution| {
+                execution.progress.first_start.is_none() && execution.job_due != job_due
+            });
+        let (clock, standing) = match offset.filter(|_| plan.clock() == ClockKind::Boot) {
+            None => (ClockKind::Wall, standing),
+            Some(offset) => (ClockKind::Boot, standing.shifted(offset.saturating_neg())),
+        };
+        let mut repeat = Repeat::new(plan, standing, clock);
+        repeat.is_wanted = !standing.declared;
+        repeat.unknown = unknown;
+        self.jobs.set_repeat(key, repeat);
+        if is_moved {
+            // A store that takes nothing has failed, and says so itself.
+            let _ = self.write_standing(key, true);
+            if let Some((clock, due)) = self.jobs.repeat(key).map(Repeat::due) {
+                self.jobs.set_job_due(key, job_due);
+                self.jobs.requeue(key, clock, due);
+            }
+        }
+    }
+}
