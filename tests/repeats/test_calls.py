@@ -450,3 +450,30 @@ def test_a_scheduler_that_does_nothing_takes_all_of_it():
     assert not (nop.pause("x") or nop.resume("x") or nop.trigger("x"))
     assert (nop.get_repeat("x"), list(nop.repeats())) == (None, [])
     assert isinstance(nop.explain("x"), str)
+
+
+def test_an_edit_of_what_waits_for_its_retry_leaves_that_where_it_is(scheduler, clock):
+    def fail(event):
+        if event.attempt == 1 and event.occurrence == 1:
+            raise RuntimeError
+
+    seen = Seen(scheduler, does=fail)
+    scheduler.repeat(10, "t", b"1", id="r", min_backoff=4, max_backoff=4)
+    clock.advance(11)
+    scheduler.repeat(7, "t", b"2", id="r", min_backoff=4, max_backoff=4)
+    clock.advance(10)
+    found = [(event.occurrence, event.attempt, seconds(event.due), event.data) for event in seen.events]
+    assert found == [(1, 1, 10, b"1"), (1, 2, 14, b"2"), (2, 1, 17, b"2")]
+
+
+def test_cron_at_the_change_of_clocks(clock):
+    start = 1_806_148_800  # 2027-03-27T12:00Z
+    clock = ManualClock(start)
+    scheduler = Scheduler(clock=clock, workers=1)
+    seen = Seen(scheduler)
+    scheduler.repeat("30 2 * * *", "t", tz="Europe/Paris")
+    scheduler.start()
+    clock.advance(2 * 86_400)
+    hours = [(event.job.due / S - start) / 3_600 for event in seen.events]
+    assert hours == [13, 36.5]
+    scheduler.close()

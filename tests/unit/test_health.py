@@ -14,6 +14,8 @@ from duewheel import DeadEvent, Event, Job, JobOptions, NopScheduler, Scheduler,
 from duewheel.testing import ManualClock
 
 COUNTS = (
+    "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed"
+).split()
     "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
 )
 

@@ -27,7 +27,11 @@ fn a_flipped_bit_is_an_error_or_harmless() {
     let flips = told.and_then(|told| told.parse().ok()).unwrap_or(1000);
     let disk = SimDisk::new(Image::new());
     let store = open(&disk).unwrap();
-    kit::insert(&store, (1..=60).map(|seq| job(seq, 70 - seq as i64)));
+    let one = |seq: u64| match seq % 4 {
+        0 => kit::repeat(seq, 70 - seq as i64),
+        _ => job(seq, 70 - seq as i64),
+    };
+    kit::insert(&store, (1..=60).map(one));
     for seq in 1..=10 {
         kit::put(
             &store,
@@ -41,6 +45,7 @@ fn a_flipped_bit_is_an_error_or_harmless() {
     let payloads: BTreeMap<String, Vec<u8>> = (1..=60)
         .map(|seq| (job(seq, 0).id.into_owned(), job(seq, 0).data.into_owned()))
         .collect();
+    let mut comes_again = 0;
     let files = disk.files();
     let mut random = Random::new(3);
     let (mut errors, mut read) = (0, 0);
@@ -75,9 +80,10 @@ fn a_flipped_bit_is_an_error_or_harmless() {
                 limit,
             },
         );
+        let repeats = ask(&store, Query::Repeats { after: None, limit });
         let before = None;
         let dead = ask(&store, Query::Dead { before, limit });
-        for answer in [page, dead] {
+        for answer in [page, repeats, dead] {
             let jobs = match answer {
                 Ok(Answer::Page(page)) => {
                     errors += page.unreadable.len();
@@ -100,11 +106,15 @@ fn a_flipped_bit_is_an_error_or_harmless() {
                     "{what}"
                 );
                 read += 1;
+                if let Some(repeat) = &job.repeat {
+                    assert!(repeat.standing.occurrence > 0, "{what}: {repeat:?}");
+                    comes_again += 1;
+                }
             }
         }
     }
-    println!("{flips} flips: {errors} errors, {read} payloads read");
-    assert!(errors > 0 && read > 0);
+    println!("{flips} flips: {errors} errors, {read} payloads read, {comes_again} of repeats");
+    assert!(errors > 0 && read > 0 && comes_again > 0);
 }
 
 #[test]

@@ -67,13 +67,7 @@ pub(crate) fn interrupt(
             let Some((once, repeats, mut standing)) = job else {
                 return Ok(false); // it is gone: a mark without a job is nothing
             };
-            let error = match (once, counts) {
-                (Some(false), _) => "its process died while it ran, as often as is allowed",
-                (_, 0) => "its process ended before it did; it is started at most once",
-                _ => {
-                    "its process died after the job was marked as started; it is started at most once"
-                }
-            };
+            let error = words(once, counts);
             let death = rows::Death {
                 reason: Reason::Interrupted,
                 error,
@@ -96,6 +90,15 @@ pub(crate) fn interrupt(
     known.started.clear();
     schema::set(connection, "left", 0)?;
     Ok(())
+}
+
+/// What a death by interruption says.
+fn words(once: Option<bool>, counts: i64) -> &'static str {
+    match (once, counts) {
+        (Some(false), _) => "its process died while it ran, as often as is allowed",
+        (_, 0) => "its process ended before it did; it is started at most once",
+        _ => "its process died after the job was marked as started; it is started at most once",
+    }
 }
 
 #[cfg(test)]

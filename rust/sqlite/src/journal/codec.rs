@@ -62,39 +62,44 @@ pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u
         Op::Release(seq) => tagged(out, RELEASE, *seq),
         Op::Yield(_) => {} // nobody else could have it
         Op::Leave => out.push(LEAVE),
-        Op::Finish { seq, outcome } => match outcome {
-            Ending::Done => tagged(out, DONE, *seq),
-            Ending::Again {
-                to,
-                clock,
-                progress,
-            } => {
-                tagged(out, AGAIN, *seq);
-                out.push(*clock as u8 | flag(progress.first_start.is_some(), FIRST_START));
-                place(*to, out);
-                out.extend_from_slice(&progress.attempt.to_le_bytes());
-                out.extend_from_slice(&progress.run.to_le_bytes());
-                optional(progress.first_start.map(i64::to_le_bytes), out);
-            }
-            Ending::Dead {
-                reason,
-                error,
-                died,
-                next,
-            } => {
-                tagged(out, if next.is_some() { DEAD_NEXT } else { DEAD }, *seq);
-                out.push(*reason as u8);
-                out.extend_from_slice(&died.to_le_bytes());
-                bytes(error.as_bytes(), out);
-                if let Some(next) = next {
-                    write_next(next, out);
-                }
-            }
-            Ending::Next(next) => {
-                tagged(out, NEXT, *seq);
+        Op::Finish { seq, outcome } => write_ending(*seq, outcome, out),
+    }
+}
+
+#[inline]
+fn write_ending(seq: u64, outcome: &Ending<'_>, out: &mut Vec<u8>) {
+    match outcome {
+        Ending::Done => tagged(out, DONE, seq),
+        Ending::Again {
+            to,
+            clock,
+            progress,
+        } => {
+            tagged(out, AGAIN, seq);
+            out.push(*clock as u8 | flag(progress.first_start.is_some(), FIRST_START));
+            place(*to, out);
+            out.extend_from_slice(&progress.attempt.to_le_bytes());
+            out.extend_from_slice(&progress.run.to_le_bytes());
+            optional(progress.first_start.map(i64::to_le_bytes), out);
+        }
+        Ending::Dead {
+            reason,
+            error,
+            died,
+            next,
+        } => {
+            tagged(out, if next.is_some() { DEAD_NEXT } else { DEAD }, seq);
+            out.push(*reason as u8);
+            out.extend_from_slice(&died.to_le_bytes());
+            bytes(error.as_bytes(), out);
+            if let Some(next) = next {
                 write_next(next, out);
             }
-        },
+        }
+        Ending::Next(next) => {
+            tagged(out, NEXT, seq);
+            write_next(next, out);
+        }
     }
 }
 

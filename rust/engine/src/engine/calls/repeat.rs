@@ -9,7 +9,7 @@ use crate::jobs::record::{Detail, Id, Payload, Released};
 use crate::jobs::repeats::{Edit, Plan, Repeat, Then, on_wall};
 use duewheel_model::job::Recurring;
 use duewheel_model::repeat::{Standing, Times};
-use duewheel_store::{Op, Progress, Ticket};
+use duewheel_store::{Job, Op, Place, Progress, Ticket};
 use std::sync::Arc;
 
 /// A repeat that is to be scheduled.
@@ -194,35 +194,63 @@ impl<P: Payload> State<P> {
                 .map(|ticket| Pending::Made(None, ticket));
         }
         let standing = self.edited(key, &new, fresh, clock);
-        let is_pending = self.withdraw(engine, key);
-        let Some((standing, clock)) = standing else {
-            if is_pending {
-                self.jobs.put_back(key);
-            }
-            return Err(Refused::Never);
-        };
+        let (standing, clock) = standing.ok_or(Refused::Never)?;
         let edit = Edit {
             plan: new.plan,
             payload,
             standing,
             clock,
         };
-        let ticket = self.write_edit(key, &edit, is_pending)?;
-        if is_pending {
-            self.apply_edit(key, edit, released);
-            let due = self.jobs.repeat(key).map(Repeat::due);
-            if let Some((clock, due)) = due {
+        let ticket = self.make_edit(engine, key, edit, released)?;
+        Ok(Pending::Made(None, ticket))
+    }
+
+    /// Make an edit: at once of what is pending, and of what runs when that has ended. A retry keeps its place.
+    fn make_edit(
+        &mut self,
+        engine: &Engine<P>,
+        key: Key,
+        mut edit: Edit<P>,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        let is_retry = self.has_first_start(key);
+        let is_pending = self.withdraw(engine, key);
+        let moves = is_pending && !is_retry;
+        if !moves && let Some(repeat) = self.jobs.repeat(key) {
+            // The occurrence that has started comes again as it is.
+            let wall = repeat.on_wall(self.jobs.offsets.measured()).time;
+            edit.standing.time = match edit.clock {
+                ClockKind::Wall => wall,
+                ClockKind::Boot => wall.saturating_sub(self.jobs.offsets.measured()),
+            };
+        }
+        let ticket = self.write_edit(key, &edit, (is_pending, moves))?;
+        if !is_pending {
+            if let Some(repeat) = self.jobs.repeat_mut(key) {
+                repeat.is_wanted = true;
+                let before = repeat.edit.replace(Box::new(edit));
+                released.payloads.extend(before.map(|edit| edit.payload));
+            }
+            return Ok(ticket);
+        }
+        let job_due = self.jobs.execution(key).map(|execution| execution.job_due);
+        self.apply_edit(key, edit, released);
+        let due = self.jobs.repeat(key).map(Repeat::due);
+        match (due, job_due) {
+            (Some((clock, due)), _) if moves => {
                 self.jobs.requeue(key, clock, due);
                 if self.mark_awake_if_earlier(clock, due) {
                     engine.sleeper.wake();
                 }
             }
-        } else if let Some(repeat) = self.jobs.repeat_mut(key) {
-            repeat.is_wanted = true;
-            let before = repeat.edit.replace(Box::new(edit));
-            released.payloads.extend(before.map(|edit| edit.payload));
+            (_, Some(job_due)) => {
+                self.jobs.set_job_due(key, job_due);
+                self.jobs.put_back(key);
+                engine.sleeper.wake();
+            }
+            _ => {}
         }
-        Ok(Pending::Made(None, ticket))
+        Ok(ticket)
     }
 
     /// A repeat that is there already is declared in this life.
@@ -299,7 +327,7 @@ impl<P: Payload> State<P> {
         &mut self,
         key: Key,
         edit: &Edit<P>,
-        is_pending: bool,
+        (is_pending, moves): (bool, bool),
     ) -> Result<Ticket, Refused> {
         if self.residency.is_none() {
             return Ok(AT_ONCE);
@@ -310,50 +338,40 @@ impl<P: Payload> State<P> {
         };
         let ahead = self.jobs.offsets.measured();
         let triggered = repeat.standing.triggered;
-        let mut standing = on_wall(edit.standing, edit.clock, ahead);
+        let standing = on_wall(edit.standing, edit.clock, ahead);
         let due = triggered.unwrap_or_else(|| standing.due());
         let to = self.next_place(ClockKind::Wall, due);
-        if !is_pending {
-            // Interrupted, the occurrence that runs comes again as it is.
-            standing.time = repeat.on_wall(ahead).time;
-        }
-        let job_due = triggered.unwrap_or(standing.time);
         let seq = self.store_seq(key, execution.sequence);
-        let place = duewheel_store::Place {
+        let place = Place {
             due: self.jobs.on_wall(execution.clock, execution.due),
             seq,
+        };
+        let clock = match triggered {
+            Some(_) => ClockKind::Wall,
+            None => edit.clock,
         };
         let recurring = Recurring {
             definition: edit.plan.definition(),
             standing,
         };
-        let clock = if triggered.is_some() {
-            ClockKind::Wall
-        } else {
-            edit.clock
-        };
-        let job_due = if is_pending {
-            job_due
-        } else {
-            execution.job_due
-        };
         let submitted = execution.id.with_str(|id| {
             edit.payload.parts(|parts| {
-                let job = duewheel_store::Job {
+                let job = Job {
                     repeat: Some(Box::new(recurring)),
                     ..new_job(id.into(), parts, place, edit.clock, 0)
                 };
+                let job_due = triggered.unwrap_or(standing.time);
+                let standing = Box::new(standing);
                 let mut ops = vec![Op::Edit(job)];
-                ops.push(Op::Stand {
-                    seq,
-                    job_due,
-                    standing: Box::new(standing),
-                });
-                if is_pending {
+                if moves {
+                    ops.push(Op::Stand {
+                        seq,
+                        job_due,
+                        standing,
+                    });
                     ops.push(Op::Move { seq, to, clock });
                 }
-                let withdrawn = is_pending.then_some(key);
-                self.submit_withdrawn(&ops, withdrawn)
+                self.submit_withdrawn(&ops, is_pending.then_some(key))
             })
         });
         execution.id.with_str(|id| self.note_changed(id));
