@@ -16,8 +16,6 @@ from duewheel.testing import ManualClock
 COUNTS = (
     "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed"
 ).split()
-    "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
-)
 
 
 def test_stats_as_a_dictionary(quiet):

@@ -15,7 +15,7 @@ use duewheel_model::repeat::{CatchUp, Terms};
 use duewheel_model::retry::Jitter;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyString};
+use pyo3::types::{PyBool, PyBoolMethods, PyDict, PyString};
 use std::sync::Arc;
 
 /// What a repeat is scheduled with.
@@ -62,7 +62,7 @@ fn read<'py>(py: Python<'py>, given: Option<&Bound<'py, PyDict>>) -> PyResult<Ke
                     .map(|count| count as u64);
             }
             "spread" => {
-                terms.spread = some.map_or(Ok(0), |value| convert::delay(value, "spread"))?
+                terms.spread = some.map_or(Ok(0), |value| convert::delay(value, "spread"))?;
             }
             "window" => {
                 terms.window = some
@@ -108,7 +108,7 @@ fn catch_up(value: &Bound<'_, PyAny>) -> PyResult<CatchUp> {
 fn flag(value: &Bound<'_, PyAny>, what: &str) -> PyResult<bool> {
     value
         .cast::<PyBool>()
-        .map(|value| value.is_true())
+        .map(PyBoolMethods::is_true)
         .map_err(|_| PyTypeError::new_err(format!("{what} must be a bool, not {value:?}")))
 }
 
