@@ -49,6 +49,7 @@ __all__ = [
     "ManualTime",
     "Moments",
     "PendingCall",
+    "Repeat",
     "Schedule",
     "Scheduler",
     "Stats",
