@@ -313,6 +313,19 @@ impl<T> DueQueue<T> {
         true
     }
 
+    /// Give an entry that is out another due; it keeps its sequence.
+    pub fn set_due(&mut self, key: Key, kind: ClockKind, due: i64) {
+        if let Some(entry) = self.slab.get_mut(key)
+            && !is_queued(entry.state)
+        {
+            entry.state = match kind {
+                ClockKind::Wall => State::OutWall,
+                ClockKind::Boot => State::OutBoot,
+            };
+            entry.due = due;
+        }
+    }
+
     /// What is known of an entry.
     #[inline]
     #[must_use]

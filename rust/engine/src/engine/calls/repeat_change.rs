@@ -233,7 +233,7 @@ impl<P: Payload> State<P> {
         Ok(self.submit(&[])?)
     }
 
-    pub(super) fn has_first_start(&self, key: Key) -> bool {
+    pub(in crate::engine) fn has_first_start(&self, key: Key) -> bool {
         let execution = self.jobs.execution(key);
         execution.is_some_and(|execution| execution.progress.first_start.is_some())
     }

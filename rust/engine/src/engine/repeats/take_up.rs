@@ -6,7 +6,7 @@ use crate::handover::lanes::Lane;
 use crate::jobs::record::{Occurrence, Payload, Started};
 use crate::jobs::repeats::{NEVER, Plan, Then};
 use duewheel_model::repeat::{Standing, TakenUp, Times, take_up};
-use duewheel_store::Op;
+use duewheel_store::{Op, Place};
 use std::sync::Arc;
 
 /// What is known of a repeat while its schedule is asked.
@@ -190,24 +190,30 @@ impl<P: Payload> State<P> {
             number: standing.occurrence,
             previous: standing.previous,
         };
-        let (on_wall, triggered) = (repeat.on_wall(asked.ahead), repeat.standing.triggered);
+        let (on_wall, (clock, due)) = (repeat.on_wall(asked.ahead), repeat.due());
         self.counts.missed += found.missed;
         if found.runs {
             let execution = &mut started.execution;
             if is_moved {
-                execution.job_due = triggered.unwrap_or(on_wall.time);
+                execution.job_due = on_wall.time;
                 started.wall_due = on_wall.due();
                 self.jobs.set_job_due(key, execution.job_due);
+                self.jobs.queue.set_due(key, clock, due);
             }
             started.occurrence = Some(Box::new(occurrence));
         }
         if is_moved && found.runs && self.residency.is_some() {
             let seq = self.store_seq(key, started.execution.sequence);
-            self.submit(&[Op::Stand {
+            let to = Place {
+                due: started.wall_due,
+                seq,
+            };
+            let stand = Op::Stand {
                 seq,
                 job_due: started.execution.job_due,
                 standing: Box::new(on_wall),
-            }])?;
+            };
+            self.submit(&[stand, Op::Move { seq, to, clock }])?;
         }
         Ok(())
     }

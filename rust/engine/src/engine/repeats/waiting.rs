@@ -25,6 +25,7 @@ impl<P: Payload> Engine<P> {
                 && repeat.clock == ClockKind::Wall
                 && repeat.standing.triggered.is_none()
                 && state.is_pending(self, key)
+                && !state.has_first_start(key)
             {
                 asked.push((key, repeat.plan.clone(), repeat.standing));
             }
