@@ -49,6 +49,7 @@ __all__ = [
     "ManualTime",
     "Moments",
     "PendingCall",
+    "RRule",
     "Repeat",
     "Schedule",
     "Scheduler",
@@ -654,6 +655,26 @@ class Days(Schedule):
     """
 
     def __new__(cls, dates: Iterable[date], tz: str | tzinfo = "UTC") -> Days: ...
+
+@final
+class RRule(Schedule):
+    """The times of a recurrence rule of RFC 5545 in a zone, from a local time on.
+
+    `text` is what stands after `RRULE:`. `start` has no times of its own: a time that the rule does not name is not in
+    it. A naive datetime is local time of `tz`; an aware one is converted.
+
+    **Time**: where clocks change, as the RFC has it: a time in a gap is read with the offset before the gap (02:30 is
+    run at 03:30), one that comes twice is the first.
+    **Raises** `ValueError` for what is no rule, has no time, or no zone.
+
+    >>> from datetime import datetime
+    >>> from duewheel import RRule
+    >>> payday = RRule("FREQ=MONTHLY;BYDAY=-1FR", datetime(2027, 1, 1, 9), tz="Europe/Paris")
+    >>> [str(when.date()) for when in payday.between(1_798_934_400, 1_804_000_000)]
+    ['2027-01-29', '2027-02-26']
+    """
+
+    def __new__(cls, text: str, start: datetime, tz: str | tzinfo) -> RRule: ...
 
 @final
 class Moments:

@@ -28,6 +28,7 @@ PROMISED = [
     "Cron",
     "Times",
     "Days",
+    "RRule",
     "LocalStorage",
     "Keyring",
     "Handler",

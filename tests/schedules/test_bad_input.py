@@ -12,7 +12,7 @@ from zoneinfo import TZPATH, ZoneInfo
 import numpy as np
 import pytest
 
-from duewheel import Cron, Days, Every, Times
+from duewheel import Cron, Days, Every, RRule, Times
 
 NAIVE = datetime(2027, 1, 1)  # noqa: DTZ001 - on purpose
 INF, NAN = float("inf"), float("nan")
@@ -150,6 +150,31 @@ def test_expressions(text, cure):
     with pytest.raises(ValueError, match=r"^cron ") as refused:
         Cron(text)
     assert cure in str(refused.value)
+
+
+RULE = "FREQ=DAILY"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ((5, NAIVE, "UTC"), TypeError, "text must be a str such as 'FREQ=WEEKLY;BYDAY=MO', not 5"),
+        ((b"FREQ=DAILY", NAIVE, "UTC"), TypeError, "not b'FREQ=DAILY'"),
+        (("daily", NAIVE, "UTC"), ValueError, "(?i)daily"),
+        (("FREQ=DAILY\ud800", NAIVE, "UTC"), ValueError, "FREQ"),
+        ((RULE, date(2027, 1, 1), "UTC"), TypeError, "start must be a datetime in local time"),
+        ((RULE, 0, "UTC"), TypeError, "start must be a datetime in local time, not 0"),
+        ((RULE, NAIVE.replace(microsecond=1), "UTC"), ValueError, "whole second"),
+        ((RULE, datetime(2300, 1, 1, tzinfo=UTC), "UTC"), OverflowError, "64 bits"),
+        ((RULE, NAIVE, None), TypeError, "an IANA name"),
+        ((RULE, NAIVE, "Mars/Olympus"), ValueError, "Mars/Olympus"),
+        ((RULE, NAIVE), TypeError, "tz"),
+    ],
+    ids=repr,
+)
+def test_rules(arguments, error, said):
+    with pytest.raises(error, match=said):
+        RRule(*arguments)
 
 
 FROM_END = Every(5, from_end=True)

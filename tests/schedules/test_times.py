@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 
-from duewheel import Cron, Days, Every, Times
+from duewheel import Cron, Days, Every, RRule, Times
 from duewheel import _schedules as zones
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -126,6 +126,16 @@ def test_membership():
     assert inside[0] - timedelta(microseconds=1) not in day
     assert inside[1] + timedelta(microseconds=1) not in day
     assert inside[0] not in Cron("* * * * *") - day
+
+
+def test_rules():
+    nightly = RRule("FREQ=DAILY;COUNT=3", datetime(2027, 3, 27, 2, 30), tz="Europe/Paris")  # noqa: DTZ001
+    found = list(nightly.between(0))
+    assert [(when.day, when.hour, when.minute) for when in found] == [(27, 2, 30), (28, 3, 30), (29, 2, 30)]
+    assert found[0].tzinfo is PARIS
+    assert nightly.next(found[2]) is None
+    assert found[1] in nightly
+    assert list((nightly - Days([date(2027, 3, 28)], tz=PARIS)).between(0)) == [found[0], found[2]]
 
 
 def test_office_hours_without_holidays():

@@ -10,7 +10,7 @@ import numpy  # noqa: ICN001 - as a repr names it
 import pytest
 
 import duewheel
-from duewheel import Cron, Days, Every, Schedule, Times
+from duewheel import Cron, Days, Every, RRule, Schedule, Times
 
 OFFICE = Cron("* 9-17 * * mon-fri", tz="Asia/Tokyo")
 HOLIDAYS = Days([date(2027, 1, 1), date(2027, 5, 3)], tz="Asia/Tokyo")
@@ -33,12 +33,14 @@ EXAMPLES = [
     Times([0, -1.5, datetime.datetime(2027, 1, 1, 9, 30, 15, 250, tzinfo=UTC)]),
     HOLIDAYS,
     Days([date(1, 1, 1), date(9999, 12, 31)], tz=ODD_ZONE),
+    RRule("RRULE:freq=weekly;byday=MO", datetime.datetime(2027, 1, 1, 9), tz="Europe/Paris"),  # noqa: DTZ001
+    RRule("FREQ=DAILY;COUNT=3", datetime.datetime(2027, 1, 1, 9, 30, 15), ODD_ZONE),  # noqa: DTZ001
     OFFICE - HOLIDAYS,
     (Every(10) & OFFICE) - HOLIDAYS,
     Every(10) & (OFFICE - HOLIDAYS) & Every(20, anchor=0),
     (Every(10) | OFFICE) & (Every(20) | Every(30)) | "0 9 * * *",
 ]
-KINDS = {"Every": Every, "Cron": Cron, "Times": Times, "Days": Days}
+KINDS = {"Every": Every, "Cron": Cron, "Times": Times, "Days": Days, "RRule": RRule}
 
 
 @pytest.mark.parametrize("schedule", EXAMPLES, ids=repr)
@@ -89,6 +91,10 @@ def test_classes():
             Days({date(2027, 1, 1): 0, date(2027, 1, 2): 0}),
         ),
         (Every(1) | (Every(2) | Every(3)), (Every(1) | Every(2)) | Every(3)),
+        (
+            RRule("FREQ=DAILY", datetime.datetime(2027, 7, 1, 9), "Europe/Paris"),  # noqa: DTZ001
+            RRule("freq=daily", datetime.datetime(2027, 7, 1, 7, tzinfo=UTC), ZoneInfo("Europe/Paris")),
+        ),
         (60 | OFFICE, Every(60) | OFFICE),
         (OFFICE | timedelta(minutes=1), OFFICE | Every(60)),
         (OFFICE & "0 9 * * *", OFFICE & Cron("0 9 * * *")),

@@ -31,6 +31,7 @@ from duewheel import (
     Keyring,
     LocalStorage,
     NopScheduler,
+    RRule,
     Schedule,
     Scheduler,
     Snooze,
@@ -259,6 +260,8 @@ def schedules() -> None:
     assert_type(Times(np.array([1.5])).describe(n=2, after=0), str)
     assert_type(NOW in office, bool)
     Cron("@daily", timezone.utc)  # noqa: UP017 - what users of 3.10 wrote
+    RRule("FREQ=DAILY", datetime(2027, 1, 1), tz="Europe/Paris")  # noqa: DTZ001
+    RRule("FREQ=DAILY", NOW)  # type: ignore[call-arg]
     Every("5")  # type: ignore[arg-type]
     Every(5, NOW)  # type: ignore[call-arg]
     Cron(5)  # type: ignore[arg-type]

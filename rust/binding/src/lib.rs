@@ -71,6 +71,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<value::Cron>()?;
     module.add_class::<value::Times>()?;
     module.add_class::<value::Days>()?;
+    module.add_class::<value::RRule>()?;
     module.add_class::<moments::Moments>()?;
     module.add_function(wrap_pyfunction!(methods::defined_schedule, module)?)?;
     module.add_class::<stats::Lateness>()?;

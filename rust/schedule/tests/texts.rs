@@ -45,6 +45,15 @@ fn examples() -> Vec<(Schedule, &'static str)> {
             "days -01:30 2027-01-01",
         ),
         (
+            Schedule::rrule(
+                "rrule:freq=daily",
+                date(2027, 1, 1).at(9, 0, 5, 0),
+                Zone::named("Europe/Paris").unwrap(),
+            )
+            .unwrap(),
+            "rrule Europe/Paris 2027-01-01T09:00:05 FREQ=DAILY",
+        ),
+        (
             tokyo_but_holidays(),
             "(cron Asia/Tokyo * 9-17 * * mon-fri) - (days Asia/Tokyo 2027-01-01 2027-05-03)",
         ),
@@ -85,6 +94,8 @@ fn a_definition_that_is_none_is_refused() {
         "days UTC 2027-02-30",
         "days +25:00",
         "days +x 2027-01-01",
+        "rrule UTC 2027-01-01T09:00:00",
+        "rrule UTC x FREQ=DAILY",
         "sundial 5",
         "(every 5",
         "(every 5) ^ (every 6)",

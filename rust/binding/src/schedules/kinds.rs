@@ -1,7 +1,7 @@
 //! How schedules are made.
 
 use super::reading;
-use super::value::{Cron, Days, Every, Schedule, Times};
+use super::value::{Cron, Days, Every, RRule, Schedule, Times};
 use crate::values::convert::as_given;
 use pyo3::prelude::*;
 
@@ -50,5 +50,17 @@ impl Days {
     ) -> PyResult<PyClassInitializer<Self>> {
         let inner = reading::days(dates, tz.as_ref())?;
         Ok(Schedule::of(inner, Self))
+    }
+}
+
+#[pymethods]
+impl RRule {
+    #[new]
+    fn new(
+        text: &Bound<'_, PyAny>,
+        start: &Bound<'_, PyAny>,
+        tz: &Bound<'_, PyAny>,
+    ) -> PyResult<PyClassInitializer<Self>> {
+        Ok(Schedule::of(reading::rrule(text, start, tz)?, Self))
     }
 }

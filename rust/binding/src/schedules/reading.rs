@@ -5,11 +5,13 @@ use crate::errors::schedule_failed;
 use crate::interpreter::call;
 use crate::interpreter::names::names;
 use crate::values::convert::{self, Array};
-use duewheel_schedule::civil::Date;
+use duewheel_schedule::civil::{Date, DateTime};
 use duewheel_schedule::{Schedule as Inner, Zone};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyDate, PyDateAccess, PyDateTime, PyString};
+use pyo3::types::{
+    PyByteArray, PyBytes, PyDate, PyDateAccess, PyDateTime, PyString, PyTimeAccess, PyTzInfoAccess,
+};
 
 /// A schedule, or what stands for one: a number of seconds or a `timedelta` for `Every`, a `str` for `Cron`, which
 /// alone takes `tz`.
@@ -69,6 +71,40 @@ pub(crate) fn cron(text: &Bound<'_, PyAny>, tz: Option<&Bound<'_, PyAny>>) -> Py
     // A lone surrogate is in no expression: the error shows what stands for it.
     let fields = fields.to_string_lossy();
     Inner::cron(&fields, zone(tz)?).map_err(|error| schedule_failed(&error))
+}
+
+pub(crate) fn rrule(
+    text: &Bound<'_, PyAny>,
+    start: &Bound<'_, PyAny>,
+    tz: &Bound<'_, PyAny>,
+) -> PyResult<Inner> {
+    let rule = text.cast::<PyString>().map_err(|_| {
+        PyTypeError::new_err(format!(
+            "text must be a str such as 'FREQ=WEEKLY;BYDAY=MO', not {text:?}"
+        ))
+    })?;
+    let zone = zone(Some(tz))?;
+    let Ok(date) = start.cast::<PyDateTime>() else {
+        return Err(PyTypeError::new_err(format!(
+            "start must be a datetime in local time, not {start:?}"
+        )));
+    };
+    let start = if date.get_tzinfo().is_some() {
+        let start = convert::wall_time(start, "start")?;
+        zone.to_local(start)
+            .map_err(|error| schedule_failed(&error))?
+    } else {
+        local_time(date)
+    };
+    let rule = rule.to_string_lossy();
+    Inner::rrule(&rule, start, zone).map_err(|error| schedule_failed(&error))
+}
+
+fn local_time(date: &Bound<'_, PyDateTime>) -> DateTime {
+    let day = day(date.as_any().cast().expect("a datetime is a date"));
+    let (hour, minute, second) = (date.get_hour(), date.get_minute(), date.get_second());
+    let rest = date.get_microsecond() as i32 * 1_000;
+    day.at(hour as i8, minute as i8, second as i8, rest)
 }
 
 /// A zone: an IANA name, a `ZoneInfo` with a key or a fixed `timezone`; UTC where none is given.
@@ -143,6 +179,13 @@ fn date(value: &Bound<'_, PyAny>) -> PyResult<Date> {
             "a day must be a datetime.date, not {value:?}"
         )));
     };
-    let (year, month, day) = (date.get_year(), date.get_month(), date.get_day());
-    Ok(Date::constant(year as i16, month as i8, day as i8))
+    Ok(day(date))
+}
+
+fn day(date: &Bound<'_, PyDate>) -> Date {
+    Date::constant(
+        date.get_year() as i16,
+        date.get_month() as i8,
+        date.get_day() as i8,
+    )
 }

@@ -103,6 +103,23 @@ pub(crate) struct Times;
 #[pyclass(frozen, extends = Schedule, module = "duewheel")]
 pub(crate) struct Days;
 
+/// The times of a recurrence rule of RFC 5545 in a zone, from a local time on.
+///
+/// `text` is what stands after `RRULE:`. `start` has no times of its own: a time that the rule does not name is not in
+/// it. A naive datetime is local time of `tz`; an aware one is converted.
+///
+/// **Time**: where clocks change, as the RFC has it: a time in a gap is read with the offset before the gap (02:30 is
+/// run at 03:30), one that comes twice is the first.
+/// **Raises** `ValueError` for what is no rule, has no time, or no zone.
+///
+/// >>> from datetime import datetime
+/// >>> from duewheel import RRule
+/// >>> payday = RRule("FREQ=MONTHLY;BYDAY=-1FR", datetime(2027, 1, 1, 9), tz="Europe/Paris")
+/// >>> [str(when.date()) for when in payday.between(1_798_934_400, 1_804_000_000)]
+/// ['2027-01-29', '2027-02-26']
+#[pyclass(frozen, extends = Schedule, module = "duewheel")]
+pub(crate) struct RRule;
+
 /// A schedule as an object of its class.
 pub(crate) fn show_schedule(py: Python<'_>, inner: Inner) -> PyResult<Py<PyAny>> {
     let form = inner.form();
@@ -111,6 +128,7 @@ pub(crate) fn show_schedule(py: Python<'_>, inner: Inner) -> PyResult<Py<PyAny>>
         Form::Cron => Py::new(py, Schedule::of(inner, Cron))?.into_any(),
         Form::Times => Py::new(py, Schedule::of(inner, Times))?.into_any(),
         Form::Days => Py::new(py, Schedule::of(inner, Days))?.into_any(),
+        Form::RRule => Py::new(py, Schedule::of(inner, RRule))?.into_any(),
         Form::Combined => Py::new(py, Schedule::new(inner))?.into_any(),
     })
 }

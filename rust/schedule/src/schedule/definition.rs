@@ -7,6 +7,7 @@
 //! cron Europe/Paris 0 9 * * mon-fri
 //! times 1806148800000000000 1806148800500000000
 //! days +05:30 2027-01-01 2027-12-25
+//! rrule Europe/Paris 2027-01-01T09:00:00 FREQ=WEEKLY;BYDAY=MO
 //! (cron Asia/Tokyo * 9-17 * * mon-fri) - (days Asia/Tokyo 2027-01-01)
 //! ```
 //! Words and their order stay what they are, for files outlive versions.
@@ -34,6 +35,10 @@ impl Schedule {
             Kind::Cron(cron) => format!("cron {} {}", cron.zone().definition(), cron.text()),
             Kind::Times(times) => listed("times".into(), times.iter()),
             Kind::Days(days) => listed(format!("days {}", days.zone().definition()), days.dates()),
+            Kind::RRule(rule) => {
+                let (zone, start) = (rule.zone().definition(), rule.start());
+                format!("rrule {zone} {start} {}", rule.text())
+            }
             Kind::Union(parts) => {
                 let parts: Vec<_> = parts.iter().map(Self::in_brackets).collect();
                 parts.join(" | ")
@@ -100,6 +105,13 @@ fn leaf(text: &str) -> Result<Schedule, Error> {
         "times" => {
             let times: Result<_, _> = rest.split_ascii_whitespace().map(integer).collect();
             Schedule::times(times?)
+        }
+        "rrule" => {
+            let mut words = rest.splitn(3, ' ');
+            let mut word = || words.next().ok_or_else(unknown);
+            let zone = Zone::from_definition(word()?)?;
+            let start = word()?.parse().map_err(|_| unknown())?;
+            Schedule::rrule(word()?, start, zone)
         }
         "days" => {
             let mut words = rest.split_ascii_whitespace();

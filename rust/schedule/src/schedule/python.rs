@@ -6,6 +6,7 @@
 use super::tree::{Condition, Kind, Schedule};
 use crate::every::Every;
 use crate::zone::Zone;
+use jiff::civil::DateTime;
 use jiff::{Timestamp, tz::Offset};
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -27,6 +28,10 @@ impl Display for Schedule {
                 f.write_str("Days([")?;
                 write_list(f, days.dates().map(Shown))?;
                 write!(f, "], tz={})", Shown(days.zone()))
+            }
+            Kind::RRule(rule) => {
+                let (text, zone) = (rule.text(), Shown(rule.zone()));
+                write!(f, "RRule('{text}', {}, tz={zone})", Shown(rule.start()))
             }
             Kind::Union(parts) => {
                 for (index, part) in parts.iter().enumerate() {
@@ -188,6 +193,33 @@ impl Display for Shown<jiff::civil::Date> {
     }
 }
 
+impl Display for Shown<DateTime> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("datetime.datetime(")?;
+        write_fields(f, self.0)?;
+        f.write_char(')')
+    }
+}
+
+/// The arguments of a `datetime`, as Python writes them: without seconds and microseconds that are 0.
+fn write_fields(f: &mut Formatter<'_>, at: DateTime) -> fmt::Result {
+    let fields = [
+        i64::from(at.year()),
+        at.month().into(),
+        at.day().into(),
+        at.hour().into(),
+        at.minute().into(),
+        at.second().into(),
+        (at.subsec_nanosecond() / 1_000).into(),
+    ];
+    let shown = if fields[6] != 0 {
+        7
+    } else {
+        5 + usize::from(fields[5] != 0)
+    };
+    write_list(f, fields[..shown].iter())
+}
+
 impl Display for Shown<i64> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let seconds = self.0 as f64 / SECOND as f64;
@@ -199,23 +231,8 @@ impl Display for Shown<i64> {
         }
         let timestamp = Timestamp::from_nanosecond(self.0.into()).expect("jiff's times are more");
         let at = Offset::UTC.to_datetime(timestamp);
-        let fields = [
-            i64::from(at.year()),
-            at.month().into(),
-            at.day().into(),
-            at.hour().into(),
-            at.minute().into(),
-            at.second().into(),
-            (at.subsec_nanosecond() / 1_000).into(),
-        ];
-        // As Python does, without seconds and microseconds that are 0.
-        let shown = if fields[6] != 0 {
-            7
-        } else {
-            5 + usize::from(fields[5] != 0)
-        };
         f.write_str("datetime.datetime(")?;
-        write_list(f, fields[..shown].iter())?;
+        write_fields(f, at)?;
         f.write_str(", tzinfo=datetime.timezone.utc)")
     }
 }

@@ -44,6 +44,7 @@ impl Schedule {
             Kind::Cron(cron) => cron.next(after),
             Kind::Every(every) => Ok(every.next(after)),
             Kind::Times(times) => Ok(first_after(times, after)),
+            Kind::RRule(rule) => rule.next(after),
             _ => self.next_of_combined(after),
         }
     }
@@ -135,7 +136,7 @@ impl Schedule {
             Kind::Union(parts) => any(parts, |part| part.has(time, budget)),
             Kind::Filtered(left, conditions) => Ok(left.has(time, budget)?
                 && !any(conditions, |condition| Ok(!condition.holds(time, budget)?))?),
-            Kind::Every(_) | Kind::Cron(_) | Kind::Times(_) => {
+            Kind::Every(_) | Kind::Cron(_) | Kind::Times(_) | Kind::RRule(_) => {
                 let Some(before) = time.checked_sub(1) else {
                     return Ok(false);
                 };

@@ -4,8 +4,9 @@ use crate::cron::Cron;
 use crate::days::Days;
 use crate::error::Error;
 use crate::every::Every;
+use crate::rrule::RRule;
 use crate::zone::{Fnv, Zone};
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,6 +37,7 @@ pub(crate) enum Kind {
     /// In order, each once.
     Times(Box<[i64]>),
     Days(Days),
+    RRule(Box<RRule>),
     Union(Vec<Schedule>),
     /// The times of the schedule that meet all conditions.
     Filtered(Schedule, Vec<Condition>),
@@ -66,6 +68,7 @@ pub enum Form {
     Cron,
     Times,
     Days,
+    RRule,
     /// By an operator.
     Combined,
 }
@@ -108,6 +111,14 @@ impl Schedule {
         Ok(Self::new(Kind::Days(Days::new(dates, zone))))
     }
 
+    /// The times of a recurrence rule of RFC 5545, such as `FREQ=WEEKLY;BYDAY=MO`, from a local time on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a text that is none, and for one that never comes.
+    pub fn rrule(text: &str, start: DateTime, zone: Zone) -> Result<Self, Error> {
+        RRule::new(text, start, zone).map(|rule| Self::new(Kind::RRule(rule.into())))
+    }
+
     fn new(kind: Kind) -> Self {
         let (mut depth, mut floats) = (0, false);
         let mut add = |part: &Self| {
@@ -121,7 +132,7 @@ impl Schedule {
                 conditions.iter().for_each(|condition| add(&condition.of));
             }
             Kind::Every(every) => floats = every.anchor.is_none(),
-            Kind::Cron(_) | Kind::Times(_) | Kind::Days(_) => {}
+            Kind::Cron(_) | Kind::Times(_) | Kind::Days(_) | Kind::RRule(_) => {}
         }
         Self(Arc::new(Node {
             kind,
@@ -225,13 +236,14 @@ impl Schedule {
             Kind::Cron(_) => Form::Cron,
             Kind::Times(_) => Form::Times,
             Kind::Days(_) => Form::Days,
+            Kind::RRule(_) => Form::RRule,
             Kind::Union(_) | Kind::Filtered(..) => Form::Combined,
         }
     }
 
     /// Whether a question takes less than some microseconds, whatever is asked.
     pub fn is_quick(&self) -> bool {
-        self.form() != Form::Combined
+        !matches!(self.form(), Form::Combined | Form::RRule)
     }
 
     /// Whether it counts from when it is scheduled, wholly or in part: it has an `Every` without an anchor.
@@ -273,7 +285,7 @@ impl Schedule {
                 });
                 Kind::Filtered(left.anchored(anchor), conditions.collect())
             }
-            Kind::Cron(_) | Kind::Times(_) | Kind::Days(_) => return self.clone(),
+            Kind::Cron(_) | Kind::Times(_) | Kind::Days(_) | Kind::RRule(_) => return self.clone(),
         })
     }
 
@@ -282,6 +294,9 @@ impl Schedule {
         match self.kind() {
             Kind::Times(_) | Kind::Days(_) => true,
             Kind::Every(_) | Kind::Cron(_) => false,
+            Kind::RRule(rule) => ["COUNT=", "UNTIL="]
+                .iter()
+                .any(|end| rule.text().contains(end)),
             Kind::Union(parts) => parts.iter().all(Self::ends),
             Kind::Filtered(left, conditions) => {
                 left.ends() || conditions.iter().any(|one| one.within && one.of.ends())
@@ -316,6 +331,7 @@ impl Schedule {
         match self.kind() {
             Kind::Cron(cron) => all.push(cron.zone()),
             Kind::Days(days) => all.push(days.zone()),
+            Kind::RRule(rule) => all.push(rule.zone()),
             Kind::Union(parts) => parts.iter().for_each(|part| part.zones(all)),
             Kind::Filtered(left, conditions) => {
                 left.zones(all);

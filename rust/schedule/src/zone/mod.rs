@@ -5,6 +5,8 @@ mod rules;
 pub(crate) use rules::{Fnv, Rules, Span};
 
 use crate::error::Error;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::{self, TimeZone};
 use std::collections::HashMap;
 use std::fmt;
@@ -122,6 +124,16 @@ impl Zone {
     pub fn offset_at(&self, time: i64) -> Result<i64, Error> {
         let local = self.local()?;
         Ok(local.rules.at(local.second(time)).offset * SECOND + local.rest)
+    }
+
+    /// What local clocks show at a time.
+    ///
+    /// # Errors
+    /// [`Error::UnknownZone`] if it is not known now.
+    pub fn to_local(&self, time: i64) -> Result<DateTime, Error> {
+        let local = i128::from(time) + i128::from(self.offset_at(time)?);
+        let shown = Timestamp::from_nanosecond(local).expect("jiff's times are more");
+        Ok(tz::Offset::UTC.to_datetime(shown))
     }
 
     /// The zone as jiff has it; the offset without its part of a second.
