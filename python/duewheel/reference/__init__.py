@@ -26,7 +26,9 @@ from duewheel._log import ancient as _log_ancient
 from duewheel._times import LAST_NS, SECOND
 from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
 from duewheel.options import UNSET, Consistency
+from duewheel.reference._given import check_options, datas_of, items
 from duewheel.reference._queue import Entry, Queue
+from duewheel.reference._repeating import Repeating
 from duewheel.reference._rules import backoff_ns, ceiling_ns, exhausted, resolve
 from duewheel.scheduler import Handler
 from duewheel.storage import Storage
@@ -41,7 +43,7 @@ _log = logging.getLogger("duewheel")
 
 _DEAD_LIMIT = 1_000
 _MOST = 2**32 - 1  # where counters stay
-_COUNTS = ["scheduled", "started", "succeeded", "retried", "snoozed", "dead", "cancelled", "revived", "dropped"]
+_COUNTS = "scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
 
 When = float | datetime
 Delay = float | timedelta
@@ -71,29 +73,7 @@ def _summary(late_ns: list[int]) -> SimpleNamespace:
     )
 
 
-def _check_options(options: object) -> None:
-    if options is not None and not isinstance(options, JobOptions):
-        raise TypeError(f"options must be JobOptions or None, not {options!r}")
-
-
-def _items(values: Any, what: str) -> list[Any]:
-    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{what} must be a sequence of times, not {values!r}")
-    return list(values)
-
-
-def _datas(datas: Any, count: int) -> list[Any]:
-    if datas is None:
-        return [b""] * count
-    if isinstance(datas, str | bytes) or not hasattr(datas, "__iter__"):
-        raise TypeError(f"datas must be a sequence of bytes-like objects, one a job, not {datas!r}")
-    given = list(datas)
-    if len(given) != count:
-        raise ValueError(f"datas must be as many as the dues: {len(given)} for {count}")
-    return given
-
-
-class ReferenceScheduler:
+class ReferenceScheduler(Repeating):
     """Schedule as ``duewheel.Scheduler`` does, on the thread that advances ``clock``.
 
     **Time**: at the dues of its clock, exactly.
@@ -102,7 +82,7 @@ class ReferenceScheduler:
     """
 
     def __init__(self, *, clock: ManualClock, options: JobOptions | None = None, seed: int | None = None) -> None:
-        _check_options(options)
+        check_options(options)
         if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
             raise TypeError(f"seed must be an int or None, not {seed!r}")
         if seed is not None and not 0 <= seed < 2**64:
@@ -120,6 +100,7 @@ class ReferenceScheduler:
         self._dead: deque[DeadEvent] = deque(maxlen=_DEAD_LIMIT)
         self._counts: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
         self._late_ns: list[int] = []  # of every start
+        self._begin_repeats()
         clock._attach(self)
 
     # Life
@@ -130,7 +111,8 @@ class ReferenceScheduler:
         if not self._started:
             self._context = contextvars.copy_context()
             self._context.run(_current.current.set, self)  # type: ignore[arg-type]
-            self._started = True
+            self._take_in_declared()
+            self._started, self._could_not_start = True, self._clock.boot()
 
     def drain(self, timeout: Delay | None = None) -> bool:
         """Start nothing more until ``start``; nothing can be running, so that it is done at once."""
@@ -151,10 +133,13 @@ class ReferenceScheduler:
             _log.warning("closed with %d pending jobs, which are gone", len(pending))
 
     def wait(self, timeout: Delay | None = None) -> bool:
-        """Tell whether nothing is pending but parked jobs; does not block: jobs run when the clock advances."""
+        """Tell whether nothing is pending but parked jobs, and repeats that nothing ends.
+
+        It does not block: jobs run when the clock advances.
+        """
         self._check_open()
         self._refuse_wait("wait", timeout)
-        return all(entry.stage == "parked" for entry in self._queue.jobs.values())
+        return all(entry.stage == "parked" or entry.waits_for_ever() for entry in self._queue.jobs.values())
 
     def __enter__(self) -> Self:
         self.start()
@@ -180,9 +165,10 @@ class ReferenceScheduler:
             raise DuplicateTargetError(f"the target {target!r} has a handler: deregister it first")
         token = object()
         self._handlers[target] = token, fn
+        self._handled_since[target] = self._clock.boot()
         self._warned.discard(target)
         for entry in self._queue.jobs.values():
-            if entry.target == target and entry.stage == "parked":
+            if entry.target == target and entry.stage == "parked" and not entry.is_held():
                 self._queue.push(entry)
 
         def deregister() -> None:
@@ -218,16 +204,16 @@ class ReferenceScheduler:
 
     def at_many(self, whens: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job at each of ``whens``, in that order, all of them or none."""
-        dues = [(_times.wall_ns(when), False) for when in _items(whens, "whens")]
-        names = self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
+        dues = [(_times.wall_ns(when), False) for when in items(whens, "whens")]
+        names = self._schedule(dues, target, datas_of(datas, len(dues)), None, **options)
         if dues:
             self._warn_if_ancient(min(dues)[0])
         return names
 
     def in_many(self, delays: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job after each of ``delays``, in that order, all of them or none."""
-        dues = [(self._boot_due(delay), True) for delay in _items(delays, "delays")]
-        return self._schedule(dues, target, _datas(datas, len(dues)), None, **options)
+        dues = [(self._boot_due(delay), True) for delay in items(delays, "delays")]
+        return self._schedule(dues, target, datas_of(datas, len(dues)), None, **options)
 
     def _boot_due(self, delay: object) -> int:
         due = self._clock.boot() + _times.delay_ns(delay)
@@ -248,7 +234,7 @@ class ReferenceScheduler:
         self._check_open()
         check_name(target, "target")
         payloads = [data_bytes(data) for data in datas]
-        _check_options(options)
+        check_options(options)
         given = {name: value for name, value in keywords.items() if value is not UNSET}
         resolved = resolve((options or JobOptions()).replace(**given), self._base)
         if id is not None:
@@ -268,9 +254,15 @@ class ReferenceScheduler:
             raise DuplicateJobError(f"a job with the id {id!r} is pending or running: cancel it, or choose another")
 
     def cancel(self, id: str) -> bool:
-        """Withdraw a pending job; ``False`` when it is unknown, running or over."""
+        """Withdraw a pending job; ``False`` when it is unknown, running or over.
+
+        A repeat ends; what runs of it goes on, and is not retried: ``True`` then, too.
+        """
         if (entry := self._pending(id)) is None:
-            return False
+            _, running = self._repeat(id)
+            if running is not None:
+                running.ends = True
+            return running is not None
         self._queue.remove(entry)
         self._counts["cancelled"] += 1
         return True
@@ -398,6 +390,9 @@ class ReferenceScheduler:
     # Running
 
     def _manual_next(self) -> tuple[int, int] | None:
+        self._note_clock()
+        if self._started and self._review_wanted:
+            self._review()
         entry = self._queue.first() if self._started else None
         if entry is None:
             return None
@@ -409,9 +404,13 @@ class ReferenceScheduler:
         if first is None or self._queue.wall_due(first) > self._clock.wall():
             return False
         entry = self._queue.pop()
+        if entry.is_held():
+            entry.stage = "parked"
+            return True
         registered = self._handlers.get(entry.target)
         if registered is not None:
-            self._run(entry, registered[1])
+            if entry.repeat is None or self._take_up(entry, entry.repeat):
+                self._run(entry, registered[1])
             return True
         entry.stage = "parked"
         if entry.target not in self._warned:
@@ -435,7 +434,7 @@ class ReferenceScheduler:
             self._failed(entry, event, error)
         else:
             self._counts["succeeded"] += 1
-            self._queue.remove(entry)
+            self._come_again(entry, event.job.due)
         finally:
             self._inside -= 1
 
@@ -462,6 +461,11 @@ class ReferenceScheduler:
     def _follow(self, entry: Entry, due: int, count: str) -> None:
         """Make a job due again on the boot clock, unless its scheduler was closed meanwhile."""
         entry.run = min(entry.run + 1, _MOST)
+        if entry.repeat is not None:
+            if entry.repeat.ends:  # cancelled while it ran: it is not retried
+                self._end_unstarted(entry)
+                return
+            self._apply_edit(entry)
         if self._closed:
             self._counts["dropped"] += 1
             self._queue.remove(entry)
@@ -471,12 +475,15 @@ class ReferenceScheduler:
 
     def _bury(self, entry: Entry, event: Event, reason: str, error: str) -> None:
         self._counts["dead"] += 1
-        self._queue.remove(entry)
+        if entry.repeat is not None and entry.repeat.terms.pause_on_dead:
+            entry.repeat.paused = True
+        self._come_again(entry, None)
         self._dead.append(DeadEvent(event, reason, bounded(error), self._clock.wall()))
 
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the scheduler is closed")
+        self._note_clock()
 
     def _refuse_wait(self, call: str, timeout: object) -> None:
         if timeout is not None:

@@ -2,10 +2,11 @@
 
 import heapq
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from duewheel._core import Event, Job, JobOptions, ManualTime
 from duewheel._times import LAST_NS
+from duewheel.reference._repeats import Repeat
 
 _Heap = list[tuple[int, int, "Entry"]]
 
@@ -16,7 +17,7 @@ class Entry:
 
     id: str
     target: str
-    job_due: int  # unix ns as first scheduled; never changes
+    job_due: int  # unix ns as first scheduled; never changes, but for the next occurrence of a repeat
     data: bytes
     options: JobOptions
     due: int  # of the coming execution, on the boot clock or the wall's
@@ -26,6 +27,16 @@ class Entry:
     sequence: int = 0
     first_start: int | None = None  # boot ns: the job's age counts from it
     stage: Literal["waiting", "parked", "running", "over"] = "waiting"
+    repeat: Repeat | None = None
+
+    def is_held(self) -> bool:
+        """Tell whether it does not start although it is due: a repeat that is paused."""
+        return self.repeat is not None and self.repeat.is_held
+
+    def waits_for_ever(self) -> bool:
+        """Tell whether this is a repeat that waits for its next time, and that nothing ends."""
+        is_waiting = self.stage == "waiting" and self.first_start is None
+        return self.repeat is not None and is_waiting and self.repeat.terms.is_endless()
 
 
 class Queue:
@@ -49,7 +60,10 @@ class Queue:
     def event(self, entry: Entry) -> Event:
         """Make the event of the coming execution."""
         job = Job(entry.id, entry.target, entry.job_due, entry.data, entry.options)
-        return Event(job, entry.run, entry.attempt, self.wall_due(entry))
+        coming: dict[str, Any] = {}
+        if entry.repeat is not None:
+            coming = {"occurrence": entry.repeat.number, "previous": entry.repeat.previous}
+        return Event(job, entry.run, entry.attempt, self.wall_due(entry), **coming)
 
     def insert(self, entry: Entry) -> None:
         """Take in a job, at a place after all of the same due."""

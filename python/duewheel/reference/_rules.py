@@ -47,7 +47,16 @@ def ceiling_ns(options: JobOptions, attempt: int) -> int:
 
 def backoff_ns(options: JobOptions, seed: int, id: str, attempt: int) -> int:
     """Return the backoff after this attempt: uniform in ``[min_backoff, ceiling]``, drawn by BLAKE2b."""
+    low = options._min_backoff_ns
+    return low + (_draw(seed, id, attempt) * (ceiling_ns(options, attempt) - low + 1) >> 64)
+
+
+def spread_ns(seed: int, id: str, spread: int) -> int:
+    """Return the fixed offset of a repeat: uniform in ``[0, spread]``, drawn as backoffs are, as of attempt 0."""
+    return _draw(seed, id, 0) * (spread + 1) >> 64
+
+
+def _draw(seed: int, id: str, attempt: int) -> int:
     message = id.encode() + attempt.to_bytes(4, "little")
     digest = blake2b(message, digest_size=8, key=seed.to_bytes(8, "little")).digest()
-    low = options._min_backoff_ns
-    return low + (int.from_bytes(digest, "little") * (ceiling_ns(options, attempt) - low + 1) >> 64)
+    return int.from_bytes(digest, "little")
