@@ -56,7 +56,7 @@ def _changes_of_year(zone: tzinfo, year: int) -> tuple[int, ...]:
     end = day_number(date(year + 1, 1, 1)) * DAY
     changes = []
     # No zone has ever changed its mind within so short a time.
-    step = 3 * HOUR
+    step = DAY // 2
     for low in range(first, end, step):
         # A second before, so that a change at the first second of the year is one of this year.
         before, high = low - 1, low - 1 + step
