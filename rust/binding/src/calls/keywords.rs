@@ -4,33 +4,60 @@
 //! dictionary for every call: some 250 instructions. So the method has its keywords alone, and the
 //! error that PyO3 raises for another one is replaced on its way out.
 
+use crate::calls::plain::{self, Given, Returned};
 use crate::values::convert;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, PyCFunctionFastWithKeywords};
+use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::{PyTuple, PyType};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-/// The methods, and what they are called in errors.
-const CALLS: [(&str, &str); 3] = [
-    ("at", "Scheduler.at"),
-    ("in_", "Scheduler.in_"),
-    ("timer", "Scheduler.timer"),
+/// A method, what it is called in errors, and what it is where it is plain.
+struct Call {
+    name: &'static str,
+    called: &'static str,
+    plain: fn(Given<'_, '_>) -> Option<Returned>,
+}
+
+const CALLS: [Call; 4] = [
+    Call {
+        name: "at",
+        called: "Scheduler.at",
+        plain: plain::at,
+    },
+    Call {
+        name: "in_",
+        called: "Scheduler.in_",
+        plain: plain::in_,
+    },
+    Call {
+        name: "timer",
+        called: "Scheduler.timer",
+        plain: plain::timer,
+    },
+    Call {
+        name: "cancel",
+        called: "Scheduler.cancel",
+        plain: plain::cancel,
+    },
 ];
 
 /// Their functions, as PyO3 has made them.
-static FUNCTIONS: [OnceLock<PyCFunctionFastWithKeywords>; 3] = [const { OnceLock::new() }; 3];
+static FUNCTIONS: [OnceLock<PyCFunctionFastWithKeywords>; 4] = [const { OnceLock::new() }; 4];
 
 /// Have the methods of the class list their keywords; called once, before anybody has the class.
 pub(crate) fn explain(class: &Bound<'_, PyType>) -> PyResult<()> {
     explain_one::<0>(class)?;
     explain_one::<1>(class)?;
-    explain_one::<2>(class)
+    explain_one::<2>(class)?;
+    explain_one::<3>(class)
 }
 
 fn explain_one<const CALL: usize>(class: &Bound<'_, PyType>) -> PyResult<()> {
     let py = class.py();
-    let (name, _) = CALLS[CALL];
+    let name = CALLS[CALL].name;
     let method = class.getattr(name)?;
     let flags = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
     // SAFETY: it is checked to be a method descriptor, whose definition is never freed; the flags say which
@@ -61,6 +88,21 @@ unsafe extern "C" fn explained<const CALL: usize>(
     count: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
+    if names.is_null() && count > 0 {
+        // SAFETY: CPython calls methods attached, with so many arguments that it keeps meanwhile; a `Bound` is a
+        // pointer in memory, and is not dropped behind a reference.
+        let given = unsafe {
+            let arguments = std::slice::from_raw_parts(arguments.cast(), count as usize);
+            let object = Bound::ref_from_ptr(Python::assume_attached(), &object);
+            (object, arguments)
+        };
+        // No panic may pass through CPython.
+        match catch_unwind(AssertUnwindSafe(|| (CALLS[CALL].plain)(given))) {
+            Ok(Some(returned)) => return returned,
+            Ok(None) => {}
+            Err(_) => return panicked(given.0.py(), CALLS[CALL].called),
+        }
+    }
     let Some(function) = FUNCTIONS[CALL].get() else {
         return std::ptr::null_mut(); // never: it was set before this one could be called
     };
@@ -69,9 +111,15 @@ unsafe extern "C" fn explained<const CALL: usize>(
     if result.is_null() && !names.is_null() {
         // SAFETY: CPython calls methods attached, with a tuple of names that it keeps meanwhile.
         let names = unsafe { Bound::from_borrowed_ptr(Python::assume_attached(), names) };
-        replace_error(CALLS[CALL].1, &names);
+        replace_error(CALLS[CALL].called, &names);
     }
     result
+}
+
+#[cold]
+fn panicked(py: Python<'_>, call: &str) -> Returned {
+    PanicException::new_err(format!("{call} has panicked")).restore(py);
+    std::ptr::null_mut()
 }
 
 /// Replace the error of a call that was given a keyword that it does not have.

@@ -7,6 +7,7 @@ pub(crate) mod change;
 pub(crate) mod events;
 pub(crate) mod keywords;
 pub(crate) mod pending;
+mod plain;
 pub(crate) mod query;
 pub(crate) mod repeat;
 pub(crate) mod schedule;

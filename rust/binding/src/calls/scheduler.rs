@@ -80,13 +80,19 @@ impl SchedulerCore {
         Ok(shared)
     }
 
+    /// What it was opened with, if it was, in whatever process.
+    #[inline]
+    pub(super) fn opened(&self) -> Option<&Arc<Shared>> {
+        self.opened.get()
+    }
+
     #[inline]
     pub(crate) fn open(&self, py: Python<'_>) -> PyResult<&Engine<Handle>> {
         Ok(&self.shared(py)?.engine)
     }
 
     #[inline]
-    fn timer_owner(&self, py: Python<'_>) -> PyResult<&Py<TimerOwner>> {
+    pub(super) fn timer_owner(&self, py: Python<'_>) -> PyResult<&Py<TimerOwner>> {
         let shared = self.shared(py)?;
         match self.timers.get() {
             Some(owner) => Ok(owner),

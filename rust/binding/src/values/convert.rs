@@ -154,13 +154,18 @@ pub(crate) fn no_target(value: &Bound<'_, PyAny>) -> PyErr {
     refusal(|names| &names.no_target, value, None)
 }
 
+/// Whether this may be a target or an id.
+#[inline]
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.len())
+}
+
 /// A target or an id: 1 to 255 bytes of UTF-8.
 #[inline]
 pub(crate) fn name<'a>(value: &'a Bound<'_, PyAny>, what: &str) -> PyResult<&'a str> {
     let text = value.cast::<PyString>().ok();
     let text = text.and_then(|text| text.to_str().ok());
-    let fits = |text: &&str| (1..=LONGEST_NAME).contains(&text.len());
-    match text.filter(fits) {
+    match text.filter(|text| is_name(text)) {
         Some(text) => Ok(text),
         None => Err(refusal(|names| &names.check_name, value, Some(what))),
     }

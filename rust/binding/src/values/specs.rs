@@ -75,6 +75,13 @@ impl Specs {
         self.of(&self.plain, target)
     }
 
+    /// The same, if it is known, of an exact str; no error is set where it is not.
+    #[inline]
+    pub(crate) fn known(&self, target: &Bound<'_, PyAny>) -> Option<Py<Spec>> {
+        let name = target.cast_exact::<PyString>().ok()?;
+        self.plain.known(name).ok().flatten()
+    }
+
     /// The same of a timer.
     #[inline]
     pub(crate) fn plain_timer(&self, target: &Bound<'_, PyAny>) -> PyResult<Py<Spec>> {

@@ -1,9 +1,10 @@
 //! Timers: jobs in memory that their owner knows by key, so that no id is parsed to cancel one.
 
 use crate::due::queue::{ClockKind, Key};
-use crate::engine::{Due, Engine, Refused};
+use crate::engine::{Due, Engine, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::Payload;
+use std::sync::MutexGuard;
 
 /// A timer that was started.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +25,20 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Closed`] and [`Refused::Overflow`]; the payload stays the caller's.
     #[inline]
     pub fn start_timer(&self, delay: i64, payload: P) -> Result<StartedTimer, Refused> {
+        self.schedule_here(Due::In(delay), payload)
+    }
+
+    /// Schedule a job of an engine without a store.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_timer`](Self::start_timer).
+    #[inline]
+    pub fn schedule_here(&self, due: Due, payload: P) -> Result<StartedTimer, Refused> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        let (clock, due) = state.resolve(Due::In(delay), boot)?;
+        let (clock, due) = state.resolve(due, boot)?;
         let id = state.jobs.new_id(boot, true);
         state.counts.scheduled += 1;
         let key = state.jobs.insert(id, clock, due, payload);
@@ -38,11 +49,27 @@ impl<P: Payload> Engine<P> {
     /// Withdraw a pending timer, which will never start; its payload, unless it has started or ended.
     #[inline]
     pub fn cancel_timer(&self, key: Key) -> Option<P> {
-        let mut state = self.state.lock();
+        self.cancel_key(self.state.lock(), key)
+    }
+
+    /// Withdraw a pending job of an engine without a store, as [`cancel_timer`](Self::cancel_timer) does.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    #[inline]
+    pub fn cancel_here(&self, id: &str) -> Result<Option<P>, Refused> {
+        let state = self.open()?;
+        let key = state.jobs.find(id);
+        Ok(key.and_then(|key| self.cancel_key(state, key)))
+    }
+
+    #[inline(always)]
+    fn cancel_key(&self, mut state: MutexGuard<'_, State<P>>, key: Key) -> Option<P> {
         if !state.withdraw(self, key) {
             return None;
         }
-        let payload = state.take(key);
+        let payload = state.jobs.take(key);
         state.counts.cancelled += 1;
         self.notify(&state);
         payload
