@@ -7,7 +7,7 @@
 use crate::interpreter::call;
 use crate::run::continuations::Continuation;
 use crate::run::event_loop::EventLoop;
-use crate::run::inside;
+use crate::run::inside::{self, Place};
 use crate::run::registry::{self, Handlers};
 use crate::run::take_up::take_up;
 use crate::run::task::TaskCoroutine;
@@ -66,11 +66,14 @@ enum Next {
 /// One turn on the event loop.
 struct LoopTurn<'a, 'py> {
     owner: &'a Bound<'py, EventLoop>,
+    place: &'a Place<'a>,
     event_loop: &'a EventLoop,
     version: u64,
     handlers: Handlers,
     context: Option<Py<PyAny>>,
     shared_task: Option<SharedTask>,
+    /// The event of a handler that has ended.
+    spare: Option<Py<Event>>,
     /// A disk is full, or a task could not be made: the next turn comes after a pause.
     pause: bool,
 }
@@ -91,24 +94,26 @@ fn try_turn(owner: &Bound<'_, EventLoop>) -> PyResult<()> {
     let open = event_loop.shared.engine.begin_drain();
     event_loop.waits.resolve(py)?;
     if open {
-        return run_turn(owner);
+        return inside::on_this_thread(|place| run_turn(owner, place));
     }
     event_loop.close(py);
     Ok(())
 }
 
 /// Take what is due from the lane, and arrange for the next turn.
-fn run_turn(owner: &Bound<'_, EventLoop>) -> PyResult<()> {
+fn run_turn(owner: &Bound<'_, EventLoop>, place: &Place<'_>) -> PyResult<()> {
     let (py, event_loop) = (owner.py(), owner.get());
     let (shared, asyncio) = (&event_loop.shared, &event_loop.asyncio);
     let (version, handlers) = shared.registry.handlers();
     let mut turn = LoopTurn {
         owner,
+        place,
         event_loop,
         version,
         handlers,
         context: shared.context(py),
         shared_task: None,
+        spare: None,
         pause: false,
     };
     let outer = asyncio.current_task(py)?;
@@ -243,6 +248,7 @@ impl LoopTurn<'_, '_> {
                     }
                 }
                 Turn::Settle => {
+                    self.spare = None;
                     engine.settle_and_refill(Lane::Loop, &mut released);
                     release(self.py(), &mut released);
                 }
@@ -344,17 +350,23 @@ impl LoopTurn<'_, '_> {
         context: &Py<PyAny>,
     ) -> Result<Option<Done<Failure>>, (Started<Handle>, PyErr)> {
         let py = self.owner.py();
+        let spare = self.spare.take();
         let ready = self.provide_shared_task().and_then(|()| {
-            let event = Py::new(py, Event::started(py, &started))?.into_any();
-            Ok((event, call::fresh(py, context)?))
+            Ok((
+                Event::provide(py, spare, &started)?,
+                call::fresh(py, context)?,
+            ))
         });
         let (event, context) = match ready {
             Ok(ready) => ready,
             Err(error) => return Err((started, error)),
         };
-        Ok(self.take_step(started, event, context, |event| {
+        let kept = event.clone_ref(py);
+        let ended = self.take_step(started, event.into_any(), context, |event| {
             call::call(py, handler, event)
-        }))
+        });
+        self.spare = ended.is_some().then_some(kept);
+        Ok(ended)
     }
 
     /// Have a task as the current one and take a handler's first step; `begin` gives its coroutine.
@@ -367,7 +379,7 @@ impl LoopTurn<'_, '_> {
     ) -> Option<Done<Failure>> {
         let py = self.owner.py();
         TOUCHED.set(false);
-        let stepped = inside::within(self.event_loop.shared.identity(), || {
+        let stepped = self.place.within(self.event_loop.shared.identity(), || {
             call::within(py, &context, || {
                 let coroutine = self.event_loop.asyncio.coroutine(py, begin(&event)?)?;
                 let waits_for = call::resume(py, &coroutine)?;

@@ -28,23 +28,40 @@ thread_local! {
     static ALWAYS: RefCell<Vec<Identity>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Restores the outer handler when the call ends, by an unwind, too.
-struct Leave(*const Frame);
+/// Where a thread notes the handler that it is in.
+pub(crate) struct Place<'a>(&'a Cell<*const Frame>);
 
-impl Drop for Leave {
+/// Restores the outer handler when the call ends, by an unwind, too.
+struct Leave<'a>(&'a Place<'a>, *const Frame);
+
+impl Drop for Leave<'_> {
+    #[inline]
     fn drop(&mut self) {
-        INNERMOST.set(self.0);
+        self.0.0.set(self.1);
     }
 }
 
-/// Call a handler of this scheduler, or resume one.
+impl Place<'_> {
+    /// Call a handler of this scheduler, or resume one.
+    #[inline]
+    pub(crate) fn within<R>(&self, scheduler: Identity, run: impl FnOnce() -> R) -> R {
+        let outer = self.0.get();
+        let frame = Frame { scheduler, outer };
+        let _leave = Leave(self, outer);
+        self.0.set(&raw const frame);
+        run()
+    }
+}
+
+/// Look the calling thread's place up, once for many handlers: in an extension that is a call.
 #[inline]
+pub(crate) fn on_this_thread<R>(run: impl FnOnce(&Place<'_>) -> R) -> R {
+    INNERMOST.with(|innermost| run(&Place(innermost)))
+}
+
+/// Call one handler of this scheduler, or resume one.
 pub(crate) fn within<R>(scheduler: Identity, run: impl FnOnce() -> R) -> R {
-    let outer = INNERMOST.get();
-    let frame = Frame { scheduler, outer };
-    let _leave = Leave(outer);
-    INNERMOST.set(&raw const frame);
-    run()
+    on_this_thread(|place| place.within(scheduler, run))
 }
 
 /// Each scheduler that the calling thread is in a handler of, the innermost first.

@@ -4,7 +4,7 @@ use crate::interpreter::call;
 use crate::interpreter::gil::GilWait;
 use crate::log;
 use crate::run::continuations::Continuation;
-use crate::run::inside::within;
+use crate::run::inside::{self, Place};
 use crate::run::outcome;
 use crate::run::registry::{self, Handlers};
 use crate::run::take_up::take_up;
@@ -79,17 +79,32 @@ pub(crate) fn run_ready(
     shared: &Shared,
     released: &mut Released<Handle>,
 ) -> PyResult<()> {
+    inside::on_this_thread(|place| run_all(py, shared, released, place))
+}
+
+fn run_all(
+    py: Python<'_>,
+    shared: &Shared,
+    released: &mut Released<Handle>,
+    place: &Place<'_>,
+) -> PyResult<()> {
     let engine = &*shared.engine;
     let ready = engine.ready();
     let (mut version, mut handlers) = shared.registry.handlers();
     let context = shared.context(py);
-    let mut jitter = None;
+    let mut kept = Kept {
+        place,
+        jitter: None,
+        spare: None,
+    };
     let mut done = None;
     let mut offered = 0;
     loop {
         let mut started = match ready.turn(done.take(), engine.clock()) {
             Turn::Run(started) => started,
             Turn::Settle => {
+                // What it refers to is let go of no later than what the engine gives back.
+                kept.spare = None;
                 let settle = || engine.settle_and_refill(Lane::Workers, released);
                 shared.backing.call(py, settle);
                 release(py, released);
@@ -104,14 +119,7 @@ pub(crate) fn run_ready(
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
         }
-        let ran = run(
-            py,
-            shared,
-            &handlers,
-            context.as_ref(),
-            &started,
-            &mut jitter,
-        );
+        let ran = run(py, shared, &handlers, context.as_ref(), &started, &mut kept);
         done = match ran {
             Ran::Ended(outcome) => Some(started.ended(outcome)),
             Ran::Unhandled => Some(started.unhandled()),
@@ -126,13 +134,22 @@ pub(crate) fn run_ready(
     }
 }
 
+/// What a worker keeps from one execution to the next.
+struct Kept<'a> {
+    place: &'a Place<'a>,
+    /// Made when a retry needs it.
+    jitter: Option<Jitter>,
+    /// The event of a handler that has ended.
+    spare: Option<Py<Event>>,
+}
+
 /// What has become of an execution that a worker ran.
 enum Ran {
     Ended(Outcome<Failure>),
     /// It was not to start.
     Unhandled,
     /// Its handler has returned something that the event loop is to await.
-    GoesOn(call::Unawaited, Py<PyAny>),
+    GoesOn(call::Unawaited, Py<Event>),
     /// This is a child that its handler has forked, where it has raised or not: the job is the parent's.
     Forked(PyResult<()>),
 }
@@ -144,8 +161,9 @@ fn go_on(
     shared: &Shared,
     started: Started<Handle>,
     unawaited: call::Unawaited,
-    event: Py<PyAny>,
+    event: Py<Event>,
 ) -> Option<Done<Failure>> {
+    let event = event.into_any();
     let continuation = Continuation {
         awaited: unawaited.returned,
         context: unawaited.context,
@@ -174,7 +192,7 @@ fn run(
     handlers: &Handlers,
     context: Option<&Py<PyAny>>,
     started: &Started<Handle>,
-    jitter: &mut Option<Jitter>,
+    kept: &mut Kept<'_>,
 ) -> Ran {
     let payload = started.execution.payload;
     let callable = payload.callable(py);
@@ -191,23 +209,34 @@ fn run(
     if !begin(py, shared, started) {
         return Ran::Unhandled;
     }
-    Ran::Ended(match Py::new(py, Event::started(py, started)) {
-        Ok(event) => {
-            let event = event.into_any();
-            let result = within(shared.identity(), || {
-                call::handler(py, handler, &event, context)
-            });
-            if shared.is_forked() {
-                return Ran::Forked(result.map(drop));
-            }
-            match result {
-                Ok(None) => Outcome::Done,
-                Ok(Some(unawaited)) => return Ran::GoesOn(unawaited, event),
-                Err(error) => outcome::raised(py, shared, jitter, started, &event, &error),
-            }
+    let event = match Event::provide(py, kept.spare.take(), started) {
+        Ok(event) => event,
+        Err(error) => {
+            let outcome =
+                outcome::raised(py, shared, &mut kept.jitter, started, &py.None(), &error);
+            return Ran::Ended(outcome);
         }
-        Err(error) => outcome::raised(py, shared, jitter, started, &py.None(), &error),
-    })
+    };
+    let result = kept.place.within(shared.identity(), || {
+        call::handler(py, handler, event.as_any(), context)
+    });
+    if shared.is_forked() {
+        return Ran::Forked(result.map(drop));
+    }
+    let outcome = match result {
+        Ok(None) => Outcome::Done,
+        Ok(Some(unawaited)) => return Ran::GoesOn(unawaited, event),
+        Err(error) => outcome::raised(
+            py,
+            shared,
+            &mut kept.jitter,
+            started,
+            event.as_any(),
+            &error,
+        ),
+    };
+    kept.spare = Some(event);
+    Ran::Ended(outcome)
 }
 
 /// Note the start in the store; `false`: it must not start.

@@ -124,7 +124,10 @@ impl<P: Payload> State<P> {
 
     /// Forget a job; its payload is the caller's again.
     pub(super) fn remove(&mut self, key: Key, released: &mut Released<P>) {
-        released.payloads.extend(self.take(key));
+        // Not `extend`, which reserves for what it is told.
+        if let Some(payload) = self.take(key) {
+            released.payloads.push(payload);
+        }
     }
 
     #[inline]
