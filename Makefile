@@ -96,6 +96,7 @@ compare: setup  ## measure against other schedulers and the floor, side by side;
 .PHONY: demo
 demo: setup  ## see it work
 	"$(BIN)/python" examples/demo.py
+	"$(BIN)/python" examples/demo_year.py
 
 .PHONY: demo-crash
 demo-crash: setup  ## see jobs in a file outlive a process that kills itself again and again

@@ -19,7 +19,21 @@ from duewheel import _core, adapters
 from duewheel import _failure as _failure
 from duewheel import _log as _log
 from duewheel import _schedules as _schedules
-from duewheel._core import Cron, Days, DeadEvent, Event, Every, Job, Lateness, Repeat, RRule, Schedule, Stats, Timer, Times
+from duewheel._core import (
+    Cron,
+    Days,
+    DeadEvent,
+    Event,
+    Every,
+    Job,
+    Lateness,
+    Repeat,
+    RRule,
+    Schedule,
+    Stats,
+    Timer,
+    Times,
+)
 from duewheel.config import Config
 from duewheel.context import at, current_scheduler, in_, repeat, use
 from duewheel.errors import (
