@@ -15,6 +15,7 @@ from duewheel.testing import ManualClock
 
 BEGIN = datetime(2027, 1, 1, tzinfo=UTC)
 PARIS = ZoneInfo("Europe/Paris")
+YEAR = timedelta(days=365)
 NIGHTS = {
     "clocks go forward": datetime(2027, 3, 28, tzinfo=PARIS),
     "clocks go back": datetime(2027, 10, 31, tzinfo=PARIS),
@@ -50,9 +51,8 @@ def main() -> int:
             scheduler.cancel(name)
     count = sum(map(len, starts.values()))
     print(
-        f"\nA year of {len(SCHEDULES)} repeats in {len({s.next().tzinfo for s in SCHEDULES.values()})} zones: ", end=""
+        f"\nA year of {len(SCHEDULES)} repeats in four zones, in virtual time: {count:,} occurrences in {took_s:.2f} s"
     )
-    print(f"{count:,} occurrences in {took_s:.2f} s, each at its own time")
     for title, night in NIGHTS.items():
         print(f"\n  {title} in Paris, {night:%d %B}:")
         for name in list(SCHEDULES)[:3]:
