@@ -37,8 +37,14 @@ ORDER = [
     "aio._context",
     "aio",
     "testing",
+    "reference._zones",
+    "reference._cron",
+    "reference._schedules",
     "reference._rules",
+    "reference._repeats",
+    "reference._given",
     "reference._queue",
+    "reference._repeating",
     "reference",
     "",  # the package itself: what `import duewheel` gives, and what its attributes import when they are asked for
 ]

@@ -18,14 +18,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from expressions import DAY, HOUR, ZONES, cases, expression, minutes
 
-import duewheel
+from duewheel import Cron, Days, Every, Times
 from duewheel.reference import _schedules as reference
 from duewheel.reference import _zones
-
-if not hasattr(duewheel, "Cron"):
-    pytest.skip("there is no Cron yet", allow_module_level=True)
-
-from duewheel import Cron, Days, Every, Times
 
 SECOND = 10**9
 EXPRESSIONS = int(os.environ.get("DUEWHEEL_EXPRESSIONS", "400"))

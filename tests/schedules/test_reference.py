@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-import duewheel
 from duewheel import Discard, DuplicateJobError, Snooze
 from duewheel.reference import ReferenceScheduler
 from duewheel.reference._repeats import Grid, Repeat, Terms, take_up
@@ -13,7 +12,6 @@ from duewheel.reference._schedules import Cron, Days, Every, Times
 from duewheel.testing import ManualClock
 
 SECOND = 10**9
-pytestmark = pytest.mark.skipif(not hasattr(duewheel, "Repeat"), reason="events have no occurrence yet")
 
 
 @pytest.fixture

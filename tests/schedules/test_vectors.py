@@ -54,10 +54,10 @@ class Reference:
         return None if time is None else datetime.fromtimestamp(time // 10**9, UTC)
 
 
-KINDS = [Reference, *[getattr(duewheel, name) for name in ["Cron"] if hasattr(duewheel, name)]]
+KINDS = [Reference, duewheel.Cron]
 
 
-@pytest.fixture(params=KINDS, ids=["reference", "public"][: len(KINDS)])
+@pytest.fixture(params=KINDS, ids=["reference", "public"])
 def cron(request):
     return request.param
 

@@ -2,7 +2,7 @@
 
 import heapq
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from duewheel._core import Event, Job, JobOptions, ManualTime
 from duewheel._times import LAST_NS
@@ -60,10 +60,9 @@ class Queue:
     def event(self, entry: Entry) -> Event:
         """Make the event of the coming execution."""
         job = Job(entry.id, entry.target, entry.job_due, entry.data, entry.options)
-        coming: dict[str, Any] = {}
-        if entry.repeat is not None:
-            coming = {"occurrence": entry.repeat.number, "previous": entry.repeat.previous}
-        return Event(job, entry.run, entry.attempt, self.wall_due(entry), **coming)
+        number, previous = (0, None) if entry.repeat is None else (entry.repeat.number, entry.repeat.previous)
+        due = self.wall_due(entry)
+        return Event(job, entry.run, entry.attempt, due, occurrence=number, previous=previous)
 
     def insert(self, entry: Entry) -> None:
         """Take in a job, at a place after all of the same due."""
