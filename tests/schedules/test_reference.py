@@ -153,6 +153,34 @@ def test_an_edit_does_not_hurry_a_retry(scheduler, clock):
     assert seen == [(b"", 100), (b"new", 130)]
 
 
+def test_an_edit_may_give_a_parked_retry_another_target(scheduler, clock, log):
+    forget = scheduler.handle("u", lambda event: 1 / 0)
+    scheduler.repeat(100, "u", id="r", min_backoff=30, max_backoff=30)
+    clock.advance(110)
+    forget()
+    clock.advance(30)
+    assert counted(scheduler).parked == 1
+    scheduler.repeat(100, "t", id="r")
+    clock.advance(0)
+    assert log == [(1, 100, 140)]
+
+
+def test_one_more_after_the_last_time_is_the_last(scheduler, clock):
+    seen = []
+
+    def once_more(event):
+        seen.append((event.occurrence, event.job.due // SECOND))
+        if event.occurrence == 1:
+            assert scheduler.trigger("r")
+
+    scheduler.handle("u", once_more)
+    scheduler.repeat(Times([5]), "u", id="r")
+    scheduler.reschedule("r", 20)
+    clock.advance(30)
+    assert seen == [(1, 5), (2, 20)]
+    assert scheduler.get("r") is None
+
+
 def test_trigger_is_one_more_and_the_grid_stays(scheduler, clock, log):
     scheduler.repeat(10, "t", id="r")
     clock.advance(12)

@@ -171,6 +171,8 @@ class Repeating:
             # A retry waits for its backoff; it starts with what is new, and the schedule counts after it.
             old.edit = new
             self._apply_edit(entry)
+            if entry.stage == "parked":
+                self._queue.push(entry)  # its new target may have a handler
         else:
             entry.repeat = new
             self._apply_terms(entry, terms)
@@ -386,7 +388,8 @@ class Repeating:
         if period is not None:
             following = grid.within(self._now_of(repeat) + period)
         elif repeat.triggered is not None:
-            following = repeat.time  # what was coming before one more was asked for
+            # What was coming before one more was asked for, if anything was.
+            following = None if repeat.time == LAST_NS else repeat.time
         else:
             following = grid.next(max(repeat.time, repeat.last))
         repeat.triggered, repeat.wanted = repeat.wanted, None
