@@ -15,6 +15,7 @@ use crate::run::tasks::Running;
 use crate::values::event::Event;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
+use crate::values::spare;
 use duewheel_engine::engine::Refused;
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
@@ -353,7 +354,7 @@ impl LoopTurn<'_, '_> {
         let spare = self.spare.take();
         let ready = self.provide_shared_task().and_then(|()| {
             Ok((
-                Event::provide(py, spare, &started)?,
+                spare::provide(py, spare, &started)?,
                 call::fresh(py, context)?,
             ))
         });

@@ -12,6 +12,7 @@ use crate::shared::Shared;
 use crate::values::event::Event;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
+use crate::values::spare;
 use duewheel_engine::engine::Refused;
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
@@ -209,7 +210,7 @@ fn run(
     if !begin(py, shared, started) {
         return Ran::Unhandled;
     }
-    let event = match Event::provide(py, kept.spare.take(), started) {
+    let event = match spare::provide(py, kept.spare.take(), started) {
         Ok(event) => event,
         Err(error) => {
             let outcome =

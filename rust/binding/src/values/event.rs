@@ -10,11 +10,9 @@ use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ptr;
 use std::sync::Arc;
 
 /// A job: what was asked for, which never changes.
@@ -271,26 +269,6 @@ impl Event {
         }
     }
 
-    /// The event of an execution that has started: in the object of an earlier one, which nobody else refers to any
-    /// more as a rule, else in a new one.
-    ///
-    /// An object costs as much as the call of a handler that does nothing.
-    #[inline]
-    pub(crate) fn provide(
-        py: Python<'_>,
-        spare: Option<Py<Event>>,
-        started: &Started<Handle>,
-    ) -> PyResult<Py<Event>> {
-        let event = Event::started(py, started);
-        match spare {
-            Some(spare) if spare.is_unshared() => {
-                spare.replace(py, event);
-                Ok(spare)
-            }
-            _ => Py::new(py, event),
-        }
-    }
-
     pub(crate) fn pending(py: Python<'_>, view: &View<'_, Handle>) -> Self {
         let job = Job::of(py, view.id, view.job_due, view.payload);
         Event::at_rest(job, view.due, view.progress).of_repeat(view.occurrence)
@@ -313,39 +291,12 @@ impl Event {
         }
     }
 
+    pub(crate) fn into_job(self) -> Job {
+        self.job
+    }
+
     pub(crate) fn job_ref(&self) -> &Job {
         &self.job
-    }
-}
-
-/// An event that can be made another one.
-trait Reuse {
-    fn is_unshared(&self) -> bool;
-    fn replace(&self, py: Python<'_>, event: Event);
-}
-
-impl Reuse for Py<Event> {
-    /// Whether nobody else refers to it. There are no weak references to events.
-    #[inline]
-    fn is_unshared(&self) -> bool {
-        // SAFETY: the pointer is a live reference, and the caller is attached.
-        unsafe { ffi::Py_REFCNT(self.as_ptr()) == 1 }
-    }
-
-    /// Make an event that is unshared another one.
-    #[inline]
-    fn replace(&self, py: Python<'_>, event: Event) {
-        let object = self.as_ptr();
-        let offset = ptr::from_ref(self.get()).addr() - object.addr();
-        // SAFETY: the content is at this offset of the object. Nobody else refers to the object, and nothing
-        // borrows from it: the caller has looked, and no Python code has run since.
-        let old = unsafe { object.byte_add(offset).cast::<Event>().replace(event) };
-        // What this frees may run code that finds the object: it is whole again.
-        let Job { data, spec, .. } = old.job;
-        spec.drop_ref(py);
-        if let Some(data) = data {
-            data.drop_ref(py);
-        }
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod ids;
 pub(crate) mod options;
 pub(crate) mod payload;
 pub(crate) mod repeat;
+pub(crate) mod spare;
 pub(crate) mod specs;
 pub(crate) mod stats;
 pub(crate) mod target;
