@@ -111,15 +111,9 @@ pub(super) fn cancel((object, given): Given<'_, '_>) -> Option<Returned> {
     let shared = in_memory(object)?;
     let id = id.cast_exact::<PyString>().ok()?.to_str().ok()?;
     let id = convert::is_name(id).then_some(id)?;
-    let cancelled = shared.engine.cancel_here(id).ok()?;
-    let is_cancelled = cancelled
-        .map(|handle| Fresh::back(object.py(), handle))
-        .is_some();
-    Some(
-        is_cancelled
-            .into_pyobject(object.py())
-            .ok()?
-            .to_owned()
-            .into_ptr(),
-    )
+    // What has started may be a repeat, which ends then: the whole call knows.
+    let cancelled = shared.engine.cancel_here(id).ok()??;
+    drop(Fresh::back(object.py(), cancelled));
+    let is_cancelled = true.into_pyobject(object.py()).ok()?;
+    Some(is_cancelled.to_owned().into_ptr())
 }

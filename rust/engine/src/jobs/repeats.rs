@@ -76,6 +76,14 @@ impl Plan {
         self.schedule.interval().map(|interval| interval.period)
     }
 
+    /// Its times on a clock; `ahead`: how far the wall clock is ahead of the boot clock.
+    pub(crate) fn times_on(&self, clock: ClockKind, anchor: i64, ahead: i64) -> PlanTimes<'_> {
+        match clock {
+            ClockKind::Wall => self.times(anchor, 0),
+            ClockKind::Boot => self.times(anchor, ahead),
+        }
+    }
+
     /// Its times; `ahead`: how far the wall clock is ahead of the clock that they are on.
     pub(crate) fn times(&self, anchor: i64, ahead: i64) -> PlanTimes<'_> {
         // The grid of what is combined with an interval without an anchor begins where it was scheduled.

@@ -38,7 +38,7 @@ impl<P> NewRepeat<P> {
             ClockKind::Boot => boot,
         };
         let fingerprint = self.plan.schedule().fingerprint().map_err(refused)?;
-        let times = self.plan.times(now, wall.saturating_sub(boot));
+        let times = self.plan.times_on(clock, now, wall.saturating_sub(boot));
         let first = times.try_next(now).map_err(refused)?;
         Ok(Standing {
             time: first.ok_or(Refused::Never)?,

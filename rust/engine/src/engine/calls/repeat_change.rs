@@ -97,7 +97,7 @@ impl<P: Payload> Engine<P> {
             crate::due::queue::ClockKind::Boot => boot,
         };
         let by_now = now.saturating_sub(standing.offset);
-        let next = plan.times(standing.anchor, ahead).next(by_now);
+        let next = plan.times_on(clock, standing.anchor, ahead).next(by_now);
         let mut state = self.open_to_change()?;
         let Some(key) = state.find_repeat(id) else {
             return Ok(Pending::Made(false, AT_ONCE));

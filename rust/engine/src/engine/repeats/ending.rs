@@ -192,13 +192,18 @@ impl<P: Payload> State<P> {
             ClockKind::Wall => boot.saturating_add(ahead),
             ClockKind::Boot => boot,
         };
+        let wall_ahead = match repeat.clock {
+            ClockKind::Wall => 0,
+            ClockKind::Boot => ahead,
+        };
         repeat.since = boot;
         let time = match std::mem::replace(&mut repeat.then, Then::Unknown) {
             Then::At(time) => time,
-            Then::AfterEnd(period) => bounded(&repeat.plan, now.saturating_add(period), ahead),
+            Then::AfterEnd(period) => bounded(&repeat.plan, now.saturating_add(period), wall_ahead),
             // It ended without being taken up, as what a closing store leaves.
             Then::Unknown => {
-                let times = repeat.plan.times(repeat.standing.anchor, ahead);
+                let anchor = repeat.standing.anchor;
+                let times = repeat.plan.times_on(repeat.clock, anchor, ahead);
                 times
                     .next(repeat.standing.time.max(repeat.standing.last))
                     .unwrap_or(NEVER)

@@ -55,7 +55,7 @@ impl<P: Payload> Engine<P> {
             ClockKind::Wall => now.boot.saturating_add(*ahead),
             ClockKind::Boot => now.boot,
         };
-        let times = plan.times(standing.anchor, *ahead);
+        let times = plan.times_on(*clock, standing.anchor, *ahead);
         let is_first = started.execution.progress.first_start.is_none();
         let coming = Some(standing.time).filter(|&time| time != NEVER);
         let is_over = (plan.terms().count).is_some_and(|count| standing.occurrence > count);
