@@ -11,7 +11,7 @@ import time
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from sides import EXPECTED, IDS, START_S, TARGETS, Drawn, Random, Side
+from sides import EXPECTED, IDS, TARGETS, Drawn, Random, Side
 
 from duewheel import Consistency, LocalStorage
 from duewheel.reference import ReferenceScheduler
@@ -28,26 +28,6 @@ OPTIONS = [
     {"age_limit": 3},
     {"age_limit": 2, "min_backoff": 1, "max_backoff": 1},  # ages that meet the limit exactly
     {"consistency": Consistency.AT_MOST_ONCE},
-]
-SCHEDULES = [
-    ("Every", 1),
-    ("Every", 0.5),
-    ("Every", 2.5),
-    ("Every", 1.5, {"from_end": True}),
-    ("Every", 3, {"anchor": START_S + 0.1}),
-    ("Cron", "*/2 * * * * *"),
-    ("Cron", "* * * * *"),
-]
-TERMS = [
-    {},
-    {},
-    {"catch_up": "none"},
-    {"catch_up": "all", "window": 3},
-    {"window": 0.5},
-    {"count": 2},
-    {"spread": 2},
-    {"pause_on_dead": True},
-    {"catch_up": "none", "window": 1, "spread": 1},
 ]
 # The jitter depends on the id, and generated ids differ: jobs of a bulk have none.
 BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5}, {"retry_limit": 0}]
@@ -136,21 +116,6 @@ class Pair:
             delays = [pick.one_of(DELAYS) for _ in labels]
             self.both(lambda side: side.bulk("in_many", delays, target, datas, labels, options))
 
-    def repeat(self, pick):
-        id, target, data = pick.one_of(IDS), pick.one_of(TARGETS), self.script(pick)
-        kind, *arguments = pick.one_of(SCHEDULES)
-        terms, options = dict(pick.one_of(TERMS)), pick.one_of(OPTIONS)
-        if pick.number(0, 4) == 0:
-            terms["end"] = self.when(pick) + 10
-        if pick.number(0, 4) == 0:
-            terms["start"] = self.when(pick)
-        keywords = {"id": id, **terms, **options}
-        self.both(lambda side: side.scheduler.repeat(side.schedule_of(kind, *arguments), target, data, **keywords))
-
-    def steer(self, pick):
-        id, call = pick.one_of(IDS), pick.one_of(["pause", "resume", "resume", "trigger"])
-        self.both(lambda side: getattr(side.scheduler, call)(id))
-
     def cancel(self, pick):
         label = self.any_id(pick)
         self.both(lambda side: side.by_label("cancel", label))
@@ -219,7 +184,6 @@ class Pair:
         assert pending == self.reference.between(None, None)
         assert len(pending) == len(self.engine.scheduler)
         assert self.engine.dead() == self.reference.dead()
-        assert self.engine.repeats() == self.reference.repeats()
         assert self.engine.scheduler._manual_next() == self.reference.scheduler._manual_next()
         assert self.engine.scheduler.wait(0) == self.reference.scheduler.wait(0)
         for mine, its in zip(self.engine.scheduler.between(), self.reference.scheduler.between(), strict=True):
@@ -246,7 +210,7 @@ class Pair:
 
 WEIGHTS = {
     "schedule": 30, "bulk": 6, "cancel": 8, "reschedule": 8, "revive": 6, "purge": 1, "register": 6,
-    "unregister": 3, "advance": 22, "step": 3, "drain": 1, "start": 3, "look": 6, "repeat": 8, "steer": 6,
+    "unregister": 3, "advance": 22, "step": 3, "drain": 1, "start": 3, "look": 6,
 }  # fmt: skip
 DECK = [name for name, weight in WEIGHTS.items() for _ in range(weight)]
 
@@ -281,8 +245,7 @@ def bursts(make, steps):
 def kept_bursts(make, directory, window, reopen, seeds=12):
     """Bursts over a file; an engine is made of a storage."""
     # What is on disk keeps the due that it had on the wall clock when that is stepped.
-    without = {"step", "repeat", "steer"} if reopen else {"step"}  # an interval goes on on the wall clock then
-    deck = [name for name in DECK if name not in without] + ["reopen"] * reopen
+    deck = [name for name in DECK if name != "step"] + ["reopen"] * reopen
     reopened = 0
     for seed in range(seeds):
         pair = Pair(make(LocalStorage(directory / f"{seed}.db", **{"durability": "relaxed", **window})))
@@ -302,14 +265,11 @@ class Model(RuleBasedStateMachine):
         super().__init__()
         self.pair = Pair(self.engine())
 
-    @rule(data=st.data(), name=st.sampled_from(["schedule", "bulk", "repeat"]))
+    @rule(data=st.data(), name=st.sampled_from(["schedule", "bulk"]))
     def schedules(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 
-    @rule(
-        data=st.data(),
-        name=st.sampled_from("cancel cancel_many reschedule revive purge look steer".split()),
-    )
+    @rule(data=st.data(), name=st.sampled_from(["cancel", "cancel_many", "reschedule", "revive", "purge", "look"]))
     def handles_a_job(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 

@@ -12,18 +12,16 @@ import traceback
 import pytest
 from hypothesis import strategies as st
 
-import duewheel
 from duewheel import Discard, DuplicateJobError, DuplicateTargetError, JobOptions, Snooze, StateError, current_scheduler
 from duewheel.reference import ReferenceScheduler
-from duewheel.reference import _schedules as schedules
 from duewheel.testing import ManualClock
 
 START_S = 1_000_000
 SEED = 7
 TARGETS = ["a", "b", "c"]
-TOTALS = "scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
+TOTALS = "scheduled started succeeded retried snoozed dead cancelled revived dropped".split()
 COUNTS = ["pending", "parked", "running", *TOTALS]
-EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError, ValueError)
+EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError)
 IDS = [f"j{number}" for number in range(24)]
 
 
@@ -141,23 +139,7 @@ class Side:
     def seen(self, event):
         job = event.job
         label = self.labels.get(job.id, job.id)
-        occurrence = event.occurrence, event.previous
-        return label, event.run, event.attempt, event.due, job.due, job.target, job.data, job.options, *occurrence
-
-    def schedule_of(self, kind, *arguments):
-        """Make a schedule of this side's own classes."""
-        made = getattr(duewheel if self.is_engine else schedules, kind)
-        keywords = arguments[-1] if isinstance(arguments[-1], dict) else {}
-        return made(arguments[0], **keywords)
-
-    def repeats(self):
-        """What is to be seen of each repeat, in the order of their dues."""
-        names = "id target data next previous occurrence missed paused running start end count spread catch_up window"
-        found = dict.fromkeys(names.split())
-        return [
-            (*(getattr(repeat, name) for name in found), list(repeat.upcoming(3)), repeat.options)
-            for repeat in self.scheduler.repeats()
-        ]
+        return label, event.run, event.attempt, event.due, job.due, job.target, job.data, job.options
 
     def get(self, label):
         event = self.by_label("get", label)

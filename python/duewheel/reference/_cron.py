@@ -1,6 +1,6 @@
 """Read cron expressions, and find their times by walking the local clock."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from duewheel.reference._zones import DAY, day_number, day_of
@@ -19,7 +19,7 @@ _WEEKDAYS = "sun mon tue wed thu fri sat".split()
 _SUNDAY = 7  # is 0, too
 
 
-def _number(text: str, low: int, high: int, names: list[str]) -> int:
+def _number(text: str, low: int, high: int, names: Sequence[str]) -> int:
     if text in names:
         return low + names.index(text)
     if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
@@ -27,7 +27,7 @@ def _number(text: str, low: int, high: int, names: list[str]) -> int:
     return int(text)
 
 
-def _item(text: str, low: int, high: int, names: list[str], stars: str) -> set[int]:
+def _item(text: str, low: int, high: int, names: Sequence[str], stars: str) -> set[int]:
     """Return the numbers of an item such as ``*``, ``*/5``, ``3``, ``mon-fri`` or ``10-50/20``."""
     span, slash, step = text.partition("/")
     every = int(step) if slash and step.isascii() and step.isdigit() else 0 if slash else 1
@@ -50,7 +50,7 @@ def _item(text: str, low: int, high: int, names: list[str], stars: str) -> set[i
     return {0 if number == _SUNDAY and high == _SUNDAY else number for number in range(begin, end + 1, every)}
 
 
-def _numbers(text: str, low: int, high: int, names: list[str], stars: str = "*") -> set[int]:
+def _numbers(text: str, low: int, high: int, names: Sequence[str], stars: str = "*") -> set[int]:
     return set().union(*(_item(item, low, high, names, stars) for item in text.split(",")))
 
 

@@ -248,7 +248,7 @@ class Days(Schedule):
         object.__setattr__(self, "days", frozenset(day_number(one) for one in given))
         object.__setattr__(self, "zone", _zones.zone_of(tz))
 
-    def next(self, _after: int) -> int | None:
+    def next(self, after: int) -> int | None:  # noqa: ARG002
         """Refuse to answer."""
         raise ValueError("Days are whole days and give no times: write them on the right of & and -")
 
