@@ -133,6 +133,18 @@ fn days_are_local_and_as_long_as_they_are() {
 }
 
 #[test]
+fn a_day_whose_midnight_is_skipped_begins_after_the_gap() {
+    let zone = Zone::named("America/Santiago").unwrap(); // at 00:00 clocks go forward to 01:00
+    let days = Schedule::days(&[date(2025, 9, 7)], zone).unwrap();
+    let often = Schedule::every(SECOND, Some(0), false).unwrap();
+    let first = often.intersection(days).unwrap();
+    assert_eq!(
+        times(&first, "2025-09-01T00:00:00Z", 1),
+        ["2025-09-07T04:00:00Z"]
+    );
+}
+
+#[test]
 fn zones_of_any_offset() {
     let zone = Zone::fixed(5 * HOUR + 1_800 * SECOND + 250_000).unwrap();
     let noon = Schedule::cron("0 12 * * *", zone.clone()).unwrap();

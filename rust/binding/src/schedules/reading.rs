@@ -15,7 +15,6 @@ use pyo3::types::{
 
 /// A schedule, or what stands for one: a number of seconds or a `timedelta` for `Every`, a `str` for `Cron`, which
 /// alone takes `tz`.
-#[allow(dead_code)] // for the calls that repeat jobs
 pub(crate) fn read_schedule(
     value: &Bound<'_, PyAny>,
     tz: Option<&Bound<'_, PyAny>>,
