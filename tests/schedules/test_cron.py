@@ -84,13 +84,15 @@ def compare_with_cronsim(count):
     faults = Counter()
     for number, (text, name, after) in enumerate(cases(SEED, count)):
         zone = ZoneInfo(name)
+        found = times(Cron(text, tz=name), after, 5)
+        if may_hang(text, zone, after, max([after, *found])):
+            faults["it hangs at clocks that are put back at another moment than a full hour"] += 1
+            continue
         try:
             theirs = cronsim.CronSim(text, datetime.fromtimestamp(after, UTC if name == "UTC" else zone))
-            # Unlike iteration over datetimes of one zone, which compares what the clocks show.
             expected = [second_of(when) for when in islice(theirs, 5)]
         except cronsim.CronSimError:
             expected = None
-        found = times(Cron(text, tz=name), after, 5)
         if found != expected:
             fault = fault_of(text, zone, after, max([after, *found, *(expected or [])]))
             assert fault, f"{text!r} in {name} after {after}: {found}, cronsim {expected}; seed {SEED}, case {number}"
@@ -112,6 +114,13 @@ def fault_of(text, zone, after, until):
     if not is_fixed and any(jump > 0 and skips_midnight(zone, change, jump) for change, jump in jumps.items()):
         return "it goes to midnights that are in a gap"
     return None
+
+
+def may_hang(text, zone, after, until):
+    """Whether cronsim walks over a fold such as that of St John's until 2011, from 00:01."""
+    is_fixed = reference.Cron(text)._expression.is_fixed and len(text.split()) == 5
+    changes = [] if is_fixed else _zones.changes(zone, after - DAY, until + DAY)
+    return any((change + _zones.offset(zone, change - 1)) % HOUR for change in changes)
 
 
 def skips_midnight(zone, change, jump):
