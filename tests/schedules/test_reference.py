@@ -103,6 +103,16 @@ def test_from_end_counts_from_the_end(scheduler, clock, log):
     assert log == [(1, 10, 13), (2, 23, 23), (3, 33, 33)]
 
 
+def test_from_end_is_not_before_its_start(scheduler, clock, log):
+    clock.advance_to(100)
+    scheduler.repeat(Every(10, from_end=True), "t", id="r", start=105)
+    clock.advance(20)
+    clock.step(-50)
+    clock.advance(6)
+    assert [at for _, _, at in log] == [pytest.approx(115), pytest.approx(75)]
+    assert scheduler.get("r").due == 105 * SECOND
+
+
 def test_bounds_and_count(scheduler, clock, log):
     scheduler.repeat(Every(10, anchor=0), "t", id="r", start=20, end=50, count=2)
     assert not scheduler.wait()
@@ -170,6 +180,7 @@ def test_one_more_after_the_last_time_is_the_last(scheduler, clock):
 
     def once_more(event):
         seen.append((event.occurrence, event.job.due // SECOND))
+        assert len(scheduler.get_repeat("r").upcoming(3)) == 1
         if event.occurrence == 1:
             assert scheduler.trigger("r")
 

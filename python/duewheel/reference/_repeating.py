@@ -386,7 +386,7 @@ class Repeating:
         grid, period = repeat.grid(self._queue.offset()), repeat.terms.period_from_end
         following: int | None
         if period is not None:
-            following = grid.within(self._now_of(repeat) + period)
+            following = grid.after_end(self._now_of(repeat), period)
         elif repeat.triggered is not None:
             # What was coming before one more was asked for, if anything was.
             following = None if repeat.time == LAST_NS else repeat.time

@@ -72,6 +72,11 @@ class Grid:
             after = max(after, self.anchor)  # the first time is a period after it was scheduled
         return self.within(self.terms.schedule.anchored(self.anchor).next(after))
 
+    def after_end(self, now: int, period: int) -> int | None:
+        """Return the time that is a period after the end of an occurrence, if that has ended now."""
+        start = now if self.terms.start is None else self.terms.start - self.ahead
+        return self.within(max(now + period, start))
+
     def within(self, time: int | None) -> int | None:
         """Return a time unless it is not before the end."""
         if time is None or time + max(self.ahead, 0) > LAST_NS:
@@ -176,7 +181,7 @@ def upcoming(repeat: Repeat, due: int, offset_of_clocks: int, n: int) -> list[in
     """List the next dues on the wall clock, the first of which is ``due``; fewer where it ends."""
     grid, ahead = repeat.grid(offset_of_clocks), offset_of_clocks if repeat.on_boot else 0
     dues = [due]
-    if repeat.triggered is not None:
+    if repeat.triggered is not None and repeat.time != LAST_NS:
         dues.append(repeat.time + repeat.offset + ahead)
     time: Any = grid.next(max(repeat.time, repeat.last))
     while time is not None and len(dues) < n:
