@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import AwaitedCalls, DeadEvent, Event, Repeat, Schedule, _RepeatKeywords
+    from duewheel._core import AwaitedCalls, DeadEvent, Event, Repeat, Schedule, _RepeatKeywords, _RepeatTerms
+    from duewheel.scheduler import _H, Handler
 
 
 class Declared:
@@ -105,6 +106,23 @@ class Repeating(SchedulerCore):
         stage = self._stage_of(id)
         state = (stage, self._started, self._wall_ns())
         return explanation(id, state, self.get(id), self.get_repeat(id), self._dead)
+
+    def _declaring(
+        self, handle: Callable[[str, Handler], object], declared: tuple[Any, str | None, Any], keywords: _RepeatTerms
+    ) -> Callable[[_H], _H]:
+        """Return the decorator of `repeated`, which registers by `handle`; its arguments are checked now."""
+        schedule, target, data = declared
+        self._check_repeat(schedule, data, **keywords)
+
+        def register(fn: _H) -> _H:
+            name = declared_name(fn) if target is None else target
+            handle(name, fn)
+            self._declared.add(name, (schedule, name, data), {**keywords, "id": name})
+            if self._started:
+                self._take_in_declared()
+            return fn
+
+        return register
 
     def _take_in_declared(self) -> None:
         """Schedule what is declared, all in one batch of the disk, and report what is not any more."""

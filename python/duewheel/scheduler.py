@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 from duewheel import _current, _signals
 from duewheel._checks import lists_keywords
 from duewheel._core import DeadEvent, Event, Ids, timeout_s
-from duewheel._repeats import Declared, Repeating, declared_name
+from duewheel._repeats import Declared, Repeating
 from duewheel.errors import StateError, StorageError
 from duewheel.storage import Storage
 
@@ -260,17 +260,7 @@ class Scheduler(Core):
 
         **Raises** as `handle` and `repeat` do.
         """
-        self._check_repeat(schedule, data, **keywords)
-
-        def register(fn: _H) -> _H:
-            name = declared_name(fn) if target is None else target
-            self.handle(name, fn)
-            self._declared.add(name, (schedule, name, data), {**keywords, "id": name})
-            if self._started:
-                self._take_in_declared()
-            return fn
-
-        return register
+        return self._declaring(self.handle, (schedule, target, data), keywords)
 
     def run(self, *, drain_timeout: float | timedelta | None = None, signals: Iterable[int] = _signals.ENDS) -> None:
         """Start, then give the calling thread to the scheduler.

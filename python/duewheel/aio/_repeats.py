@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from duewheel._repeats import declared_name
 from duewheel.aio import _waits
 from duewheel.aio._unopened import UNOPENED
 from duewheel.scheduler import is_async
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from duewheel._core import AwaitedCalls, Repeat, Schedule, _RepeatKeywords, _RepeatTerms
-    from duewheel.scheduler import _H, Core
+    from duewheel.scheduler import _H, Core, Handler
 
 
 class Repeating:
@@ -55,17 +54,11 @@ class Repeating:
         over a file this waits for the disk.
         """
         core = self._core
-        core._check_repeat(schedule, data, **keywords)
 
-        def register(fn: _H) -> _H:
-            name = declared_name(fn) if target is None else target
-            core._handle(name, fn, is_async(fn))
-            core._declared.add(name, (schedule, name, data), {**keywords, "id": name})
-            if core._started:
-                core._take_in_declared()
-            return fn
+        def handle(name: str, fn: Handler) -> object:
+            return core._handle(name, fn, is_async(fn))
 
-        return register
+        return core._declaring(handle, (schedule, target, data), keywords)
 
     async def pause(self, id: str) -> bool:
         """Hold a repeat back until it is resumed; `False`: there is none. As `duewheel.Scheduler.pause`."""

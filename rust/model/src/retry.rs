@@ -48,9 +48,14 @@ impl RetryOptions {
     /// The backoff after attempt `attempt`: uniform between `min_backoff` and the ceiling, by the
     /// random number `draw`.
     pub fn backoff(&self, attempt: u32, draw: u64) -> i64 {
-        let span = (self.ceiling(attempt) - self.min_backoff) as u128 + 1;
-        self.min_backoff + ((u128::from(draw) * span) >> 64) as i64
+        self.min_backoff + up_to(self.ceiling(attempt) - self.min_backoff, draw)
     }
+}
+
+/// Uniform between 0 and a bound that is not negative, both of them included, by the random number `draw`.
+#[must_use]
+pub fn up_to(most: i64, draw: u64) -> i64 {
+    ((u128::from(draw) * (most as u128 + 1)) >> 64) as i64
 }
 
 /// Draws the random numbers of a seed, the same on every machine.

@@ -8,11 +8,10 @@ use crate::values::convert;
 use crate::values::ids;
 use crate::values::options::Fields;
 use crate::values::payload::Fresh;
-use crate::values::repeat::{Repeat, RepeatParts};
+use crate::values::repeat::Repeat;
 use duewheel_engine::engine::NewRepeat;
 use duewheel_engine::jobs::repeats::Plan;
 use duewheel_model::repeat::{CatchUp, Terms};
-use duewheel_model::retry::Jitter;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBoolMethods, PyDict, PyString};
@@ -162,7 +161,6 @@ pub(crate) fn repeat(
                 plan,
                 declared: given.declared,
                 payload,
-                draw: |seed, id| Jitter::new(seed).draw(id, 0),
                 seed,
             };
             shared.engine.repeat(new, released)
@@ -207,13 +205,12 @@ pub(crate) fn change(
 
 /// The repeat of this id, if there is one.
 pub(crate) fn get(shared: &Shared, py: Python<'_>, id: &str) -> PyResult<Option<Repeat>> {
-    let parts = releasing(py, |released| {
+    let found = releasing(py, |released| {
         shared
             .engine
-            .repeat_view(id, released, |view| RepeatParts::take(py, &view))
+            .repeat_view(id, released, |view| Repeat::take(py, &view))
     });
-    let parts = parts.map_err(|error| refused(py, error, id))?;
-    parts.map(|parts| parts.build(py)).transpose()
+    found.map_err(|error| refused(py, error, id))
 }
 
 /// The ids of all repeats, in the order of their dues.

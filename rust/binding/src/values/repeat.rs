@@ -26,12 +26,10 @@ pub(crate) struct Repeat {
     unknown: Option<Arc<str>>,
 }
 
-/// What a [`Repeat`] is made of, taken under the engine's lock where no object may be made.
-pub(crate) struct RepeatParts(Repeat);
-
-impl RepeatParts {
+impl Repeat {
+    /// Taken down under the engine's lock, where no object may be made: its attributes are made on access.
     pub(crate) fn take(py: Python<'_>, view: &RepeatView<'_, Handle>) -> Self {
-        RepeatParts(Repeat {
+        Repeat {
             job: Job::of(py, view.job.id, view.job.job_due, view.job.payload),
             due: view.job.due,
             plan: view.plan.clone(),
@@ -39,11 +37,7 @@ impl RepeatParts {
             runs: view.runs,
             is_wanted: view.is_wanted,
             unknown: view.unknown.clone(),
-        })
-    }
-
-    pub(crate) fn build(self, _py: Python<'_>) -> PyResult<Repeat> {
-        Ok(self.0)
+        }
     }
 }
 

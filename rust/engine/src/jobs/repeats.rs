@@ -1,6 +1,6 @@
 //! What only repeats have beside their entry: their plan, and how far they have come.
 
-use crate::due::queue::ClockKind;
+use crate::due::queue::{ClockKind, Key};
 use crate::jobs::record::Occurrence;
 use duewheel_model::repeat::{Definition, Standing, Terms, Times};
 use duewheel_schedule::{Error as ScheduleError, Schedule};
@@ -9,6 +9,22 @@ use std::sync::Arc;
 
 /// The time of a repeat that has none left.
 pub const NEVER: i64 = i64::MAX;
+
+/// How far the wall clock is ahead of this one; `ahead`: of the boot clock.
+pub(crate) fn ahead_of(clock: ClockKind, ahead: i64) -> i64 {
+    match clock {
+        ClockKind::Wall => 0,
+        ClockKind::Boot => ahead,
+    }
+}
+
+/// This moment of the boot clock, on a clock.
+pub(crate) fn moment_on(clock: ClockKind, boot: i64, ahead: i64) -> i64 {
+    match clock {
+        ClockKind::Wall => boot.saturating_add(ahead),
+        ClockKind::Boot => boot,
+    }
+}
 
 /// When a repeat comes again: its schedule and its terms. It never changes; an edit is another one.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,10 +94,7 @@ impl Plan {
 
     /// Its times on a clock; `ahead`: how far the wall clock is ahead of the boot clock.
     pub(crate) fn times_on(&self, clock: ClockKind, anchor: i64, ahead: i64) -> PlanTimes<'_> {
-        match clock {
-            ClockKind::Wall => self.times(anchor, 0),
-            ClockKind::Boot => self.times(anchor, ahead),
-        }
+        self.times(anchor, ahead_of(clock, ahead))
     }
 
     /// Its times; `ahead`: how far the wall clock is ahead of the clock that they are on.
@@ -281,9 +294,9 @@ pub(crate) fn on_wall(standing: Standing, clock: ClockKind, ahead: i64) -> Stand
     }
 }
 
-/// The repeats in memory, by the numbers of their details.
+/// The repeats in memory, each with the key of its job, by the numbers of their details.
 #[derive(Debug)]
-pub(crate) struct Repeats<P>(HashMap<u32, Repeat<P>>);
+pub(crate) struct Repeats<P>(HashMap<u32, (Key, Repeat<P>)>);
 
 impl<P> Default for Repeats<P> {
     fn default() -> Self {
@@ -296,24 +309,30 @@ impl<P> Repeats<P> {
         self.0.len()
     }
 
-    pub(crate) fn insert(&mut self, detail: usize, repeat: Repeat<P>) {
-        self.0.insert(detail as u32, repeat);
+    pub(crate) fn insert(&mut self, detail: usize, key: Key, repeat: Repeat<P>) {
+        self.0.insert(detail as u32, (key, repeat));
     }
 
     pub(crate) fn get(&self, detail: usize) -> Option<&Repeat<P>> {
-        self.0.get(&(detail as u32))
+        self.0.get(&(detail as u32)).map(|(_, repeat)| repeat)
     }
 
     pub(crate) fn get_mut(&mut self, detail: usize) -> Option<&mut Repeat<P>> {
-        self.0.get_mut(&(detail as u32))
+        self.0.get_mut(&(detail as u32)).map(|(_, repeat)| repeat)
     }
 
-    pub(crate) fn remove(&mut self, detail: usize) -> Option<Repeat<P>> {
-        let repeat = self.0.remove(&(detail as u32));
+    /// The keys of all, in the order of the slab.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<Key> = self.0.values().map(|(key, _)| *key).collect();
+        keys.sort_unstable_by_key(|key| key.index);
+        keys
+    }
+
+    pub(crate) fn remove(&mut self, detail: usize) {
+        self.0.remove(&(detail as u32));
         if self.0.len() < self.0.capacity() / 8 {
             self.0.shrink_to_fit();
         }
-        repeat
     }
 
     pub(crate) fn clear(&mut self) {

@@ -9,6 +9,7 @@ use crate::jobs::record::{Detail, Id, Payload, Released};
 use crate::jobs::repeats::{Edit, Plan, Repeat, Then, on_wall};
 use duewheel_model::job::Recurring;
 use duewheel_model::repeat::{Standing, Times};
+use duewheel_model::retry::{Jitter, up_to};
 use duewheel_store::{Job, Op, Place, Progress, Ticket};
 use std::sync::Arc;
 
@@ -23,9 +24,7 @@ pub struct NewRepeat<P> {
     pub declared: bool,
     /// Its payload.
     pub payload: P,
-    /// The random number that its offset is drawn by, given its id.
-    pub draw: fn(u64, &[u8]) -> u64,
-    /// The seed of that number.
+    /// The seed of the random number that its offset is drawn by, with its id.
     pub seed: u64,
 }
 
@@ -53,8 +52,7 @@ impl<P> NewRepeat<P> {
         if spread == 0 {
             return 0;
         }
-        let draw = (self.draw)(self.seed, id.as_bytes());
-        ((u128::from(draw) * (spread as u128 + 1)) >> 64) as i64
+        up_to(spread, Jitter::new(self.seed).draw(id.as_bytes(), 0))
     }
 }
 

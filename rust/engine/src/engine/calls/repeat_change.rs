@@ -4,7 +4,7 @@ use super::{AT_ONCE, Pending};
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Payload, Released, Stage, View};
-use crate::jobs::repeats::{NEVER, Plan};
+use crate::jobs::repeats::{NEVER, Plan, moment_on};
 use duewheel_model::repeat::{Standing, Times};
 use duewheel_store::{Op, Ticket};
 use std::sync::Arc;
@@ -92,11 +92,7 @@ impl<P: Payload> Engine<P> {
         }
         let (plan, standing, clock) = (repeat.plan.clone(), repeat.standing, repeat.clock);
         drop(state);
-        let now = match clock {
-            crate::due::queue::ClockKind::Wall => boot.saturating_add(ahead),
-            crate::due::queue::ClockKind::Boot => boot,
-        };
-        let by_now = now.saturating_sub(standing.offset);
+        let by_now = moment_on(clock, boot, ahead).saturating_sub(standing.offset);
         let next = plan.times_on(clock, standing.anchor, ahead).next(by_now);
         let mut state = self.open_to_change()?;
         let Some(key) = state.find_repeat(id) else {

@@ -1,9 +1,9 @@
 //! How an occurrence ends, and the next one comes.
 
-use crate::due::queue::{ClockKind, Key};
+use crate::due::queue::Key;
 use crate::engine::{Engine, Phase, State};
-use crate::jobs::record::{Done, Execution, Occurrence, Payload, Released};
-use crate::jobs::repeats::{NEVER, Plan, Repeat, Then};
+use crate::jobs::record::{Done, Execution, Payload, Released};
+use crate::jobs::repeats::{NEVER, Plan, Repeat, Then, ahead_of, moment_on};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Outcome, Reason};
 use duewheel_model::repeat::{Standing, Times};
@@ -32,20 +32,8 @@ impl<P: Payload> State<P> {
                 self.remove(key, released);
                 false
             }
-            Some(Outcome::Again {
-                due,
-                cause,
-                progress,
-            }) => {
-                let done = Done {
-                    key,
-                    comes_again: true,
-                    outcome: Some(Outcome::Again {
-                        due,
-                        cause,
-                        progress,
-                    }),
-                };
+            outcome @ Some(Outcome::Again { .. }) => {
+                let done = Done { outcome, ..done };
                 self.swap_edit(key, released);
                 let Some(done) = self.record(engine, done, released) else {
                     return false;
@@ -114,10 +102,7 @@ impl<P: Payload> State<P> {
     ) -> bool {
         let key = execution.key;
         self.counts.dead += 1;
-        let occurrence = self.jobs.repeat(key).map(|repeat| Occurrence {
-            number: repeat.standing.occurrence,
-            previous: repeat.standing.previous,
-        });
+        let occurrence = self.jobs.repeat(key).map(Repeat::occurrence);
         let listed = execution.payload.for_dead(&mut failure);
         if let Some(repeat) = self.jobs.repeat_mut(key)
             && repeat.plan.terms().pause_on_dead
@@ -188,18 +173,14 @@ impl<P: Payload> State<P> {
         self.swap_edit(key, released);
         let (boot, ahead) = (engine.clock.boot(), self.jobs.offsets.measured());
         let repeat = self.jobs.repeat_mut(key)?;
-        let now = match repeat.clock {
-            ClockKind::Wall => boot.saturating_add(ahead),
-            ClockKind::Boot => boot,
-        };
-        let wall_ahead = match repeat.clock {
-            ClockKind::Wall => 0,
-            ClockKind::Boot => ahead,
-        };
+        let now = moment_on(repeat.clock, boot, ahead);
         repeat.since = boot;
         let time = match std::mem::replace(&mut repeat.then, Then::Unknown) {
             Then::At(time) => time,
-            Then::AfterEnd(period) => bounded(&repeat.plan, now.saturating_add(period), wall_ahead),
+            Then::AfterEnd(period) => {
+                let wall_ahead = ahead_of(repeat.clock, ahead);
+                bounded(&repeat.plan, now.saturating_add(period), wall_ahead)
+            }
             // It ended without being taken up, as what a closing store leaves.
             Then::Unknown => {
                 let anchor = repeat.standing.anchor;

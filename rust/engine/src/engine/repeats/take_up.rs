@@ -3,8 +3,8 @@
 use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Engine, Refused, State};
 use crate::handover::lanes::Lane;
-use crate::jobs::record::{Occurrence, Payload, Started};
-use crate::jobs::repeats::{NEVER, Plan, Then};
+use crate::jobs::record::{Payload, Started};
+use crate::jobs::repeats::{NEVER, Plan, Then, moment_on};
 use duewheel_model::repeat::{Standing, TakenUp, Times, take_up};
 use duewheel_store::{Op, Place};
 use std::sync::Arc;
@@ -51,10 +51,7 @@ impl<P: Payload> Engine<P> {
             ahead,
             ..
         } = &asked;
-        let now_there = match clock {
-            ClockKind::Wall => now.boot.saturating_add(*ahead),
-            ClockKind::Boot => now.boot,
-        };
+        let now_there = moment_on(*clock, now.boot, *ahead);
         let times = plan.times_on(*clock, standing.anchor, *ahead);
         let is_first = started.execution.progress.first_start.is_none();
         let coming = Some(standing.time).filter(|&time| time != NEVER);
@@ -112,10 +109,7 @@ impl<P: Payload> Engine<P> {
             plan: repeat.plan.clone(),
             standing: repeat.standing,
             clock: repeat.clock,
-            since: match repeat.clock {
-                ClockKind::Wall => since.saturating_add(ahead),
-                ClockKind::Boot => since,
-            },
+            since: moment_on(repeat.clock, since, ahead),
             ahead,
         })
     }
@@ -186,10 +180,7 @@ impl<P: Payload> State<P> {
         }
         repeat.then = then;
         repeat.passed = !found.runs;
-        let occurrence = Occurrence {
-            number: standing.occurrence,
-            previous: standing.previous,
-        };
+        let occurrence = repeat.occurrence();
         let (on_wall, (clock, due)) = (repeat.on_wall(asked.ahead), repeat.due());
         self.counts.missed += found.missed;
         if found.runs {

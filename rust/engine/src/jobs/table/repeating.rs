@@ -13,7 +13,7 @@ impl<P: Payload> JobTable<P> {
         }
         let number = self.queue.get(key).and_then(|entry| entry.value.detail());
         if let Some(number) = number {
-            self.repeats.insert(number, repeat);
+            self.repeats.insert(number, key, repeat);
             self.hold(key);
         }
     }
@@ -70,15 +70,8 @@ impl<P: Payload> JobTable<P> {
         Some(std::mem::replace(&mut record.payload, payload))
     }
 
-    /// The keys of all repeats; all jobs are read.
+    /// The keys of all repeats.
     pub(crate) fn repeat_keys(&self) -> Vec<Key> {
-        if self.repeats.len() == 0 {
-            return Vec::new();
-        }
-        let repeats = self
-            .queue
-            .iter()
-            .filter(|(_, entry)| entry.value.comes() != Comes::Once);
-        repeats.map(|(key, _)| key).collect()
+        self.repeats.keys()
     }
 }
