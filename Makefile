@@ -92,6 +92,7 @@ compare: setup  ## measure against other schedulers and the floor, side by side;
 	PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/run.py $(if $(QUICK),--quick)
 	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/durable.py)
 	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/loops.py)
+	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/repeats.py)
 
 .PHONY: demo
 demo: setup  ## see it work
