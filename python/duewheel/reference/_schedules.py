@@ -7,7 +7,7 @@ import datetime as dt
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from fractions import Fraction
 from importlib import import_module
 from typing import Any
@@ -17,6 +17,7 @@ from duewheel import _times
 from duewheel._times import LAST_NS, SECOND
 from duewheel.reference import _zones
 from duewheel.reference._cron import Expression
+from duewheel.reference._recurrence import LocalTimes
 from duewheel.reference._zones import DAY, day_number
 
 _MOST_STEPS = 100_000
@@ -415,10 +416,10 @@ class RRule(Schedule):
     def __init__(self, text: str, start: datetime, tz: str | tzinfo = "UTC") -> None:
         self.text, self.start, self.zone = text, start, _zones.zone_of(tz)
         naive = start if start.tzinfo is None else start.astimezone(self.zone).replace(tzinfo=None)
-        self._rule = import_module("dateutil.rrule").rrulestr(text, dtstart=naive)
+        self._locals = LocalTimes(text, naive)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RRule) and vars(self) | {"_rule": 0} == vars(other) | {"_rule": 0}
+        return isinstance(other, RRule) and vars(self) | {"_locals": 0} == vars(other) | {"_locals": 0}
 
     def __hash__(self) -> int:
         return hash((self.text, self.start, self.zone))
@@ -427,19 +428,24 @@ class RRule(Schedule):
         """Return the first time after one."""
         # Local times are in another order than their instants only near a change of the clock.
         near = datetime.fromtimestamp(after // SECOND, self.zone).replace(tzinfo=None)
+        until = LAST_NS if self._locals.until is None else min(LAST_NS, self._locals.until * SECOND)
         best: int | None = None
-        for local in self._rule.xafter(near - timedelta(2)):
+        last: datetime | None = None
+        for local in self._locals:
+            if last is not None and local > last:
+                break
+            if local <= near - timedelta(2):
+                continue
             # Python reads a time in a gap with the offset before it, too, and the first of a fold.
-            time = _times.wall_ns(local.replace(tzinfo=self.zone))
+            time = int(local.replace(tzinfo=self.zone).timestamp()) * SECOND
             if time > after and (best is None or time < best):
                 best = time
-            if local > near + timedelta(2) and best is not None:
-                break
-        return best
+                last = datetime.fromtimestamp(_zones.last_shown(self.zone, time // SECOND), UTC).replace(tzinfo=None)
+        return None if best is None or best > until else best
 
     def ends(self) -> bool:
         """Tell whether there is a last time."""
-        return "COUNT=" in self.text or "UNTIL=" in self.text
+        return "COUNT=" in self.text.upper() or "UNTIL=" in self.text.upper()
 
 
 def schedule_of(given: Any, tz: str | tzinfo | None = None) -> Schedule:

@@ -99,3 +99,9 @@ def shown_before(zone: tzinfo, second: int) -> int:
     """
     ends = [change + offset(zone, change - 1) for change in changes(zone, second - LONGEST_FOLD, second)]
     return max(ends, default=second + offset(zone, second))
+
+
+def last_shown(zone: tzinfo, second: int) -> int:
+    """Return a local second after which none stands for an instant up to ``second``, also of those that are skipped."""
+    near = range(second - LONGEST_FOLD, second + LONGEST_FOLD + 1, HOUR)
+    return second + max(offset(zone, other) for other in near)
