@@ -39,6 +39,7 @@ ORDER = [
     "testing",
     "reference._zones",
     "reference._cron",
+    "reference._recurrence",
     "reference._schedules",
     "reference._rules",
     "reference._repeats",
