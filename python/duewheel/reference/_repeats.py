@@ -179,11 +179,16 @@ def take_up(repeat: Repeat, grid: Grid, due: int, now: int, is_missed: bool) -> 
 
 def upcoming(repeat: Repeat, due: int, offset_of_clocks: int, n: int) -> list[int]:
     """List the next dues on the wall clock, the first of which is ``due``; fewer where it ends."""
-    grid, ahead = repeat.grid(offset_of_clocks), offset_of_clocks if repeat.on_boot else 0
-    dues = [due]
+    dues, ahead = [due], offset_of_clocks if repeat.on_boot else 0
     if repeat.triggered is not None and repeat.time != LAST_NS:
         dues.append(repeat.time + repeat.offset + ahead)
-    time: Any = grid.next(max(repeat.time, repeat.last))
+    used = max(repeat.time, repeat.last)
+    if repeat.edit is not None:  # what comes after the occurrence that runs is as the edit says
+        used, repeat = max(used + ahead, repeat.edit.last + offset_of_clocks * repeat.edit.on_boot), repeat.edit
+        ahead = offset_of_clocks if repeat.on_boot else 0
+        used -= ahead
+    grid = repeat.grid(offset_of_clocks)
+    time: Any = grid.next(used)
     while time is not None and len(dues) < n:
         dues.append(time + repeat.offset + ahead)
         time = grid.next(time)

@@ -294,6 +294,15 @@ pub(crate) fn on_wall(standing: Standing, clock: ClockKind, ahead: i64) -> Stand
     }
 }
 
+/// A standing of one clock with its times on another.
+pub(crate) fn carried(standing: Standing, from: ClockKind, to: ClockKind, ahead: i64) -> Standing {
+    match (from, to) {
+        (ClockKind::Boot, ClockKind::Wall) => on_wall(standing, from, ahead),
+        (ClockKind::Wall, ClockKind::Boot) => on_wall(standing, to, ahead.saturating_neg()),
+        _ => standing,
+    }
+}
+
 /// The repeats in memory, each with the key of its job, by the numbers of their details.
 #[derive(Debug)]
 pub(crate) struct Repeats<P>(HashMap<u32, (Key, Repeat<P>)>);

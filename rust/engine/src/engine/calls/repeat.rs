@@ -6,7 +6,7 @@ use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Payload, Released};
-use crate::jobs::repeats::{Edit, Plan, Repeat, Then, on_wall};
+use crate::jobs::repeats::{Edit, Plan, Repeat, Then, carried, on_wall};
 use duewheel_model::job::Recurring;
 use duewheel_model::repeat::{Standing, Times};
 use duewheel_model::retry::{Jitter, up_to};
@@ -214,16 +214,15 @@ impl<P: Payload> State<P> {
         let is_retry = self.has_first_start(key);
         let is_pending = self.withdraw(engine, key);
         let moves = is_pending && !is_retry;
+        let ahead = self.jobs.offsets.measured();
+        let mut now = edit.standing;
         if !moves && let Some(repeat) = self.jobs.repeat(key) {
             // The occurrence that has started comes again as it is.
-            let wall = repeat.on_wall(self.jobs.offsets.measured()).time;
-            edit.standing.time = match edit.clock {
-                ClockKind::Wall => wall,
-                ClockKind::Boot => wall.saturating_sub(self.jobs.offsets.measured()),
-            };
+            now.time = carried(repeat.standing, repeat.clock, edit.clock, ahead).time;
         }
-        let ticket = self.write_edit(key, &edit, (is_pending, moves))?;
+        let ticket = self.write_edit(key, &edit, now, (is_pending, moves))?;
         if !is_pending {
+            // What the edit has found comes when this one has ended.
             if let Some(repeat) = self.jobs.repeat_mut(key) {
                 repeat.is_wanted = true;
                 let before = repeat.edit.replace(Box::new(edit));
@@ -231,6 +230,7 @@ impl<P: Payload> State<P> {
             }
             return Ok(ticket);
         }
+        edit.standing = now;
         let job_due = self.jobs.execution(key).map(|execution| execution.job_due);
         self.apply_edit(key, edit, released);
         let due = self.jobs.repeat(key).map(Repeat::due);
@@ -325,6 +325,7 @@ impl<P: Payload> State<P> {
         &mut self,
         key: Key,
         edit: &Edit<P>,
+        standing: Standing,
         (is_pending, moves): (bool, bool),
     ) -> Result<Ticket, Refused> {
         if self.residency.is_none() {
@@ -336,7 +337,7 @@ impl<P: Payload> State<P> {
         };
         let ahead = self.jobs.offsets.measured();
         let triggered = repeat.standing.triggered;
-        let standing = on_wall(edit.standing, edit.clock, ahead);
+        let standing = on_wall(standing, edit.clock, ahead);
         let due = triggered.unwrap_or_else(|| standing.due());
         let to = self.next_place(ClockKind::Wall, due);
         let seq = self.store_seq(key, execution.sequence);

@@ -4,7 +4,7 @@ use super::{AT_ONCE, Pending};
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Payload, Released, Stage, View};
-use crate::jobs::repeats::{NEVER, Plan, moment_on};
+use crate::jobs::repeats::{NEVER, Plan, moment_on, on_wall};
 use duewheel_model::repeat::{Standing, Times};
 use duewheel_store::{Op, Ticket};
 use std::sync::Arc;
@@ -302,9 +302,16 @@ impl<P: Payload> State<P> {
         let repeat = self.jobs.repeat(key)?;
         let ahead = self.jobs.offsets.measured();
         let edit = repeat.edit.as_deref();
+        let mut standing = repeat.on_wall(ahead);
+        if let Some(edit) = edit {
+            // What comes after the occurrence that runs is as the edit says.
+            let fresh = on_wall(edit.standing, edit.clock, ahead);
+            standing.last = standing.last.max(fresh.last);
+            (standing.anchor, standing.offset) = (fresh.anchor, fresh.offset);
+        }
         Some(look(RepeatView {
             plan: edit.map_or(&repeat.plan, |edit| &edit.plan).clone(),
-            standing: repeat.on_wall(ahead),
+            standing,
             runs: !self.is_pending(engine, key),
             is_wanted: repeat.is_wanted,
             unknown: repeat.unknown.clone(),

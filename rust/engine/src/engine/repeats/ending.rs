@@ -3,7 +3,7 @@
 use crate::due::queue::Key;
 use crate::engine::{Engine, Phase, State};
 use crate::jobs::record::{Done, Execution, Payload, Released};
-use crate::jobs::repeats::{NEVER, Plan, Repeat, Then, ahead_of, moment_on};
+use crate::jobs::repeats::{NEVER, Plan, Repeat, Then, ahead_of, carried, moment_on};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Outcome, Reason};
 use duewheel_model::repeat::{Standing, Times};
@@ -76,7 +76,10 @@ impl<P: Payload> State<P> {
             self.park_again(engine, key);
             return false;
         }
-        self.swap_edit(key, released);
+        let edited = self.swap_edit(key, released);
+        if let (Some(time), Some(repeat)) = (edited, self.jobs.repeat_mut(key)) {
+            repeat.standing.time = time;
+        }
         let time = self.jobs.repeat(key).map(|repeat| repeat.standing.time);
         if time == Some(NEVER) {
             let execution = self.jobs.execution(key);
@@ -128,24 +131,15 @@ impl<P: Payload> State<P> {
         wake
     }
 
-    /// Put what an edit has staged in the place of what has run.
-    fn swap_edit(&mut self, key: Key, released: &mut Released<P>) {
-        let Some(edit) = self
-            .jobs
-            .repeat_mut(key)
-            .and_then(|repeat| repeat.edit.take())
-        else {
-            return;
-        };
-        let (time, standing) = match self.jobs.repeat(key) {
-            Some(repeat) => (repeat.standing.time, repeat.standing),
-            None => return,
-        };
-        let mut edit = *edit;
+    /// Put what an edit has staged in the place of what has run; the time that comes next, if its schedule is another.
+    fn swap_edit(&mut self, key: Key, released: &mut Released<P>) -> Option<i64> {
+        let ahead = self.jobs.offsets.measured();
+        let repeat = self.jobs.repeat_mut(key)?;
+        let mut edit = *repeat.edit.take()?;
+        let standing = carried(repeat.standing, repeat.clock, edit.clock, ahead);
         let fresh = edit.standing;
         // Only what an edit says of the schedule is of the edit; how far it has come is not.
         edit.standing = Standing {
-            time,
             anchor: fresh.anchor,
             offset: fresh.offset,
             declared: fresh.declared,
@@ -154,12 +148,15 @@ impl<P: Payload> State<P> {
             ..standing
         };
         self.apply_edit(key, edit, released);
-        if let Some(repeat) = self.jobs.repeat_mut(key)
-            && !repeat.plan.is_from_end()
-            && fresh.time > fresh.last
-        {
-            repeat.then = Then::At(fresh.time);
+        let repeat = self.jobs.repeat_mut(key)?;
+        if fresh.time <= fresh.last {
+            return None;
         }
+        repeat.then = match repeat.plan.period() {
+            Some(period) if repeat.plan.is_from_end() => Then::AfterEnd(period),
+            _ => Then::At(fresh.time),
+        };
+        Some(fresh.time)
     }
 
     /// The occurrence that follows the one that has ended, as the store is to have it; `None`: the repeat is over.
