@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from duewheel._core import Scheduler as SchedulerCore
+from duewheel.errors import StorageCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,7 +106,11 @@ class Repeating(SchedulerCore):
         """
         stage = self._stage_of(id)
         state = (stage, self._started, self._wall_ns())
-        return explanation(id, state, self.get(id), self.get_repeat(id), self._dead)
+        try:
+            event, repeat = self.get(id), self.get_repeat(id)
+        except StorageCorruptError as error:
+            return f"{id!r} is stored and cannot be read, so it never runs: {error}. cancel() removes it"
+        return explanation(id, state, event, repeat, self._dead)
 
     def _declaring(
         self, handle: Callable[[str, Handler], object], declared: tuple[Any, str | None, Any], keywords: _RepeatTerms

@@ -1,5 +1,7 @@
 """Rows that say what no job can: each is reported, and keeps no other waiting."""
 
+import asyncio
+import re
 import sqlite3
 from contextlib import closing
 
@@ -15,6 +17,7 @@ from duewheel import (
     Scheduler,
     StorageCorruptError,
     StorageError,
+    aio,
 )
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
@@ -168,6 +171,73 @@ def test_more_unreadable_rows_than_a_page_holds_are_each_reported(path, caplog):
         assert scheduler.wait(5)
         assert len(reports(caplog)) == 300
         assert [event.job_id for event in scheduler.between()] == []
+
+
+UNREADABLE_REPEATS = {
+    "a text of cron that is none": "repeat = replace(repeat, '*/5', '5/5')",
+    "no schedule of this kind": "repeat = replace(repeat, 'cron UTC', 'lunar UTC')",
+    "no schedule": "repeat = 'catch_up=one '",
+    "terms that are none": "repeat = replace(repeat, 'one', 'two')",
+    "a standing that is none": "standing = x'00'",
+    "a negative backoff": "min_backoff = -1",
+}
+
+
+@pytest.mark.parametrize("how", UNREADABLE_REPEATS)
+def test_a_repeat_that_cannot_be_read_is_reported_and_stays(path, caplog, how):
+    clock, ran = ManualClock(START), []
+    with opened(path, clock, ran) as scheduler:
+        scheduler.repeat("*/5 * * * *", "t", id="bad")
+        scheduler.repeat(10, "t", id="good")
+    spoil(path, "job", UNREADABLE_REPEATS[how])
+    for _ in range(2):
+        caplog.clear()
+        with opened(path, clock, ran) as scheduler:
+            (report,) = reports(caplog)
+            assert '"bad"' in report
+            why = report.partition('"bad": ')[2]
+            assert scheduler.explain("bad") == (
+                f"'bad' is stored and cannot be read, so it never runs: {why}. cancel() removes it"
+            )
+            for ask in (
+                scheduler.get,
+                scheduler.get_repeat,
+                scheduler.pause,
+                scheduler.resume,
+                scheduler.trigger,
+                lambda name, scheduler=scheduler: scheduler.reschedule(name, START + 1),
+            ):
+                with pytest.raises(StorageCorruptError, match=re.escape(why)):
+                    ask("bad")
+            assert [repeat.id for repeat in scheduler.repeats()] == ["good"]
+            clock.advance(1_000)
+            assert {"good"} == set(ran)
+            assert scheduler.wait(5), "nobody waits for it"
+            assert len(scheduler) == 2
+            scheduler._check()
+    with opened(path, clock, ran) as scheduler:
+        assert scheduler.cancel("bad")
+        assert "unknown" in scheduler.explain("bad")
+        assert scheduler.get_repeat("bad") is None
+        scheduler.repeat(20, "t", id="bad")
+        clock.advance(20)
+        assert "bad" in ran
+
+
+def test_in_a_coroutine_as_well_a_repeat_that_cannot_be_read_is_named(path, caplog):
+    with opened(path, ManualClock(START), []) as scheduler:
+        scheduler.repeat("*/5 * * * *", "t", id="bad")
+    spoil(path, "job", UNREADABLE_REPEATS["a text of cron that is none"])
+
+    async def ask():
+        async with aio.Scheduler(LocalStorage(path)) as scheduler:
+            assert "cannot be read" in await scheduler.explain("bad")
+            for call in (scheduler.get, scheduler.get_repeat, scheduler.pause, scheduler.trigger):
+                with pytest.raises(StorageCorruptError, match="write 5-59/5"):
+                    await call("bad")
+
+    asyncio.run(ask())
+    assert len(reports(caplog)) == 1
 
 
 def dead_ones(path, clock, **storage):

@@ -135,9 +135,7 @@ impl Events {
 
     /// Read the page that was wanted after this place.
     fn read(&self, py: Python<'_>, after: Option<store::Place>, page: store::Page) {
-        for job in page.unreadable {
-            self.shared.report_unreadable(py, job);
-        }
+        self.shared.report_all_unreadable(py, page.unreadable);
         let mut left = self.left.lock();
         if left.after != after {
             // Another thread has read the same meanwhile.

@@ -25,6 +25,8 @@ pub(crate) fn get(shared: &Arc<Shared>, id: &Bound<'_, PyAny>) -> PyResult<Pendi
         // It runs, and may have ended when the store answers, or it has come in.
         return Ok(Pending::Made(pending_here(shared, py, id)?, AT_ONCE));
     }
+    let readable = engine.check_readable(id);
+    readable.map_err(|error| refused(py, error, id))?;
     let asked = engine.query(Query::Get(id.to_owned()));
     let id = id.to_owned();
     shared.follow(py, &id.clone(), asked, move |py, shared, answer, ticket| {

@@ -46,9 +46,10 @@ impl Shared {
             let more = page.more;
             after = page.last.map(|last| last.seq);
             let jobs = self.handles(py, page)?;
-            releasing(py, |released| {
-                py.detach(|| self.engine.load_repeats(jobs, released));
+            let unreadable = releasing(py, |released| {
+                py.detach(|| self.engine.load_repeats(jobs, released))
             });
+            self.report_all_unreadable(py, unreadable);
             if !more {
                 break;
             }
@@ -83,8 +84,14 @@ impl Shared {
     /// Report a stored job that cannot be read, once.
     pub(crate) fn report_unreadable(&self, py: Python<'_>, job: store::Unreadable) {
         let (seq, why) = (job.place.seq, description(&job));
-        if self.engine.note_unreadable(seq, job.id) {
+        if self.engine.note_unreadable(job) {
             log::unreadable(py, seq, &why);
+        }
+    }
+
+    pub(crate) fn report_all_unreadable(&self, py: Python<'_>, jobs: Vec<store::Unreadable>) {
+        for job in jobs {
+            self.report_unreadable(py, job);
         }
     }
 
@@ -100,9 +107,10 @@ impl Shared {
         let last = page.last.filter(|_| page.more);
         let epoch = page.epoch;
         let jobs = self.handles(py, page)?;
-        releasing(py, |released| {
-            py.detach(|| self.engine.load(epoch, last, jobs, released));
+        let unreadable = releasing(py, |released| {
+            py.detach(|| self.engine.load(epoch, last, jobs, released))
         });
+        self.report_all_unreadable(py, unreadable);
         Ok(())
     }
 
@@ -112,9 +120,7 @@ impl Shared {
         py: Python<'_>,
         page: store::Page,
     ) -> PyResult<Vec<(store::Job<'static>, Handle)>> {
-        for job in page.unreadable {
-            self.report_unreadable(py, job);
-        }
+        self.report_all_unreadable(py, page.unreadable);
         let mut jobs = Vec::with_capacity(page.jobs.len());
         for job in page.jobs {
             match self.handle(py, &job) {

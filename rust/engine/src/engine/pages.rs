@@ -1,12 +1,12 @@
 //! Pages: what is not in memory comes in before it is due.
 
-use super::{Engine, Phase, State};
+use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{ClockKind, Now};
 use crate::engine::repeats::FoundRepeat;
 use crate::jobs::ids;
 use crate::jobs::record::{Detail, Id, Payload, Released};
 use crate::sleep::Until;
-use duewheel_store::{Answer, Error, Job, Page, Place, Query};
+use duewheel_store::{Answer, Error, Job, Page, Place, Query, Unreadable};
 
 impl<P: Payload> Engine<P> {
     /// The page to ask for now, if one is wanted and none is under way.
@@ -65,15 +65,18 @@ impl<P: Payload> Engine<P> {
     }
 
     /// Take in a page, whose jobs are payloads by now; `last` is where the next one goes on.
+    ///
+    /// What it returns cannot be read: repeats with a schedule that is none.
     pub fn load(
         &self,
         epoch: u64,
         last: Option<Place>,
         jobs: Vec<(Job<'static>, P)>,
         released: &mut Released<P>,
-    ) {
+    ) -> Vec<Unreadable> {
         // Not under the lock: a schedule may be slow.
         let repeats: Vec<_> = jobs.iter().map(|(job, _)| FoundRepeat::of(job)).collect();
+        let mut unreadable = Vec::new();
         let mut state = self.state.lock();
         state.apply_revocations(self);
         let jobs = if state.phase == Phase::Closed {
@@ -86,10 +89,12 @@ impl<P: Payload> Engine<P> {
             let residency = state.residency.as_ref();
             let lease = residency.and_then(|residency| residency.lease.as_ref());
             let is_held = lease.is_none_or(|lease| lease.holds(epoch, job.place.seq));
-            if let (true, Ok(found)) = (is_held, found) {
-                state.load(&job, payload, (found, false), released);
-            } else {
-                released.payloads.push(payload);
+            match found {
+                Ok(found) if is_held => state.load(&job, payload, (found, false), released),
+                found => {
+                    unreadable.extend(found.err().filter(|_| is_held));
+                    released.payloads.push(payload);
+                }
             }
         }
         if let Some(residency) = &mut state.residency {
@@ -99,21 +104,31 @@ impl<P: Payload> Engine<P> {
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
+        unreadable
     }
 
-    /// Take in repeats, before anything else is: all of them are in memory.
-    pub fn load_repeats(&self, jobs: Vec<(Job<'static>, P)>, released: &mut Released<P>) {
+    /// Take in repeats, before anything else is: all of them are in memory. As [`load`](Self::load).
+    pub fn load_repeats(
+        &self,
+        jobs: Vec<(Job<'static>, P)>,
+        released: &mut Released<P>,
+    ) -> Vec<Unreadable> {
+        let mut unreadable = Vec::new();
         let repeats: Vec<_> = jobs.iter().map(|(job, _)| FoundRepeat::of(job)).collect();
         let mut state = self.state.lock();
         for ((job, payload), found) in jobs.into_iter().zip(repeats) {
             match found {
                 Ok(found) => state.load(&job, payload, (found, true), released),
-                Err(_) => released.payloads.push(payload),
+                Err(why) => {
+                    unreadable.push(why);
+                    released.payloads.push(payload);
+                }
             }
         }
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
+        unreadable
     }
 
     /// Whether a store is behind it.
@@ -322,6 +337,13 @@ impl<P: Payload> State<P> {
         self.residency
             .as_ref()
             .is_some_and(|residency| residency.has_paged_out())
+    }
+
+    /// Refuse a stored job that is known to be unreadable, with what is wrong with it.
+    pub(super) fn check_readable(&self, id: &str) -> Result<(), Refused> {
+        let residency = self.residency.as_ref();
+        let why = residency.and_then(|residency| residency.arrivals.why_unreadable(id));
+        why.map_or(Ok(()), |why| Err(why.clone().into()))
     }
 
     /// How many stored jobs are known not to be readable.

@@ -8,7 +8,7 @@ use crate::residency::{
     Arrivals, BootOffsets, Frontier, Lease, Outbox, ParkedOnDisk, Residency, Turns, Window,
 };
 use duewheel_model::outcome::Outcome;
-use duewheel_store::{Ending, Error, Event, Op, Settled, Store, Ticket};
+use duewheel_store::{Ending, Error, Event, Op, Settled, Store, Ticket, Unreadable};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard};
@@ -65,12 +65,21 @@ impl<P: Payload> Engine<P> {
     }
 
     /// Count a stored job that cannot be read as one that nobody waits for; whether that is news.
-    pub fn note_unreadable(&self, seq: u64, id: Option<String>) -> bool {
+    pub fn note_unreadable(&self, job: Unreadable) -> bool {
         let mut state = self.state.lock();
         let residency = state.residency.as_mut();
-        let is_new = residency.is_some_and(|residency| residency.arrivals.note_unreadable(seq, id));
+        let is_new = residency.is_some_and(|residency| residency.arrivals.note_unreadable(job));
         self.notify(&state);
         is_new
+    }
+
+    /// Refuse a stored job that is known to be unreadable.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check_readable(&self, id: &str) -> Result<(), Refused> {
+        self.state.lock().check_readable(id)
     }
 
     /// Why the store takes nothing any more, if it does not.

@@ -1,5 +1,6 @@
 //! Which of the jobs that a store sends may still be taken in as they were sent.
 
+use duewheel_store::{Error, Unreadable};
 use std::collections::{HashMap, HashSet};
 
 /// What has happened to stored jobs since they were asked for.
@@ -16,8 +17,8 @@ pub(crate) struct Arrivals {
     changed: HashSet<String>,
     /// What had ended when the page was asked for, and the store did not know.
     ended: HashSet<u64>,
-    /// Stored jobs that cannot be read, by sequence, and their ids: waiting for idleness does not wait for them.
-    unreadable: HashMap<u64, Option<String>>,
+    /// Stored jobs that cannot be read, by sequence: waiting for idleness does not wait for them.
+    unreadable: HashMap<u64, Unreadable>,
 }
 
 impl Arrivals {
@@ -74,14 +75,21 @@ impl Arrivals {
     }
 
     /// Note a stored job that cannot be read; whether that is news.
-    pub(crate) fn note_unreadable(&mut self, seq: u64, id: Option<String>) -> bool {
-        self.unreadable.insert(seq, id).is_none()
+    pub(crate) fn note_unreadable(&mut self, job: Unreadable) -> bool {
+        self.unreadable.insert(job.place.seq, job).is_none()
+    }
+
+    /// What is wrong with the stored job of this id, if it is known that it cannot be read.
+    pub(crate) fn why_unreadable(&self, id: &str) -> Option<&Error> {
+        let mut all = self.unreadable.values();
+        let found = all.find(|job| job.id.as_deref() == Some(id))?;
+        Some(&found.why)
     }
 
     /// A job was cancelled, readable or not.
     pub(crate) fn forget_unreadable(&mut self, id: &str) {
         self.unreadable
-            .retain(|_, known| known.as_deref() != Some(id));
+            .retain(|_, known| known.id.as_deref() != Some(id));
     }
 
     pub(crate) fn unreadable_count(&self) -> usize {

@@ -142,6 +142,7 @@ impl<P: Payload> Engine<P> {
         if !state.has_paged_out() {
             return Ok(Pending::Made(Moved::No, AT_ONCE));
         }
+        state.check_readable(id)?;
         let to = state.next_place(clock, due);
         state.reserve_seq(to.seq);
         let moves = Query::Move {

@@ -36,6 +36,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open_to_change()?;
         state.settle(self, released);
         let Some(key) = state.find_repeat(id) else {
+            state.check_readable(id)?;
             return Ok(Pending::Made(false, AT_ONCE));
         };
         let Some(repeat) = state.jobs.repeat_mut(key) else {
@@ -82,6 +83,7 @@ impl<P: Payload> Engine<P> {
         state.refresh(self, boot);
         let ahead = state.jobs.offsets.measured();
         let Some(key) = state.find_repeat(id) else {
+            state.check_readable(id)?;
             return Ok(Pending::Made(false, AT_ONCE));
         };
         let Some(repeat) = state.jobs.repeat(key) else {
@@ -96,6 +98,7 @@ impl<P: Payload> Engine<P> {
         let next = plan.times_on(clock, standing.anchor, ahead).next(by_now);
         let mut state = self.open_to_change()?;
         let Some(key) = state.find_repeat(id) else {
+            state.check_readable(id)?;
             return Ok(Pending::Made(false, AT_ONCE));
         };
         let ticket = state.go_on(self, key, (&plan, next, by_now), released)?;
@@ -119,6 +122,7 @@ impl<P: Payload> Engine<P> {
         state.refresh(self, boot);
         let now = boot.saturating_add(state.jobs.offsets.measured());
         let Some(key) = state.find_repeat(id) else {
+            state.check_readable(id)?;
             return Ok(Pending::Made(false, AT_ONCE));
         };
         let before = state.jobs.repeat(key).map(|repeat| repeat.standing);
@@ -157,7 +161,7 @@ impl<P: Payload> Engine<P> {
     ///
     /// # Errors
     ///
-    /// [`Refused::Closed`].
+    /// [`Refused::Closed`], and what is wrong with a stored one that cannot be read.
     pub fn repeat_view<R>(
         &self,
         id: &str,
@@ -169,6 +173,9 @@ impl<P: Payload> Engine<P> {
         state.settle(self, released);
         state.refresh(self, boot);
         let key = state.find_repeat(id);
+        if key.is_none() {
+            state.check_readable(id)?;
+        }
         Ok(key.and_then(|key| state.look_at_repeat(self, key, look)))
     }
 

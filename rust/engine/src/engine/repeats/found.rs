@@ -5,8 +5,7 @@ use crate::engine::State;
 use crate::jobs::record::Payload;
 use crate::jobs::repeats::{NEVER, Plan, Repeat};
 use duewheel_model::repeat::{Standing, Times};
-use duewheel_schedule::Error as ScheduleError;
-use duewheel_store::Job;
+use duewheel_store::{Error, Job, Unreadable};
 use std::sync::Arc;
 
 /// What a store has of a repeat, read under no lock.
@@ -21,13 +20,17 @@ impl FoundRepeat {
     ///
     /// # Errors
     ///
-    /// Its definition cannot be read.
-    pub(in crate::engine) fn of(job: &Job<'_>) -> Result<Option<Self>, ScheduleError> {
+    /// Its schedule is none that can be read.
+    pub(in crate::engine) fn of(job: &Job<'_>) -> Result<Option<Self>, Unreadable> {
         let Some(recurring) = job.repeat.as_deref() else {
             return Ok(None);
         };
         let mut standing = recurring.standing;
-        let plan = Plan::read(&recurring.definition)?;
+        let plan = Plan::read(&recurring.definition).map_err(|why| Unreadable {
+            place: job.place,
+            id: Some(job.id.to_string()),
+            why: Error::Unreadable(why.to_string()),
+        })?;
         let unknown = match plan.schedule().fingerprint() {
             Err(error) => Some(Arc::from(error.to_string())),
             Ok(found) => {
