@@ -3,13 +3,13 @@
 Works on the checkout that it is called in, and puts every file back. Prints who survived.
 """
 
-import os
 import pathlib
-import signal
-import subprocess
 import sys
 
-SRC = pathlib.Path(__file__).parent.parent / "src"
+RUST = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(RUST))
+import mutating  # noqa: E402 - it lies beside the crates
+
 MUTANTS = {
     "skip the sync": (
         "journal/group_commit.rs",
@@ -157,49 +157,7 @@ MUTANTS = {
     "keep a refused batch": ("journal/file.rs", "            self.pending.truncate(from);\n", ""),
 }
 
-
 COMMAND = ["cargo", "test", "--quiet", "--package", "duewheel-sqlite"]
-TIMEOUT_S = 120
-"""Many times what the tests take: whoever needs longer hangs."""
-
-
-def failing() -> list[str] | None:
-    """Run the tests; returns those that fail, or nothing when it does not compile."""
-    built = subprocess.run([*COMMAND, "--no-run"], capture_output=True, check=False)
-    if built.returncode:
-        print(built.stderr.decode()[-1500:])
-        return None
-    tested = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
-    try:
-        out, _ = tested.communicate(timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(tested.pid, signal.SIGKILL)  # cargo alone would leave the test behind
-        tested.communicate()
-        return ["a test that hangs"]
-    tests = [line.split()[1] for line in out.decode().splitlines() if line.startswith("---- ")]
-    return tests or (["a test that dies"] if tested.returncode else [])
-
-
-def run(name: str) -> bool:
-    file, old, new = MUTANTS[name]
-    path = SRC / file
-    text = path.read_text()
-    if text.count(old) != 1:
-        sys.exit(f"{name}: {old!r} is {text.count(old)} times in {file}")
-    try:
-        path.write_text(text.replace(old, new))
-        tests = failing()
-    finally:
-        path.write_text(text)
-    word = "does not compile" if tests is None else "caught" if tests else "SURVIVED"
-    print(f"{word}: {name} ({', '.join((tests or [])[:3])})", flush=True)
-    return bool(tests)
-
 
 if __name__ == "__main__":
-    names = sys.argv[1:] or list(MUTANTS)
-    if (tests := failing()) != []:  # then being caught would mean nothing
-        sys.exit(f"without a mutant: {tests}")
-    caught = sum([run(name) for name in names])
-    print(f"{caught} of {len(names)} mutants are caught")
-    sys.exit(caught < len(names))
+    mutating.main(RUST / "sqlite" / "src", MUTANTS, lambda _: COMMAND)
