@@ -53,6 +53,8 @@ def run(name: str, path: Path, change: tuple[str, str], command: list[str]) -> b
 
 def main(src: Path, mutants: dict[str, Mutant], command_of: Callable[[str], list[str]]) -> None:
     """Run the mutants that the command line names, or all; `command_of`: of a file, what runs its tests."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # else no file is put back, or, in the background, nothing ends
+        signal.signal(number, lambda *_: sys.exit("stopped"))
     names = sys.argv[1:] or list(mutants)
     if unknown := set(names) - set(mutants):
         sys.exit(f"no such mutant: {', '.join(sorted(unknown))}")

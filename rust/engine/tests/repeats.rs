@@ -77,7 +77,10 @@ impl Bench {
             while self.engine.manual_expire() {}
             match self.engine.ready().turn(None, self.engine.clock()) {
                 Turn::Run(mut started) => {
-                    let taken = self.engine.take_up(&mut started, Lane::Workers).unwrap();
+                    let taken = self
+                        .engine
+                        .take_up(&mut started, Lane::Workers, |find| find());
+                    let taken = taken.unwrap();
                     if taken.runs {
                         let number = started.occurrence.as_ref().unwrap().number;
                         let due = started.execution.job_due / SECOND - START;
@@ -276,10 +279,10 @@ fn an_edit_of_what_runs_may_put_it_on_the_other_clock() {
     let cron = || Schedule::cron("* * * * *", duewheel_schedule::Zone::utc()).unwrap();
     let from_end = Schedule::every(5 * SECOND, None, true).unwrap();
     // The start is forty seconds after a whole minute.
-    for (old, new, begun, next) in [
-        (every(10), cron(), 10, 20),
-        (cron(), every(30), 20, 50),
-        (every(10), from_end, 10, 18),
+    for (old, new, begun, next, period) in [
+        (every(10), cron(), 10, 20, 60),
+        (cron(), every(30), 20, 50, 30),
+        (every(10), from_end, 10, 18, 5),
     ] {
         let mut bench = Bench::new();
         bench.repeat(old, Terms::default()).unwrap();
@@ -292,6 +295,7 @@ fn an_edit_of_what_runs_may_put_it_on_the_other_clock() {
         assert_eq!((number, coming, missed), (2, next, 0));
         assert_eq!(bench.run(&[next - 1]).len(), 1);
         assert_eq!(bench.run(&[next]), [(next, 2)]);
+        assert_eq!(bench.coming(), (3, next + period, 0));
     }
 }
 
@@ -302,9 +306,14 @@ fn it_is_over_after_its_count_and_at_its_end() {
         ..Terms::default()
     };
     let mut bench = Bench::with(count);
-    assert_eq!(bench.run(&[10, 20, 30, 40]), [(10, 1), (20, 2)]);
-    assert_eq!(bench.standing(), None);
+    assert_eq!(bench.run(&[10, 20]), [(10, 1), (20, 2)]);
+    assert_eq!(bench.standing(), None, "with the last one it is over");
     assert_eq!(bench.released.payloads, [For(0)]);
+    let stats = bench.engine.stats(&mut bench.released);
+    assert_eq!(
+        (stats.scheduled, stats.succeeded, stats.cancelled),
+        (2, 2, 0)
+    );
     let end = |seconds| Terms {
         end: Some(at(seconds)),
         ..Terms::default()

@@ -26,7 +26,9 @@ fn take_up_repeat(
     started: &mut Started<Handle>,
     lane: Lane,
 ) -> bool {
-    let taken = py.detach(|| shared.engine.take_up(started, lane));
+    // Only what may take long is worth letting go of the interpreter.
+    let outside = |find: &mut (dyn FnMut() + Send)| py.detach(find);
+    let taken = shared.engine.take_up(started, lane, outside);
     let Ok(Taken { runs, missed }) = taken else {
         return false;
     };

@@ -1,6 +1,6 @@
 //! What is kept of a job.
 
-pub(crate) mod details;
+pub(crate) mod blocks;
 mod digits;
 pub(crate) mod id_index;
 pub mod ids;

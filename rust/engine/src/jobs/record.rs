@@ -186,7 +186,21 @@ impl<P: Copy> Record<P> {
         }
     }
 
-    /// Make a job with a detail one that comes again, or does no longer.
+    /// The number of its repeat, if it comes again: where others have the rest of their id.
+    #[inline]
+    pub(crate) fn repeat(&self) -> Option<usize> {
+        (self.comes() != Comes::Once).then_some(self.low as usize)
+    }
+
+    /// Make a job with a detail one that comes again.
+    pub(crate) fn set_repeat(&mut self, number: usize) {
+        if self.detail().is_some() {
+            self.low = number as u64 & !VARIANT;
+            self.set_comes(Comes::Again);
+        }
+    }
+
+    /// Note whether a job that comes again is held back.
     pub(crate) fn set_comes(&mut self, comes: Comes) {
         if self.detail().is_some() {
             self.high = self.high & !(3 << 58) | (comes as u64) << 58;

@@ -1,11 +1,12 @@
 //! What only repeats have beside their entry: their plan, and how far they have come.
 
-use crate::due::queue::{ClockKind, Key};
+use crate::due::queue::ClockKind;
 use crate::jobs::record::Occurrence;
 use duewheel_model::repeat::{Definition, Standing, Terms, Times};
 use duewheel_schedule::{Error as ScheduleError, Schedule};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Weak};
 
 /// The time of a repeat that has none left.
 pub const NEVER: i64 = i64::MAX;
@@ -27,7 +28,7 @@ pub(crate) fn moment_on(clock: ClockKind, boot: i64, ahead: i64) -> i64 {
 }
 
 /// When a repeat comes again: its schedule and its terms. It never changes; an edit is another one.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
     schedule: Schedule,
     terms: Terms,
@@ -303,48 +304,25 @@ pub(crate) fn carried(standing: Standing, from: ClockKind, to: ClockKind, ahead:
     }
 }
 
-/// The repeats in memory, each with the key of its job, by the numbers of their details.
-#[derive(Debug)]
-pub(crate) struct Repeats<P>(HashMap<u32, (Key, Repeat<P>)>);
+/// How many plans are looked at when another is made.
+const LATEST: usize = 64;
 
-impl<P> Default for Repeats<P> {
-    fn default() -> Self {
-        Repeats(HashMap::new())
-    }
-}
+/// The latest plans: many repeats that come alike share one.
+#[derive(Debug, Default)]
+pub(crate) struct Plans(HashMap<u64, Weak<Plan>>);
 
-impl<P> Repeats<P> {
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn insert(&mut self, detail: usize, key: Key, repeat: Repeat<P>) {
-        self.0.insert(detail as u32, (key, repeat));
-    }
-
-    pub(crate) fn get(&self, detail: usize) -> Option<&Repeat<P>> {
-        self.0.get(&(detail as u32)).map(|(_, repeat)| repeat)
-    }
-
-    pub(crate) fn get_mut(&mut self, detail: usize) -> Option<&mut Repeat<P>> {
-        self.0.get_mut(&(detail as u32)).map(|(_, repeat)| repeat)
-    }
-
-    /// The keys of all, in the order of the slab.
-    pub(crate) fn keys(&self) -> Vec<Key> {
-        let mut keys: Vec<Key> = self.0.values().map(|(key, _)| *key).collect();
-        keys.sort_unstable_by_key(|key| key.index);
-        keys
-    }
-
-    pub(crate) fn remove(&mut self, detail: usize) {
-        self.0.remove(&(detail as u32));
-        if self.0.len() < self.0.capacity() / 8 {
-            self.0.shrink_to_fit();
+impl Plans {
+    /// The plan that is kept instead of this one, which is equal.
+    pub(crate) fn shared(&mut self, plan: Arc<Plan>) -> Arc<Plan> {
+        let mut hasher = DefaultHasher::new();
+        plan.hash(&mut hasher);
+        let kept = self.0.entry(hasher.finish() % LATEST as u64).or_default();
+        match kept.upgrade() {
+            Some(found) if found == plan => found,
+            _ => {
+                *kept = Arc::downgrade(&plan);
+                plan
+            }
         }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0 = HashMap::new();
     }
 }

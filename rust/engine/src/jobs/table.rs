@@ -1,12 +1,12 @@
 //! The table of jobs: the due-queue whose slab has a record of each, and what belongs to the records.
 
 use crate::due::queue::{ClockKind, DueQueue, Entry, Key, Now, Progress as Expiry};
-use crate::jobs::details::Details;
+use crate::jobs::blocks::Blocks;
 use crate::jobs::id_index::IdIndex;
 use crate::jobs::ids::{Halves, IdList};
 use crate::jobs::offsets::Offsets;
-use crate::jobs::record::{Comes, Detail, Execution, Id, Payload, Record, Stage};
-use crate::jobs::repeats::Repeats;
+use crate::jobs::record::{Detail, Execution, Id, Payload, Record, Stage};
+use crate::jobs::repeats::{Plans, Repeat};
 use duewheel_model::job::Progress;
 
 mod repeating;
@@ -22,8 +22,10 @@ mod repeating;
 pub(crate) struct JobTable<P: Payload> {
     pub(crate) queue: DueQueue<Record<P>>,
     pub(crate) offsets: Offsets,
-    details: Details,
-    repeats: Repeats<P>,
+    details: Blocks<Detail>,
+    /// Each with the key of its job.
+    repeats: Blocks<(Key, Repeat<P>)>,
+    plans: Plans,
     ids: IdIndex,
 }
 
@@ -36,8 +38,9 @@ impl<P: Payload> JobTable<P> {
         Ok(JobTable {
             queue: DueQueue::new(offsets.measured_now()),
             offsets,
-            details: Details::default(),
-            repeats: Repeats::default(),
+            details: Blocks::default(),
+            repeats: Blocks::default(),
+            plans: Plans::default(),
             ids: IdIndex::new()?,
         })
     }
@@ -159,8 +162,8 @@ impl<P: Payload> JobTable<P> {
         let record = self.queue.remove(key)?;
         match record.detail() {
             Some(number) => {
-                if record.comes() != Comes::Once {
-                    self.repeats.remove(number);
+                if let Some(repeat) = record.repeat() {
+                    self.repeats.remove(repeat);
                 }
                 self.remove_detail(number, key);
             }
@@ -273,8 +276,8 @@ impl<P: Payload> JobTable<P> {
     pub(crate) fn clear(&mut self) -> DueQueue<Record<P>> {
         let now = self.offsets.measured_now();
         let empty = DueQueue::with_sequence(now, self.queue.next_sequence());
-        self.details = Details::default();
-        self.repeats.clear();
+        self.details = Blocks::default();
+        self.repeats = Blocks::default();
         self.ids.clear();
         std::mem::replace(&mut self.queue, empty)
     }
@@ -316,7 +319,7 @@ impl<P: Payload> JobTable<P> {
 /// What is handed over of the job of an entry.
 #[inline]
 fn execution<P: Payload>(
-    details: &Details,
+    details: &Blocks<Detail>,
     offsets: &Offsets,
     key: Key,
     entry: &Entry<'_, Record<P>>,
@@ -348,7 +351,7 @@ fn execution<P: Payload>(
 
 /// The id of a job, if an engine made it.
 #[inline]
-fn generated_id<P: Payload>(record: &Record<P>, details: &Details) -> Option<Halves> {
+fn generated_id<P: Payload>(record: &Record<P>, details: &Blocks<Detail>) -> Option<Halves> {
     match record.detail() {
         None => Some(record.id()),
         Some(number) => match details[number].id {
@@ -362,7 +365,7 @@ fn generated_id<P: Payload>(record: &Record<P>, details: &Details) -> Option<Hal
 #[inline]
 fn id_at<P: Payload>(
     queue: &DueQueue<Record<P>>,
-    details: &Details,
+    details: &Blocks<Detail>,
     index: u32,
 ) -> Option<(Key, Option<Halves>)> {
     let key = queue.key_at(index)?;

@@ -194,7 +194,7 @@ impl<P: Payload> State<P> {
         let standing = self.edited(key, &new, fresh, clock);
         let (standing, clock) = standing.ok_or(Refused::Never)?;
         let edit = Edit {
-            plan: new.plan,
+            plan: self.jobs.shared(new.plan),
             payload,
             standing,
             clock,

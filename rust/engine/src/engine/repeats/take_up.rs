@@ -1,6 +1,6 @@
 //! Taking up an occurrence: what of its times runs now.
 
-use crate::due::queue::{ClockKind, Key};
+use crate::due::queue::ClockKind;
 use crate::engine::{Engine, Refused, State};
 use crate::handover::lanes::Lane;
 use crate::jobs::record::{Payload, Started};
@@ -17,6 +17,9 @@ struct Asked {
     /// What was due before, on the clock of the repeat, was missed.
     since: i64,
     ahead: i64,
+    /// When it is due, on the wall clock.
+    wall_due: i64,
+    is_first: bool,
 }
 
 /// What became of an occurrence that was taken up.
@@ -32,11 +35,17 @@ impl<P: Payload> Engine<P> {
     /// Take up an occurrence of a repeat, before its start is noted: find the time that runs, or that it is passed
     /// over to. Its due and lateness are those of the time that runs.
     ///
+    /// `outside` is given what may take long, to call it where that holds up nobody.
+    ///
     /// # Errors
     ///
     /// [`Refused::Lost`], and those of the store: it must not start.
-    pub fn take_up(&self, started: &mut Started<P>, lane: Lane) -> Result<Taken, Refused> {
-        let key = started.execution.key;
+    pub fn take_up(
+        &self,
+        started: &mut Started<P>,
+        lane: Lane,
+        outside: impl FnOnce(&mut (dyn FnMut() + Send)),
+    ) -> Result<Taken, Refused> {
         let now = self.now();
         let Some(asked) = self.asked_of(started, now.boot) else {
             return Ok(Taken {
@@ -44,44 +53,25 @@ impl<P: Payload> Engine<P> {
                 missed: 0,
             });
         };
-        let Asked {
-            plan,
-            standing,
-            clock,
-            ahead,
-            ..
-        } = &asked;
-        let now_there = moment_on(*clock, now.boot, *ahead);
-        let times = plan.times_on(*clock, standing.anchor, *ahead);
-        let is_first = started.execution.progress.first_start.is_none();
-        let coming = Some(standing.time).filter(|&time| time != NEVER);
-        let is_over = (plan.terms().count).is_some_and(|count| standing.occurrence > count);
-        let found = if is_over {
-            passed(None)
-        } else if !is_first || standing.triggered.is_some() {
-            TakenUp {
-                time: coming,
-                runs: true,
-                missed: 0,
-            }
+        let is_quick = asked.plan.schedule().is_quick();
+        let mut found = None;
+        let mut find = || found = Some(asked.find(now.boot));
+        if is_quick {
+            find();
         } else {
-            taken_up(&asked, coming, &times, started, now_there)
+            outside(&mut find);
+        }
+        let Some((found, then)) = found else {
+            return Err(Refused::Lost);
         };
         let time = found.time.unwrap_or(NEVER);
-        let then = match (found.runs, plan.is_from_end()) {
-            (false, _) => Then::Unknown,
-            (true, true) => Then::AfterEnd(plan.period().unwrap_or(NEVER)),
-            (true, false) if standing.triggered.is_some() => Then::At(time),
-            (true, false) => Then::At(times.next(time.max(standing.last)).unwrap_or(NEVER)),
-        };
-        let mut state = self.state.lock();
-        let is_new = is_first && standing.triggered.is_none();
-        state.apply_taken(key, started, &asked, (found, time, then), is_new)?;
-        drop(state);
+        self.state
+            .lock()
+            .apply_taken(started, &asked, (found, time, then))?;
         if found.runs {
             started.lateness = now
                 .boot
-                .saturating_add(*ahead)
+                .saturating_add(asked.ahead)
                 .saturating_sub(started.wall_due)
                 .max(0);
             let mut lane = self.lane(lane).lock();
@@ -111,6 +101,8 @@ impl<P: Payload> Engine<P> {
             clock: repeat.clock,
             since: moment_on(repeat.clock, since, ahead),
             ahead,
+            wall_due: started.wall_due,
+            is_first: started.execution.progress.first_start.is_none(),
         })
     }
 }
@@ -124,50 +116,67 @@ fn passed(time: Option<i64>) -> TakenUp {
     }
 }
 
-/// Rule 3 of a first attempt.
-fn taken_up(
-    asked: &Asked,
-    coming: Option<i64>,
-    times: &impl Times,
-    started: &Started<impl Payload>,
-    now: i64,
-) -> TakenUp {
-    let Asked {
-        plan,
-        standing,
-        clock,
-        since,
-        ahead,
-    } = asked;
-    let Some(time) = coming else {
-        return passed(None);
-    };
-    let due = match clock {
-        ClockKind::Wall => started.wall_due,
-        ClockKind::Boot => started.wall_due.saturating_sub(*ahead),
-    };
-    if due > now {
-        return passed(Some(time));
+impl Asked {
+    /// What becomes of it now, and what follows: the schedule is asked.
+    fn find(&self, boot: i64) -> (TakenUp, Then) {
+        let (plan, standing) = (&self.plan, &self.standing);
+        let now = moment_on(self.clock, boot, self.ahead);
+        let times = plan.times_on(self.clock, standing.anchor, self.ahead);
+        let coming = Some(standing.time).filter(|&time| time != NEVER);
+        let is_over = (plan.terms().count).is_some_and(|count| standing.occurrence > count);
+        let found = if is_over {
+            passed(None)
+        } else if !self.is_first || standing.triggered.is_some() {
+            TakenUp {
+                time: coming,
+                runs: true,
+                missed: 0,
+            }
+        } else {
+            self.first_attempt(coming, &times, now)
+        };
+        let time = found.time.unwrap_or(NEVER);
+        let then = match (found.runs, plan.is_from_end()) {
+            (false, _) => Then::Unknown,
+            (true, true) => Then::AfterEnd(plan.period().unwrap_or(NEVER)),
+            (true, false) if standing.triggered.is_some() => Then::At(time),
+            (true, false) => Then::At(times.next(time.max(standing.last)).unwrap_or(NEVER)),
+        };
+        (found, then)
     }
-    take_up(
-        plan.terms(),
-        (time, due, standing.offset),
-        now,
-        due < *since,
-        times,
-    )
+
+    /// Rule 3 of a first attempt.
+    fn first_attempt(&self, coming: Option<i64>, times: &impl Times, now: i64) -> TakenUp {
+        let Some(time) = coming else {
+            return passed(None);
+        };
+        let due = match self.clock {
+            ClockKind::Wall => self.wall_due,
+            ClockKind::Boot => self.wall_due.saturating_sub(self.ahead),
+        };
+        if due > now {
+            return passed(Some(time));
+        }
+        take_up(
+            self.plan.terms(),
+            (time, due, self.standing.offset),
+            now,
+            due < self.since,
+            times,
+        )
+    }
 }
 
 impl<P: Payload> State<P> {
     /// Make true what was found when an occurrence was taken up.
     fn apply_taken(
         &mut self,
-        key: Key,
         started: &mut Started<P>,
         asked: &Asked,
         (found, time, then): (TakenUp, i64, Then),
-        is_new: bool,
     ) -> Result<(), Refused> {
+        let key = started.execution.key;
+        let is_new = asked.is_first && asked.standing.triggered.is_none();
         let Some(repeat) = self.jobs.repeat_mut(key) else {
             return Err(Refused::Lost);
         };

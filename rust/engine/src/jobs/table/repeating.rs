@@ -3,19 +3,26 @@
 use super::JobTable;
 use crate::due::queue::Key;
 use crate::jobs::record::{Comes, Payload};
-use crate::jobs::repeats::Repeat;
+use crate::jobs::repeats::{Plan, Repeat};
+use std::sync::Arc;
 
 impl<P: Payload> JobTable<P> {
-    /// Make a job with a detail one that comes again.
-    pub(crate) fn set_repeat(&mut self, key: Key, repeat: Repeat<P>) {
+    /// Make a job one that comes again.
+    pub(crate) fn set_repeat(&mut self, key: Key, mut repeat: Repeat<P>) {
         if self.make_detail(key).is_none() {
             return;
         }
-        let number = self.queue.get(key).and_then(|entry| entry.value.detail());
-        if let Some(number) = number {
-            self.repeats.insert(number, key, repeat);
-            self.hold(key);
+        repeat.plan = self.shared(repeat.plan);
+        let number = self.repeats.insert((key, repeat));
+        if let Some(record) = self.queue.get_mut(key) {
+            record.set_repeat(number);
         }
+        self.hold(key);
+    }
+
+    /// This plan, or one that is kept already and is equal.
+    pub(crate) fn shared(&mut self, plan: Arc<Plan>) -> Arc<Plan> {
+        self.plans.shared(plan)
     }
 
     /// How many repeats there are.
@@ -24,27 +31,22 @@ impl<P: Payload> JobTable<P> {
     }
 
     /// The repeat that a job is, if it is one.
+    #[inline]
     pub(crate) fn repeat(&self, key: Key) -> Option<&Repeat<P>> {
-        let record = self.queue.get(key)?.value;
-        if record.comes() == Comes::Once {
-            return None;
-        }
-        self.repeats.get(record.detail()?)
+        let number = self.queue.get(key)?.value.repeat()?;
+        self.repeats.get(number).map(|(_, repeat)| repeat)
     }
 
     /// The same, to be changed; what it is held back by is [noted](Self::hold) thereafter.
+    #[inline]
     pub(crate) fn repeat_mut(&mut self, key: Key) -> Option<&mut Repeat<P>> {
-        let record = self.queue.get(key)?.value;
-        if record.comes() == Comes::Once {
-            return None;
-        }
-        self.repeats.get_mut(record.detail()?)
+        let number = self.queue.get(key)?.value.repeat()?;
+        self.repeats.get_mut(number).map(|(_, repeat)| repeat)
     }
 
     /// Note whether a repeat is held back.
     pub(crate) fn hold(&mut self, key: Key) {
-        let number = self.queue.get(key).and_then(|entry| entry.value.detail());
-        let Some(repeat) = number.and_then(|number| self.repeats.get(number)) else {
+        let Some(repeat) = self.repeat(key) else {
             return;
         };
         let comes = if repeat.is_held() {
@@ -70,8 +72,10 @@ impl<P: Payload> JobTable<P> {
         Some(std::mem::replace(&mut record.payload, payload))
     }
 
-    /// The keys of all repeats.
+    /// The keys of all repeats, in the order of the slab.
     pub(crate) fn repeat_keys(&self) -> Vec<Key> {
-        self.repeats.keys()
+        let mut keys: Vec<Key> = self.repeats.iter().map(|(key, _)| *key).collect();
+        keys.sort_unstable_by_key(|key| key.index);
+        keys
     }
 }
