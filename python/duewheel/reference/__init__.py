@@ -391,7 +391,7 @@ class ReferenceScheduler(Repeating):
 
     def _manual_next(self) -> tuple[int, int] | None:
         self._note_clock()
-        if self._started and self._review_wanted:
+        if self._started:
             self._review()
         entry = self._queue.first() if self._started else None
         if entry is None:

@@ -33,6 +33,10 @@ class Entry:
         """Tell whether it does not start although it is due: a repeat that is paused."""
         return self.repeat is not None and self.repeat.is_held
 
+    def has_started(self) -> bool:
+        """Tell whether its occurrence runs, or is to be retried."""
+        return self.stage == "running" or self.first_start is not None
+
     def waits_for_ever(self) -> bool:
         """Tell whether this is a repeat that waits for its next time, and that nothing ends."""
         is_waiting = self.stage == "waiting" and self.first_start is None
@@ -52,6 +56,10 @@ class Queue:
     def offset(self) -> int:
         """Return how far the wall clock is ahead of the boot clock."""
         return self._time.wall() - self._time.boot()
+
+    def last_sequence(self) -> int:
+        """Return the sequence that was given last."""
+        return self._sequence
 
     def wall_due(self, entry: Entry) -> int:
         """Return the due of an entry as the wall time that it maps to."""

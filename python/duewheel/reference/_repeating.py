@@ -4,6 +4,7 @@ import logging
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -62,7 +63,7 @@ class Repeating:
         self._handled_since: dict[str, int] = {}  # boot ns: when a target got its handler
         self._could_not_start: int | None = None  # boot ns: what was due before could not start
         self._offset_seen = self._queue.offset()
-        self._review_wanted = False
+        self._review_from: tuple[int, int] | None = None  # sequence and wall ns: what waited before is due anew
 
     # Calls
 
@@ -164,11 +165,13 @@ class Repeating:
             )
         if terms == (old.edit or old).terms:
             return entry.id
-        new = self._edited(entry.id, old, terms)
+        new, is_anew = self._edited(entry.id, old, terms)
+        if is_anew and entry.has_started():
+            new.count_from(new.last, new.time)  # the occurrence that has started comes again as it is
         if entry.stage == "running":
             old.edit = new  # target, data and options count from the next start on
         elif entry.first_start is not None:
-            # A retry waits for its backoff; it starts with what is new, and the schedule counts after it.
+            # A retry waits for its backoff; it starts with what is new.
             old.edit = new
             self._apply_edit(entry)
             if entry.stage == "parked":
@@ -179,45 +182,32 @@ class Repeating:
             self._arm(entry, new)
         return entry.id
 
-    def _edited(self, id: str, old: Repeat, terms: Terms) -> Repeat:
-        """Return what a repeat becomes: number, previous and pause are kept, a changed schedule counts from now."""
-        fresh = self._new_repeat(id, terms)
+    def _edited(self, id: str, old: Repeat, terms: Terms) -> tuple[Repeat, bool]:
+        """Return what a repeat becomes, and whether it counts from now: number, previous and pause are kept."""
         ahead = self._queue.offset() if old.on_boot else 0
-        if terms.count is not None and old.number > terms.count:
-            fresh = None
-        if fresh is None:
-            raise ValueError(f"the schedule has no time after now and within its bounds: {terms.schedule}")
-        if terms.schedule == old.terms.schedule and terms.admit(old.time + ahead):
-            fresh.on_boot, fresh.anchor, fresh.time, fresh.last = old.on_boot, old.anchor, old.time, old.last
-        elif fresh.on_boot:
+        is_anew = terms.schedule != old.terms.schedule or not terms.admit(old.time + ahead)
+        new = self._new_repeat(id, terms) if is_anew else replace(old, terms=terms, edit=None)
+        if new is not None and new.on_boot and is_anew:
             # The grid of an interval goes on from its last time.
-            now = fresh.last
-            fresh.anchor = old.last + ahead - self._queue.offset()
-            following = fresh.grid(self._queue.offset()).next(now)
+            new.anchor = old.last + ahead - self._queue.offset()
+            following = new.grid(self._queue.offset()).next(new.last)
             if following is None:
-                raise ValueError(f"the schedule has no time after now and within its bounds: {terms.schedule}")
-            fresh.time = following
-        if terms.spread == old.terms.spread:
-            fresh.offset = old.offset
-        fresh.number, fresh.previous, fresh.missed, fresh.paused = old.number, old.previous, old.missed, old.paused
-        fresh.triggered, fresh.wanted, fresh.since = old.triggered, old.wanted, old.since
-        return fresh
+                new = None
+            else:
+                new.time = following
+        if new is None or (terms.count is not None and old.number > terms.count):
+            raise ValueError(f"the schedule has no time after now and within its bounds: {terms.schedule}")
+        is_same_spread = terms.spread == old.terms.spread
+        new.offset = old.offset if is_same_spread else spread_ns(self._seed, id, terms.spread)
+        new.has_come_as(old)
+        return new, is_anew
 
     def _apply_edit(self, entry: Entry) -> None:
         """Make a repeat that has run what was said meanwhile; its occurrence has the time that it had."""
         assert entry.repeat is not None
-        old, new = entry.repeat, entry.repeat.edit
-        if new is None:
-            return
-        # How far it has come meanwhile is not of the edit.
-        new.number, new.previous, new.missed, new.paused = old.number, old.previous, old.missed, old.paused
-        new.triggered, new.wanted, new.since = old.triggered, old.wanted, old.since
-        if new.time == old.time and new.on_boot == old.on_boot:
-            new.last = old.last
-        elif new.triggered is None:
-            new.time = new.last  # from the moment of the edit on
-        entry.repeat = new
-        self._apply_terms(entry, new.terms)
+        if entry.repeat.edit is not None:
+            entry.repeat = entry.repeat.coming()
+            self._apply_terms(entry, entry.repeat.terms)
 
     def _apply_terms(self, entry: Entry, terms: Terms) -> None:
         entry.target, entry.data, entry.options = terms.target, terms.data, terms.options
@@ -247,20 +237,20 @@ class Repeating:
         if not repeat.paused:
             return True
         repeat.paused = False
-        if entry.stage == "running":
-            return True
-        if entry.first_start is not None:
+        coming = repeat.coming()
+        # After a step back nothing runs twice.
+        by_now = max(self._now_of(coming) - coming.offset, coming.last)
+        following = coming.grid(self._queue.offset()).next(by_now)
+        time = LAST_NS if following is None else following
+        if entry.has_started():
+            (repeat.edit or repeat).count_from(by_now, time)
             if entry.stage == "parked":
                 self._queue.push(entry)
-            return True
-        by_now = self._now_of(repeat) - repeat.offset
-        following = repeat.grid(self._queue.offset()).next(by_now)
-        if following is None and repeat.triggered is None:
+        elif following is None and repeat.triggered is None:
             self._end_unstarted(entry)
-            return True
-        repeat.last = max(repeat.last, by_now)
-        repeat.time = LAST_NS if following is None else following
-        self._arm(entry, repeat)
+        else:
+            repeat.time, repeat.last = time, by_now
+            self._arm(entry, repeat)
         return True
 
     def trigger(self, id: str) -> bool:
@@ -268,8 +258,7 @@ class Repeating:
         entry, repeat = self._repeat(id)
         if entry is None or repeat is None:
             return False
-        has_started = entry.stage == "running" or entry.first_start is not None
-        if has_started:
+        if entry.has_started():
             repeat.wanted = self._clock.wall() if repeat.wanted is None else repeat.wanted
         elif repeat.triggered is None:
             repeat.triggered = self._clock.wall()
@@ -288,7 +277,8 @@ class Repeating:
         entry, repeat = self._repeat(id)
         if entry is None or repeat is None:
             return None
-        terms, offset = (repeat.edit or repeat).terms, self._queue.offset()
+        coming, offset = repeat.coming(), self._queue.offset()
+        terms = coming.terms
         due = self._queue.wall_due(entry)
         return SimpleNamespace(
             **{name: getattr(terms, name) for name in ("target", "schedule", "data", "options", "declared")},
@@ -302,7 +292,7 @@ class Repeating:
             running=entry.stage == "running",
             spread=terms.spread / SECOND,
             window=None if terms.window is None else terms.window / SECOND,
-            upcoming=lambda n=5: upcoming(repeat, due, offset, n),
+            upcoming=lambda n=5: upcoming(coming, due, offset, n),
         )
 
     def explain(self, id: str) -> str:
@@ -411,17 +401,24 @@ class Repeating:
         if step > 0:
             self._could_not_start = self._clock.boot()  # what it stepped over was missed
         if step < -_CLOCK_WAS_WRONG:
-            self._review_wanted = True
+            self._review_from = self._queue.last_sequence(), self._clock.wall()
 
     def _review(self) -> None:
-        """Find the dues of waiting repeats anew: the wall clock was wrong, by hours."""
-        self._review_wanted = False
-        for entry in self._queue.pending():
-            repeat = entry.repeat
-            if repeat is None or repeat.on_boot or repeat.triggered is not None or entry.first_start is not None:
+        """Find the dues of repeats that had a place when the wall clock went back by hours anew: it was wrong."""
+        if self._review_from is None:
+            return
+        (sequence, now), self._review_from = self._review_from, None
+        queue = self._queue
+        for entry in sorted(queue.jobs.values(), key=lambda entry: (queue.wall_due(entry), entry.sequence)):
+            if entry.repeat is None or entry.repeat.coming().on_boot or entry.sequence > sequence:
                 continue
-            now = self._clock.wall()
-            following = repeat.grid(0).next(now)
-            if following is not None and following != repeat.time:
+            repeat = entry.repeat
+            coming = repeat.coming()
+            following = coming.grid(0).next(now)
+            if following is None or following == coming.time:
+                continue
+            if entry.has_started() or repeat.triggered is not None:
+                (repeat.edit or repeat).count_from(now, following)
+            else:
                 repeat.time, repeat.last = following, now
                 self._arm(entry, repeat)

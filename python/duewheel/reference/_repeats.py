@@ -129,6 +129,26 @@ class Repeat:
         """Whether it does not start although it is due."""
         return self.paused and self.triggered is None
 
+    def count_from(self, moment: int, following: int) -> None:
+        """Have the schedule count from a moment on, whose first time is ``following``.
+
+        An occurrence that has started keeps what is its own; one that was asked for leaves ``following`` to come.
+        """
+        self.last = moment
+        self.time = moment if self.triggered is None else following
+
+    def has_come_as(self, other: "Repeat") -> None:
+        """Be as far as another is, but for its times."""
+        self.number, self.previous, self.missed, self.paused = other.number, other.previous, other.missed, other.paused
+        self.triggered, self.wanted, self.since = other.triggered, other.wanted, other.since
+
+    def coming(self) -> "Repeat":
+        """Return what it is after the occurrence that runs: what was said meanwhile."""
+        if self.edit is None:
+            return self
+        self.edit.has_come_as(self)
+        return self.edit
+
     def grid(self, offset_of_clocks: int) -> Grid:
         """Return its times; given how far the wall clock is ahead of the boot clock."""
         return Grid(self.terms, self.anchor, offset_of_clocks if self.on_boot else 0)
@@ -179,16 +199,11 @@ def take_up(repeat: Repeat, grid: Grid, due: int, now: int, is_missed: bool) -> 
 
 def upcoming(repeat: Repeat, due: int, offset_of_clocks: int, n: int) -> list[int]:
     """List the next dues on the wall clock, the first of which is ``due``; fewer where it ends."""
-    dues, ahead = [due], offset_of_clocks if repeat.on_boot else 0
+    grid, ahead = repeat.grid(offset_of_clocks), offset_of_clocks if repeat.on_boot else 0
+    dues = [due]
     if repeat.triggered is not None and repeat.time != LAST_NS:
         dues.append(repeat.time + repeat.offset + ahead)
-    used = max(repeat.time, repeat.last)
-    if repeat.edit is not None:  # what comes after the occurrence that runs is as the edit says
-        used, repeat = max(used + ahead, repeat.edit.last + offset_of_clocks * repeat.edit.on_boot), repeat.edit
-        ahead = offset_of_clocks if repeat.on_boot else 0
-        used -= ahead
-    grid = repeat.grid(offset_of_clocks)
-    time: Any = grid.next(used)
+    time: Any = grid.next(max(repeat.time, repeat.last))
     while time is not None and len(dues) < n:
         dues.append(time + repeat.offset + ahead)
         time = grid.next(time)

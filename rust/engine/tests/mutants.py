@@ -54,19 +54,23 @@ MUTANTS = {
         "        let occurrence = self.jobs.repeat(key).map(Repeat::occurrence);\n"
         "        if let Some(repeat) = self.jobs.repeat_mut(key) { repeat.standing.previous = Some(execution.job_due); }\n",
     ),
-    "have the old schedule say what follows an edit": (ENDING, "_ => Then::At(fresh.time),", "_ => repeat.then,"),
+    "have the old schedule say what follows an edit": (ENDING, "repeat_mut(key)?.then = then;", "repeat_mut(key)?;"),
     "read times of one clock on the other": (
-        ENDING,
-        "carried(repeat.standing, repeat.clock, edit.clock, ahead)",
-        "carried(repeat.standing, edit.clock, edit.clock, ahead)",
+        CALL,
+        "on_wall(*old, repeat.clock, ahead)\n            .last\n            .saturating_sub(ahead)",
+        "on_wall(*old, repeat.clock, ahead).last",
     ),
     "count a trigger among the times": (
         TAKE_UP,
         "            (true, false) if standing.triggered.is_some() => Then::At(time),\n",
         "",
     ),
-    "take up a retry as the next one": (TAKE_UP, "} else if !is_first || standing", "} else if standing"),
-    "catch up when it is resumed": (CHANGE, "repeat.standing.time = next.unwrap_or(NEVER);", "let _ = next;"),
+    "take up a retry as the next one": (TAKE_UP, "} else if !self.is_first || standing", "} else if standing"),
+    "catch up when it is resumed": (
+        CHANGE,
+        "None if moves => (repeat.standing.time, repeat.standing.last) = (next, last),",
+        "None if moves => {}",
+    ),
     "trigger what is triggered again": (
         CHANGE,
         "standing.triggered.is_some()) && !has_started",
@@ -74,8 +78,8 @@ MUTANTS = {
     ),
     "run an edit at once": (
         CALL,
-        "new.plan.times(last, ahead).next(fresh.last)?",
-        "new.plan.times(last, ahead).next(last)?",
+        "times.next(fresh.last).ok_or",
+        "times.next(last).ok_or",
     ),
     "begin the grid of an edit anew": (CALL, "            anchor: last,\n            time,\n", ""),
     "run at the end": (PLAN, "end.is_none_or(|end| next < end)", "end.is_none_or(|end| next <= end)"),

@@ -208,6 +208,17 @@ impl Standing {
         }
     }
 
+    /// Have the schedule count from this moment on, while an occurrence that has started keeps what it has of its own;
+    /// `next` is the first time after it, which an occurrence that was asked for leaves to come.
+    pub fn count_from(&mut self, moment: i64, next: i64) {
+        self.last = moment;
+        self.time = if self.triggered.is_some() {
+            next
+        } else {
+            moment
+        };
+    }
+
     /// When the time that comes is due.
     #[must_use]
     pub fn due(&self) -> i64 {

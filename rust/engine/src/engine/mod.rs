@@ -24,6 +24,7 @@ use crate::due::queue::{Key, Now};
 use crate::handover::lanes::{Lane, LaneBacklog, Lanes};
 use crate::handover::queue::{HandoverQueue, SETTLE_AT};
 use crate::jobs::record::{Dead, Done, Execution, Payload, Released, Stage};
+use crate::jobs::repeats::Review;
 use crate::jobs::table::JobTable;
 use crate::residency::{Evicted, Residency};
 use crate::sleep::{Sleeper, Until};
@@ -129,8 +130,7 @@ pub(crate) struct State<P: Payload> {
     evicted: Evicted<P>,
     /// Before this moment of the boot clock nothing could start: it was not started, or the wall clock went forward.
     could_not_start: i64,
-    /// The wall clock has gone back by hours: what repeats on it is due anew.
-    review_wanted: bool,
+    review: Option<Review>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -184,7 +184,7 @@ impl<P: Payload> Engine<P> {
             backing: None,
             evicted: Evicted::default(),
             could_not_start: i64::MIN,
-            review_wanted: false,
+            review: None,
         };
         let lanes: Lanes<HandoverQueue<P>> = Lanes::default();
         for lane in &lanes {
@@ -339,7 +339,7 @@ impl<P: Payload> Engine<P> {
             Phase::Started => {}
         }
         state.refresh(self, now.boot);
-        if state.review_wanted {
+        if state.review.is_some() {
             drop(state);
             self.review();
             return Pumped::More;

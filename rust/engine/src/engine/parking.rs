@@ -3,7 +3,7 @@
 use super::{Engine, State};
 use crate::due::queue::Key;
 use crate::handover::lanes::Lane;
-use crate::jobs::record::{Payload, Stage};
+use crate::jobs::record::{Comes, Payload, Stage};
 
 impl<P: Payload> Engine<P> {
     /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
@@ -27,12 +27,14 @@ impl<P: Payload> Engine<P> {
             return;
         }
         for key in state.targets.take_parked(target) {
-            if state
-                .jobs
-                .queue
-                .get(key)
-                .is_some_and(|entry| entry.value.stage() == Stage::Parked)
-            {
+            // What is held back stays parked, and what lets it go knows it. A repeat may be for another target since.
+            let is_for_it = state.jobs.queue.get(key).is_some_and(|entry| {
+                let record = entry.value;
+                record.stage() == Stage::Parked
+                    && record.comes() != Comes::Held
+                    && record.payload.target() == target
+            });
+            if is_for_it {
                 state.unpark(key);
                 state.jobs.queue.put_back(key);
             }

@@ -262,6 +262,11 @@ impl<P: Payload> Engine<P> {
         }
         let (wall, boot) = (self.clock.wall(), self.clock.boot());
         state.refresh(self, boot);
+        if state.review.is_some() {
+            drop(state);
+            self.review();
+            state = self.state.lock();
+        }
         let place = state
             .jobs
             .queue

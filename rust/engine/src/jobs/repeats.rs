@@ -137,6 +137,15 @@ impl Plan {
         dues
     }
 
+    /// What follows an occurrence, if the first time after it is this one.
+    pub(crate) fn then(&self, next: i64) -> Then {
+        if self.is_from_end() {
+            Then::AfterEnd(self.period().unwrap_or(NEVER))
+        } else {
+            Then::At(next)
+        }
+    }
+
     /// Whether it may come for ever: nothing but being cancelled ends it for certain.
     pub(crate) fn is_endless(&self) -> bool {
         self.terms.count.is_none() && self.terms.end.is_none() && !self.schedule.ends()
@@ -224,6 +233,30 @@ pub(crate) struct Edit<P> {
     pub(crate) payload: P,
     pub(crate) standing: Standing,
     pub(crate) clock: ClockKind,
+    /// What follows that occurrence, where the schedule counts from the moment of the edit on.
+    pub(crate) then: Option<Then>,
+}
+
+impl<P> Edit<P> {
+    /// How far the repeat has come with it, after this: what has come meanwhile is not of the edit.
+    pub(crate) fn standing_after(&self, standing: &Standing) -> Standing {
+        Standing {
+            occurrence: standing.occurrence,
+            previous: standing.previous,
+            missed: standing.missed,
+            triggered: standing.triggered,
+            wanted: standing.wanted,
+            paused: standing.paused,
+            spent: standing.spent,
+            ..self.standing
+        }
+    }
+
+    /// Have what follows count from this moment on, whose first time is `next`: how far the repeat has come is behind it.
+    pub(crate) fn count_from(&mut self, moment: i64, next: i64) {
+        self.then = Some(self.plan.then(next));
+        self.standing.count_from(moment, next);
+    }
 }
 
 /// A repeat in memory.
@@ -250,6 +283,23 @@ pub(crate) struct Repeat<P> {
 }
 
 impl<P> Repeat<P> {
+    /// Have what follows the occurrence that has started count from this moment on, whose first time is `next`.
+    pub(crate) fn count_from(&mut self, moment: i64, next: i64) {
+        self.then = self.plan.then(next);
+        self.standing.count_from(moment, next);
+    }
+
+    /// What comes after the occurrence that runs: the plan, how far that has come, and the clock.
+    pub(crate) fn coming(&self) -> (Arc<Plan>, Standing, ClockKind) {
+        match &self.edit {
+            Some(edit) => {
+                let standing = edit.standing_after(&self.standing);
+                (edit.plan.clone(), standing, edit.clock)
+            }
+            None => (self.plan.clone(), self.standing, self.clock),
+        }
+    }
+
     /// Whether it does not start, though due.
     pub(crate) fn is_held(&self) -> bool {
         let standing = &self.standing;
@@ -274,7 +324,17 @@ impl<P> Repeat<P> {
         }
     }
 
-    /// How far it has come, for a store; `ahead`: how far the wall clock is ahead of the boot clock.
+    /// How far it has come, as a store has it: with what an edit has said meanwhile, and the time of what runs.
+    pub(crate) fn stored(&self, ahead: i64) -> Standing {
+        let (_, standing, clock) = self.coming();
+        let mut stored = on_wall(standing, clock, ahead);
+        if self.edit.is_some() && stored.triggered.is_none() {
+            stored.time = self.on_wall(ahead).time;
+        }
+        stored
+    }
+
+    /// How far it has come, with its times on the wall clock; `ahead`: how far the wall clock is ahead of the boot clock.
     pub(crate) fn on_wall(&self, ahead: i64) -> Standing {
         on_wall(self.standing, self.clock, ahead)
     }
@@ -302,6 +362,15 @@ pub(crate) fn carried(standing: Standing, from: ClockKind, to: ClockKind, ahead:
         (ClockKind::Wall, ClockKind::Boot) => on_wall(standing, to, ahead.saturating_neg()),
         _ => standing,
     }
+}
+
+/// The wall clock has gone back by hours: what waited on it then is due anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Review {
+    /// What had a place then has a lower sequence.
+    pub(crate) before: u64,
+    /// Where the wall clock stood then.
+    pub(crate) from: i64,
 }
 
 /// How many plans are looked at when another is made.

@@ -71,7 +71,7 @@ impl<P: Payload> Engine<P> {
         let boot = self.clock.boot();
         let clock = new.plan.clock();
         // Found before the lock is taken: a schedule may be slow.
-        let standing = new.standing(clock, self.clock.wall(), boot)?;
+        let standing = new.standing(clock, self.clock.wall(), boot);
         let mut state = self.open_to_change()?;
         state.settle(self, released);
         state.refresh(self, boot);
@@ -88,7 +88,7 @@ impl<P: Payload> Engine<P> {
                 return state.edit(self, key, new, standing, clock, released);
             }
         }
-        let (taken, halves) = state.new_repeat(&new, standing, clock, boot);
+        let (taken, halves) = state.new_repeat(&new, standing?, clock, boot);
         if halves.is_none() && state.has_paged_out() {
             // Only the store knows whether a job that is not in memory has this id.
             return Ok(state.ask_to_insert(taken, true).map(|()| None));
@@ -165,7 +165,7 @@ impl<P: Payload> State<P> {
         engine: &Engine<P>,
         key: Key,
         new: NewRepeat<P>,
-        fresh: Standing,
+        fresh: Result<Standing, Refused>,
         clock: ClockKind,
         released: &mut Released<P>,
     ) -> Result<Pending<Option<Halves>, P>, Refused> {
@@ -178,26 +178,25 @@ impl<P: Payload> State<P> {
             return Err(Refused::Duplicate);
         }
         let edit = repeat.edit.as_deref();
-        let (plan, was) = match edit {
-            Some(edit) => (&edit.plan, edit.payload),
-            None => (&repeat.plan, old_payload),
+        let (plan, declared, was) = match edit {
+            Some(edit) => (&edit.plan, edit.standing.declared, edit.payload),
+            None => (&repeat.plan, repeat.standing.declared, old_payload),
         };
-        let is_same = **plan == *new.plan
-            && repeat.standing.declared == new.declared
-            && is_equal(was, payload);
+        let is_same = **plan == *new.plan && declared == new.declared && is_equal(was, payload);
         if is_same {
             released.payloads.push(payload);
             return self
                 .declare(engine, key)
                 .map(|ticket| Pending::Made(None, ticket));
         }
-        let standing = self.edited(key, &new, fresh, clock);
-        let (standing, clock) = standing.ok_or(Refused::Never)?;
+        let (standing, clock, is_anew) = self.edited(key, &new, fresh, clock)?;
+        let then = is_anew.then(|| new.plan.then(standing.time));
         let edit = Edit {
             plan: self.jobs.shared(new.plan),
             payload,
             standing,
             clock,
+            then,
         };
         let ticket = self.make_edit(engine, key, edit, released)?;
         Ok(Pending::Made(None, ticket))
@@ -215,12 +214,19 @@ impl<P: Payload> State<P> {
         let is_pending = self.withdraw(engine, key);
         let moves = is_pending && !is_retry;
         let ahead = self.jobs.offsets.measured();
-        let mut now = edit.standing;
-        if !moves && let Some(repeat) = self.jobs.repeat(key) {
+        if !moves && edit.then.is_some() {
             // The occurrence that has started comes again as it is.
-            now.time = carried(repeat.standing, repeat.clock, edit.clock, ahead).time;
+            edit.count_from(edit.standing.last, edit.standing.time);
         }
-        let ticket = self.write_edit(key, &edit, now, (is_pending, moves))?;
+        let mut stored = edit.standing;
+        if !is_pending
+            && stored.triggered.is_none()
+            && let Some(repeat) = self.jobs.repeat(key)
+        {
+            // Whoever finds it in the store finds what runs: in a crash that may not have been noted as started.
+            stored.time = carried(repeat.standing, repeat.clock, edit.clock, ahead).time;
+        }
+        let ticket = self.write_edit(key, &edit, stored, (is_pending, moves))?;
         if !is_pending {
             // What the edit has found comes when this one has ended.
             if let Some(repeat) = self.jobs.repeat_mut(key) {
@@ -230,23 +236,12 @@ impl<P: Payload> State<P> {
             }
             return Ok(ticket);
         }
-        edit.standing = now;
-        let job_due = self.jobs.execution(key).map(|execution| execution.job_due);
         self.apply_edit(key, edit, released);
-        let due = self.jobs.repeat(key).map(Repeat::due);
-        match (due, job_due) {
-            (Some((clock, due)), _) if moves => {
-                self.jobs.requeue(key, clock, due);
-                if self.mark_awake_if_earlier(clock, due) {
-                    engine.sleeper.wake();
-                }
-            }
-            (_, Some(job_due)) => {
-                self.jobs.set_job_due(key, job_due);
-                self.jobs.put_back(key);
-                engine.sleeper.wake();
-            }
-            _ => {}
+        if moves {
+            self.requeue_repeat(engine, key);
+        } else {
+            self.jobs.put_back(key);
+            engine.sleeper.wake();
         }
         Ok(ticket)
     }
@@ -268,56 +263,61 @@ impl<P: Payload> State<P> {
         })
     }
 
-    /// How far a repeat has come with another plan, and on which clock; `None`: it has no time left.
+    /// How far a repeat has come with another plan, on which clock, and whether that counts from now.
     fn edited(
         &self,
         key: Key,
         new: &NewRepeat<P>,
-        fresh: Standing,
+        fresh: Result<Standing, Refused>,
         clock: ClockKind,
-    ) -> Option<(Standing, ClockKind)> {
-        let repeat = self.jobs.repeat(key)?;
+    ) -> Result<(Standing, ClockKind, bool), Refused> {
+        let (Some(repeat), Some(execution)) = (self.jobs.repeat(key), self.jobs.execution(key))
+        else {
+            return Err(Refused::Lost);
+        };
         let (old, terms) = (&repeat.standing, new.plan.terms());
         let offset = if repeat.plan.terms().spread == terms.spread {
             old.offset
         } else {
-            self.jobs.execution(key)?.id.with_str(|id| new.offset(id))
+            execution.id.with_str(|id| new.offset(id))
         };
         let ahead = self.jobs.offsets.measured();
         let kept = Standing {
             offset,
             declared: new.declared,
-            fingerprint: fresh.fingerprint,
             ..*old
         };
         if terms.count.is_some_and(|count| old.occurrence > count) {
-            return None;
+            return Err(Refused::Never);
         }
         let is_same = repeat.plan.schedule() == new.plan.schedule();
         let time = on_wall(*old, repeat.clock, ahead).time;
         if is_same && terms.admit(time) {
-            return Some((kept, repeat.clock));
+            return Ok((kept, repeat.clock, false));
         }
+        let fresh = fresh?;
         let moved = Standing {
+            fingerprint: fresh.fingerprint,
             anchor: fresh.anchor,
             time: fresh.time,
             last: fresh.last,
             ..kept
         };
         if clock == ClockKind::Wall {
-            return Some((moved, clock));
+            return Ok((moved, clock, true));
         }
         // The grid of an interval goes on from its last time.
         let last = on_wall(*old, repeat.clock, ahead)
             .last
             .saturating_sub(ahead);
-        let time = new.plan.times(last, ahead).next(fresh.last)?;
+        let times = new.plan.times(last, ahead);
+        let time = times.next(fresh.last).ok_or(Refused::Never)?;
         let standing = Standing {
             anchor: last,
             time,
             ..moved
         };
-        Some((standing, clock))
+        Ok((standing, clock, true))
     }
 
     /// Give the store an edit. Refused, a repeat that was withdrawn waits again.
@@ -387,21 +387,12 @@ impl<P: Payload> State<P> {
         released
             .payloads
             .extend(self.jobs.swap_payload(key, edit.payload));
-        let ahead = self.jobs.offsets.measured();
-        let job_due = on_wall(edit.standing, edit.clock, ahead).time;
-        let mut triggered = None;
         if let Some(repeat) = self.jobs.repeat_mut(key) {
             repeat.plan = edit.plan;
             repeat.clock = edit.clock;
             repeat.is_wanted = true;
             repeat.unknown = None;
-            triggered = repeat.standing.triggered;
             repeat.standing = edit.standing;
-        }
-        if let Some(detail) = self.jobs.make_detail(key)
-            && triggered.is_none()
-        {
-            detail.job_due = job_due;
         }
         self.jobs.hold(key);
     }

@@ -43,9 +43,6 @@ impl<P: Payload> Engine<P> {
             return Ok(Pending::Made(false, AT_ONCE));
         };
         let was = std::mem::replace(&mut repeat.standing.paused, true);
-        if let Some(edit) = &mut repeat.edit {
-            edit.standing.paused = true;
-        }
         if was {
             return Ok(Pending::Made(true, state.settled()?));
         }
@@ -92,9 +89,11 @@ impl<P: Payload> Engine<P> {
         if !repeat.standing.paused {
             return Ok(Pending::Made(true, state.settled()?));
         }
-        let (plan, standing, clock) = (repeat.plan.clone(), repeat.standing, repeat.clock);
+        let (plan, standing, clock) = repeat.coming();
         drop(state);
         let by_now = moment_on(clock, boot, ahead).saturating_sub(standing.offset);
+        // After a step back nothing runs twice.
+        let by_now = by_now.max(standing.last);
         let next = plan.times_on(clock, standing.anchor, ahead).next(by_now);
         let mut state = self.open_to_change()?;
         let Some(key) = state.find_repeat(id) else {
@@ -256,13 +255,13 @@ impl<P: Payload> State<P> {
         };
         let before = repeat.standing;
         repeat.standing.paused = false;
-        if let Some(edit) = &mut repeat.edit {
-            edit.standing.paused = false;
-        }
-        let is_same = Arc::ptr_eq(&repeat.plan, plan);
-        if moves && is_same {
-            repeat.standing.time = next.unwrap_or(NEVER);
-            repeat.standing.last = last.max(before.last);
+        let next = next.unwrap_or(NEVER);
+        if Arc::ptr_eq(&repeat.coming().0, plan) {
+            match &mut repeat.edit {
+                Some(edit) => edit.count_from(last, next),
+                None if moves => (repeat.standing.time, repeat.standing.last) = (next, last),
+                None => repeat.count_from(last, next),
+            }
         }
         let is_over = repeat.standing.time == NEVER && repeat.standing.triggered.is_none();
         if moves && is_over {
@@ -309,16 +308,10 @@ impl<P: Payload> State<P> {
         let repeat = self.jobs.repeat(key)?;
         let ahead = self.jobs.offsets.measured();
         let edit = repeat.edit.as_deref();
-        let mut standing = repeat.on_wall(ahead);
-        if let Some(edit) = edit {
-            // What comes after the occurrence that runs is as the edit says.
-            let fresh = on_wall(edit.standing, edit.clock, ahead);
-            standing.last = standing.last.max(fresh.last);
-            (standing.anchor, standing.offset) = (fresh.anchor, fresh.offset);
-        }
+        let (plan, standing, clock) = repeat.coming();
         Some(look(RepeatView {
-            plan: edit.map_or(&repeat.plan, |edit| &edit.plan).clone(),
-            standing,
+            plan,
+            standing: on_wall(standing, clock, ahead),
             runs: !self.is_pending(engine, key),
             is_wanted: repeat.is_wanted,
             unknown: repeat.unknown.clone(),

@@ -3,7 +3,7 @@
 use crate::due::queue::Key;
 use crate::engine::{Engine, Phase, State};
 use crate::jobs::record::{Done, Execution, Payload, Released};
-use crate::jobs::repeats::{NEVER, Plan, Repeat, Then, ahead_of, carried, moment_on};
+use crate::jobs::repeats::{NEVER, Plan, Repeat, Then, ahead_of, moment_on};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Outcome, Reason};
 use duewheel_model::repeat::{Standing, Times};
@@ -77,8 +77,15 @@ impl<P: Payload> State<P> {
             return false;
         }
         let edited = self.swap_edit(key, released);
-        if let (Some(time), Some(repeat)) = (edited, self.jobs.repeat_mut(key)) {
-            repeat.standing.time = time;
+        if let (Some(then), Some(repeat)) = (edited, self.jobs.repeat_mut(key))
+            && repeat.standing.triggered.is_none()
+        {
+            // What the edit counts from has not run: the first time after that comes.
+            repeat.standing.time = match then {
+                Then::At(next) => next,
+                Then::AfterEnd(period) => repeat.standing.last.saturating_add(period),
+                Then::Unknown => repeat.standing.time,
+            };
         }
         let time = self.jobs.repeat(key).map(|repeat| repeat.standing.time);
         if time == Some(NEVER) {
@@ -131,32 +138,30 @@ impl<P: Payload> State<P> {
         wake
     }
 
-    /// Put what an edit has staged in the place of what has run; the time that comes next, if its schedule is another.
-    fn swap_edit(&mut self, key: Key, released: &mut Released<P>) -> Option<i64> {
-        let ahead = self.jobs.offsets.measured();
+    /// Put what an edit has staged in the place of what has run; what comes next, if its schedule counts anew.
+    fn swap_edit(&mut self, key: Key, released: &mut Released<P>) -> Option<Then> {
         let repeat = self.jobs.repeat_mut(key)?;
         let mut edit = *repeat.edit.take()?;
-        let standing = carried(repeat.standing, repeat.clock, edit.clock, ahead);
-        let fresh = edit.standing;
-        // Only what an edit says of the schedule is of the edit; how far it has come is not.
-        edit.standing = Standing {
-            anchor: fresh.anchor,
-            offset: fresh.offset,
-            declared: fresh.declared,
-            fingerprint: fresh.fingerprint,
-            last: standing.last.max(fresh.last),
-            ..standing
-        };
-        self.apply_edit(key, edit, released);
-        let repeat = self.jobs.repeat_mut(key)?;
-        if fresh.time <= fresh.last {
-            return None;
+        let (old_end, then, standing) = (repeat.plan.terms().end, repeat.then, repeat.standing);
+        let anew = edit.then;
+        if anew.is_none() {
+            edit.standing = Standing {
+                time: standing.time,
+                last: standing.last,
+                anchor: standing.anchor,
+                ..edit.standing
+            };
         }
-        repeat.then = match repeat.plan.period() {
-            Some(period) if repeat.plan.is_from_end() => Then::AfterEnd(period),
-            _ => Then::At(fresh.time),
-        };
-        Some(fresh.time)
+        edit.standing = edit.standing_after(&standing);
+        let end = edit.plan.terms().end;
+        let then = anew.unwrap_or(match then {
+            // What is found by the new bounds is asked for when it is needed.
+            Then::At(_) if end != old_end => Then::Unknown,
+            then => then,
+        });
+        self.apply_edit(key, edit, released);
+        self.jobs.repeat_mut(key)?.then = then;
+        anew
     }
 
     /// The occurrence that follows the one that has ended, as the store is to have it; `None`: the repeat is over.
@@ -178,7 +183,8 @@ impl<P: Payload> State<P> {
                 let wall_ahead = ahead_of(repeat.clock, ahead);
                 bounded(&repeat.plan, now.saturating_add(period), wall_ahead)
             }
-            // It ended without being taken up, as what a closing store leaves.
+            Then::Unknown if repeat.standing.triggered.is_some() => repeat.standing.time,
+            // It ended without being taken up, as what a closing store leaves, or its bounds are others now.
             Then::Unknown => {
                 let anchor = repeat.standing.anchor;
                 let times = repeat.plan.times_on(repeat.clock, anchor, ahead);

@@ -2,10 +2,11 @@
 
 use crate::due::queue::{ClockKind, Key};
 use crate::engine::{AT_ONCE, Engine, Refused, State};
-use crate::jobs::record::Payload;
-use crate::jobs::record::Stage;
+use crate::jobs::record::{Payload, Stage};
+use crate::jobs::repeats::{Repeat, Review};
 use duewheel_model::repeat::Times;
 use duewheel_store::{Op, Place};
+use std::sync::Arc;
 
 /// A clock that goes back by more was wrong before: dues are found anew, in nanoseconds.
 const CLOCK_WAS_WRONG: i64 = 3 * 3_600 * duewheel_model::time::SECOND;
@@ -14,36 +15,37 @@ impl<P: Payload> Engine<P> {
     /// Find anew the dues of repeats whose clock was wrong: the wall clock has gone back by hours.
     pub(in crate::engine) fn review(&self) {
         let mut state = self.state.lock();
-        if !std::mem::take(&mut state.review_wanted) {
+        let Some(Review { before, from }) = state.review.take() else {
             return;
-        }
-        let waiting = state.jobs.repeat_keys();
-        let ahead = state.jobs.offsets.measured();
-        let mut asked = Vec::new();
-        for key in waiting {
-            if let Some(repeat) = state.jobs.repeat(key)
-                && repeat.clock == ClockKind::Wall
-                && repeat.standing.triggered.is_none()
-                && state.is_pending(self, key)
-                && !state.has_first_start(key)
-            {
-                asked.push((key, repeat.plan.clone(), repeat.standing));
-            }
-        }
+        };
+        let mut asked: Vec<_> = state
+            .jobs
+            .repeat_keys()
+            .into_iter()
+            .filter_map(|key| {
+                let (plan, standing, clock) = state.jobs.repeat(key)?.coming();
+                let place = state.place(key)?.order();
+                let is_of_old = clock == ClockKind::Wall && place.1 < before;
+                is_of_old.then_some((place, key, plan, standing))
+            })
+            .collect();
         drop(state);
-        let now = self.clock.boot().saturating_add(ahead);
+        // What is due at once stays in its order.
+        asked.sort_unstable_by_key(|&(place, ..)| place);
         let found: Vec<_> = asked
             .into_iter()
-            .map(|(key, plan, standing)| {
-                let next = plan.times(standing.anchor, 0).next(now);
-                (key, standing.time, next)
+            .map(|(_, key, plan, standing)| {
+                let next = plan.times(standing.anchor, 0).next(from);
+                (key, plan, standing.time, next)
             })
             .collect();
         let mut state = self.state.lock();
-        for (key, time, next) in found {
-            let same = state.jobs.repeat(key).map(|repeat| repeat.standing.time) == Some(time);
+        for (key, plan, time, next) in found {
+            let coming = state.jobs.repeat(key).map(Repeat::coming);
+            let same = coming
+                .is_some_and(|(of, standing, _)| Arc::ptr_eq(&of, &plan) && standing.time == time);
             if let (true, Some(next)) = (same && next != Some(time), next) {
-                state.move_to(self, key, next, now);
+                state.find_anew(self, key, next, from);
             }
         }
     }
@@ -65,6 +67,24 @@ impl<P: Payload> State<P> {
                 engine.sleeper.wake();
             }
         }
+    }
+
+    /// Have a repeat count from this moment on, whose first time is `next`; the store is told. What was asked for, or has
+    /// started, stays where it is, and `next` comes after it.
+    fn find_anew(&mut self, engine: &Engine<P>, key: Key, next: i64, now: i64) {
+        let has_started = !self.is_pending(engine, key) || self.has_first_start(key);
+        let Some(repeat) = self.jobs.repeat_mut(key) else {
+            return;
+        };
+        if !has_started && repeat.standing.triggered.is_none() {
+            return self.move_to(engine, key, next, now);
+        }
+        match &mut repeat.edit {
+            Some(edit) => edit.count_from(now, next),
+            None => repeat.count_from(now, next),
+        }
+        // A store that takes nothing has failed, and says so itself.
+        let _ = self.write_standing(key, false);
     }
 
     /// Move the coming occurrence of a waiting repeat to another time of its schedule; the store is told.
@@ -118,7 +138,7 @@ impl<P: Payload> State<P> {
             return Ok(AT_ONCE);
         };
         let (clock, _) = repeat.due();
-        let standing = repeat.on_wall(ahead);
+        let standing = repeat.stored(ahead);
         let due = standing.triggered.unwrap_or_else(|| standing.due());
         let job_due = if moves {
             standing.triggered.unwrap_or(standing.time)
@@ -147,7 +167,10 @@ impl<P: Payload> State<P> {
             self.could_not_start = self.could_not_start.max(boot);
         }
         if by < -CLOCK_WAS_WRONG && self.jobs.repeat_count() > 0 {
-            self.review_wanted = true;
+            self.review = Some(Review {
+                before: self.jobs.queue.next_sequence(),
+                from: boot.saturating_add(self.jobs.offsets.measured()),
+            });
         }
     }
 
