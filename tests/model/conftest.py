@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("machine", "sides")
+pytest.register_assert_rewrite("machine", "repeating", "sides")

@@ -11,12 +11,13 @@ import time
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from sides import EXPECTED, IDS, TARGETS, Drawn, Random, Side
+from repeating import CHANGES, Repeating
+from repeating import WEIGHTS as REPEATING
+from sides import DELAYS, EXPECTED, IDS, REPEATED, TARGETS, Drawn, Random, Side
 
 from duewheel import Consistency, LocalStorage
 from duewheel.reference import ReferenceScheduler
 
-DELAYS = [0, 0, 0.1, 0.5, 0.5, 1, 1, 1.0000000001, 2, 3.7, 30]
 OPTIONS = [
     {},
     {},
@@ -33,7 +34,7 @@ OPTIONS = [
 BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5}, {"retry_limit": 0}]
 
 
-class Pair:
+class Pair(Repeating):
     """Engine and reference, driven alike; every operation compares what both say."""
 
     def __init__(self, engine):
@@ -43,6 +44,7 @@ class Pair:
         self.operations = 0
         self.reopened = 0
         self.bulks = []
+        self.begin_repeats()
 
     def both(self, act):
         self.operations += 1
@@ -90,7 +92,7 @@ class Pair:
         return now + pick.number(-4, 6) + (0 if pick.number(0, 3) else 0.1)
 
     def any_id(self, pick):
-        return pick.one_of(self.bulks[-40:] if self.bulks and pick.number(0, 2) == 0 else IDS)
+        return pick.one_of(self.bulks[-40:] if self.bulks and pick.number(0, 2) == 0 else IDS + REPEATED)
 
     # Operations
 
@@ -142,6 +144,8 @@ class Pair:
 
     def unregister(self, pick):
         target = pick.one_of(TARGETS)
+        if self.engine.is_kept and not self.started:
+            return  # what was parked on disk alone counts as parked again at once, and not when it is taken up
         self.both(lambda side: side.unregister(target))
 
     def advance(self, pick):
@@ -149,8 +153,9 @@ class Pair:
         self.both(lambda side: side.advance(delay))
 
     def step(self, pick):
-        delta = pick.one_of([-3600, -5, -1, -0.25, -1e-9, 1e-9, 0.25, 1, 5, 3600])
-        self.both(lambda side: side.clock.step(delta))
+        delta = pick.one_of([-12_000, -3600, -5, -1, -0.25, -1e-9, 1e-9, 0.25, 1, 5, 3600, 12_000])
+        # Each is seen by itself, as the timer of a real clock sees it.
+        self.both(lambda side: (side.clock.step(delta), side.between(None, None)))
 
     def drain(self, pick):
         self.started = False
@@ -164,7 +169,8 @@ class Pair:
         if not self.started:
             return
         self.compare()
-        self.engine.reopen()
+        downtime = pick.one_of([0, 0, 0.5, 4, 40])
+        self.both(lambda side: side.reopen(downtime))
         self.reopened += 1
         # What was parked is so again once it has been taken up and no handler found.
         self.both(lambda side: side.advance(0))
@@ -184,11 +190,12 @@ class Pair:
         assert pending == self.reference.between(None, None)
         assert len(pending) == len(self.engine.scheduler)
         assert self.engine.dead() == self.reference.dead()
+        self.compare_repeats()
         assert self.engine.scheduler._manual_next() == self.reference.scheduler._manual_next()
         assert self.engine.scheduler.wait(0) == self.reference.scheduler.wait(0)
         for mine, its in zip(self.engine.scheduler.between(), self.reference.scheduler.between(), strict=True):
             # Those with given ids are equal as they are.
-            assert mine == its or mine.job_id not in IDS
+            assert mine == its or self.engine.labels.get(mine.job_id) == self.reference.labels[its.job_id]
             assert self.engine.scheduler.get(mine.job_id) == mine
             assert mine.job_id in self.engine.scheduler
 
@@ -197,8 +204,12 @@ class Pair:
         for target in TARGETS:
             self.both(lambda side, target=target: side.register(target))
         self.both(lambda side: side.scheduler.start())
+        self.both(lambda side: side.advance(5))
+        self.end_repeats()
         for _ in range(3):
             self.both(lambda side: side.advance(8_000))
+        for label in REPEATED + self.unnamed:
+            self.both(lambda side, label=label: side.by_label("cancel", label))
         self.compare()
         self.both(lambda side: side.scheduler.in_(5, "a", id="last"))
         self.both(lambda side: side.close())
@@ -212,11 +223,18 @@ WEIGHTS = {
     "schedule": 30, "bulk": 6, "cancel": 8, "reschedule": 8, "revive": 6, "purge": 1, "register": 6,
     "unregister": 3, "advance": 22, "step": 3, "drain": 1, "start": 3, "look": 6,
 }  # fmt: skip
-DECK = [name for name, weight in WEIGHTS.items() for _ in range(weight)]
 
 
-def burst(pair, seed, count, deck=DECK):
+def deck_of(*weights):
+    return [name for some in weights for name, weight in some.items() for _ in range(weight)]
+
+
+DECKS = [deck_of(WEIGHTS, REPEATING), deck_of(WEIGHTS), deck_of(REPEATING), deck_of(REPEATING, REPEATING, WEIGHTS)]
+
+
+def burst(pair, seed, count, deck=None):
     pick = Random(seed)
+    deck = deck or pick.one_of(DECKS)
     for number in range(count):
         getattr(pair, pick.one_of(deck))(pick)
         if number % 50 == 49:
@@ -245,9 +263,9 @@ def bursts(make, steps):
 def kept_bursts(make, directory, window, reopen, seeds=12):
     """Bursts over a file; an engine is made of a storage."""
     # What is on disk keeps the due that it had on the wall clock when that is stepped.
-    deck = [name for name in DECK if name != "step"] + ["reopen"] * reopen
     reopened = 0
     for seed in range(seeds):
+        deck = [name for name in DECKS[seed % len(DECKS)] if name != "step"] + ["reopen"] * reopen
         pair = Pair(make(LocalStorage(directory / f"{seed}.db", **{"durability": "relaxed", **window})))
         try:
             burst(pair, seed, 150, deck)
@@ -267,6 +285,14 @@ class Model(RuleBasedStateMachine):
 
     @rule(data=st.data(), name=st.sampled_from(["schedule", "bulk"]))
     def schedules(self, data, name):
+        getattr(self.pair, name)(Drawn(data))
+
+    @rule(data=st.data(), name=st.sampled_from(["repeat", "repeat_again", "repeat_unnamed"]))
+    def repeats(self, data, name):
+        getattr(self.pair, name)(Drawn(data))
+
+    @rule(data=st.data(), name=st.sampled_from(CHANGES))
+    def handles_a_repeat(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 
     @rule(data=st.data(), name=st.sampled_from(["cancel", "cancel_many", "reschedule", "revive", "purge", "look"]))

@@ -8,21 +8,70 @@ import inspect
 import json
 import random
 import traceback
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import strategies as st
 
-from duewheel import Discard, DuplicateJobError, DuplicateTargetError, JobOptions, Snooze, StateError, current_scheduler
+from duewheel import (
+    Cron,
+    Days,
+    Discard,
+    DuplicateJobError,
+    DuplicateTargetError,
+    Every,
+    JobOptions,
+    Snooze,
+    StateError,
+    Times,
+    current_scheduler,
+)
 from duewheel.reference import ReferenceScheduler
+from duewheel.reference._schedules import schedule_of
 from duewheel.testing import ManualClock
 
-START_S = 1_000_000
+START_S = 1_616_893_170  # 2021-03-28T00:59:30Z: half a minute before the clocks of Paris go forward
 SEED = 7
 TARGETS = ["a", "b", "c"]
-TOTALS = "scheduled started succeeded retried snoozed dead cancelled revived dropped".split()
+TOTALS = "scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
 COUNTS = ["pending", "parked", "running", *TOTALS]
 EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError)
 IDS = [f"j{number}" for number in range(24)]
+REPEATED = [f"r{number}" for number in range(6)] + IDS[:2]  # some are those of jobs that come once
+DELAYS = [0, 0, 0.1, 0.5, 0.5, 1, 1, 1.0000000001, 2, 3.7, 30]
+PARIS = "Europe/Paris"
+ASUNCION = "America/Asuncion"  # whose clocks go back at 03:00Z of the same day
+SUNDAY = date(2021, 3, 28)
+# Of the whole second that it is now.
+SCHEDULES = [
+    lambda _: 1,
+    lambda _: 0.5,
+    lambda _: Every(2),
+    lambda _: timedelta(seconds=3.7),
+    lambda _: Every(7.5),
+    lambda _: Every(1.5, from_end=True),
+    lambda _: Every(4, from_end=True),
+    lambda now: Every(2, anchor=now - 5),
+    lambda now: Every(3, anchor=now + 4),
+    lambda now: Every(900, anchor=now),
+    lambda _: "*/2 * * * * *",
+    lambda _: "5,10,20-40/3 * * * * *",
+    lambda _: Cron("*/15 * * * *", tz=PARIS),
+    lambda _: Cron("30 2 * * *", tz=PARIS),
+    lambda _: Cron("0 0,30 1-3 * * *", tz=PARIS),
+    lambda _: Cron("*/30 2 * * *", tz=PARIS),
+    lambda _: Cron("30 23 * * *", tz=ASUNCION),
+    lambda _: Cron("*/20 23 * * *", tz=ASUNCION),
+    lambda now: Times([now - 1, now + 2, now + 3, now + 8]),
+    lambda now: Times([now + 1]),
+    lambda now: Times([now]),
+    lambda now: Every(2, anchor=now) | Times([now + 1, now + 5]),
+    lambda _: Every(3) | Cron("*/4 * * * * *"),
+    lambda _: Every(0.5) & Cron("10-50 * * * * *"),
+    lambda now: Every(2, anchor=now) - Times([now + 2, now + 4]),
+    lambda _: Cron("*/5 * * * * *") & Days([SUNDAY], tz=PARIS),
+    lambda _: Every(2) - Days([SUNDAY], tz=ASUNCION),
+]
 
 
 class BoomError(Exception):
@@ -53,6 +102,15 @@ class Drawn:
 
     def number(self, low, high):
         return self.data.draw(st.integers(low, high))
+
+
+def schedule(number, now):
+    """Make a schedule at a whole second of the wall clock."""
+    return SCHEDULES[number](now)
+
+
+# That of the engine, as the reference has it.
+read_schedule = functools.lru_cache(10_000)(schedule_of)
 
 
 def at_once(coroutine):
@@ -92,10 +150,19 @@ class Side:
             self.deregister[target]()
             self.registered.discard(target)
 
-    def reopen(self):
-        """Close the file and open it again, with the handlers that there were; count on from what was."""
+    def reopen(self, downtime):
+        """Close the file and open it again, with the handlers that there were; count on from what was.
+
+        The reference has no file: for it nothing could start meanwhile.
+        """
+        if not self.is_engine:
+            self.scheduler.drain()
+            self.clock.advance(downtime)
+            self.scheduler.start()
+            return
         pending, counts = len(self.scheduler), self.counts()
         self.scheduler.close()
+        self.clock.advance(downtime)
         self.scheduler = self.make()
         assert len(self.scheduler) == pending
         self.before = counts | {"scheduled": counts["scheduled"] - pending}  # those that it finds it counts again
@@ -139,7 +206,38 @@ class Side:
     def seen(self, event):
         job = event.job
         label = self.labels.get(job.id, job.id)
-        return label, event.run, event.attempt, event.due, job.due, job.target, job.data, job.options
+        occurrence = event.occurrence, event.previous
+        return label, event.run, event.attempt, event.due, job.due, job.target, job.data, job.options, occurrence
+
+    def repeat(self, label, arguments, terms):
+        try:
+            self.scheduler.repeat(*arguments, id=self.ids.get(label, label), **terms)
+        except (DuplicateJobError, ValueError):
+            return "refused"  # which of two faults is named does not matter
+        return "said"
+
+    def repeat_unnamed(self, label, arguments, terms):
+        try:
+            id = self.scheduler.repeat(*arguments, **terms)
+        except ValueError:
+            return "refused"
+        self.labels[id], self.ids[label] = label, id
+        return label
+
+    def shown(self, repeat, n):
+        """Say all that is to be seen of a repeat."""
+        if repeat is None:
+            return None
+        names = "target data options next previous occurrence missed paused declared running start end count spread"
+        shown = {name: getattr(repeat, name) for name in [*names.split(), "catch_up", "window", "pause_on_dead"]}
+        label = self.labels.get(repeat.id, repeat.id)
+        return shown | {"id": label, "schedule": read_schedule(repeat.schedule), "upcoming": repeat.upcoming(n)}
+
+    def get_repeat(self, label, n):
+        return self.shown(self.by_label("get_repeat", label), n)
+
+    def repeats(self):
+        return [self.shown(repeat, 5) for repeat in self.scheduler.repeats()]
 
     def get(self, label):
         event = self.by_label("get", label)
@@ -186,10 +284,12 @@ class Side:
         assert event.lateness == pytest.approx((now - event.due) / 1e9, abs=1e-9)
         script = json.loads(event.data) if event.data else []
         await self.pause()
-        if event.run > len(script):
+        # A repeat does it all again, after one that does nothing: else some would never end.
+        number = event.run % (len(script) + 1) if event.occurrence else event.run
+        if not 0 < number <= len(script):
             return
         try:
-            await self.act(event, *script[event.run - 1])
+            await self.act(event, *script[number - 1])
         except EXPECTED as error:
             self.log.append(type(error).__name__)
         finally:
@@ -197,6 +297,7 @@ class Side:
 
     async def act(self, event, action, *arguments):
         scheduler, said = self.inside, self.said
+        arguments = [event.job_id if argument == "self" else argument for argument in arguments]
         if action == "fail":
             raise BoomError(event.id)
         if action == "snooze":
@@ -214,11 +315,24 @@ class Side:
         elif action == "reschedule":
             id, ahead = arguments
             self.log.append(await said(scheduler.reschedule(id, self.clock.now_ns() // 10**9 + ahead)))
-        elif action in ("cancel", "revive"):
+        elif action == "repeat":
+            self.log.append(await self.repeat_inside(*arguments))
+        elif action in ("cancel", "revive", "pause", "resume", "trigger"):
             self.log.append(await said(getattr(scheduler, action)(*arguments)))
         elif action == "register":
             self.register(*arguments)
         elif action == "unregister":
             self.unregister(*arguments)
-        found = await said(scheduler.get(arguments[0])) if arguments and arguments[0] in IDS else None
-        self.log.append((scheduler.stats().pending, None if found is None else self.seen(found)))
+        id = arguments[0] if arguments and isinstance(arguments[0], str) else event.job_id
+        found, repeat = await said(scheduler.get(id)), await said(scheduler.get_repeat(id))
+        self.log.append((scheduler.stats().pending, found and self.seen(found), self.shown(repeat, 3)))
+
+    async def repeat_inside(self, id, number, target):
+        now = self.clock.now_ns() // 10**9
+        data = json.dumps([["fail"], ["snooze", 1]]).encode()
+        terms = {"end": now + 9, "min_backoff": 0.5, "max_backoff": 0.5}  # no jitter, which depends on the id
+        try:
+            await self.said(self.inside.repeat(schedule(number, now), target, data, id=id, **terms))
+        except (DuplicateJobError, ValueError):
+            return "refused"
+        return "said"
