@@ -84,9 +84,12 @@ MUTANTS = {
     "begin the grid of an edit anew": (CALL, "            anchor: last,\n            time,\n", ""),
     "run at the end": (PLAN, "end.is_none_or(|end| next < end)", "end.is_none_or(|end| next <= end)"),
     "run late at the end": (PLAN, "until.min(end.saturating_sub(1))", "until.min(end)"),
-    "run at the start of the grid": (PLAN, "(last > after && last > self.anchor)", "(last >= after)"),
     # Their times
-    "run a fixed time in both passes": (CRON, "if found < span.unseen {", "if found < span.local_start() {"),
+    "run a fixed time in both passes": (
+        CRON,
+        "let mut unseen = spans[0].unseen;",
+        "let mut unseen = spans[0].local_start();",
+    ),
     "run what a gap skips before it": (CRON, "(found - span.offset).max(span.start)", "(found - span.offset)"),
     "run what no clock has shown": (CRON, "if start < begins || start > found {", "if start < begins {"),
     "run a rhythm in one pass alone": (CRON, "if start < begins || start > found {", "if start > found {"),

@@ -231,10 +231,11 @@ fn a_death_is_listed_and_the_repeat_goes_on_or_pauses() {
 fn a_trigger_is_one_more_and_the_grid_stays() {
     let mut bench = Bench::with(Terms::default());
     bench.move_to(4);
-    for _ in 0..2 {
+    for seconds in [4, 5] {
+        bench.move_to(seconds);
         let _ = bench.engine.trigger("r", &mut bench.released).unwrap();
     }
-    assert_eq!(bench.run(&[4, 10]), [(4, 1), (10, 2)]);
+    assert_eq!(bench.run(&[5, 10]), [(4, 1), (10, 2)], "asked for twice");
     let running = bench.begin_at(20);
     bench.move_to(23);
     for _ in 0..2 {

@@ -259,3 +259,17 @@ fn the_search_ends_in_2262() {
             .is_some()
     );
 }
+
+#[test]
+fn the_last_time_may_be_the_moment_itself() {
+    let times = duewheel_schedule::Schedule::times(vec![10, 20, 30]).unwrap();
+    let every = duewheel_schedule::Schedule::every(10, Some(0), false).unwrap();
+    let both = times.clone().union(every.clone()).unwrap();
+    for schedule in [times, every, both] {
+        let last = |after, until| schedule.last(after, until).unwrap();
+        assert_eq!(last(10, 30), Some(30));
+        assert_eq!(last(10, 29), Some(20));
+        assert_eq!(last(20, 29), None);
+        assert_eq!(last(30, 30), None);
+    }
+}
