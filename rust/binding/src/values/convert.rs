@@ -94,7 +94,7 @@ pub(crate) fn wall_time(value: &Bound<'_, PyAny>, what: &str) -> PyResult<i64> {
 /// Nanoseconds of a `datetime`, no subclass, that is aware, where they fit.
 fn from_datetime(date: &Bound<'_, PyDateTime>) -> PyResult<Option<i64>> {
     let py = date.py();
-    if date.get_tzinfo().is_none() || date.call_method0("utcoffset")?.is_none() {
+    if date.get_tzinfo().is_none() {
         return Ok(None);
     }
     static EPOCH: PyOnceLock<Py<PyDateTime>> = PyOnceLock::new();
@@ -102,7 +102,11 @@ fn from_datetime(date: &Bound<'_, PyDateTime>) -> PyResult<Option<i64>> {
         let utc = PyTzInfo::utc(py)?;
         PyDateTime::new(py, 1970, 1, 1, 0, 0, 0, 0, Some(&utc)).map(Bound::unbind)
     })?;
-    let since = date.as_any().sub(epoch.bind(py))?;
+    // This asks for its offset from UTC; it is not asked before whether there is one.
+    let since = match date.as_any().sub(epoch.bind(py)) {
+        Err(error) if error.is_instance_of::<PyTypeError>(py) => return Ok(None),
+        since => since?,
+    };
     Ok(since.cast_exact::<PyDelta>().ok().and_then(from_delta))
 }
 
