@@ -144,8 +144,11 @@ class Pair(Repeating):
 
     def unregister(self, pick):
         target = pick.one_of(TARGETS)
-        if self.engine.is_kept and not self.started:
-            return  # what was parked on disk alone counts as parked again at once, and not when it is taken up
+        if self.engine.is_kept:
+            # What is parked on disk alone counts as parked again at once, not when it is taken up: none may wait for that.
+            if not self.started:
+                return
+            self.both(lambda side: side.advance(0))
         self.both(lambda side: side.unregister(target))
 
     def advance(self, pick):
