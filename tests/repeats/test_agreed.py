@@ -71,6 +71,16 @@ def test_an_edit_counts_from_now_though_what_is_retried_was_of_a_later_time(sche
     assert seen.dues == [(20, 5), (20, 8), (8, 8), (12, 12)]
 
 
+def test_the_grid_of_an_edit_does_not_begin_at_a_later_time_that_was_moved(scheduler, clock):
+    seen = Seen(scheduler)
+    scheduler.repeat(Every(1_001, anchor=START_S), "t", id="r")
+    scheduler.reschedule("r", START_S + 5)
+    clock.advance(6)
+    scheduler.repeat(4, "t", id="r")
+    clock.advance(8)
+    assert seen.dues == [(1_001, 5), (9, 9), (13, 13)]
+
+
 def test_an_edit_while_it_runs_counts_from_now_after_it(scheduler, clock):
     shown = []
 

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from jobs_file import KEY, SECOND, START, JobsFile, keyring
 
-from duewheel import Discard, DuplicateJobError
+from duewheel import Discard, DuplicateJobError, Snooze
 
 
 def seconds(ns):
@@ -76,6 +76,20 @@ def test_what_was_changed_is_on_disk(file):
     file.clock.advance(0)
     assert [event.job_id for event in file.ran] == ["triggered"]
     assert seconds(scheduler.get("triggered").due) == 10
+
+
+def test_the_time_of_what_is_retried_is_used_in_another_life_too(file):
+    def snooze_first(event):
+        if event.run == 1:
+            raise Snooze(30)
+
+    file.act = snooze_first
+    file.open().repeat(10, "t", id="r")
+    file.clock.advance(15)
+    scheduler = file.again()
+    scheduler.repeat(7, "t", id="r")
+    # The grid goes on from the last time, 10.
+    assert [seconds(due) for due in scheduler.get_repeat("r").upcoming(3)] == [40, 17, 24]
 
 
 def test_said_again_in_another_life_nothing_is_written(file):

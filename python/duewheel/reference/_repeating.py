@@ -188,8 +188,10 @@ class Repeating:
         is_anew = terms.schedule != old.terms.schedule or not terms.admit(old.time + ahead)
         new = self._new_repeat(id, terms) if is_anew else replace(old, terms=terms, edit=None)
         if new is not None and new.on_boot and is_anew:
-            # The grid of an interval goes on from its last time.
-            new.anchor = old.last + ahead - self._queue.offset()
+            # The grid of an interval goes on from its last time, which may be of a later due that was moved.
+            last = old.last + ahead - self._queue.offset()
+            assert terms.interval is not None
+            new.anchor = min(last, new.last - (new.last - last) % terms.interval.period)
             following = new.grid(self._queue.offset()).next(new.last)
             if following is None:
                 new = None

@@ -137,6 +137,17 @@ impl Plan {
         dues
     }
 
+    /// The anchor of the grid of an interval, moved by whole periods to before a moment, if it is after that.
+    pub(crate) fn at_or_before(&self, moment: i64, anchor: i64) -> i64 {
+        match self.period() {
+            Some(period) if anchor > moment => {
+                let past = moment.saturating_sub(anchor).rem_euclid(period);
+                moment.saturating_sub(past)
+            }
+            _ => anchor,
+        }
+    }
+
     /// What follows an occurrence, if the first time after it is this one.
     pub(crate) fn then(&self, next: i64) -> Then {
         if self.is_from_end() {

@@ -306,10 +306,11 @@ impl<P: Payload> State<P> {
         if clock == ClockKind::Wall {
             return Ok((moved, clock, true));
         }
-        // The grid of an interval goes on from its last time.
+        // The grid of an interval goes on from its last time, which may be of a later due that was moved.
         let last = on_wall(*old, repeat.clock, ahead)
             .last
             .saturating_sub(ahead);
+        let last = new.plan.at_or_before(fresh.last, last);
         let times = new.plan.times(last, ahead);
         let time = times.next(fresh.last).ok_or(Refused::Never)?;
         let standing = Standing {

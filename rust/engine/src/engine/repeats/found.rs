@@ -40,6 +40,10 @@ impl FoundRepeat {
                     // The rules of a zone have changed since: the time that comes is another.
                     standing.time = times.next(standing.last).unwrap_or(NEVER);
                 }
+                if job.progress.first_start.is_some() && standing.triggered.is_none() {
+                    // It is noted with the end of an occurrence that its time is used.
+                    standing.last = standing.last.max(standing.time);
+                }
                 standing.fingerprint = found;
                 if standing.spent {
                     spend(&mut standing, &times);
