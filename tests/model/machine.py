@@ -145,7 +145,7 @@ class Pair(Repeating):
     def unregister(self, pick):
         target = pick.one_of(TARGETS)
         if self.engine.is_kept:
-            # What is parked on disk alone counts as parked again at once, not when it is taken up: none may wait for that.
+            # What is parked on disk alone counts as parked again at once: nothing may wait to be taken up.
             if not self.started:
                 return
             self.both(lambda side: side.advance(0))
