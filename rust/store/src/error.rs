@@ -24,6 +24,10 @@ pub enum Error {
     /// has found out. Who asked treats a job that the query spoke of as one that it may have been
     /// given, and yields it. Jobs of a page whose answer was lost the store gives back by itself.
     InDoubt,
+    /// The server cannot be reached: nothing has taken effect, and it may be back later.
+    Unavailable(String),
+    /// The tables are of another version, or are not there and cannot be made.
+    Version(String),
     /// The id of a job is taken.
     Duplicate(String),
     /// It is closed.
@@ -37,7 +41,11 @@ impl Error {
     pub fn is_of_one(&self) -> bool {
         matches!(
             self,
-            Error::Unreadable(_) | Error::TooLarge(_) | Error::WrongKey(_) | Error::Duplicate(_)
+            Error::Unreadable(_)
+                | Error::TooLarge(_)
+                | Error::WrongKey(_)
+                | Error::Duplicate(_)
+                | Error::Unavailable(_)
         )
     }
 }
@@ -46,7 +54,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Corrupt(what) => write!(f, "the store is corrupt: {what}"),
-            Error::WrongKey(what) | Error::Unreadable(what) | Error::TooLarge(what) => {
+            Error::WrongKey(what)
+            | Error::Unreadable(what)
+            | Error::TooLarge(what)
+            | Error::Version(what) => {
                 f.write_str(what)
             }
             Error::Full => f.write_str("there is no space left for the store"),
@@ -58,6 +69,7 @@ impl fmt::Display for Error {
             Error::InDoubt => f.write_str(
                 "the connection to the store was lost before it answered: nobody knows whether it was done",
             ),
+            Error::Unavailable(why) => write!(f, "the server cannot be reached: {why}"),
             Error::Closed => f.write_str("the store is closed"),
             Error::Io(what) => f.write_str(what),
         }

@@ -3,9 +3,11 @@
 mod error;
 mod event;
 mod keyring;
+mod lease;
 mod op;
 mod query;
 mod sealing;
+pub mod standing;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -17,6 +19,7 @@ pub use duewheel_model::retry::RetryOptions;
 pub use error::Error;
 pub use event::Event;
 pub use keyring::Keyring;
+pub use lease::LeaseClock;
 pub use op::{Ending, Next, Op, Ticket};
 pub use query::{Answer, DeadJob, DeadPage, Page, Query, Unreadable};
 pub use sealing::{SealedBatch, check_key, open_payload};

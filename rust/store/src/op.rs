@@ -106,6 +106,64 @@ pub enum Op<'a> {
     Leave,
 }
 
+impl Op<'_> {
+    /// The same, borrowing nothing.
+    pub fn into_owned(self) -> Op<'static> {
+        match self {
+            Op::Insert(job) => Op::Insert(job.into_owned()),
+            Op::Edit(job) => Op::Edit(job.into_owned()),
+            Op::Delete(seq) => Op::Delete(seq),
+            Op::Move { seq, to, clock } => Op::Move { seq, to, clock },
+            Op::Stand {
+                seq,
+                job_due,
+                standing,
+            } => Op::Stand {
+                seq,
+                job_due,
+                standing,
+            },
+            Op::Begin { seq, at } => Op::Begin { seq, at },
+            Op::Release(seq) => Op::Release(seq),
+            Op::Yield(seq) => Op::Yield(seq),
+            Op::Finish { seq, outcome } => Op::Finish {
+                seq,
+                outcome: outcome.into_owned(),
+            },
+            Op::Leave => Op::Leave,
+        }
+    }
+}
+
+impl Ending<'_> {
+    fn into_owned(self) -> Ending<'static> {
+        match self {
+            Ending::Done => Ending::Done,
+            Ending::Again {
+                to,
+                clock,
+                progress,
+            } => Ending::Again {
+                to,
+                clock,
+                progress,
+            },
+            Ending::Dead {
+                reason,
+                error,
+                died,
+                next,
+            } => Ending::Dead {
+                reason,
+                error: Cow::Owned(error.into_owned()),
+                died,
+                next,
+            },
+            Ending::Next(next) => Ending::Next(next),
+        }
+    }
+}
+
 /// How far a batch is in the order of all batches of its store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);

@@ -22,7 +22,7 @@
 //! batch is neither settled nor refused, and a wait for it goes on. A query in doubt is answered
 //! with [`Error::InDoubt`].
 
-use crate::{Answer, Error, Event, Op, Query, Ticket};
+use crate::{Answer, Error, Event, LeaseClock, Op, Query, Ticket};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,8 @@ pub struct Grant {
     pub seqs: Range<u64>,
     /// After how long a page is worth asking for, though no [`Event::Available`] has come.
     pub poll: Duration,
+    /// Until when this node may start what it holds: past that it holds it still, and starts nothing.
+    pub lease: LeaseClock,
 }
 
 /// Called when a batch is settled or refused; on any thread, that of the caller too, so it must be short.

@@ -2,10 +2,10 @@
 
 use crate::Error;
 use crate::database::schema::{columns, columns_3};
-use crate::journal::{codec, standing};
+use crate::journal::codec;
 use duewheel_store::{
     ClockKind, DeadJob, Ending, Job, Keyring, Next, Place, Progress, Recurring, RetryOptions,
-    Standing, Unreadable, open_payload,
+    Standing, Unreadable, open_payload, standing,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};

@@ -1,9 +1,9 @@
 //! The form of a batch in the journal: its operations one after another, all integers
 //! little-endian. `docs/store.md` has the table.
 
-use crate::journal::standing;
 use duewheel_store::{
     ClockKind, Ending, Job, Next, Op, Place, Progress, Reason, Recurring, RetryOptions, Standing,
+    standing,
 };
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! What is written to the journal is read again as it was.
 
 use super::codec::*;
-use crate::journal::standing::tests::any_standing;
+use crate::journal::standing_tests::any_standing;
 use duewheel_store::{
     ClockKind, Definition, Ending, Job, Next, Op, Place, Progress, Recurring, RetryOptions,
 };

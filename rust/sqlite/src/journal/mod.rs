@@ -5,6 +5,7 @@ pub(crate) mod codec;
 mod codec_tests;
 pub(crate) mod file;
 pub(crate) mod group_commit;
-pub(crate) mod standing;
+#[cfg(test)]
+mod standing_tests;
 pub(crate) mod state;
 pub(crate) mod waiters;

@@ -7,8 +7,8 @@ mod node;
 pub use jobs::SharedJobs;
 pub use node::Weather;
 
-use crate::{Answered, Error, Events, Found, Grant, Op, Query, Settled, Store, Ticket};
-use node::{Message, Node, Post, Shared, is_page, owned};
+use crate::{Answered, Error, Events, Found, Grant, LeaseClock, Op, Query, Settled, Store, Ticket};
+use node::{Message, Node, Post, Shared, is_page};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -76,6 +76,7 @@ impl SharedStore {
                 // The upper bits say whose they are.
                 seqs: (epoch << 40) + 1..(epoch + 1) << 40,
                 poll: jobs.poll,
+                lease: LeaseClock::default(),
             }),
             ..Found::default()
         };
@@ -116,7 +117,7 @@ impl Store for SharedStore {
         }
         post.sent += 1;
         let number = post.sent;
-        let ops = batch.iter().map(owned).collect();
+        let ops = batch.iter().cloned().map(Op::into_owned).collect();
         post.messages.push_back(Message::Batch(number, ops));
         self.shared.changed.notify_all();
         Ok(Ticket(number))

@@ -1,7 +1,7 @@
 //! What takes the messages of a node to what is shared, in bad weather.
 
 use super::jobs::SharedJobs;
-use crate::{Answered, Ending, Error, Event, Events, Op, Query, Settled};
+use crate::{Answered, Error, Event, Events, Op, Query, Settled};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -193,53 +193,4 @@ impl Shared {
 /// Whether the answer may claim jobs, and is taken in by an engine when it comes.
 pub(super) fn is_page(query: &Query) -> bool {
     matches!(query, Query::Page { .. })
-}
-
-pub(super) fn owned(op: &Op<'_>) -> Op<'static> {
-    match op.clone() {
-        Op::Edit(job) => Op::Edit(job.into_owned()),
-        Op::Stand {
-            seq,
-            job_due,
-            standing,
-        } => Op::Stand {
-            seq,
-            job_due,
-            standing,
-        },
-        Op::Insert(job) => Op::Insert(job.into_owned()),
-        Op::Delete(seq) => Op::Delete(seq),
-        Op::Move { seq, to, clock } => Op::Move { seq, to, clock },
-        Op::Begin { seq, at } => Op::Begin { seq, at },
-        Op::Release(seq) => Op::Release(seq),
-        Op::Yield(seq) => Op::Yield(seq),
-        Op::Leave => Op::Leave,
-        Op::Finish { seq, outcome } => Op::Finish {
-            seq,
-            outcome: match outcome {
-                Ending::Done => Ending::Done,
-                Ending::Again {
-                    to,
-                    clock,
-                    progress,
-                } => Ending::Again {
-                    to,
-                    clock,
-                    progress,
-                },
-                Ending::Dead {
-                    reason,
-                    error,
-                    died,
-                    next,
-                } => Ending::Dead {
-                    reason,
-                    error: error.into_owned().into(),
-                    died,
-                    next,
-                },
-                Ending::Next(next) => Ending::Next(next),
-            },
-        },
-    }
 }

@@ -1,12 +1,12 @@
-//! How far a repeat has come, as bytes: in the journal, and in a column of the tables.
+//! How far a repeat has come, as bytes: in a journal, and in a column of tables.
 //!
 //! One form of one length, all integers little-endian, so that a row can be told to be spent
 //! whatever else is in it. `docs/store.md` has the table.
 
-use duewheel_store::Standing;
+use crate::Standing;
 
 /// How many bytes it is.
-pub(crate) const LENGTH: usize = 81;
+pub const LENGTH: usize = 81;
 
 const PREVIOUS: u8 = 1;
 const TRIGGERED: u8 = 2;
@@ -17,7 +17,7 @@ const SPENT: u8 = 32;
 const KNOWN: u8 = 63;
 
 /// Write it.
-pub(crate) fn encode(standing: &Standing) -> [u8; LENGTH] {
+pub fn encode(standing: &Standing) -> [u8; LENGTH] {
     let flags = [
         (standing.previous.is_some(), PREVIOUS),
         (standing.triggered.is_some(), TRIGGERED),
@@ -48,7 +48,7 @@ pub(crate) fn encode(standing: &Standing) -> [u8; LENGTH] {
 }
 
 /// Read what was written; `None`: it is of another form.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Standing> {
+pub fn decode(bytes: &[u8]) -> Option<Standing> {
     let bytes: &[u8; LENGTH] = bytes.try_into().ok()?;
     let flags = bytes[0];
     let number = |at: usize| {
@@ -78,57 +78,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Standing> {
 }
 
 /// Note that its occurrence died with its process, whatever else it says.
-pub(crate) fn spend(bytes: &mut [u8]) {
+pub fn spend(bytes: &mut [u8]) {
     if let Some(flags) = bytes.first_mut() {
         *flags |= SPENT;
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    prop_compose! {
-        pub(crate) fn any_standing()(
-            times in any::<(i64, i64, i64, i64)>(), counts in any::<(u64, u64, u64)>(),
-            moments in any::<(Option<i64>, Option<i64>, Option<i64>)>(),
-            flags in any::<(bool, bool, bool)>(),
-        ) -> Standing {
-            Standing {
-                time: times.0, last: times.1, anchor: times.2, offset: times.3,
-                occurrence: counts.0, missed: counts.1, fingerprint: counts.2,
-                previous: moments.0, triggered: moments.1, wanted: moments.2,
-                paused: flags.0, declared: flags.1, spent: flags.2,
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn it_is_read_as_it_was_written_and_can_be_spent(standing in any_standing()) {
-            let mut bytes = encode(&standing);
-            prop_assert_eq!(decode(&bytes), Some(standing));
-            spend(&mut bytes);
-            prop_assert_eq!(decode(&bytes), Some(Standing { spent: true, ..standing }));
-        }
-
-        #[test]
-        fn bytes_of_another_form_are_none(standing in any_standing(), length in 0..2 * LENGTH) {
-            let mut bytes = encode(&standing).to_vec();
-            bytes.resize(length, 0);
-            prop_assert_eq!(decode(&bytes).is_some(), length == LENGTH);
-            let mut bytes = encode(&standing);
-            bytes[0] |= 64;
-            prop_assert_eq!(decode(&bytes), None);
-        }
-    }
-
-    #[test]
-    fn what_is_not_said_to_be_there_is_zero() {
-        let mut bytes = encode(&Standing::new(5));
-        bytes[60] = 1;
-        assert_eq!(decode(&bytes), None);
-        spend(&mut []);
     }
 }

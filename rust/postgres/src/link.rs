@@ -1,0 +1,176 @@
+//! A connection, and transactions on it: each is one flight there and back.
+
+use crate::plan::Statement;
+use crate::rows::Params;
+use crate::trouble::{Trouble, described};
+use futures_util::future::{BoxFuture, join_all};
+use std::time::Duration;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Config, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
+
+/// A lease, and what its next transaction says of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beat {
+    pub(crate) epoch: i64,
+    pub(crate) token: Uuid,
+    /// The number of the flight.
+    pub(crate) flight: i64,
+    /// In seconds.
+    pub(crate) lease: f64,
+    pub(crate) held: usize,
+    pub(crate) running: usize,
+    /// The latest due of what is held by this transaction.
+    pub(crate) until: i64,
+}
+
+impl Beat {
+    fn params(&self) -> Params {
+        let small = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        Params::default()
+            .with(self.epoch, Type::INT8)
+            .with(self.token, Type::UUID)
+            .with(self.flight, Type::INT8)
+            .with(self.lease, Type::FLOAT8)
+            .with(small(self.held), Type::INT4)
+            .with(small(self.running), Type::INT4)
+            .with(self.until, Type::INT8)
+    }
+}
+
+/// A connection to the server.
+pub(crate) struct Link {
+    client: Client,
+    /// Begins a transaction that gives up what takes too long.
+    begin: String,
+    patience: Duration,
+}
+
+/// The server's clock, and the rows of each statement.
+pub(crate) type Landed = (i64, Vec<Vec<Row>>);
+
+impl Link {
+    pub(crate) async fn connect(
+        config: &Config,
+        tls: MakeRustlsConnect,
+        patience: Duration,
+    ) -> Result<Self, Trouble> {
+        let connecting = tokio::time::timeout(patience, config.connect(tls));
+        let (client, connection) = match connecting.await {
+            Ok(connected) => connected.map_err(|error| match Trouble::from(error) {
+                Trouble::Again(why) => Trouble::Lost(why),
+                trouble => trouble,
+            })?,
+            Err(_) => {
+                return Err(Trouble::Lost(format!(
+                    "it has not answered within {patience:?}"
+                )));
+            }
+        };
+        // It ends with the client, or when the connection is lost, which the client says, too.
+        tokio::spawn(async move { drop(connection.await) });
+        let timeout = patience.as_millis().max(1);
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {timeout}; SET LOCAL statement_timeout = {timeout}"
+        );
+        Ok(Link {
+            client,
+            begin,
+            patience,
+        })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Whatever takes so long that others may have this node's jobs counts as lost.
+    async fn patiently<T>(
+        &self,
+        work: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
+        let late = || {
+            Trouble::Lost(format!(
+                "it has not answered within {:?}",
+                self.patience * 2
+            ))
+        };
+        tokio::time::timeout(self.patience * 2, work)
+            .await
+            .unwrap_or_else(|_| Err(late()))
+    }
+
+    /// One statement, which is a transaction of its own.
+    pub(crate) async fn query(&self, sql: &str, params: Params) -> Result<Vec<Row>, Trouble> {
+        let given = params.as_given();
+        self.patiently(async { Ok(self.client.query_typed(sql, &given).await?) })
+            .await
+    }
+
+    /// Statements without parameters.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<(), Trouble> {
+        self.patiently(async { Ok(self.client.batch_execute(sql).await?) })
+            .await
+    }
+
+    /// A transaction that takes effect as a whole or not at all, and says that this node lives.
+    pub(crate) async fn transact(
+        &self,
+        beat_sql: &str,
+        beat: &Beat,
+        statements: &[Statement<'_>],
+    ) -> Result<Landed, Trouble> {
+        self.patiently(self.fly(beat_sql, beat, statements)).await
+    }
+
+    async fn fly(
+        &self,
+        beat_sql: &str,
+        beat: &Beat,
+        statements: &[Statement<'_>],
+    ) -> Result<Landed, Trouble> {
+        let client = &self.client;
+        let beat = beat.params();
+        let beat = beat.as_given();
+        let given: Vec<_> = statements
+            .iter()
+            .map(|statement| statement.params.as_given())
+            .collect();
+        type Answer<'a> = BoxFuture<'a, Result<Vec<Row>, tokio_postgres::Error>>;
+        // They are sent in this order, for each is sent when it is first polled, and none waits for another.
+        let mut flight: Vec<Answer<'_>> = Vec::with_capacity(statements.len() + 3);
+        flight.push(Box::pin(async {
+            client.batch_execute(&self.begin).await.map(|()| Vec::new())
+        }));
+        flight.push(Box::pin(client.query_typed(beat_sql, &beat)));
+        for (statement, given) in statements.iter().zip(&given) {
+            flight.push(Box::pin(client.query_typed(statement.sql, given)));
+        }
+        flight.push(Box::pin(async {
+            client.batch_execute("COMMIT").await.map(|()| Vec::new())
+        }));
+        let mut landed = Vec::with_capacity(flight.len());
+        let mut failed = None;
+        for answer in join_all(flight).await {
+            match answer {
+                Ok(rows) => landed.push(rows),
+                // A COMMIT after a failure is no error: it rolls back.
+                Err(error) if !Trouble::is_echo(&error) => {
+                    failed.get_or_insert(error);
+                }
+                Err(_) => {}
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        landed.pop();
+        let now = landed.get(1).and_then(|rows| rows.first());
+        let now = now
+            .map(|row| row.try_get(0))
+            .transpose()
+            .map_err(|error| Trouble::Lost(described(&error)))?;
+        Ok((now.unwrap_or_default(), landed.split_off(2)))
+    }
+}

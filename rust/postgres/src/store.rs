@@ -1,0 +1,160 @@
+//! The store of one node over a database.
+
+use crate::conninfo::{ConnInfo, Process};
+use crate::node::Node;
+use crate::post::Post;
+use crate::settings::Settings;
+use crate::sql::Sql;
+use crate::tls;
+use duewheel_store::{
+    Answered, Error, Events, Found, Job, Keyring, Op, Query, Settled, Store, Ticket,
+};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// A payload as it is stored, and the key that it is sealed under.
+pub(crate) fn sealed(
+    job: &Job<'_>,
+    keys: Option<&Keyring>,
+) -> Result<(Vec<u8>, Option<u32>), Error> {
+    match keys {
+        Some(keys) => Ok((keys.seal_job(job)?, Some(keys.default_key()))),
+        None => Ok((job.data.to_vec(), None)),
+    }
+}
+
+/// One node of a database that many share.
+pub struct PostgresStore {
+    post: Arc<Post>,
+    settings: Arc<Settings>,
+    found: Found,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    process: u32,
+}
+
+impl PostgresStore {
+    /// Connect, make the tables where there are none, and take a lease.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] when the server cannot be reached within the timeout, [`Error::Version`] when the tables
+    /// are not there and cannot be made, or are of another version, [`Error::WrongKey`], and [`Error::Io`] for what is
+    /// wrong with the connection string or refused by the server.
+    pub fn open(settings: Settings, events: Events) -> Result<Self, Error> {
+        let info = ConnInfo::read(&settings.url, &Process)?;
+        let tls = tls::connector(&info)?;
+        let sql = Arc::new(Sql::new(&settings.schema));
+        let post = Arc::new(Post::new(settings.timeout));
+        let settings = Arc::new(settings);
+        let node = Node::new(
+            (post.clone(), settings.clone(), sql),
+            (info.config, tls),
+            events,
+        );
+        let (send, receive) = sync_channel(1);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build();
+        let runtime = runtime.map_err(|error| Error::Io(error.to_string()))?;
+        let guard = post.clone();
+        let thread = std::thread::Builder::new().name("duewheel-postgres".to_owned());
+        let thread = thread.spawn(move || {
+            // A panic here would leave everybody waiting.
+            let guard = FailOnPanic(guard);
+            runtime.block_on(node.run(send));
+            drop(guard);
+        });
+        let thread = thread.map_err(|error| Error::Io(error.to_string()))?;
+        let found = receive.recv().unwrap_or(Err(Error::Closed));
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                // It has said why, and ends.
+                let _ = thread.join();
+                return Err(error);
+            }
+        };
+        Ok(PostgresStore {
+            post,
+            settings,
+            found,
+            thread: Mutex::new(Some(thread)),
+            process: std::process::id(),
+        })
+    }
+}
+
+struct FailOnPanic(Arc<Post>);
+
+impl Drop for FailOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(&Error::Poisoned(
+                "the thread of the connection has panicked".into(),
+            ));
+        }
+    }
+}
+
+impl Store for PostgresStore {
+    fn submit(&self, batch: &[Op<'_>]) -> Result<Ticket, Error> {
+        let mut ops = Vec::with_capacity(batch.len());
+        let mut inserts = false;
+        for op in batch {
+            let data = match op {
+                Op::Insert(job) | Op::Edit(job) => {
+                    inserts = true;
+                    sealed(job, self.settings.keys.as_ref())?
+                }
+                _ => (Vec::new(), None),
+            };
+            ops.push((op.clone().into_owned(), data));
+        }
+        self.post.submit(ops, inserts)
+    }
+
+    fn wait(&self, ticket: Ticket, deadline: Option<Instant>) -> Result<bool, Error> {
+        self.post.wait(ticket, deadline)
+    }
+
+    fn when(&self, ticket: Ticket, then: Settled) {
+        self.post.when(ticket, then);
+    }
+
+    fn ask(&self, query: Query, then: Answered) {
+        self.post.ask(query, then);
+    }
+
+    fn found(&self) -> &Found {
+        &self.found
+    }
+
+    fn close(&self) -> Result<(), Error> {
+        if self.process != std::process::id() {
+            return Ok(());
+        }
+        self.post.close();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        match thread.map(JoinHandle::join) {
+            Some(Err(_)) => Err(Error::Poisoned(
+                "the thread of the connection has panicked".into(),
+            )),
+            Some(Ok(())) => self.post.ended(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `close`.
+        let _ = self.close();
+    }
+}
