@@ -63,6 +63,7 @@ from duewheel.options import (
     Consistency,
     JobOptions,
 )
+from duewheel.postgres import PostgresStorage
 from duewheel.scheduler import Handler, Scheduler
 from duewheel.storage import Keyring, LocalStorage, Storage
 
@@ -93,6 +94,7 @@ __all__ = [
     "LocalStorage",
     "NopScheduler",
     "PayloadTooLargeError",
+    "PostgresStorage",
     "RRule",
     "Repeat",
     "Schedule",
@@ -105,6 +107,7 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "StorageLockedError",
+    "StorageUnavailableError",
     "StorageVersionError",
     "Timer",
     "Times",

@@ -27,6 +27,7 @@ from typing_extensions import Buffer, disjoint_base
 
 from duewheel.errors import StorageError
 from duewheel.options import Consistency, Unset
+from duewheel.postgres import PostgresStorage
 from duewheel.storage import LocalStorage
 from duewheel.testing import ManualClock
 
@@ -943,7 +944,7 @@ class Scheduler:
     def _failure(self) -> StorageError | None: ...
     def _open(
         self,
-        storage: str | PathLike[str] | LocalStorage | None,
+        storage: str | PathLike[str] | LocalStorage | PostgresStorage | None,
         workers: int | None,
         options: JobOptions | None,
         clock: ManualClock | None,
@@ -1081,6 +1082,8 @@ class AwaitedCalls:
         """As `Scheduler.next`."""
     def revive(self, id: str) -> _Made[bool]:
         """As `Scheduler.revive`."""
+    def count(self) -> _Made[int]:
+        """As `len(Scheduler)`."""
     def purge(self, before: _When | None = None) -> _Made[int]:
         """As `Scheduler.purge`."""
     def restore(self, event: Event) -> _Made[None]:
@@ -1180,6 +1183,9 @@ def timeout_s(timeout: _Seconds | None) -> float | None:
 
 def touch() -> None:
     """Note that a handler's code reads its task."""
+
+def postgres_sql(schema: str) -> str:
+    """Return the statements that make the tables of a database, in this schema."""
 
 def find_names() -> None:
     """Look up what the extension uses of the package's modules; called once they are imported."""

@@ -1,6 +1,6 @@
 """Make schedulers from configuration, by the name of an adapter.
 
-An adapter is a factory: it takes the mapping `Config.config` and returns a scheduler. `local` comes with duewheel;
+An adapter is a factory: it takes the mapping `Config.config` and returns a scheduler. `local` and `postgres` come with duewheel;
 a program adds its own with `register`, a package by an entry point in the group `duewheel.adapters`.
 """
 
@@ -10,16 +10,18 @@ from importlib.metadata import EntryPoint, entry_points
 from duewheel.config import Config
 from duewheel.errors import ConfigError
 from duewheel.nop import NopScheduler
+from duewheel.postgres import PostgresStorage
 from duewheel.scheduler import Scheduler
 from duewheel.storage import LocalStorage
 
-__all__ = ["Factory", "local", "names", "new", "register"]
+__all__ = ["Factory", "local", "names", "new", "postgres", "register"]
 
 Factory = Callable[[Mapping[str, str | int | float]], Scheduler]
 """What an adapter is: a function from `Config.config` to a scheduler."""
 
 _GROUP = "duewheel.adapters"
 _LOCAL_KEYS = ("db", "workers")
+_POSTGRES_KEYS = ("url", "schema", "workers", "name")
 
 
 def new(config: Config) -> Scheduler:
@@ -71,10 +73,7 @@ def local(config: Mapping[str, str | int | float]) -> Scheduler:
 
     **Raises**: `ConfigError` for unknown keys and bad values, `StorageError` for a file that cannot be opened.
     """
-    unknown = ", ".join(repr(key) for key in config if key not in _LOCAL_KEYS)
-    if unknown:
-        there_are = ", ".join(map(repr, _LOCAL_KEYS))
-        raise ConfigError(f"adapter 'local': unknown {unknown}; there are {there_are}")
+    _check_keys("local", config, _LOCAL_KEYS)
     db = config.get("db")
     if db is not None and (not isinstance(db, str) or not db):
         raise ConfigError(f"adapter 'local': db must be the path of a file, not {db!r}")
@@ -82,10 +81,35 @@ def local(config: Mapping[str, str | int | float]) -> Scheduler:
         storage = None if db is None else LocalStorage(db)
     except ValueError as error:
         raise ConfigError(f"adapter 'local': db: {error}") from None
-    return Scheduler(storage, workers=_workers(config.get("workers", 4)))
+    return Scheduler(storage, workers=_workers("local", config.get("workers", 4)))
 
 
-def _workers(value: object) -> int:
+def postgres(config: Mapping[str, str | int | float]) -> Scheduler:
+    """Make a scheduler over the database that `url` names, in `schema`, known as `name`, with `workers` threads.
+
+    **Raises**: `ConfigError` for unknown keys and bad values, `StorageError` for a database that cannot be opened.
+    """
+    _check_keys("postgres", config, _POSTGRES_KEYS)
+    texts = {key: config[key] for key in ("url", "schema", "name") if key in config}
+    for key, text in texts.items():
+        if not isinstance(text, str) or not text:
+            raise ConfigError(f"adapter 'postgres': {key} must be a text, not {text!r}")
+    workers = _workers("postgres", config.get("workers", 4))
+    try:
+        storage = PostgresStorage(**{key: str(text) for key, text in texts.items()})
+    except ValueError as error:
+        raise ConfigError(f"adapter 'postgres': {error}") from None
+    return Scheduler(storage, workers=workers)
+
+
+def _check_keys(adapter: str, config: Mapping[str, str | int | float], known: tuple[str, ...]) -> None:
+    unknown = ", ".join(repr(key) for key in config if key not in known)
+    if unknown:
+        there_are = ", ".join(map(repr, known))
+        raise ConfigError(f"adapter {adapter!r}: unknown {unknown}; there are {there_are}")
+
+
+def _workers(adapter: str, value: object) -> int:
     try:
         workers = int(value) if isinstance(value, str) else value
     except ValueError:
@@ -94,7 +118,7 @@ def _workers(value: object) -> int:
         workers = int(workers)  # JSON does not tell 4 from 4.0
     if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers < 1 << 32:
         raise ConfigError(
-            f"adapter 'local': workers must be a whole number of at least 1, and below 2**32, not {value!r}"
+            f"adapter {adapter!r}: workers must be a whole number of at least 1, and below 2**32, not {value!r}"
         )
     return workers
 
@@ -119,4 +143,4 @@ def _load(entry: EntryPoint) -> Factory:
     return factory
 
 
-_registered: dict[str, Factory] = {"local": local}
+_registered: dict[str, Factory] = {"local": local, "postgres": postgres}

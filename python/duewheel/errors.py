@@ -9,6 +9,7 @@
     │   └── ForkedError                     in a forked child
     └── StorageError                        the store cannot or will not
         ├── StorageLockedError              another process owns the file
+        ├── StorageUnavailableError         the server cannot be reached
         ├── StorageFullError                no room on the disk
         ├── StorageCorruptError             the file is damaged, or no store of ours
         ├── StorageVersionError             written by a newer duewheel
@@ -39,6 +40,7 @@ __all__ = [
     "StorageError",
     "StorageFullError",
     "StorageLockedError",
+    "StorageUnavailableError",
     "StorageVersionError",
     "WrongKeyError",
 ]
@@ -78,6 +80,10 @@ class StorageError(DuewheelError):
 
 class StorageLockedError(StorageError):
     """Refuse to open a file that another process owns."""
+
+
+class StorageUnavailableError(StorageError):
+    """Report that the server of a database cannot be reached. Nothing was changed; try again when it is back."""
 
 
 class StorageFullError(StorageError):

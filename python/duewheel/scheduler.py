@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from duewheel._core import EventLoop, JobOptions, Schedule, _RepeatTerms
+    from duewheel.postgres import PostgresStorage
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
@@ -60,7 +61,7 @@ class Core(Repeating):
 
     def __init__(
         self,
-        storage: str | PathLike[str] | LocalStorage | None = None,
+        storage: str | PathLike[str] | LocalStorage | PostgresStorage | None = None,
         *,
         workers: int = 4,
         options: JobOptions | None = None,
@@ -126,7 +127,8 @@ class Core(Repeating):
 class Scheduler(Core):
     """Run jobs at a time, through handlers that are registered by target.
 
-    `storage` says where jobs are kept: `None` in memory, a path or a `LocalStorage` in a file, from
+    `storage` says where jobs are kept: `None` in memory, a path or a `LocalStorage` in a file,
+    a `postgresql://` URL or a `PostgresStorage` in a database that others share, from
     which they come back when it is opened again. `workers` (1 or more, 4 unless given) is the
     number of threads that run handlers; with one they run strictly one after another. `options`
     is a `JobOptions` laid under every job's own. `clock` is the system's, or a
@@ -160,7 +162,7 @@ class Scheduler(Core):
     @lists_keywords
     def __init__(
         self,
-        storage: str | PathLike[str] | LocalStorage | None = None,
+        storage: str | PathLike[str] | LocalStorage | PostgresStorage | None = None,
         *,
         workers: int = 4,
         options: JobOptions | None = None,

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from duewheel.errors import StorageError
     from duewheel.options import JobOptions
     from duewheel.scheduler import _H
+    from duewheel.postgres import PostgresStorage
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
@@ -86,7 +87,7 @@ class Scheduler(_repeats.Repeating):
     @lists_keywords
     def __init__(
         self,
-        storage: str | PathLike[str] | LocalStorage | None = None,
+        storage: str | PathLike[str] | LocalStorage | PostgresStorage | None = None,
         *,
         workers: int = 4,
         options: JobOptions | None = None,
@@ -401,7 +402,8 @@ class Scheduler(_repeats.Repeating):
 
     async def count(self) -> int:
         """Return how many jobs are pending."""
-        return len(self._core)
+        core = self._core
+        return await _waits.complete(core, self._awaited.count()) if self._has_store else len(core)
 
     def stats(self) -> Stats:
         """Return what it holds now and has done since it was made; allowed after `close`."""

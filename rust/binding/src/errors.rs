@@ -59,12 +59,15 @@ pub(crate) fn file_failed(py: Python<'_>, failure: &FileError, path: Option<&Pat
 /// The exception for what a store has failed with; `path` is the file's, where one is being opened.
 pub(crate) fn store_failed(py: Python<'_>, failure: &Error, path: Option<&Path>) -> PyErr {
     let class: Name = match failure {
+        Error::Invalid(why) => return PyValueError::new_err(why.clone()),
         Error::Corrupt(_) | Error::Unreadable(_) => |names| &names.storage_corrupt_error,
         Error::TooLarge(_) => |names| &names.payload_too_large_error,
         Error::WrongKey(_) => |names| &names.wrong_key_error,
         Error::Full => |names| &names.storage_full_error,
         Error::Closed => |names| &names.closed_error,
         Error::Duplicate(_) => |names| &names.duplicate_job_error,
+        Error::Unavailable(_) => |names| &names.storage_unavailable_error,
+        Error::Version(_) => |names| &names.storage_version_error,
         Error::Poisoned(_) | Error::InDoubt | Error::Io(_) => |names| &names.storage_error,
     };
     error(py, class, with_path(&failure.to_string(), path))

@@ -4,6 +4,7 @@ mod conninfo;
 mod files;
 mod held;
 mod link;
+mod looks;
 mod names;
 mod node;
 mod opening;

@@ -5,6 +5,7 @@
 
 use crate::held::Held;
 use crate::link::{Beat, Link};
+use crate::looks::Looks;
 use crate::opening;
 use crate::plan::{Given, Resolved, Statement, statements};
 use crate::post::{Batch, Post, Work};
@@ -69,6 +70,7 @@ pub(crate) struct Node {
     /// Jobs may be claimed that this node does not know of: a reply that had them was lost.
     has_strays: bool,
     next_beat: Instant,
+    pub(crate) looks: Looks,
     /// How far the server's clock is ahead of this machine's, where that is too much.
     pub(crate) ahead: i64,
 }
@@ -80,6 +82,7 @@ impl Node {
         events: Events,
     ) -> Self {
         Node {
+            looks: Looks::new(settings.window),
             post,
             settings,
             sql,
@@ -490,7 +493,11 @@ impl Node {
             .transact(link, |sql, epoch| statements(sql, &batches, epoch))
             .await;
         match sent {
-            Ok(_) => self.post.settle(last),
+            Ok(_) => {
+                let let_go = batches.iter().filter_map(Resolved::let_go).min();
+                self.looks.note_let_go(let_go.unwrap_or(i64::MAX));
+                self.post.settle(last);
+            }
             Err(Trouble::Refused(_) | Trouble::Taken(_)) if batches.len() > 1 => {
                 // Each by itself, so that the one that is at fault is refused alone.
                 for batch in batches.into_iter().rev() {
@@ -541,6 +548,7 @@ impl Node {
         }
         link.query(&self.sql.forget, Params::default()).await?;
         if freed > 0 {
+            self.looks.note_let_go(i64::MIN);
             (self.events)(Event::Available(i64::MIN));
         }
         Ok(())

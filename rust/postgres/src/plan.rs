@@ -287,6 +287,21 @@ impl Resolved {
         }
     }
 
+    /// The first due of what others may have from now on.
+    pub(crate) fn let_go(&self) -> Option<i64> {
+        let dues = self.steps.iter().filter_map(|step| match step {
+            Step::Insert(row) => (!row.is_held).then_some(row.job.place.due),
+            Step::Again { to, keeps, .. } | Step::Move { to, keeps, .. } => {
+                (!keeps).then_some(to.due)
+            }
+            Step::Next { next, keeps, .. } => (!keeps).then_some(next.to.due),
+            // When that is due is not known here.
+            Step::GiveBack(_) => Some(i64::MIN),
+            _ => None,
+        });
+        dues.min()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }

@@ -1,6 +1,7 @@
 //! What the engine asks, and how the server answers it.
 
 use crate::link::Link;
+use crate::looks::Looks;
 use crate::names::key_of;
 use crate::node::{Flight, Node};
 use crate::plan::Statement;
@@ -25,7 +26,7 @@ impl Question {
     /// Nobody waits for the server any longer; `is_sent`: the question may have taken effect.
     pub(crate) fn give_up(self, is_sent: bool) {
         (self.then)(Err(
-            if is_sent || matches!(self.query, Query::Page { .. }) {
+            if is_sent || matches!(self.query, Query::Claim { .. }) {
                 Error::InDoubt
             } else {
                 Error::Unavailable("it has not answered in time, and nothing was changed".into())
@@ -71,15 +72,32 @@ impl Question {
     async fn answer(&self, node: &mut Node, link: &Link) -> Result<Answer, Trouble> {
         match &self.query {
             Query::Page {
-                after: _,
+                after,
                 until,
                 limit,
-            } => claim(node, link, *until, *limit).await.map(Answer::Page),
+            } => page(node, link, *after, *until, *limit)
+                .await
+                .map(Answer::Page),
+            Query::Claim {
+                targets,
+                until,
+                limit,
+            } => claim(node, link, targets, *until, *limit)
+                .await
+                .map(Answer::Page),
             Query::Repeats { .. } => Ok(Answer::Page(Page {
                 epoch: node.epoch(),
                 ..Page::default()
             })),
-            Query::Get(id) => get(node, link, id).await.map(Answer::Job),
+            Query::Get(id) => get(node, link, &node.sql.get, id).await.map(Answer::Job),
+            Query::Pending(id) => get(node, link, &node.sql.pending, id)
+                .await
+                .map(Answer::Job),
+            Query::Count => {
+                let rows = link.query(&node.sql.count, Params::default()).await?;
+                let count = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
+                Ok(Answer::Count(count.max(0) as u64))
+            }
             Query::Insert(jobs) => insert(node, link, jobs).await,
             Query::Cancel(id) => {
                 let key = key_of(id).0;
@@ -121,7 +139,7 @@ impl Question {
                     Ok(0) => Ok(Answer::Job(None)),
                     Ok(_) => {
                         node.held.insert(to.seq, key);
-                        get(node, link, id).await.map(Answer::Job)
+                        get(node, link, &node.sql.get, id).await.map(Answer::Job)
                     }
                     Err(Trouble::Taken(_)) => Err(Trouble::Refused(Error::Duplicate(id.clone()))),
                     Err(trouble) => Err(trouble),
@@ -184,9 +202,14 @@ fn first(rows: &[Vec<Row>]) -> Option<&Row> {
     rows.first().and_then(|rows| rows.first())
 }
 
-async fn get(node: &Node, link: &Link, id: &str) -> Result<Option<Job<'static>>, Trouble> {
+async fn get(
+    node: &Node,
+    link: &Link,
+    sql: &str,
+    id: &str,
+) -> Result<Option<Job<'static>>, Trouble> {
     let params = Params::default().with(key_of(id).0, Type::UUID);
-    let rows = link.query(&node.sql.get, params).await?;
+    let rows = link.query(sql, params).await?;
     let read = |row| {
         rows::job(row, 0, node.settings.keys.as_ref())
             .map_err(|unreadable| Trouble::Refused(unreadable.why))
@@ -246,29 +269,41 @@ async fn insert(node: &mut Node, link: &Link, jobs: &[Job<'static>]) -> Result<A
     }
 }
 
-async fn claim(node: &mut Node, link: &Link, until: i64, limit: usize) -> Result<Page, Trouble> {
+/// Claim what is due and no node's.
+///
+/// Most looks find nothing, so they only look: a claim writes the node's row. They begin at a mark, for what is before
+/// it was claimed by earlier ones, and would be passed over row by row; now and then at the beginning, for what a
+/// transaction has brought late.
+async fn claim(
+    node: &mut Node,
+    link: &Link,
+    targets: &[String],
+    until: i64,
+    limit: usize,
+) -> Result<Page, Trouble> {
     let until = until.saturating_add(node.ahead);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let after = Place {
-        due: i64::MIN,
-        seq: 0,
-    };
-    let claimed = node.transact(link, |sql, epoch| {
-        let params = Params::default()
-            .with(None::<Vec<String>>, Type::TEXT_ARRAY)
-            .with(after.due, Type::INT8)
-            .with(after.seq as i64, Type::INT8)
+    let from = node.looks.begin(until);
+    let range = || {
+        Params::default()
+            .with(targets.to_vec(), Type::TEXT_ARRAY)
+            .with(from.due, Type::INT8)
+            .with(from.seq as i64, Type::INT8)
             .with(until, Type::INT8)
-            .with(limit, Type::INT8)
-            .with(epoch, Type::INT8);
-        (
-            vec![Statement {
-                sql: &sql.claim,
-                params,
-                marks: Vec::new(),
-            }],
-            i64::MIN,
-        )
+    };
+    let mut page = Page {
+        epoch: node.epoch(),
+        ..Page::default()
+    };
+    let found = link.query(&node.sql.look, range()).await?;
+    if !found.first().map_or(Ok(false), |row| row.try_get(0))? {
+        node.looks.end(None);
+        return Ok(page);
+    }
+    let claimed = node.transact(link, |sql, epoch| {
+        let params = range().with(limit, Type::INT8).with(epoch, Type::INT8);
+        let (sql, marks) = (sql.claim.as_str(), Vec::new());
+        (vec![Statement { sql, params, marks }], i64::MIN)
     });
     let rows = match claimed.await {
         Ok(mut rows) => rows.pop().unwrap_or_default(),
@@ -277,32 +312,62 @@ async fn claim(node: &mut Node, link: &Link, until: i64, limit: usize) -> Result
             return Err(trouble);
         }
     };
-    let mut page = Page {
-        epoch: node.epoch(),
-        more: rows.len() as i64 == limit,
-        ..Page::default()
-    };
+    page.epoch = node.epoch();
+    page.more = rows.len() as i64 == limit;
     for row in &rows {
-        let read = rows::job(row, 0, node.settings.keys.as_ref());
-        let (place, key): (Place, Uuid) = (
-            Place {
-                due: row.try_get(0)?,
-                seq: row.try_get::<_, i64>(1)?.max(0) as u64,
-            },
-            row.try_get(2)?,
-        );
-        node.held.insert(place.seq, key);
-        page.last = Some(place);
-        match read {
-            Ok(mut job) => {
-                // The engine counts by this machine's clock.
-                job.place.due = job.place.due.saturating_sub(node.ahead);
-                page.jobs.push(job);
-            }
-            Err(unreadable) => page.unreadable.push(unreadable),
+        let key = row.try_get(2)?;
+        read_into(&mut page, row, node)?;
+        if let Some(place) = page.last {
+            node.held.insert(place.seq, key);
         }
     }
+    node.looks.end(page.last.filter(|_| page.more));
+    // The engine counts by this machine's clock.
+    for job in &mut page.jobs {
+        job.place.due = job.place.due.saturating_sub(node.ahead);
+    }
     Ok(page)
+}
+
+/// Read what is pending, whichever node's.
+async fn page(
+    node: &Node,
+    link: &Link,
+    after: Option<Place>,
+    until: i64,
+    limit: usize,
+) -> Result<Page, Trouble> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let after = after.unwrap_or(Looks::START);
+    let params = Params::default()
+        .with(after.due, Type::INT8)
+        .with(after.seq as i64, Type::INT8)
+        .with(until, Type::INT8)
+        .with(limit.saturating_add(1), Type::INT8);
+    let mut rows = link.query(&node.sql.page, params).await?;
+    let mut page = Page {
+        epoch: node.epoch(),
+        more: rows.len() as i64 > limit,
+        ..Page::default()
+    };
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    for row in &rows {
+        read_into(&mut page, row, node)?;
+    }
+    Ok(page)
+}
+
+fn read_into(page: &mut Page, row: &Row, node: &Node) -> Result<(), Trouble> {
+    let (due, seq): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    page.last = Some(Place {
+        due,
+        seq: seq.max(0) as u64,
+    });
+    match rows::job(row, 0, node.settings.keys.as_ref()) {
+        Ok(job) => page.jobs.push(job),
+        Err(unreadable) => page.unreadable.push(unreadable),
+    }
+    Ok(())
 }
 
 async fn dead(

@@ -15,6 +15,8 @@ pub struct Settings {
     pub keys: Option<Keyring>,
     /// How long others leave a node its jobs of which they hear nothing.
     pub lease: Duration,
+    /// How far ahead of now a node claims what is due.
+    pub window: Duration,
     /// After how long a node looks for jobs that it has heard nothing of.
     pub poll: Duration,
     /// How long a call waits for a server that cannot be reached.
@@ -35,6 +37,7 @@ impl Default for Settings {
             name: None,
             keys: None,
             lease: Duration::from_secs(20),
+            window: Duration::from_secs(10),
             poll: Duration::from_millis(250),
             timeout: Duration::from_secs(10),
             max_interruptions: 3,

@@ -23,6 +23,10 @@ pub(crate) struct Sql {
     pub(crate) bury: String,
     pub(crate) edit: String,
     pub(crate) stand: String,
+    pub(crate) look: String,
+    pub(crate) page: String,
+    pub(crate) pending: String,
+    pub(crate) count: String,
     pub(crate) claim: String,
     pub(crate) stray: String,
     pub(crate) get: String,
@@ -85,7 +89,15 @@ impl Sql {
             edit: text("UPDATE {s}.job SET target = $2, data = $3, key = $4, retry_limit = $5, age_limit = $6, min_backoff = $7, \
                 max_backoff = $8, flags = flags & ~2::smallint | $9, repeat = $10, standing = $11 WHERE id = $1 AND owner = $12 RETURNING seq"),
             stand: text("UPDATE {s}.job SET job_due = $2, standing = $3 WHERE id = $1 AND owner = $4 AND repeat IS NOT NULL RETURNING seq"),
-            claim: text("WITH w AS (SELECT id FROM {s}.target WHERE $1::text[] IS NULL OR name = ANY($1)), \
+            look: text("SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
+                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL LIMIT 1) x WHERE w.name = ANY($1))"),
+            page: text("WITH x AS MATERIALIZED (SELECT x.* FROM {s}.target w CROSS JOIN LATERAL (SELECT ctid AS at, due, seq FROM {s}.job \
+                WHERE target = w.id AND (due, seq) > ($1, $2) AND due < $3 AND begun IS NULL ORDER BY due, seq LIMIT $4) x \
+                ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM x JOIN {s}.job j ON j.ctid = x.at \
+                JOIN {s}.target t ON t.id = j.target ORDER BY x.due, x.seq"),
+            pending: text("SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1 AND j.begun IS NULL"),
+            count: text("SELECT count(*) FROM {s}.job WHERE begun IS NULL"),
+            claim: text("WITH w AS (SELECT id FROM {s}.target WHERE name = ANY($1)), \
                 c AS MATERIALIZED (SELECT x.ctid, x.due, x.seq FROM w CROSS JOIN LATERAL (SELECT ctid, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL ORDER BY due, seq LIMIT $5 \
                 FOR UPDATE SKIP LOCKED) x ORDER BY x.due, x.seq LIMIT $5), \

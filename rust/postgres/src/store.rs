@@ -19,6 +19,13 @@ pub(crate) fn sealed(
     job: &Job<'_>,
     keys: Option<&Keyring>,
 ) -> Result<(Vec<u8>, Option<u32>), Error> {
+    for (what, text) in [("id", &job.id), ("target", &job.target)] {
+        if text.contains('\0') {
+            return Err(Error::Invalid(format!(
+                "{what} must have no NUL, which PostgreSQL keeps in no text: {text:?}"
+            )));
+        }
+    }
     match keys {
         Some(keys) => Ok((keys.seal_job(job)?, Some(keys.default_key()))),
         None => Ok((job.data.to_vec(), None)),

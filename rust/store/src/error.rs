@@ -28,6 +28,8 @@ pub enum Error {
     Unavailable(String),
     /// The tables are of another version, or are not there and cannot be made.
     Version(String),
+    /// A job has what the store cannot hold.
+    Invalid(String),
     /// The id of a job is taken.
     Duplicate(String),
     /// It is closed.
@@ -46,6 +48,7 @@ impl Error {
                 | Error::WrongKey(_)
                 | Error::Duplicate(_)
                 | Error::Unavailable(_)
+                | Error::Invalid(_)
         )
     }
 }
@@ -57,7 +60,8 @@ impl fmt::Display for Error {
             Error::WrongKey(what)
             | Error::Unreadable(what)
             | Error::TooLarge(what)
-            | Error::Version(what) => {
+            | Error::Version(what)
+            | Error::Invalid(what) => {
                 f.write_str(what)
             }
             Error::Full => f.write_str("there is no space left for the store"),

@@ -8,10 +8,7 @@ use duewheel_model::outcome::Reason;
 #[derive(Debug)]
 pub enum Query {
     /// What is due next: jobs that have not begun, after `after` and due before `until`, at most
-    /// `limit`, in order.
-    ///
-    /// A shared store claims them for this node; what is held already is not among them there,
-    /// and what others have yielded is, wherever the page before ended.
+    /// `limit`, in order. Of a shared store that is whichever node's, and stays so.
     Page {
         /// The last place of the page before.
         after: Option<Place>,
@@ -28,8 +25,22 @@ pub enum Query {
         /// How many at most.
         limit: usize,
     },
+    /// What is due next and no node's, for this node: jobs of these targets that are due before `until`, at most
+    /// `limit`, the first by due. A store of one process has nothing to claim, and is not asked.
+    Claim {
+        /// The targets that have handlers here.
+        targets: Vec<String>,
+        /// A time of the wall clock.
+        until: i64,
+        /// How many at most.
+        limit: usize,
+    },
     /// The job of this id, pending or begun.
     Get(String),
+    /// The job of this id, if it has not begun.
+    Pending(String),
+    /// How many jobs have not begun.
+    Count,
     /// Take these in, all or none, unless one of their ids is taken.
     Insert(Vec<Job<'static>>),
     /// Cancel a job that is not in memory.
@@ -66,15 +77,15 @@ pub enum Query {
 /// The answer to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// To `Page` and `Repeats`.
+    /// To `Page`, `Claim` and `Repeats`.
     Page(Page),
-    /// To `Get`, and to `Revive`: the job as it is pending now.
+    /// To `Get` and `Pending`, and to `Revive`: the job as it is pending now.
     Job(Option<Job<'static>>),
     /// To `Cancel` and `Move`: whether there was such a job, pending.
     Changed(bool),
     /// To `Dead`.
     Dead(DeadPage),
-    /// To `Purge`: how many were forgotten.
+    /// To `Purge`, how many were forgotten, and to `Count`.
     Count(u64),
     /// To `Insert`: it is done.
     Done,

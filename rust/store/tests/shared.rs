@@ -1,7 +1,7 @@
 //! The store that nodes share: it keeps the boundary's promises, and those of a shared store as well.
 
 use duewheel_store::testing::conformance::exercise;
-use duewheel_store::testing::drive::{dead, page, put_yielded};
+use duewheel_store::testing::drive::{claim, dead, put_yielded};
 use duewheel_store::testing::jobs::{again, begin, done, job, once, place};
 use duewheel_store::testing::model::Random;
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
@@ -57,7 +57,12 @@ fn run_node(jobs: &SharedJobs, weather: Weather, starts: &Mutex<Vec<(String, boo
     let mut random = Random::new(seed);
     let mut idle = 0;
     while idle < 40 {
-        let page = page(&store, None, i64::MAX, 1 + random.below(8) as usize);
+        let page = claim(
+            &store,
+            &["email.welcome"],
+            i64::MAX,
+            1 + random.below(8) as usize,
+        );
         idle = if page.jobs.is_empty() { idle + 1 } else { 0 };
         let mut mine = held.lock().unwrap();
         if page.epoch > mine.lost {

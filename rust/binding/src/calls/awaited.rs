@@ -197,6 +197,11 @@ impl AwaitedCalls {
         self.leave(id.py(), |shared| query::get(shared, id))
     }
 
+    /// As `len(Scheduler)`.
+    fn count(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.leave(py, |shared| query::count(shared, py))
+    }
+
     /// As `Scheduler.next`.
     #[pyo3(signature = (start=None, end=None))]
     fn next(

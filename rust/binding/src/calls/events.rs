@@ -35,6 +35,8 @@ struct Left {
     since: u64,
     /// Whether more are paged out than were read.
     more: bool,
+    /// Whether all of it comes from a store that nodes share.
+    is_shared: bool,
 }
 
 enum Next {
@@ -90,13 +92,19 @@ impl Events {
         look: impl FnOnce(&Engine<Handle>) -> Result<Vec<QueryPlace>, Refused>,
     ) -> Result<Self, Refused> {
         // Asked first: what is paged out may come in while the others are looked for.
-        let more = shared.engine.paged_out() > 0;
+        let is_shared = shared.engine.is_shared();
+        let more = is_shared || shared.engine.paged_out() > 0;
         let since = if more {
             shared.engine.next_sequence()
         } else {
             0 // no page is read
         };
-        let places = look(&shared.engine)?;
+        // Only the store knows what other nodes have.
+        let places = if is_shared {
+            Vec::new()
+        } else {
+            look(&shared.engine)?
+        };
         let seen = if more {
             places.iter().map(|place| place.order().1).collect()
         } else {
@@ -114,6 +122,7 @@ impl Events {
             seen,
             since,
             more,
+            is_shared,
         });
         Ok(Events { shared, left })
     }
@@ -143,6 +152,10 @@ impl Events {
         }
         left.more = page.more;
         left.after = page.last.or(left.after);
+        if left.is_shared {
+            left.paged_out.extend(page.jobs);
+            return;
+        }
         let (engine, Left { seen, since, .. }) = (&self.shared.engine, &*left);
         // One that is in memory and was not seen there has come in since, if it is not new.
         let unseen = |job: &Job<'_>| {
@@ -174,6 +187,9 @@ impl Events {
         let next = self.left.lock().pop();
         match next {
             None => Ok(Step::Event(None)),
+            Some(Next::PagedOut(job)) if self.left.lock().is_shared => {
+                self.event_of_stored(py, &job)
+            }
             Some(Next::PagedOut(job)) => self.event_of_away(py, &job),
             Some(Next::Here(place)) => {
                 let engine = &self.shared.engine;
@@ -219,6 +235,10 @@ impl Events {
         if let Some(event) = come_in.map_err(|error| refused(py, error, ""))? {
             return Ok(event.map_or(Step::Gone, |event| Step::Event(Some(event))));
         }
+        self.event_of_stored(py, job)
+    }
+
+    fn event_of_stored(&self, py: Python<'_>, job: &Job<'_>) -> PyResult<Step> {
         match self.shared.event(py, job) {
             Ok(event) => Ok(Step::Event(Some(event))),
             Err(error) => {

@@ -3,7 +3,7 @@
 use crate::calls::events::{Events, Step};
 use crate::calls::pending::Pending;
 use crate::errors::refused;
-use crate::shared::Shared;
+use crate::shared::{Shared, releasing};
 use crate::values::convert;
 use crate::values::event::Event;
 use duewheel_engine::engine::AT_ONCE;
@@ -15,6 +15,16 @@ use std::sync::Arc;
 pub(crate) fn get(shared: &Arc<Shared>, id: &Bound<'_, PyAny>) -> PyResult<Pending<Option<Event>>> {
     let (py, engine) = (id.py(), &*shared.engine);
     let id = convert::name(id, "id")?;
+    if engine.is_shared() {
+        let asked = engine.query(Query::Pending(id.to_owned()));
+        return shared.follow(py, id, asked, |py, shared, answer, ticket| {
+            let event = match answer {
+                Answer::Job(Some(job)) => Some(shared.event(py, &job)?),
+                _ => None,
+            };
+            Ok(Pending::Made(event, ticket))
+        });
+    }
     // Asked first: it may come in while it is looked for.
     let paged_out = engine.paged_out() > 0;
     let event = pending_here(shared, py, id)?;
@@ -37,6 +47,24 @@ pub(crate) fn get(shared: &Arc<Shared>, id: &Bound<'_, PyAny>) -> PyResult<Pendi
             _ => None,
         };
         Ok(Pending::Made(event, ticket))
+    })
+}
+
+/// How many jobs are pending.
+pub(crate) fn count(shared: &Arc<Shared>, py: Python<'_>) -> PyResult<Pending<usize>> {
+    let engine = &shared.engine;
+    if !engine.is_shared() {
+        let pending = releasing(py, |released| engine.pending(released));
+        let pending = pending.map_err(|error| refused(py, error, ""))?;
+        return Ok(Pending::Made(pending, AT_ONCE));
+    }
+    let asked = engine.query(Query::Count);
+    shared.follow(py, "", asked, |_, _, answer, ticket| {
+        let count = match answer {
+            Answer::Count(count) => count as usize,
+            _ => 0,
+        };
+        Ok(Pending::Made(count, ticket))
     })
 }
 

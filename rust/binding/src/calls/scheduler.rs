@@ -23,7 +23,7 @@ use crate::run::threads::Threads;
 use crate::run::worker;
 use crate::run::worker_thread;
 use crate::shared::{Backing, Shared, releasing};
-use crate::stores::local;
+use crate::stores;
 use crate::values::convert;
 use crate::values::dead::DeadEvent;
 use crate::values::event::Event;
@@ -174,7 +174,7 @@ impl SchedulerCore {
         let clock = clock::read(clock)?;
         let mut engine = Engine::new(clock.clock)?;
         let backing = match storage {
-            Some(storage) => local::open(py, storage, &mut engine)?,
+            Some(storage) => stores::open(py, storage, &mut engine)?,
             None => Backing::MEMORY,
         };
         let engine = Arc::new(engine);
@@ -703,9 +703,8 @@ impl SchedulerCore {
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        let engine = self.open(py)?;
-        let pending = releasing(py, |released| engine.pending(released));
-        pending.map_err(|error| refused(py, error, ""))
+        let shared = self.shared(py)?;
+        shared.finish(py, query::count(shared, py)?)
     }
 
     fn __bool__(&self) -> bool {

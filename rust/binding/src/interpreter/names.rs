@@ -77,6 +77,7 @@ names! {
         storage_error = "StorageError",
         storage_full_error = "StorageFullError",
         storage_locked_error = "StorageLockedError",
+        storage_unavailable_error = "StorageUnavailableError",
         storage_version_error = "StorageVersionError",
         wrong_key_error = "WrongKeyError",
     }
@@ -91,6 +92,9 @@ names! {
     }
     "duewheel.storage" {
         local_storage = "LocalStorage",
+    }
+    "duewheel.postgres" {
+        postgres_storage = "PostgresStorage",
     }
 }
 

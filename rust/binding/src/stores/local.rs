@@ -1,16 +1,12 @@
 //! The local store: opening its file, and what it does beside what any store does.
 
 use crate::errors::{error, file_failed, store_failed};
-use crate::interpreter::names::names;
 use crate::shared::{Backing, Shared, receive};
+use crate::stores::Keys;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{Engine, StoreInbox, Window};
 use duewheel_sqlite::{Durability, Ended, LocalStore, Settings};
-use duewheel_store::Keyring;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -34,32 +30,12 @@ struct LocalStorage {
     max_interruptions: u32,
 }
 
-/// A `Keyring`, by its attributes.
-#[derive(FromPyObject)]
-struct Keys {
-    #[pyo3(attribute("_keys"))]
-    keys: HashMap<u32, [u8; 32]>,
-    #[pyo3(attribute("_default"))]
-    default: u32,
-}
-
 /// Put the file behind the engine.
 pub(crate) fn open(
     py: Python<'_>,
     storage: &Bound<'_, PyAny>,
     engine: &mut Engine<Handle>,
 ) -> PyResult<Backing> {
-    let class = names(py)?.local_storage.bind(py);
-    let is_path = storage.is_instance_of::<PyString>() || storage.hasattr("__fspath__")?;
-    let storage = if is_path {
-        class.call1((storage,))?
-    } else if storage.is_instance(class)? {
-        storage.clone()
-    } else {
-        return Err(PyTypeError::new_err(format!(
-            "storage must be None, a path or a LocalStorage, not {storage:?}"
-        )));
-    };
     let LocalStorage {
         path,
         durability,
@@ -70,9 +46,7 @@ pub(crate) fn open(
         max_interruptions,
     } = storage.extract()?;
     let relaxed = durability == "relaxed";
-    let keys = keys
-        .map(|given| Keyring::new(given.keys, given.default))
-        .transpose();
+    let keys = Keys::keyring(keys);
     let settings = Settings {
         durability: if relaxed {
             Durability::Relaxed

@@ -21,6 +21,11 @@ impl<P: Payload> State<P> {
         self.residency.as_mut()?.lease.as_mut()
     }
 
+    /// Whether what is held may start: past the end of its lease a node starts nothing.
+    pub(super) fn may_start(&self) -> bool {
+        self.lease().is_none_or(Lease::may_start)
+    }
+
     /// The place that the next job at this due takes.
     pub(super) fn next_place(&self, clock: ClockKind, due: i64) -> Place {
         Place {

@@ -171,7 +171,7 @@ impl<P: Payload> State<P> {
 
     /// Refill a lane from its backlog, or from the wheel; `true`: there may be more.
     pub(super) fn fill(&mut self, engine: &Engine<P>, lane: Lane, now: Now) -> bool {
-        if self.phase != Phase::Started || !self.targets.is_used(lane) {
+        if self.phase != Phase::Started || !self.targets.is_used(lane) || !self.may_start() {
             return false;
         }
         self.refill(engine, lane) || self.expire(engine, now, BATCH)

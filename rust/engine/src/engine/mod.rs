@@ -49,6 +49,8 @@ pub use settle::DEAD_KEPT;
 
 /// How many entries expire under one hold of the lock: about three microseconds.
 const BATCH: usize = 64;
+/// How often a node past the end of its lease looks whether it has another, in nanoseconds.
+const LEASE_LOOK: i64 = 20_000_000;
 
 /// How stale the offset between the clocks may be when a job is scheduled, in nanoseconds.
 const OFFSET_AGE: i64 = 1_000_000;
@@ -257,6 +259,7 @@ impl<P: Payload> Engine<P> {
         }
         state.phase = Phase::Stopped;
         state.recall(self);
+        state.yield_all(self);
         self.notify(&state);
     }
 
@@ -348,6 +351,12 @@ impl<P: Payload> Engine<P> {
             drop(state);
             self.stop();
             return Pumped::Sleep(Until::default());
+        }
+        if !state.may_start() {
+            return Pumped::Sleep(Until {
+                wall: None,
+                boot: Some(now.boot.saturating_add(LEASE_LOOK)),
+            });
         }
         let room = state.make_room(self);
         if room == 0 {

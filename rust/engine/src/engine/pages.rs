@@ -32,6 +32,11 @@ impl<P: Payload> Engine<P> {
         may_be_first.then(|| residency.begin_page(i64::MAX, count))
     }
 
+    /// Whether other nodes share its store: what is pending is known to that alone.
+    pub fn is_shared(&self) -> bool {
+        self.has_store && self.state.lock().is_shared()
+    }
+
     /// How many pending jobs are not in memory.
     pub fn paged_out(&self) -> u64 {
         if self.has_store {
@@ -99,6 +104,10 @@ impl<P: Payload> Engine<P> {
         }
         if let Some(residency) = &mut state.residency {
             residency.end_page(last);
+        }
+        if state.phase == Phase::Stopped {
+            // It was asked for before.
+            state.yield_all(self);
         }
         state.page_out_parked(usize::MAX, released);
         state.asleep = None;

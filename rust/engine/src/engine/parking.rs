@@ -4,6 +4,7 @@ use super::{Engine, State};
 use crate::due::queue::Key;
 use crate::handover::lanes::Lane;
 use crate::jobs::record::{Comes, Payload, Stage};
+use duewheel_store::Op;
 
 impl<P: Payload> Engine<P> {
     /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
@@ -20,6 +21,9 @@ impl<P: Payload> Engine<P> {
         {
             // What is parked on disk for want of a handler is brought in.
             residency.frontier.start_over();
+        }
+        if let Some(lease) = state.lease_mut() {
+            lease.set_handled(name, lane.is_some());
         }
         if lane.is_none() {
             // What was parked on disk is so again: waiting for idleness does not wait for it.
@@ -61,6 +65,34 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
+    /// Let other nodes have a job that this one holds and does not run.
+    pub(super) fn yield_waiting(&mut self, key: Key) {
+        let seq = self.store_seq(key, 0);
+        if let Some(residency) = &mut self.residency {
+            residency.outbox.push(Op::Yield(seq));
+        }
+        self.drop_one();
+        if let Some(payload) = self.take(key) {
+            self.evicted.insert(key, payload, false);
+        }
+    }
+
+    /// This node of a shared store runs nothing for now: others get all that has not started.
+    pub(super) fn yield_all(&mut self, engine: &Engine<P>) {
+        if !self.is_shared() {
+            return;
+        }
+        let entries = self.jobs.queue.iter();
+        let keys: Vec<Key> = entries.map(|(key, _)| key).collect();
+        for key in keys {
+            if self.is_pending(engine, key) {
+                self.yield_waiting(key);
+            }
+        }
+        // A store that does not take it is closed, or has room later.
+        let _ = self.catch_up();
+    }
+
     pub(super) fn unpark(&mut self, key: Key) {
         if let Some(record) = self.jobs.queue.get_mut(key)
             && record.stage() == Stage::Parked
@@ -71,6 +103,10 @@ impl<P: Payload> State<P> {
     }
 
     pub(super) fn park(&mut self, engine: &Engine<P>, key: Key) {
+        if self.is_shared() {
+            // Another node may have a handler.
+            return self.yield_waiting(key);
+        }
         let Some(record) = self.jobs.queue.get_mut(key) else {
             return;
         };
@@ -115,6 +151,9 @@ impl<P: Payload> State<P> {
     pub(super) fn park_due(&mut self, engine: &Engine<P>, unregistered: &[Key], held: &[Key]) {
         for &key in unregistered {
             self.park(engine, key);
+        }
+        if self.is_shared() {
+            let _ = self.catch_up();
         }
         for &key in held {
             self.jobs.set_stage(key, Stage::Parked);

@@ -129,7 +129,13 @@ impl<P: Payload> Engine<P> {
     pub fn may_start(&self, started: &Started<P>) -> bool {
         let mut state = self.state.lock();
         state.apply_revocations(self);
-        state.jobs.stage(started.execution.key).is_some()
+        let is_held = state.jobs.stage(started.execution.key).is_some();
+        let may_start = is_held && state.may_start();
+        drop(state);
+        if is_held && !may_start {
+            self.unbegin(started);
+        }
+        may_start
     }
 
     /// The store, while it is behind this engine.
@@ -192,7 +198,8 @@ impl<P: Payload> Engine<P> {
         let store = backing.store.clone();
         if state.is_shared() {
             state.apply_revocations(self);
-            if state.jobs.stage(started.execution.key).is_none() {
+            // A process that was stopped and goes on comes here before any word of the store's.
+            if state.jobs.stage(started.execution.key).is_none() || !state.may_start() {
                 return Err(Refused::Lost);
             }
         }

@@ -12,8 +12,8 @@
 use crate::due::queue::Key;
 use crate::jobs::record::{Done, Payload, Released};
 use duewheel_model::outcome::Outcome;
-use duewheel_store::{Error, Grant};
-use std::collections::{HashMap, HashSet};
+use duewheel_store::{Error, Grant, LeaseClock};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 /// How many sequences are left at least: more than one call takes.
@@ -39,6 +39,10 @@ pub(crate) struct Lease {
     is_page_taken: bool,
     /// What of that page was revoked since.
     revoked: HashSet<u64>,
+    /// The targets that have handlers here: no others are claimed.
+    handled: BTreeSet<Box<str>>,
+    /// Until when what is held may start.
+    clock: LeaseClock,
 }
 
 impl Lease {
@@ -52,7 +56,32 @@ impl Lease {
             waits_for_room: false,
             is_page_taken: false,
             revoked: HashSet::new(),
+            handled: BTreeSet::new(),
+            clock: grant.lease,
         }
+    }
+
+    /// Whether this node may start what it holds.
+    pub(crate) fn may_start(&self) -> bool {
+        self.clock.holds()
+    }
+
+    /// Say whether a target has a handler here.
+    pub(crate) fn set_handled(&mut self, target: &str, is_handled: bool) {
+        if is_handled {
+            self.handled.insert(target.into());
+            self.poll_now();
+        } else {
+            self.handled.remove(target);
+        }
+    }
+
+    /// The targets that have handlers here.
+    pub(crate) fn targets(&self) -> Vec<String> {
+        self.handled
+            .iter()
+            .map(|target| target.to_string())
+            .collect()
     }
 
     /// What a job in memory is called in the store.
@@ -96,6 +125,9 @@ impl Lease {
 
     /// Whether it is time to ask for a page.
     pub(crate) fn is_time(&self, now: i64) -> bool {
+        if self.handled.is_empty() {
+            return false;
+        }
         // Far ahead only if the wall clock was set back.
         now >= self.poll || self.poll.saturating_sub(now) > self.interval
     }
@@ -108,7 +140,7 @@ impl Lease {
     /// When the timer is to ask for a page; it looks for room instead where there is none.
     pub(crate) fn plan_poll(&mut self, is_full: bool) -> Option<i64> {
         self.waits_for_room = is_full;
-        (!is_full).then_some(self.poll)
+        (!is_full && !self.handled.is_empty()).then_some(self.poll)
     }
 
     /// Whether the timer waits for room to ask for a page.
@@ -220,7 +252,15 @@ mod tests {
     fn lease(seqs: Range<u64>) -> Lease {
         let poll = std::time::Duration::from_secs(1);
         let epoch = 1;
-        Lease::new(Grant { epoch, seqs, poll })
+        let lease = LeaseClock::default();
+        let mut lease = Lease::new(Grant {
+            epoch,
+            seqs,
+            poll,
+            lease,
+        });
+        lease.set_handled("t", true);
+        lease
     }
 
     #[test]

@@ -109,7 +109,15 @@ impl Residency {
             lease.begin_page(now.wall);
         }
         let until = self.frontier.page_bound(now);
-        self.begin_page(until, count)
+        let page = self.begin_page(until, count);
+        match (&self.lease, page) {
+            (Some(lease), Query::Page { until, limit, .. }) => Query::Claim {
+                targets: lease.targets(),
+                until,
+                limit,
+            },
+            (_, page) => page,
+        }
     }
 
     /// The page was taken in; `last` is where the next one goes on.

@@ -25,7 +25,19 @@ impl Queries<'_> {
                 limit,
             } => self.page(*after, *until, *limit).map(Answer::Page),
             Query::Repeats { after, limit } => self.repeats(*after, *limit).map(Answer::Page),
+            Query::Claim { .. } => {
+                let why = "a file is of one process: nothing in it is to be claimed";
+                Err(StoreError::Io(why.into()).into())
+            }
             Query::Get(id) => self.get(id).map(Answer::Job),
+            Query::Pending(id) => match self.pending(id)? {
+                Some(_) => self.get(id).map(Answer::Job),
+                None => Ok(Answer::Job(None)),
+            },
+            Query::Count => {
+                let begun = known.started.len() as i64;
+                Ok(Answer::Count((known.jobs - begun).max(0) as u64))
+            }
             Query::Insert(jobs) => self.insert(known, jobs),
             Query::Cancel(id) => {
                 let Some(seq) = self.pending(id)? else {
@@ -271,6 +283,11 @@ impl Queries<'_> {
 pub(crate) fn changes(query: &Query) -> bool {
     !matches!(
         query,
-        Query::Page { .. } | Query::Repeats { .. } | Query::Get(_) | Query::Dead { .. }
+        Query::Page { .. }
+            | Query::Repeats { .. }
+            | Query::Get(_)
+            | Query::Pending(_)
+            | Query::Count
+            | Query::Dead { .. }
     )
 }

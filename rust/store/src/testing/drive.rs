@@ -28,6 +28,31 @@ pub fn page(store: &dyn Store, after: Option<Place>, until: i64, limit: usize) -
     }
 }
 
+/// Claim jobs of these targets.
+pub fn claim(store: &dyn Store, targets: &[&str], until: i64, limit: usize) -> Page {
+    let targets = targets.iter().map(|&target| target.to_owned()).collect();
+    let query = Query::Claim {
+        targets,
+        until,
+        limit,
+    };
+    match ask(store, query) {
+        Ok(Answer::Page(page)) => page,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The job of this id, if it has not begun, and how many have not.
+pub fn pending(store: &dyn Store, id: &str) -> (Option<Job<'static>>, u64) {
+    match (
+        ask(store, Query::Pending(id.into())),
+        ask(store, Query::Count),
+    ) {
+        (Ok(Answer::Job(job)), Ok(Answer::Count(count))) => (job, count),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Ask for a page of repeats.
 pub fn repeats(store: &dyn Store, after: Option<u64>, limit: usize) -> Page {
     match ask(store, Query::Repeats { after, limit }) {

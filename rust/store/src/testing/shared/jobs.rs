@@ -241,8 +241,39 @@ impl Table {
         // Of jobs of other nodes nobody here can say that they will not start.
         let free = |row: &Row| !row.begun && row.owner.is_none_or(|owner| owner == epoch);
         Ok(match query {
-            Query::Page { until, limit, .. } => {
-                let free = |row: &&mut Row| row.owner.is_none() && row.job.place.due < until;
+            Query::Page {
+                after,
+                until,
+                limit,
+            } => {
+                let is_there = |row: &&Row| {
+                    let place = row.job.place;
+                    !row.begun && after.is_none_or(|after| place > after) && place.due < until
+                };
+                let mut rows = self.rows.values().filter(is_there);
+                let jobs: Vec<_> = rows
+                    .by_ref()
+                    .take(limit)
+                    .map(|row| row.job.clone())
+                    .collect();
+                Answer::Page(Page {
+                    last: jobs.last().map(|job| job.place),
+                    jobs,
+                    unreadable: Vec::new(),
+                    more: rows.next().is_some(),
+                    epoch,
+                })
+            }
+            Query::Claim {
+                targets,
+                until,
+                limit,
+            } => {
+                let free = |row: &&mut Row| {
+                    row.owner.is_none()
+                        && row.job.place.due < until
+                        && targets.iter().any(|target| *target == row.job.target)
+                };
                 let mut jobs = Vec::new();
                 let mut rows = self.rows.values_mut().filter(free);
                 for row in rows.by_ref().take(limit) {
@@ -264,6 +295,14 @@ impl Table {
                 ..Page::default()
             }),
             Query::Get(id) => Answer::Job(self.find(&id).map(|row| row.job.clone())),
+            Query::Pending(id) => {
+                let row = self.find(&id).filter(|row| !row.begun);
+                Answer::Job(row.map(|row| row.job.clone()))
+            }
+            Query::Count => {
+                let pending = self.rows.values().filter(|row| !row.begun);
+                Answer::Count(pending.count() as u64)
+            }
             Query::Insert(jobs) => {
                 for (at, job) in jobs.iter().enumerate() {
                     let twice = jobs[..at].iter().any(|other| other.id == job.id);

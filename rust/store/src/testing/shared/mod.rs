@@ -8,7 +8,7 @@ pub use jobs::SharedJobs;
 pub use node::Weather;
 
 use crate::{Answered, Error, Events, Found, Grant, LeaseClock, Op, Query, Settled, Store, Ticket};
-use node::{Message, Node, Post, Shared, is_page};
+use node::{Message, Node, Post, Shared, is_claim};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -156,12 +156,12 @@ impl Store for SharedStore {
             drop(post);
             return then(Err(Error::Closed));
         }
-        let page = is_page(&query);
+        let claims = is_claim(&query);
         post.messages.push_back(Message::Query(query, then));
         drop(post);
         self.shared.changed.notify_all();
-        // By hand nobody else would answer, and whoever asks may wait; pages alone come by the inbox.
-        while self.node.is_some() && !page && self.step() {}
+        // By hand nobody else would answer, and whoever asks may wait; what is claimed alone comes by the inbox.
+        while self.node.is_some() && !claims && self.step() {}
     }
 
     fn found(&self) -> &Found {

@@ -141,7 +141,7 @@ impl Node {
             Message::InDoubt(number) => shared.settle(number),
             Message::Query(query, then) if doubt => {
                 // What a page would have claimed is given back.
-                if !is_page(&query) && self.random().is_multiple_of(2) {
+                if !is_claim(&query) && self.random().is_multiple_of(2) {
                     let _ = self.jobs.lock().answer(query, self.epoch);
                 }
                 then(Err(Error::InDoubt));
@@ -190,7 +190,7 @@ impl Shared {
     }
 }
 
-/// Whether the answer may claim jobs, and is taken in by an engine when it comes.
-pub(super) fn is_page(query: &Query) -> bool {
-    matches!(query, Query::Page { .. })
+/// Whether the answer claims jobs, and is taken in by an engine when it comes.
+pub(super) fn is_claim(query: &Query) -> bool {
+    matches!(query, Query::Claim { .. })
 }

@@ -1,0 +1,83 @@
+//! A database that nodes share: opening it.
+
+use crate::errors::store_failed;
+use crate::shared::Backing;
+use crate::stores::Keys;
+use crate::values::payload::Handle;
+use duewheel_engine::engine::{Engine, StoreInbox, Window};
+use duewheel_postgres::{PostgresStore, Settings};
+use pyo3::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A `PostgresStorage`, by its attributes.
+#[derive(FromPyObject)]
+struct PostgresStorage {
+    #[pyo3(attribute("_url"))]
+    url: String,
+    #[pyo3(attribute("_schema"))]
+    schema: String,
+    #[pyo3(attribute("_name"))]
+    name: Option<String>,
+    #[pyo3(attribute("_keys"))]
+    keys: Option<Keys>,
+    #[pyo3(attribute("_max_data"))]
+    max_data: usize,
+    #[pyo3(attribute("_window_ns"))]
+    window_ns: i64,
+    #[pyo3(attribute("_resident"))]
+    resident: usize,
+    #[pyo3(attribute("_lease_ns"))]
+    lease_ns: u64,
+    #[pyo3(attribute("_poll_ns"))]
+    poll_ns: u64,
+    #[pyo3(attribute("_timeout_ns"))]
+    timeout_ns: u64,
+    #[pyo3(attribute("_max_interruptions"))]
+    max_interruptions: u32,
+    #[pyo3(attribute("_migrate"))]
+    migrate: bool,
+}
+
+/// The statements that make the tables of a schema.
+#[pyfunction]
+pub(crate) fn postgres_sql(schema: &str) -> String {
+    duewheel_postgres::sql(schema)
+}
+
+/// Put the database behind the engine, as a node of its own.
+pub(super) fn open(
+    py: Python<'_>,
+    storage: &Bound<'_, PyAny>,
+    engine: &mut Engine<Handle>,
+) -> PyResult<Backing> {
+    let storage: PostgresStorage = storage.extract()?;
+    let settings = Settings {
+        url: storage.url,
+        schema: storage.schema,
+        name: storage.name,
+        keys: Keys::keyring(storage.keys).map_err(|failure| store_failed(py, &failure, None))?,
+        lease: Duration::from_nanos(storage.lease_ns),
+        window: Duration::from_nanos(storage.window_ns.unsigned_abs()),
+        poll: Duration::from_nanos(storage.poll_ns),
+        timeout: Duration::from_nanos(storage.timeout_ns),
+        max_interruptions: storage.max_interruptions,
+        migrate: storage.migrate,
+        ..Settings::default()
+    };
+    let inbox = StoreInbox::new()?;
+    let events = inbox.events();
+    let opened = py.detach(|| PostgresStore::open(settings, events));
+    let store = opened.map_err(|failure| store_failed(py, &failure, None))?;
+    let window = Window {
+        horizon: storage.window_ns,
+        resident: storage.resident,
+    };
+    engine.put_behind(Arc::new(store), inbox, window);
+    Ok(Backing {
+        max_data: storage.max_data,
+        settles_later: true,
+        writes: true,
+        file: None,
+    })
+}
