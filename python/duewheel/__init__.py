@@ -51,6 +51,7 @@ from duewheel.errors import (
     StorageError,
     StorageFullError,
     StorageLockedError,
+    StorageUnavailableError,
     StorageVersionError,
     WrongKeyError,
 )

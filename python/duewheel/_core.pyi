@@ -1082,6 +1082,8 @@ class AwaitedCalls:
         """As `Scheduler.next`."""
     def revive(self, id: str) -> _Made[bool]:
         """As `Scheduler.revive`."""
+    def unfinished(self) -> _Made[int]:
+        """Return how many jobs of the targets that have handlers here are in a store that nodes share."""
     def count(self) -> _Made[int]:
         """As `len(Scheduler)`."""
     def purge(self, before: _When | None = None) -> _Made[int]:

@@ -179,7 +179,10 @@ class Scheduler(_repeats.Repeating):
             self._core.wait(0)  # raises
         self._core._refuse_inside("wait")
         _loop.leave_closed(self._core)
-        return await _waits.until(self._core, Condition.IDLE, seconds)
+        core, awaited = self._core, self._awaited
+        if not self._has_store:
+            return await _waits.until(core, Condition.IDLE, seconds)
+        return await _waits.until_idle(core, awaited, Condition.IDLE, seconds)
 
     async def run(
         self, *, drain_timeout: float | timedelta | None = None, signals: Iterable[int] = _signals.ENDS

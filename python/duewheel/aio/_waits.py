@@ -12,7 +12,7 @@ from duewheel import _loop
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from duewheel._core import Condition, EventLoop, PendingCall
+    from duewheel._core import AwaitedCalls, Condition, EventLoop, PendingCall
     from duewheel.scheduler import Core
 
 _R = TypeVar("_R")
@@ -53,6 +53,21 @@ async def _settled(core: Core, ticket: int) -> None:
         if core._has_room():
             return
     await asyncio.to_thread(core._wait_settled, ticket)
+
+
+async def until_idle(core: Core, awaited: AwaitedCalls, idle: Condition, seconds: float | None) -> bool:
+    """Wait until nothing is pending or runs, here or in a store that nodes share; `False` at the timeout."""
+    loop = asyncio.get_running_loop()
+    end = None if seconds is None else loop.time() + seconds
+    while True:
+        left = None if end is None else max(0.0, end - loop.time())
+        if not await until(core, idle, left):
+            return False
+        if core._closed or not await complete(core, awaited.unfinished()):
+            return True
+        if end is not None and loop.time() >= end:
+            return False
+        await asyncio.sleep(_POLL_S)
 
 
 async def until(

@@ -88,10 +88,27 @@ impl Environment for Process {
     }
 
     fn user(&self) -> Option<String> {
-        ["USER", "LOGNAME", "USERNAME"]
-            .iter()
-            .find_map(|name| self.variable(name))
+        let names = ["USER", "LOGNAME", "USERNAME"];
+        let named = names.iter().find_map(|name| self.variable(name));
+        named.or_else(user_of_process)
     }
+}
+
+/// The name of the user that this process runs as.
+#[cfg(unix)]
+fn user_of_process() -> Option<String> {
+    let number = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields = users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
+    let mut own = fields.filter(|fields| fields.get(2) == Some(&&*number));
+    own.next().map(|fields| fields[0].to_owned())
+}
+
+#[cfg(not(unix))]
+fn user_of_process() -> Option<String> {
+    None
 }
 
 pub(crate) fn wrong(why: impl Into<String>) -> Error {

@@ -24,8 +24,10 @@ use tokio_postgres::types::Type;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
-/// Between two attempts to reach the server: at first, and at most.
+/// Between two attempts to reach the server: at first, and at most; no more than a quarter of a lease.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// How long a node has been connected before it takes over jobs of others, at most; no more than half of a lease.
+const GRACE: Duration = Duration::from_secs(5);
 /// How long closing waits for the server.
 const CLOSING: Duration = Duration::from_secs(5);
 /// By how much the clocks of server and machine may differ before dues are corrected, in nanoseconds.
@@ -70,6 +72,8 @@ pub(crate) struct Node {
     /// Jobs may be claimed that this node does not know of: a reply that had them was lost.
     has_strays: bool,
     next_beat: Instant,
+    /// Since when this connection is there.
+    connected: Instant,
     pub(crate) looks: Looks,
     /// How far the server's clock is ahead of this machine's, where that is too much.
     pub(crate) ahead: i64,
@@ -99,6 +103,7 @@ impl Node {
             next: VecDeque::new(),
             has_strays: false,
             next_beat: Instant::now(),
+            connected: Instant::now(),
             ahead: 0,
         }
     }
@@ -149,7 +154,7 @@ impl Node {
                 }
             }
             let _ = tokio::time::timeout(jittered(pause), self.post.notify.notified()).await;
-            pause = (pause * 2).min(PAUSES.1);
+            pause = (pause * 2).min(PAUSES.1).min(self.settings.lease / 4);
         }
     }
 
@@ -243,13 +248,15 @@ impl Node {
     /// Take messages to the server until there are no more, or the connection is lost.
     async fn serve(&mut self, link: &Link) -> Result<(), Trouble> {
         self.find_out(link).await?;
+        self.connected = Instant::now();
         self.post.note_back();
         loop {
             if Instant::now() >= self.next_beat {
                 self.beat(link).await?;
                 self.rescue(link).await?;
             }
-            if self.has_strays {
+            // Not while a flight is to be sent again: jobs that it ends are held no longer, and are no strays.
+            if self.has_strays && self.flying.is_none() && self.next.is_empty() {
                 self.give_back_strays(link).await?;
             }
             if self.flying.is_none() {
@@ -537,6 +544,10 @@ impl Node {
 
     /// Take over the jobs of nodes that are lost; every step may be repeated, and be done by any node.
     async fn rescue(&mut self, link: &Link) -> Result<(), Trouble> {
+        // After an outage all leases have lapsed: the others are on their way back, and keep what they hold.
+        if self.connected.elapsed() < GRACE.min(self.settings.lease / 2) {
+            return Ok(());
+        }
         let mut freed = 0;
         while !link
             .query(&self.sql.lapsed, Params::default())

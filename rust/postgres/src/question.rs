@@ -93,6 +93,12 @@ impl Question {
             Query::Pending(id) => get(node, link, &node.sql.pending, id)
                 .await
                 .map(Answer::Job),
+            Query::Unfinished(targets) => {
+                let params = Params::default().with(targets.clone(), Type::TEXT_ARRAY);
+                let rows = link.query(&node.sql.unfinished, params).await?;
+                let count = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
+                Ok(Answer::Count(count.max(0) as u64))
+            }
             Query::Count => {
                 let rows = link.query(&node.sql.count, Params::default()).await?;
                 let count = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;

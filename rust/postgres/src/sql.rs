@@ -27,6 +27,7 @@ pub(crate) struct Sql {
     pub(crate) page: String,
     pub(crate) pending: String,
     pub(crate) count: String,
+    pub(crate) unfinished: String,
     pub(crate) claim: String,
     pub(crate) stray: String,
     pub(crate) get: String,
@@ -96,6 +97,7 @@ impl Sql {
                 ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM x JOIN {s}.job j ON j.ctid = x.at \
                 JOIN {s}.target t ON t.id = j.target ORDER BY x.due, x.seq"),
             pending: text("SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1 AND j.begun IS NULL"),
+            unfinished: text("SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1))"),
             count: text("SELECT count(*) FROM {s}.job WHERE begun IS NULL"),
             claim: text("WITH w AS (SELECT id FROM {s}.target WHERE name = ANY($1)), \
                 c AS MATERIALIZED (SELECT x.ctid, x.due, x.seq FROM w CROSS JOIN LATERAL (SELECT ctid, due, seq FROM {s}.job \

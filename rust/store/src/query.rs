@@ -41,6 +41,8 @@ pub enum Query {
     Pending(String),
     /// How many jobs have not begun.
     Count,
+    /// How many jobs of these targets are stored, begun or not.
+    Unfinished(Vec<String>),
     /// Take these in, all or none, unless one of their ids is taken.
     Insert(Vec<Job<'static>>),
     /// Cancel a job that is not in memory.
@@ -85,7 +87,7 @@ pub enum Answer {
     Changed(bool),
     /// To `Dead`.
     Dead(DeadPage),
-    /// To `Purge`, how many were forgotten, and to `Count`.
+    /// To `Purge`, how many were forgotten, and to `Count` and `Unfinished`.
     Count(u64),
     /// To `Insert`: it is done.
     Done,

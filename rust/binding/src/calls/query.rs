@@ -68,6 +68,22 @@ pub(crate) fn count(shared: &Arc<Shared>, py: Python<'_>) -> PyResult<Pending<us
     })
 }
 
+/// How many jobs of the targets that have handlers here are in a store that nodes share.
+pub(crate) fn unfinished(shared: &Arc<Shared>, py: Python<'_>) -> PyResult<Pending<u64>> {
+    let engine = &shared.engine;
+    if !engine.is_shared() {
+        return Ok(Pending::Made(0, AT_ONCE));
+    }
+    let asked = engine.query(engine.unfinished());
+    shared.follow(py, "", asked, |_, _, answer, ticket| {
+        let count = match answer {
+            Answer::Count(count) => count,
+            _ => 0,
+        };
+        Ok(Pending::Made(count, ticket))
+    })
+}
+
 fn pending_here(shared: &Shared, py: Python<'_>, id: &str) -> PyResult<Option<Event>> {
     let event = shared.engine.view(id, |view| Event::pending(py, &view));
     event.map_err(|error| refused(py, error, id))

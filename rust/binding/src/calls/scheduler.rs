@@ -46,6 +46,9 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// How often a wait looks whether other nodes have finished what is stored.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`.
 // Its name in Python is in the messages for wrong arguments.
 #[pyclass(
@@ -273,7 +276,17 @@ impl SchedulerCore {
             return Err(refused(py, Refused::Closed, ""));
         }
         shared.refuse_inside(py, "wait")?;
-        shared.wait(py, timeout, |slice| engine.wait_idle(slice))
+        shared.wait(py, timeout, |slice| {
+            if !engine.wait_idle(slice) {
+                return false;
+            }
+            // Other nodes may have jobs of this one, or this one has not got them yet.
+            let is_idle = engine.is_store_idle().unwrap_or(true);
+            if !is_idle {
+                std::thread::sleep(slice.min(LOOK));
+            }
+            is_idle
+        })
     }
 
     /// Schedule a repeat, or edit the one of its id; return its id.

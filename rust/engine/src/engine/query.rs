@@ -6,6 +6,8 @@ use crate::handover::lateness::{Lateness, Summary};
 use crate::handover::queue::HandoverQueue;
 use crate::jobs::record::{Comes, Execution, Occurrence, Payload, Released, Stage, View};
 use crate::jobs::repeats::Repeat;
+use crate::residency::Lease;
+use duewheel_store::{Answer, Error, Query, ask};
 
 /// A pending job's place in the order, as it was when it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +116,24 @@ impl<P: Payload> Engine<P> {
         state.settle(self, released);
         let here = state.jobs.queue.len() + state.evicted.running();
         Ok(here - self.under_way() + state.paged_out() as usize)
+    }
+
+    /// What tells how many jobs of the targets that have handlers here are stored, whichever node has them.
+    pub fn unfinished(&self) -> Query {
+        let state = self.state.lock();
+        Query::Unfinished(state.lease().map(Lease::targets).unwrap_or_default())
+    }
+
+    /// Whether no job of the targets that have handlers here is in a store that nodes share.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub fn is_store_idle(&self) -> Result<bool, Error> {
+        match self.store().filter(|_| self.is_shared()) {
+            Some(store) => Ok(ask(&*store, self.unfinished())? == Answer::Count(0)),
+            None => Ok(true),
+        }
     }
 
     /// Look at the pending job with this id.

@@ -34,6 +34,7 @@ impl Queries<'_> {
                 Some(_) => self.get(id).map(Answer::Job),
                 None => Ok(Answer::Job(None)),
             },
+            Query::Unfinished(targets) => self.unfinished(targets).map(Answer::Count),
             Query::Count => {
                 let begun = known.started.len() as i64;
                 Ok(Answer::Count((known.jobs - begun).max(0) as u64))
@@ -151,6 +152,17 @@ impl Queries<'_> {
             }
         }
         Ok(found)
+    }
+
+    fn unfinished(&self, targets: &[String]) -> Result<u64, Error> {
+        let mut count = 0;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT count(*) FROM job WHERE target = ?1")?;
+        for target in targets {
+            count += statement.query_row([target], |row| row.get::<_, i64>(0))?;
+        }
+        Ok(count.max(0) as u64)
     }
 
     fn get(&self, id: &str) -> Result<Option<Job<'static>>, Error> {
@@ -288,6 +300,7 @@ pub(crate) fn changes(query: &Query) -> bool {
             | Query::Get(_)
             | Query::Pending(_)
             | Query::Count
+            | Query::Unfinished(_)
             | Query::Dead { .. }
     )
 }

@@ -1,6 +1,6 @@
 //! What every store must do, whatever is behind it: one suite, for any crate to run over its stores.
 
-use crate::testing::drive::{dead, get, insert, page, put, put_yielded};
+use crate::testing::drive::{dead, get, insert, page, pending, put, put_yielded, take};
 use crate::testing::jobs::{again, begin, bury, done, job, place};
 use crate::testing::model::{Model, Random};
 use crate::testing::repeats;
@@ -141,9 +141,14 @@ fn only_what_has_not_begun_is_cancelled_or_moved_by_id(open: Open<'_>) {
         &*store,
         &(1..=3).map(|seq| job(seq, 10)).collect::<Vec<_>>(),
     );
-    page(&*store, None, 100, 10);
+    take(&*store, 100, 10);
     put(&*store, &[begin(3)]);
     let id = |seq| job(seq, 0).id.into_owned();
+    assert_eq!(pending(&*store, &id(2)), (Some(job(2, 10)), 2));
+    assert_eq!(pending(&*store, &id(3)), (None, 2));
+    let unfinished = |target: &str| ask(&*store, Query::Unfinished(vec![target.to_owned()]));
+    assert_eq!(unfinished("email.welcome"), Ok(Answer::Count(3)));
+    assert_eq!(unfinished("another"), Ok(Answer::Count(0)));
     let changed = |query| ask(&*store, query) == Ok(Answer::Changed(true));
     assert!(changed(Query::Cancel(id(1))));
     assert!(!changed(Query::Cancel(id(1))));

@@ -299,6 +299,11 @@ impl Table {
                 let row = self.find(&id).filter(|row| !row.begun);
                 Answer::Job(row.map(|row| row.job.clone()))
             }
+            Query::Unfinished(targets) => {
+                let rows = self.rows.values();
+                let is_of = |row: &&Row| targets.iter().any(|target| *target == row.job.target);
+                Answer::Count(rows.filter(is_of).count() as u64)
+            }
             Query::Count => {
                 let pending = self.rows.values().filter(|row| !row.begun);
                 Answer::Count(pending.count() as u64)
