@@ -68,6 +68,7 @@ check: setup  ## check formats, lints, types, stubs and documentation
 .PHONY: test
 test: setup  ## run the quick tests, of Rust and of Python
 	cargo test --quiet --package duewheel-model --package duewheel-schedule --package duewheel-store --package duewheel-sqlite --package duewheel-engine
+	"$(BIN)/python" tests/postgres/pg_server.py cargo test --quiet --package duewheel-postgres
 	"$(BIN)/python" -m pytest
 
 .PHONY: test-slow

@@ -1,7 +1,7 @@
 """Make schedulers from configuration, by the name of an adapter.
 
-An adapter is a factory: it takes the mapping `Config.config` and returns a scheduler. `local` and `postgres` come with duewheel;
-a program adds its own with `register`, a package by an entry point in the group `duewheel.adapters`.
+An adapter is a factory: it takes the mapping `Config.config` and returns a scheduler. `local` and `postgres` come with
+duewheel; a program adds its own with `register`, a package by an entry point in the group `duewheel.adapters`.
 """
 
 from collections.abc import Callable, Mapping
@@ -90,13 +90,10 @@ def postgres(config: Mapping[str, str | int | float]) -> Scheduler:
     **Raises**: `ConfigError` for unknown keys and bad values, `StorageError` for a database that cannot be opened.
     """
     _check_keys("postgres", config, _POSTGRES_KEYS)
-    texts = {key: config[key] for key in ("url", "schema", "name") if key in config}
-    for key, text in texts.items():
-        if not isinstance(text, str) or not text:
-            raise ConfigError(f"adapter 'postgres': {key} must be a text, not {text!r}")
+    url, schema = _text(config, "url") or "", _text(config, "schema") or "duewheel"
     workers = _workers("postgres", config.get("workers", 4))
     try:
-        storage = PostgresStorage(**{key: str(text) for key, text in texts.items()})
+        storage = PostgresStorage(url, schema=schema, name=_text(config, "name"))
     except ValueError as error:
         raise ConfigError(f"adapter 'postgres': {error}") from None
     return Scheduler(storage, workers=workers)
@@ -107,6 +104,13 @@ def _check_keys(adapter: str, config: Mapping[str, str | int | float], known: tu
     if unknown:
         there_are = ", ".join(map(repr, known))
         raise ConfigError(f"adapter {adapter!r}: unknown {unknown}; there are {there_are}")
+
+
+def _text(config: Mapping[str, str | int | float], key: str) -> str | None:
+    text = config.get(key)
+    if text is not None and (not isinstance(text, str) or not text):
+        raise ConfigError(f"adapter 'postgres': {key} must be a text, not {text!r}")
+    return text
 
 
 def _workers(adapter: str, value: object) -> int:

@@ -27,8 +27,9 @@ class PostgresStorage:
 
     A node claims what is due within `window` seconds for the targets that it has handlers for, at most `resident`
     jobs, and starts it from memory. After `lease` seconds without a word from a node others take its jobs. It looks
-    every `poll` seconds for what others have scheduled. A call waits `timeout` seconds for a server that cannot be reached:
-    then it raises `StorageUnavailableError`. A job that was running in `max_interruptions` nodes when these died is dead.
+    every `poll` seconds for what others have scheduled. A call waits `timeout` seconds for a server that cannot be
+    reached: then it raises `StorageUnavailableError`. A job that was running in `max_interruptions` nodes when these
+    died is dead.
 
     The database is opened by the `Scheduler` that is given this; a `postgresql://` URL given instead is
     `PostgresStorage(url)`.

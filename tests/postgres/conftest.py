@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import pg_server as servers
+import pytest
 
 from duewheel import PostgresStorage, Scheduler
 

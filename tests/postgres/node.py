@@ -31,7 +31,8 @@ def work(event):
 
 
 scheduler.start()
-print("ready", flush=True)
+sys.stdout.write("ready\n")
+sys.stdout.flush()
 sys.stdin.read()
 scheduler.drain()
 scheduler.close()

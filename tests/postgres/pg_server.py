@@ -53,7 +53,9 @@ class Server:
         self.settings = settings
         self.process = None
         try:
-            self.call("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C")
+            self.call(
+                "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C"
+            )
             self.start()
         except BaseException:
             self.stop()
@@ -84,7 +86,7 @@ class Server:
         given = ["listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.home}",
                  "max_connections=60", "max_wal_size=512MB", *self.settings]  # fmt: skip
         options = [part for setting in given for part in ("-c", setting)]
-        with open(self.home / "log", "ab") as log:
+        with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [self.bin / "postgres", "-D", self.data, *options],
                 cwd=self.home, env={**os.environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -112,6 +114,14 @@ class Server:
         self.halt()
         shutil.rmtree(self.home, ignore_errors=True)
 
+
+class Psql:
+    """Statements on a server, by its own client."""
+
+    def __init__(self, url):
+        self.url = url
+        self.bin = next(bin for bin in binaries() if (bin / "psql").exists())
+
     def sql(self, text):
         """What a statement returns, a line a row."""
         command = [self.bin / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.url, "-c", text]
@@ -127,7 +137,7 @@ def start(**options):
         except (OSError, RuntimeError) as error:
             refused.append(f"{bin}: {error}")
     for why in refused:
-        print(why, file=sys.stderr)
+        sys.stderr.write(why + "\n")
     return None
 
 
@@ -137,7 +147,7 @@ def main(command):
     if not environment.get(VARIABLE):
         server = start(settings=("fsync=off",))
         if server is None:
-            print(f"no server of PostgreSQL is here: say {VARIABLE}=postgresql://…", file=sys.stderr)
+            sys.stderr.write(f"no server of PostgreSQL is here: say {VARIABLE}=postgresql://…\n")
             return 1
         environment[VARIABLE] = server.url
     try:

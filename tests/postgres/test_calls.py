@@ -1,10 +1,12 @@
 """The calls of a scheduler over PostgreSQL, by one node or two in a process."""
 
 import asyncio
+import subprocess
 import threading
 import time
 from datetime import timedelta
 
+import pg_server
 import pytest
 
 import duewheel
@@ -14,6 +16,7 @@ from duewheel import (
     Keyring,
     PostgresStorage,
     Scheduler,
+    StateError,
     StorageError,
     StorageUnavailableError,
     StorageVersionError,
@@ -252,3 +255,41 @@ def test_the_adapter(url, schema):
     for wrong, why in [({"url": ""}, "url"), ({"db": "x"}, "unknown 'db'"), ({"url": url, "workers": 0}, "workers")]:
         with pytest.raises(duewheel.ConfigError, match=why):
             duewheel.adapters.new(duewheel.Config(adapter="postgres", config=wrong))
+
+
+def test_what_a_database_does_not_do(node, tmp_path):
+    scheduler = node()
+    with pytest.raises(StateError, match="pg_dump"):
+        scheduler.backup(tmp_path / "copy")
+    with pytest.raises(StateError, match="not built"):
+        scheduler.repeat(60, "a")
+    with pytest.raises(StateError, match="memory"):
+        scheduler.timer(5, "a")
+
+
+def test_jobs_scheduled_by_sql(node, url, schema):
+    seen = []
+    scheduler = node(handlers={"a": lambda event: seen.append((event.job_id, event.data, event.job.options))})
+    server = pg_server.Psql(url)
+    (generated,) = server.sql(f"SELECT {schema}.schedule('a', delay => '0.1 s', data => 'x', retry_limit => 2)")
+    (given,) = server.sql(f"SELECT {schema}.schedule('a', due => now() + interval '1 h', id => 'ünï')")
+    assert given == "ünï"
+    assert scheduler.get("ünï").target == "a"
+    assert server.sql(f"SELECT {schema}.cancel('ünï')") == ["t"]
+    assert server.sql(f"SELECT {schema}.cancel('ünï')") == ["f"]
+    end = time.monotonic() + 20
+    while not seen:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    ((id, data, options),) = seen
+    assert (id, data) == (generated, b"x")
+    assert (options.retry_limit, options.min_backoff, options.max_backoff) == (2, 1.0, 3600.0)
+    for wrong in [
+        "''",
+        "'a', delay => '-1 s'",
+        "'a', due => now(), delay => '1 s'",
+        "'a'",
+        "'a', delay => '1 s', id => ''",
+    ]:
+        with pytest.raises(subprocess.CalledProcessError):
+            server.sql(f"SELECT {schema}.schedule({wrong})")

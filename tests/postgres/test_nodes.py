@@ -1,4 +1,4 @@
-"""Nodes as processes that are killed, stopped and cut off: nothing acknowledged is lost, at most once is never twice."""
+"""Nodes as processes that are killed, stopped and cut off: nothing is lost, at most once is never twice."""
 
 import collections
 import signal

@@ -20,6 +20,7 @@ ORDER = [
     "_core",
     "options",
     "storage",
+    "postgres",
     "_threads",
     "_signals",
     "_loop",

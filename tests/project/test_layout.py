@@ -40,8 +40,9 @@ MAY_NEED = {
     "schedule": set(),
     "store": {"model"},
     "sqlite": {"model", "store"},
+    "postgres": {"store"},
     "engine": {"model", "schedule", "store"},
-    "binding": {"model", "schedule", "store", "sqlite", "engine"},
+    "binding": {"model", "schedule", "store", "sqlite", "postgres", "engine"},
 }
 """What a crate may need outside its tests. A new crate takes its place here."""
 

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from duewheel._core import DeadEvent, Event, Stats, Timer, _Array, _JobOptions
     from duewheel.errors import StorageError
     from duewheel.options import JobOptions
-    from duewheel.scheduler import _H
     from duewheel.postgres import PostgresStorage
+    from duewheel.scheduler import _H
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 

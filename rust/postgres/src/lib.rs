@@ -1,23 +1,15 @@
-//! Jobs in a PostgreSQL database that many nodes share: see `docs/postgres.md`.
+//! Jobs in a PostgreSQL database that many nodes share.
+//!
+//! - `connection/`: reaching the server, and transactions of one flight there and back.
+//! - `tables/`: what is in the database, and the statements that read and change it.
+//! - `node/`: the thread that takes what the engine submits to the server, and keeps the lease.
 
-mod conninfo;
-mod files;
-mod held;
-mod link;
-mod looks;
-mod names;
+mod connection;
 mod node;
-mod opening;
-mod plan;
-mod post;
-mod question;
-mod rows;
 mod settings;
-mod sql;
 mod store;
-mod tls;
-mod trouble;
+mod tables;
 
-pub use opening::sql;
 pub use settings::Settings;
 pub use store::PostgresStore;
+pub use tables::opening::sql;

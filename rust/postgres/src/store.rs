@@ -1,36 +1,18 @@
 //! The store of one node over a database.
 
-use crate::conninfo::{ConnInfo, Process};
+use crate::connection::Process;
+use crate::connection::conninfo::ConnInfo;
+use crate::connection::tls;
 use crate::node::Node;
-use crate::post::Post;
+use crate::node::post::Post;
 use crate::settings::Settings;
-use crate::sql::Sql;
-use crate::tls;
-use duewheel_store::{
-    Answered, Error, Events, Found, Job, Keyring, Op, Query, Settled, Store, Ticket,
-};
+use crate::tables::rows::sealed;
+use crate::tables::sql::Sql;
+use duewheel_store::{Answered, Error, Events, Found, Op, Query, Settled, Store, Ticket};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
-
-/// A payload as it is stored, and the key that it is sealed under.
-pub(crate) fn sealed(
-    job: &Job<'_>,
-    keys: Option<&Keyring>,
-) -> Result<(Vec<u8>, Option<u32>), Error> {
-    for (what, text) in [("id", &job.id), ("target", &job.target)] {
-        if text.contains('\0') {
-            return Err(Error::Invalid(format!(
-                "{what} must have no NUL, which PostgreSQL keeps in no text: {text:?}"
-            )));
-        }
-    }
-    match keys {
-        Some(keys) => Ok((keys.seal_job(job)?, Some(keys.default_key()))),
-        None => Ok((job.data.to_vec(), None)),
-    }
-}
 
 /// One node of a database that many share.
 pub struct PostgresStore {

@@ -197,7 +197,7 @@ impl AwaitedCalls {
         self.leave(id.py(), |shared| query::get(shared, id))
     }
 
-    /// How many jobs of the targets that have handlers here are in a store that nodes share.
+    /// Return how many jobs of the targets that have handlers here are in a store that nodes share.
     fn unfinished(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.leave(py, |shared| query::unfinished(shared, py))
     }

@@ -1,7 +1,7 @@
 //! `repeat` and the calls about repeats: one body, for threads and for coroutines.
 
 use crate::calls::pending::Pending;
-use crate::errors::refused;
+use crate::errors::{error, refused};
 use crate::schedules::reading::read_schedule;
 use crate::shared::{Shared, releasing};
 use crate::values::convert;
@@ -128,6 +128,11 @@ pub(crate) fn repeat(
     given: &Given<'_, '_>,
 ) -> PyResult<Pending<Py<PyString>>> {
     let py = given.target.py();
+    if shared.engine.is_shared() {
+        let message =
+            "repeats in a database that nodes share are not built yet: keep this one in a file";
+        return Err(error(py, |names| &names.state_error, message));
+    }
     let Keywords {
         tz,
         id,

@@ -2,7 +2,7 @@
 
 use crate::errors::{error, file_failed, store_failed};
 use crate::shared::{Backing, Shared, receive};
-use crate::stores::Keys;
+use crate::stores::keys::Keys;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{Engine, StoreInbox, Window};
 use duewheel_sqlite::{Durability, Ended, LocalStore, Settings};
@@ -82,7 +82,11 @@ impl Shared {
         look: impl FnMut() -> PyResult<()>,
     ) -> PyResult<()> {
         let Some(file) = &self.backing.file else {
-            let message = "this scheduler keeps its jobs in memory: give it a storage";
+            let message = if self.engine.is_shared() {
+                "the jobs are in a database: pg_dump backs it up, and its keys are not rotated"
+            } else {
+                "this scheduler keeps its jobs in memory: give it a storage"
+            };
             return Err(error(py, |names| &names.state_error, message));
         };
         let start =

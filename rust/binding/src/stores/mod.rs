@@ -1,5 +1,6 @@
 //! The stores that can be put behind the engine.
 
+mod keys;
 pub(crate) mod local;
 pub(crate) mod page;
 pub(crate) mod postgres;
@@ -8,28 +9,9 @@ use crate::interpreter::names::names;
 use crate::shared::Backing;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::Engine;
-use duewheel_store::Keyring;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use std::collections::HashMap;
-
-/// A `Keyring`, by its attributes.
-#[derive(FromPyObject)]
-struct Keys {
-    #[pyo3(attribute("_keys"))]
-    keys: HashMap<u32, [u8; 32]>,
-    #[pyo3(attribute("_default"))]
-    default: u32,
-}
-
-impl Keys {
-    fn keyring(given: Option<Self>) -> Result<Option<Keyring>, duewheel_store::Error> {
-        given
-            .map(|given| Keyring::new(given.keys, given.default))
-            .transpose()
-    }
-}
 
 /// Put what is described behind the engine: a path and a `LocalStorage` stand for a file, a URL and a
 /// `PostgresStorage` for a database.

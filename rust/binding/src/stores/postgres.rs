@@ -2,7 +2,7 @@
 
 use crate::errors::store_failed;
 use crate::shared::Backing;
-use crate::stores::Keys;
+use crate::stores::keys::Keys;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{Engine, StoreInbox, Window};
 use duewheel_postgres::{PostgresStore, Settings};
@@ -39,7 +39,7 @@ struct PostgresStorage {
     migrate: bool,
 }
 
-/// The statements that make the tables of a schema.
+/// Return the statements that make the tables of a database, in this schema.
 #[pyfunction]
 pub(crate) fn postgres_sql(schema: &str) -> String {
     duewheel_postgres::sql(schema)

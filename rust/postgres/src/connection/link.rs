@@ -1,8 +1,8 @@
 //! A connection, and transactions on it: each is one flight there and back.
 
-use crate::plan::Statement;
-use crate::rows::Params;
-use crate::trouble::{Trouble, described};
+use crate::connection::trouble::{Trouble, described};
+use crate::tables::statement::Params;
+use crate::tables::statement::Statement;
 use futures_util::future::{BoxFuture, join_all};
 use std::time::Duration;
 use tokio_postgres::types::Type;

@@ -1,6 +1,6 @@
 //! What the engine's threads leave for the thread of the connection, and what they wait for.
 
-use crate::plan::Sealed;
+use crate::node::steps::Sealed;
 use duewheel_store::{Answered, Error, Op, Query, Settled, Ticket};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! Encrypted connections: rustls, with the checks that `sslmode` asks for.
 
-use crate::conninfo::{ConnInfo, Verify};
+use crate::connection::conninfo::{ConnInfo, Verify};
 use duewheel_store::Error;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -1,6 +1,6 @@
 //! What libpq reads of files: services and passwords.
 
-use crate::conninfo::{Environment, Settings, check_keys, wrong};
+use crate::connection::keys::{Environment, Settings, check_keys, wrong};
 use duewheel_store::Error;
 use std::path::{Path, PathBuf};
 

@@ -1,10 +1,10 @@
 //! The tables: made, brought up to date, and checked.
 
-use crate::link::Link;
-use crate::names::quoted;
-use crate::rows::Params;
+use crate::connection::link::Link;
+use crate::connection::trouble::Trouble;
 use crate::settings::Settings;
-use crate::trouble::Trouble;
+use crate::tables::names::quoted;
+use crate::tables::statement::Params;
 use duewheel_store::{Error, Keyring, check_key};
 use tokio_postgres::types::Type;
 

@@ -1,13 +1,14 @@
 //! Jobs as rows: columns for the server, and jobs of what it answers.
 
-use crate::names::{id_of, key_of};
+use crate::tables::names::id_of;
+use crate::tables::statement::Params;
 use duewheel_store::{
     ClockKind, DeadJob, Error, Job, Keyring, Place, Progress, Reason, Recurring, RetryOptions,
     Unreadable, open_payload, standing,
 };
 use std::borrow::Cow;
 use tokio_postgres::Row;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 /// The columns of a job, of `j`, and its target's name, of `t`.
@@ -18,38 +19,11 @@ pub(crate) const COLUMNS: &str = "j.due, j.seq, j.id, j.created, j.job_due, j.fi
 const BOOT: i16 = 1;
 const ONCE: i16 = 2;
 
-/// Parameters of a statement, with their types: so that the server need not be asked for them.
-#[derive(Default)]
-pub(crate) struct Params(Vec<(Box<dyn ToSql + Sync + Send>, Type)>);
-
-impl Params {
-    pub(crate) fn with(mut self, value: impl ToSql + Sync + Send + 'static, of: Type) -> Self {
-        self.0.push((Box::new(value), of));
-        self
-    }
-
-    pub(crate) fn longs(self, values: impl Iterator<Item = i64>) -> Self {
-        self.with(values.collect::<Vec<_>>(), Type::INT8_ARRAY)
-    }
-
-    pub(crate) fn maybe_longs(self, values: impl Iterator<Item = Option<i64>>) -> Self {
-        self.with(values.collect::<Vec<_>>(), Type::INT8_ARRAY)
-    }
-
-    pub(crate) fn ids(self, values: impl Iterator<Item = Uuid>) -> Self {
-        self.with(values.collect::<Vec<_>>(), Type::UUID_ARRAY)
-    }
-
-    pub(crate) fn as_given(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
-        let given = self.0.iter();
-        given
-            .map(|(value, of)| (&**value as &(dyn ToSql + Sync), of.clone()))
-            .collect()
-    }
-}
-
 /// A job to be written.
 pub(crate) struct NewRow {
+    pub(crate) id: Uuid,
+    /// Its id as it was given, where the other does not say it.
+    pub(crate) name: Option<String>,
     pub(crate) job: Job<'static>,
     /// Its payload as it is stored, and the key that it is sealed under.
     pub(crate) data: Vec<u8>,
@@ -58,6 +32,24 @@ pub(crate) struct NewRow {
     pub(crate) target: i32,
     /// Whether this node holds it.
     pub(crate) is_held: bool,
+}
+
+/// A payload as it is stored, and the key that it is sealed under.
+pub(crate) fn sealed(
+    job: &Job<'_>,
+    keys: Option<&Keyring>,
+) -> Result<(Vec<u8>, Option<u32>), Error> {
+    for (what, text) in [("id", &job.id), ("target", &job.target)] {
+        if text.contains('\0') {
+            return Err(Error::Invalid(format!(
+                "{what} must have no NUL, which PostgreSQL keeps in no text: {text:?}"
+            )));
+        }
+    }
+    match keys {
+        Some(keys) => Ok((keys.seal_job(job)?, Some(keys.default_key()))),
+        None => Ok((job.data.to_vec(), None)),
+    }
 }
 
 pub(crate) fn flags(clock: ClockKind, once: bool) -> i16 {
@@ -86,13 +78,11 @@ pub(crate) fn insertion(rows: &[&NewRow], epoch: i64) -> Params {
     let flags = rows
         .iter()
         .map(|row| flags(row.job.clock, row.job.options.at_most_once));
-    let names = rows
-        .iter()
-        .map(|row| key_of(&row.job.id).1.map(str::to_owned));
+    let names = rows.iter().map(|row| row.name.clone());
     Params::default()
         .longs(of(|job| job.place.due))
         .longs(of(|job| job.place.seq as i64))
-        .ids(rows.iter().map(|row| key_of(&row.job.id).0))
+        .ids(rows.iter().map(|row| row.id))
         .longs(of(|job| job.created))
         .longs(of(|job| job.job_due))
         .maybe_longs(maybe(|job| job.progress.first_start))

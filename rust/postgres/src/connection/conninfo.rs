@@ -3,46 +3,14 @@
 //!
 //! Source: PostgreSQL's documentation, "Database Connection Control Functions", 34.1.1 and 34.1.2.
 
-use crate::files::{password_of, service};
+use crate::connection::files::{password_of, service};
+use crate::connection::keys::{Environment, Settings, VARIABLES, check_keys, wrong};
+use crate::connection::parse::{pairs, uri};
 use duewheel_store::Error;
-use percent_encoding::percent_decode_str;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, LoadBalanceHosts, SslMode, TargetSessionAttrs};
-
-/// Keys, and the variables of the environment that stand in for them.
-const VARIABLES: [(&str, &str); 19] = [
-    ("host", "PGHOST"),
-    ("hostaddr", "PGHOSTADDR"),
-    ("port", "PGPORT"),
-    ("dbname", "PGDATABASE"),
-    ("user", "PGUSER"),
-    ("password", "PGPASSWORD"),
-    ("passfile", "PGPASSFILE"),
-    ("service", "PGSERVICE"),
-    ("servicefile", "PGSERVICEFILE"),
-    ("options", "PGOPTIONS"),
-    ("application_name", "PGAPPNAME"),
-    ("sslmode", "PGSSLMODE"),
-    ("sslrootcert", "PGSSLROOTCERT"),
-    ("sslcert", "PGSSLCERT"),
-    ("sslkey", "PGSSLKEY"),
-    ("connect_timeout", "PGCONNECT_TIMEOUT"),
-    ("channel_binding", "PGCHANNELBINDING"),
-    ("target_session_attrs", "PGTARGETSESSIONATTRS"),
-    ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
-];
-/// Keys that no variable stands in for.
-const OTHERS: [&str; 6] = [
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "fallback_application_name",
-];
 
 /// How far the server's certificate is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,55 +32,6 @@ pub(crate) struct ConnInfo {
     pub(crate) root_cert: Option<PathBuf>,
     /// Certificate and key of this client.
     pub(crate) client_cert: Option<(PathBuf, PathBuf)>,
-}
-
-pub(crate) type Settings = BTreeMap<String, String>;
-
-/// What a string says beside what the process's environment says.
-pub(crate) trait Environment {
-    fn variable(&self, name: &str) -> Option<String>;
-    fn home(&self) -> Option<PathBuf>;
-    fn user(&self) -> Option<String>;
-}
-
-/// The environment of this process.
-pub(crate) struct Process;
-
-impl Environment for Process {
-    fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok().filter(|value| !value.is_empty())
-    }
-
-    fn home(&self) -> Option<PathBuf> {
-        std::env::home_dir()
-    }
-
-    fn user(&self) -> Option<String> {
-        let names = ["USER", "LOGNAME", "USERNAME"];
-        let named = names.iter().find_map(|name| self.variable(name));
-        named.or_else(user_of_process)
-    }
-}
-
-/// The name of the user that this process runs as.
-#[cfg(unix)]
-fn user_of_process() -> Option<String> {
-    let number = rustix::process::geteuid().as_raw().to_string();
-    let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    let fields = users
-        .lines()
-        .map(|line| line.split(':').collect::<Vec<_>>());
-    let mut own = fields.filter(|fields| fields.get(2) == Some(&&*number));
-    own.next().map(|fields| fields[0].to_owned())
-}
-
-#[cfg(not(unix))]
-fn user_of_process() -> Option<String> {
-    None
-}
-
-pub(crate) fn wrong(why: impl Into<String>) -> Error {
-    Error::Io(format!("the connection string: {}", why.into()))
 }
 
 impl ConnInfo {
@@ -195,111 +114,6 @@ impl ConnInfo {
             root_cert: file("sslrootcert").filter(|path| path != Path::new("system")),
             client_cert: file("sslcert").zip(file("sslkey")),
         })
-    }
-}
-
-pub(crate) fn check_keys(given: &Settings) -> Result<(), Error> {
-    let is_known =
-        |key: &str| VARIABLES.iter().any(|(known, _)| *known == key) || OTHERS.contains(&key);
-    match given.keys().find(|key| !is_known(key)) {
-        Some(key) => {
-            let mut known: Vec<&str> = VARIABLES
-                .iter()
-                .map(|(key, _)| *key)
-                .chain(OTHERS)
-                .collect();
-            known.sort_unstable();
-            Err(wrong(format!(
-                "{key:?} is no key that is known here: there are {}",
-                known.join(", ")
-            )))
-        }
-        None => Ok(()),
-    }
-}
-
-fn decoded(part: &str) -> Result<String, Error> {
-    let text = percent_decode_str(part).decode_utf8();
-    text.map(Into::into)
-        .map_err(|_| wrong("it is not UTF-8 once its percent signs are decoded"))
-}
-
-/// What stands behind the scheme: `[user[:password]@][host[:port],…][/dbname][?key=value&…]`.
-fn uri(rest: &str) -> Result<Settings, Error> {
-    let mut given = Settings::new();
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, dbname) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let (mut names, mut ports) = (Vec::new(), Vec::new());
-    for host in hosts.split(',') {
-        let (name, port) = if let Some(bracketed) = host.strip_prefix('[') {
-            let (name, port) = bracketed
-                .split_once(']')
-                .ok_or_else(|| wrong(format!("{host:?} lacks its ']'")))?;
-            (name, port.strip_prefix(':').unwrap_or(""))
-        } else {
-            host.split_once(':').unwrap_or((host, ""))
-        };
-        names.push(decoded(name)?);
-        ports.push(port.to_owned());
-    }
-    let parts = [
-        ("user", decoded(user)?),
-        ("password", decoded(password)?),
-        ("host", names.join(",")),
-        ("port", ports.join(",")),
-        ("dbname", decoded(dbname)?),
-    ];
-    let said = parts
-        .into_iter()
-        .filter(|(_, value)| value.chars().any(|c| c != ','));
-    given.extend(said.map(|(key, value)| (key.to_owned(), value)));
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| wrong(format!("{pair:?} lacks a '='")))?;
-        given.insert(decoded(key)?, decoded(value)?);
-    }
-    Ok(given)
-}
-
-/// `key = value` pairs; a value with spaces stands in single quotes, and a backslash before a quote or itself.
-fn pairs(text: &str) -> Result<Settings, Error> {
-    let mut given = Settings::new();
-    let mut left = text.chars().peekable();
-    loop {
-        while left.next_if(|c| c.is_whitespace()).is_some() {}
-        if left.peek().is_none() {
-            return Ok(given);
-        }
-        let mut key = String::new();
-        while let Some(c) = left.next_if(|c| *c != '=' && !c.is_whitespace()) {
-            key.push(c);
-        }
-        while left.next_if(|c| c.is_whitespace()).is_some() {}
-        if left.next() != Some('=') {
-            return Err(wrong(format!(
-                "{key:?} lacks a '=': give postgresql://… or key=value pairs"
-            )));
-        }
-        while left.next_if(|c| c.is_whitespace()).is_some() {}
-        let is_quoted = left.next_if_eq(&'\'').is_some();
-        let mut value = String::new();
-        loop {
-            match left.next() {
-                Some('\'') if is_quoted => break,
-                Some('\\') => value.extend(left.next()),
-                Some(c) if is_quoted || !c.is_whitespace() => value.push(c),
-                None if is_quoted => {
-                    return Err(wrong(format!(
-                        "the value of {key:?} lacks its closing quote"
-                    )));
-                }
-                _ => break,
-            }
-        }
-        given.insert(key, value);
     }
 }
 
@@ -465,6 +279,7 @@ fn security(mode: Option<&str>, root: Option<&str>, config: &mut Config) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
     use tokio_postgres::config::Host;
 
     #[derive(Default)]

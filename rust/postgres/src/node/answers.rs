@@ -1,0 +1,311 @@
+//! How the server answers what the engine asks.
+
+use crate::connection::link::Link;
+use crate::connection::trouble::Trouble;
+use crate::node::question::Question;
+use crate::node::state::{Flight, Node};
+use crate::tables::names::key_of;
+use crate::tables::rows::{self, NewRow, flags, insertion, sealed};
+use crate::tables::sql::Sql;
+use crate::tables::statement::Params;
+use crate::tables::statement::Statement;
+use duewheel_store::{Answer, ClockKind, DeadPage, Error, Job, Page, Place, Query};
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+impl Node {
+    /// Ask the server, and hand over its answer.
+    pub(super) async fn fly_question(
+        &mut self,
+        link: &Link,
+        question: Question,
+    ) -> Result<(), Trouble> {
+        let answered = if changes(&question.query) {
+            self.change(link, &question.query).await
+        } else {
+            self.read(link, &question.query).await
+        };
+        match answered {
+            Ok(answer) => (question.then)(Ok(answer)),
+            Err(Trouble::Lost(why)) => {
+                self.keep(Flight::Question(question));
+                return Err(Trouble::Lost(why));
+            }
+            Err(trouble) => (question.then)(Err(trouble.error())),
+        }
+        Ok(())
+    }
+
+    /// A question has taken effect, and the reply was lost; `answer` is how many jobs it changed.
+    pub(super) fn end_late(&mut self, question: Question, answer: i64) {
+        let answered = match &question.query {
+            Query::Insert(jobs) => {
+                for job in jobs {
+                    self.held.insert(job.place.seq, key_of(&job.id).0);
+                }
+                Ok(Answer::Done)
+            }
+            Query::Cancel(id) | Query::Move { id, .. } => Ok(self.note_changed(id, answer)),
+            Query::Purge(_) => Ok(Answer::Count(answer.max(0) as u64)),
+            Query::Revive { .. } if answer == 0 => Ok(Answer::Job(None)),
+            // What was claimed is given back, and so is what was revived.
+            _ => Err(Error::InDoubt),
+        };
+        (question.then)(answered);
+    }
+
+    /// A job was withdrawn, or moved and let go of.
+    fn note_changed(&mut self, id: &str, changed: i64) -> Answer {
+        if changed > 0 {
+            self.held.forget(key_of(id).0);
+        }
+        Answer::Changed(changed > 0)
+    }
+
+    async fn read(&mut self, link: &Link, query: &Query) -> Result<Answer, Trouble> {
+        match query {
+            Query::Page {
+                after,
+                until,
+                limit,
+            } => {
+                let page = self.page(link, *after, *until, *limit).await;
+                page.map(Answer::Page)
+            }
+            Query::Get(id) => {
+                let sql = self.sql.clone();
+                self.get(link, &sql.get, id).await.map(Answer::Job)
+            }
+            Query::Pending(id) => {
+                let sql = self.sql.clone();
+                self.get(link, &sql.pending, id).await.map(Answer::Job)
+            }
+            Query::Unfinished(targets) => {
+                let params = Params::default().with(targets.clone(), Type::TEXT_ARRAY);
+                count(link, &self.sql.unfinished, params).await
+            }
+            Query::Count => count(link, &self.sql.count, Params::default()).await,
+            Query::Dead { before, limit } => {
+                let page = self.dead(link, *before, *limit).await;
+                page.map(Answer::Dead)
+            }
+            // They come with claims, to one node each.
+            _ => Ok(Answer::Page(Page {
+                epoch: self.epoch(),
+                ..Page::default()
+            })),
+        }
+    }
+
+    async fn change(&mut self, link: &Link, query: &Query) -> Result<Answer, Trouble> {
+        match query {
+            Query::Claim {
+                targets,
+                until,
+                limit,
+            } => {
+                let page = self.claim(link, targets, *until, *limit).await;
+                page.map(Answer::Page)
+            }
+            Query::Insert(jobs) => self.insert(link, jobs).await,
+            Query::Cancel(id) => {
+                let key = key_of(id).0;
+                let cancel = |epoch| named(key, epoch);
+                let changed = self.count_changed(link, |sql| &sql.cancel, cancel, i64::MIN);
+                let changed = changed.await?;
+                Ok(self.note_changed(id, changed))
+            }
+            Query::Move { id, to, clock } => {
+                let moves = self.placed(id, *to, *clock);
+                let changed = self.count_changed(link, |sql| &sql.change_place, moves, i64::MIN);
+                let changed = changed.await?;
+                Ok(self.note_changed(id, changed))
+            }
+            Query::Revive { id, to, clock } => self.revive(link, id, *to, *clock).await,
+            Query::Purge(before) => {
+                let before = before.unwrap_or(i64::MAX);
+                let purge = |epoch| {
+                    let params = Params::default().with(before, Type::INT8);
+                    params.with(epoch, Type::INT8)
+                };
+                let purged = self.count_changed(link, |sql| &sql.purge, purge, i64::MIN);
+                Ok(Answer::Count(purged.await?.max(0) as u64))
+            }
+            _ => Err(Trouble::Refused(Error::Io("it changes nothing".into()))),
+        }
+    }
+
+    async fn revive(
+        &mut self,
+        link: &Link,
+        id: &str,
+        to: Place,
+        clock: ClockKind,
+    ) -> Result<Answer, Trouble> {
+        let revive = self.placed(id, to, clock);
+        let until = self.given().on_server(to, clock).due;
+        match self
+            .count_changed(link, |sql| &sql.revive, revive, until)
+            .await
+        {
+            Ok(0) => Ok(Answer::Job(None)),
+            Ok(_) => {
+                self.held.insert(to.seq, key_of(id).0);
+                let sql = self.sql.clone();
+                self.get(link, &sql.get, id).await.map(Answer::Job)
+            }
+            Err(Trouble::Taken(_)) => Err(Trouble::Refused(Error::Duplicate(id.to_owned()))),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// The parameters of a statement that gives a job another place.
+    fn placed(&self, id: &str, to: Place, clock: ClockKind) -> impl Fn(i64) -> Params + use<> {
+        let key = key_of(id).0;
+        let to = self.given().on_server(to, clock);
+        move |epoch| {
+            named(key, epoch)
+                .with(to.due, Type::INT8)
+                .with(to.seq as i64, Type::INT8)
+                .with(flags(clock, false), Type::INT2)
+        }
+    }
+
+    /// Change jobs by one statement, which leaves in the node's row how many; that number.
+    async fn count_changed(
+        &mut self,
+        link: &Link,
+        sql: fn(&Sql) -> &String,
+        params: impl Fn(i64) -> Params,
+        until: i64,
+    ) -> Result<i64, Trouble> {
+        let rows = self.transact(link, |all, epoch| {
+            let sql = sql(all).as_str();
+            let params = params(epoch);
+            (
+                vec![Statement {
+                    sql,
+                    params,
+                    marks: Vec::new(),
+                }],
+                until,
+            )
+        });
+        let rows = rows.await?;
+        let first = rows.first().and_then(|rows| rows.first());
+        first.map_or(Ok(0), |row| Ok(row.try_get(0)?))
+    }
+
+    async fn get(&self, link: &Link, sql: &str, id: &str) -> Result<Option<Job<'static>>, Trouble> {
+        let params = Params::default().with(key_of(id).0, Type::UUID);
+        let rows = link.query(sql, params).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let job = rows::job(row, 0, self.settings.keys.as_ref());
+        job.map(Some)
+            .map_err(|unreadable| Trouble::Refused(unreadable.why))
+    }
+
+    async fn insert(&mut self, link: &Link, jobs: &[Job<'static>]) -> Result<Answer, Trouble> {
+        self.know_targets(
+            link,
+            jobs.iter().map(|job| job.target.to_string()).collect(),
+        )
+        .await?;
+        let settings = self.settings.clone();
+        let mut made: Vec<NewRow> = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let data = sealed(job, settings.keys.as_ref()).map_err(Trouble::Refused)?;
+            made.push(self.given().row(job.clone(), data));
+        }
+        let rows: Vec<&NewRow> = made.iter().collect();
+        let until = rows
+            .iter()
+            .map(|row| row.job.place.due)
+            .max()
+            .unwrap_or(i64::MIN);
+        let inserted = self.transact(link, |sql, epoch| {
+            let insert = Statement {
+                sql: &sql.insert,
+                params: insertion(&rows, epoch),
+                marks: Vec::new(),
+            };
+            let answered = Params::default().with(epoch, Type::INT8);
+            let answered = Statement {
+                sql: &sql.answered,
+                params: answered,
+                marks: Vec::new(),
+            };
+            (vec![insert, answered], until)
+        });
+        match inserted.await {
+            Ok(_) => {
+                for job in jobs {
+                    self.held.insert(job.place.seq, key_of(&job.id).0);
+                }
+                Ok(Answer::Done)
+            }
+            Err(Trouble::Taken(what)) => {
+                let is_it =
+                    |job: &&Job<'_>| what.contains(&key_of(&job.id).0.as_hyphenated().to_string());
+                let id = jobs
+                    .iter()
+                    .find(is_it)
+                    .map_or(what.clone(), |job| job.id.to_string());
+                Err(Trouble::Refused(Error::Duplicate(id)))
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    async fn dead(
+        &self,
+        link: &Link,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<DeadPage, Trouble> {
+        let before = before.map_or(i64::MAX, |before| before.min(i64::MAX as u64) as i64);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let params = Params::default()
+            .with(before, Type::INT8)
+            .with(limit, Type::INT8);
+        let rows = link.query(&self.sql.dead, params).await?;
+        let mut page = DeadPage::default();
+        let mut last = None;
+        for row in &rows {
+            last = Some(row.try_get::<_, i64>(0)?.max(0) as u64);
+            match rows::dead(row, self.settings.keys.as_ref()) {
+                Ok(dead) => page.jobs.push(dead),
+                Err(unreadable) => page.unreadable.push(unreadable),
+            }
+        }
+        page.last = last.filter(|_| rows.len() as i64 == limit);
+        Ok(page)
+    }
+}
+
+/// Whether a question is a numbered flight.
+fn changes(query: &Query) -> bool {
+    matches!(
+        query,
+        Query::Claim { .. }
+            | Query::Insert(_)
+            | Query::Cancel(_)
+            | Query::Move { .. }
+            | Query::Revive { .. }
+            | Query::Purge(_)
+    )
+}
+
+async fn count(link: &Link, sql: &str, params: Params) -> Result<Answer, Trouble> {
+    let rows = link.query(sql, params).await?;
+    let count = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
+    Ok(Answer::Count(count.max(0) as u64))
+}
+
+fn named(key: Uuid, epoch: i64) -> Params {
+    Params::default()
+        .with(key, Type::UUID)
+        .with(epoch, Type::INT8)
+}

@@ -1,0 +1,115 @@
+//! Claiming what is due, and looking at what is pending.
+
+use crate::connection::link::Link;
+use crate::connection::trouble::Trouble;
+use crate::node::looks::Looks;
+use crate::node::state::Node;
+use crate::tables::rows;
+use crate::tables::statement::Params;
+use crate::tables::statement::Statement;
+use duewheel_store::{Page, Place};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+impl Node {
+    /// Claim what is due and no node's.
+    ///
+    /// Most looks find nothing, so they only look: a claim writes the node's row. They begin at a mark, for what is before
+    /// it was claimed by earlier ones, and would be passed over row by row; now and then at the beginning, for what a
+    /// transaction has brought late.
+    pub(super) async fn claim(
+        &mut self,
+        link: &Link,
+        targets: &[String],
+        until: i64,
+        limit: usize,
+    ) -> Result<Page, Trouble> {
+        let until = until.saturating_add(self.ahead);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let from = self.looks.begin(until);
+        let range = || {
+            Params::default()
+                .with(targets.to_vec(), Type::TEXT_ARRAY)
+                .with(from.due, Type::INT8)
+                .with(from.seq as i64, Type::INT8)
+                .with(until, Type::INT8)
+        };
+        let mut page = Page {
+            epoch: self.epoch(),
+            ..Page::default()
+        };
+        let found = link.query(&self.sql.look, range()).await?;
+        if !found.first().map_or(Ok(false), |row| row.try_get(0))? {
+            self.looks.end(None);
+            return Ok(page);
+        }
+        let claimed = self.transact(link, |sql, epoch| {
+            let params = range().with(limit, Type::INT8).with(epoch, Type::INT8);
+            let (sql, marks) = (sql.claim.as_str(), Vec::new());
+            (vec![Statement { sql, params, marks }], i64::MIN)
+        });
+        let rows = match claimed.await {
+            Ok(mut rows) => rows.pop().unwrap_or_default(),
+            Err(trouble) => {
+                self.note_strays();
+                return Err(trouble);
+            }
+        };
+        page.epoch = self.epoch();
+        page.more = rows.len() as i64 == limit;
+        for row in &rows {
+            let key = row.try_get(2)?;
+            self.read_into(&mut page, row)?;
+            if let Some(place) = page.last {
+                self.held.insert(place.seq, key);
+            }
+        }
+        self.looks.end(page.last.filter(|_| page.more));
+        // The engine counts by this machine's clock.
+        for job in &mut page.jobs {
+            job.place.due = job.place.due.saturating_sub(self.ahead);
+        }
+        Ok(page)
+    }
+
+    /// Read what is pending, whichever node's.
+    pub(super) async fn page(
+        &self,
+        link: &Link,
+        after: Option<Place>,
+        until: i64,
+        limit: usize,
+    ) -> Result<Page, Trouble> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let after = after.unwrap_or(Looks::START);
+        let params = Params::default()
+            .with(after.due, Type::INT8)
+            .with(after.seq as i64, Type::INT8)
+            .with(until, Type::INT8)
+            .with(limit.saturating_add(1), Type::INT8);
+        let mut rows = link.query(&self.sql.page, params).await?;
+        let mut page = Page {
+            epoch: self.epoch(),
+            more: rows.len() as i64 > limit,
+            ..Page::default()
+        };
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        for row in &rows {
+            self.read_into(&mut page, row)?;
+        }
+        Ok(page)
+    }
+
+    fn read_into(&self, page: &mut Page, row: &Row) -> Result<(), Trouble> {
+        let (due, seq): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        page.last = Some(Place {
+            due,
+            seq: seq.max(0) as u64,
+        });
+        match rows::job(row, 0, self.settings.keys.as_ref()) {
+            Ok(job) => page.jobs.push(job),
+            Err(unreadable) => page.unreadable.push(unreadable),
+        }
+        Ok(())
+    }
+}

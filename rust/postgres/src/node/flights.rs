@@ -1,0 +1,247 @@
+//! Flights: numbered transactions, sent until it is known that they have taken effect, or will not.
+
+use crate::connection::link::Link;
+use crate::connection::trouble::Trouble;
+use crate::node::plan::statements;
+use crate::node::post::Batch;
+use crate::node::state::{Flight, Node, PAUSES, jittered};
+use crate::node::steps::{Given, Resolved};
+use crate::tables::sql::Sql;
+use crate::tables::statement::Params;
+use crate::tables::statement::Statement;
+use duewheel_store::{Event, LeaseClock};
+use tokio_postgres::types::Type;
+
+impl Node {
+    pub(super) async fn fly(&mut self, link: &Link) -> Result<(), Trouble> {
+        match self.flying.take() {
+            None => Ok(()),
+            Some(Flight::Batches(batches)) => self.resolve(link, batches).await,
+            Some(Flight::Resolved(batches)) => self.send(link, batches).await,
+            Some(Flight::Question(question)) => self.fly_question(link, question).await,
+        }
+    }
+
+    /// After a connection was lost: whether this node still has its lease, and what has become of what was under way.
+    pub(super) async fn find_out(&mut self, link: &Link) -> Result<(), Trouble> {
+        let Some(lease) = self.lease else {
+            self.join(link).await?;
+            return Ok(());
+        };
+        let params = Params::default()
+            .with(lease.epoch, Type::INT8)
+            .with(lease.token, Type::UUID);
+        let rows = link.query(&self.sql.in_doubt, params).await?;
+        let row = rows.first().map(|row| {
+            Ok::<_, tokio_postgres::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+        });
+        let (applied, answer, holds): (i64, i64, bool) = row.transpose()?.unwrap_or((0, 0, false));
+        let was_sent = std::mem::take(&mut self.is_sent);
+        if was_sent
+            && applied >= self.flights
+            && let Some(flight) = self.flying.take()
+        {
+            self.land_late(flight, answer);
+        }
+        if !holds {
+            self.lose();
+            self.join(link).await?;
+        }
+        Ok(())
+    }
+
+    /// A flight has taken effect whose reply was lost.
+    pub(super) fn land_late(&mut self, flight: Flight, answer: i64) {
+        match flight {
+            Flight::Resolved(batches) => self
+                .post
+                .settle(batches.last().map_or(0, |batch| batch.ticket)),
+            // Which of its marks count is not known: they are made again, which changes nothing.
+            flight @ Flight::Batches(_) => self.next.push_front(flight),
+            Flight::Question(question) => {
+                self.has_strays = true;
+                self.end_late(question, answer);
+            }
+        }
+    }
+
+    /// Send statements as one numbered transaction, until it is known that they have taken effect, or will not.
+    pub(super) async fn transact(
+        &mut self,
+        link: &Link,
+        mut make: impl for<'a> FnMut(&'a Sql, i64) -> (Vec<Statement<'a>>, i64),
+    ) -> Result<Vec<Vec<tokio_postgres::Row>>, Trouble> {
+        let sql = self.sql.clone();
+        self.flights += 1;
+        let mut pause = PAUSES.0;
+        loop {
+            let lease = match self.lease {
+                Some(lease) => lease,
+                None => {
+                    let lease = self.join(link).await?;
+                    self.flights = 1;
+                    lease
+                }
+            };
+            let (made, until) = make(&sql, lease.epoch);
+            let since = LeaseClock::now();
+            self.is_sent = true;
+            match link
+                .transact(&sql.beat, &self.beat_of(lease, until), &made)
+                .await
+            {
+                Ok((now, rows)) => {
+                    self.is_sent = false;
+                    self.note_beat(since, now);
+                    self.revoke(&made, &rows);
+                    return Ok(rows);
+                }
+                Err(Trouble::Again(_)) => {
+                    self.is_sent = false;
+                    tokio::time::sleep(jittered(pause)).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+                Err(Trouble::LeaseLost) => {
+                    self.is_sent = false;
+                    self.lose();
+                }
+                Err(trouble) => {
+                    self.is_sent = matches!(trouble, Trouble::Lost(_));
+                    return Err(trouble);
+                }
+            }
+        }
+    }
+
+    /// Report what is no longer this node's: the jobs that a mark has not found.
+    pub(super) fn revoke(&mut self, made: &[Statement<'_>], rows: &[Vec<tokio_postgres::Row>]) {
+        let mut revoked = Vec::new();
+        for (statement, rows) in made.iter().zip(rows) {
+            if rows.len() == statement.marks.len() {
+                continue;
+            }
+            let found: Vec<i64> = rows.iter().filter_map(|row| row.try_get(0).ok()).collect();
+            revoked.extend(
+                statement
+                    .marks
+                    .iter()
+                    .copied()
+                    .filter(|seq| !found.contains(&(*seq as i64))),
+            );
+        }
+        if !revoked.is_empty() {
+            for seq in &revoked {
+                self.held.remove(*seq);
+            }
+            (self.events)(Event::Revoked(revoked));
+        }
+    }
+
+    /// What was under way stays so: the connection is lost.
+    pub(super) fn keep(&mut self, flight: Flight) {
+        self.flying = Some(flight);
+    }
+
+    /// Know the numbers of targets, which are made where they are new.
+    pub(super) async fn know_targets(
+        &mut self,
+        link: &Link,
+        names: Vec<String>,
+    ) -> Result<(), Trouble> {
+        let mut unknown: Vec<String> = names
+            .into_iter()
+            .filter(|name| !self.targets.contains_key(name))
+            .collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for row in link
+            .query(
+                &self.sql.targets,
+                Params::default().with(unknown, Type::TEXT_ARRAY),
+            )
+            .await?
+        {
+            self.targets.insert(row.try_get(0)?, row.try_get(1)?);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn resolve(
+        &mut self,
+        link: &Link,
+        batches: Vec<Batch>,
+    ) -> Result<(), Trouble> {
+        let names = batches
+            .iter()
+            .flat_map(|batch| Resolved::targets(&batch.ops));
+        let names = names.map(str::to_owned).collect();
+        if let Err(trouble) = self.know_targets(link, names).await {
+            self.keep(Flight::Batches(batches));
+            return Err(trouble);
+        }
+        let given = Given {
+            targets: &self.targets,
+            ahead: self.ahead,
+        };
+        let known = batches
+            .into_iter()
+            .map(|batch| Resolved::of(batch.ticket, batch.ops, &given, &mut self.held));
+        self.flying = Some(Flight::Resolved(known.collect()));
+        Ok(())
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        link: &Link,
+        batches: Vec<Resolved>,
+    ) -> Result<(), Trouble> {
+        let last = batches.last().map_or(0, |batch| batch.ticket);
+        if batches.iter().all(Resolved::is_empty) {
+            self.post.settle(last);
+            return Ok(());
+        }
+        let sent = self
+            .transact(link, |sql, epoch| statements(sql, &batches, epoch))
+            .await;
+        match sent {
+            Ok(_) => {
+                let let_go = batches.iter().filter_map(Resolved::let_go).min();
+                self.looks.note_let_go(let_go.unwrap_or(i64::MAX));
+                self.post.settle(last);
+            }
+            Err(Trouble::Refused(_) | Trouble::Taken(_)) if batches.len() > 1 => {
+                // Each by itself, so that the one that is at fault is refused alone.
+                for batch in batches.into_iter().rev() {
+                    self.next.push_front(Flight::Resolved(vec![batch]));
+                }
+            }
+            Err(trouble @ (Trouble::Refused(_) | Trouble::Taken(_))) => {
+                self.post.refuse(last, trouble.error());
+            }
+            Err(trouble) => {
+                self.keep(Flight::Resolved(batches));
+                return Err(trouble);
+            }
+        }
+        Ok(())
+    }
+
+    /// Let others have what this node was given and does not know of.
+    pub(super) async fn give_back_strays(&mut self, link: &Link) -> Result<(), Trouble> {
+        if let Some(lease) = self.lease {
+            let params = Params::default()
+                .with(lease.epoch, Type::INT8)
+                .ids(self.held.all().into_iter());
+            match link.query(&self.sql.stray, params).await {
+                Ok(_) => {}
+                Err(Trouble::Again(_)) => return Ok(()),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        self.has_strays = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! What a node knows and holds.
+
+use crate::node::held::Held;
+use crate::node::looks::Looks;
+use crate::node::post::{Batch, Post};
+use crate::node::question::Question;
+use crate::node::steps::{Given, Resolved};
+use crate::settings::Settings;
+use crate::tables::sql::Sql;
+use duewheel_store::{Events, LeaseClock};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_postgres::Config;
+use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
+
+/// Between two attempts to reach the server: at first, and at most; no more than a quarter of a lease.
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// What is under way to the server.
+pub(super) enum Flight {
+    /// As they were submitted.
+    Batches(Vec<Batch>),
+    Resolved(Vec<Resolved>),
+    Question(Question),
+}
+
+/// The lease of this node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease {
+    pub(super) epoch: i64,
+    pub(super) token: Uuid,
+}
+
+pub(crate) struct Node {
+    pub(super) post: Arc<Post>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) sql: Arc<Sql>,
+    pub(super) config: Config,
+    pub(super) tls: MakeRustlsConnect,
+    pub(super) events: Events,
+    pub(super) clock: LeaseClock,
+    pub(super) lease: Option<Lease>,
+    pub(super) held: Held,
+    pub(super) targets: HashMap<String, i32>,
+    /// The number of the last flight.
+    pub(super) flights: i64,
+    /// What is under way, or was when the connection was lost.
+    pub(super) flying: Option<Flight>,
+    /// Whether `flying` was sent, and may have taken effect.
+    pub(super) is_sent: bool,
+    /// What is to fly next, before what is in the post.
+    pub(super) next: VecDeque<Flight>,
+    /// Jobs may be claimed that this node does not know of: a reply that had them was lost.
+    pub(super) has_strays: bool,
+    pub(super) next_beat: Instant,
+    /// Since when this connection is there.
+    pub(super) connected: Instant,
+    pub(super) looks: Looks,
+    /// How far the server's clock is ahead of this machine's, where that is too much.
+    pub(super) ahead: i64,
+}
+
+impl Node {
+    pub(crate) fn new(
+        (post, settings, sql): (Arc<Post>, Arc<Settings>, Arc<Sql>),
+        (config, tls): (Config, MakeRustlsConnect),
+        events: Events,
+    ) -> Self {
+        Node {
+            looks: Looks::new(settings.window),
+            post,
+            settings,
+            sql,
+            config,
+            tls,
+            events,
+            clock: LeaseClock::default(),
+            lease: None,
+            held: Held::default(),
+            targets: HashMap::new(),
+            flights: 0,
+            flying: None,
+            is_sent: false,
+            next: VecDeque::new(),
+            has_strays: false,
+            next_beat: Instant::now(),
+            connected: Instant::now(),
+            ahead: 0,
+        }
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.lease.map_or(0, |lease| lease.epoch as u64)
+    }
+
+    pub(super) fn given(&self) -> Given<'_> {
+        Given {
+            targets: &self.targets,
+            ahead: self.ahead,
+        }
+    }
+
+    pub(super) fn note_strays(&mut self) {
+        self.has_strays = true;
+    }
+}
+
+/// A pause that differs from node to node.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    // Nodes that lost the same server do not come back at one moment.
+    let part = Uuid::new_v4().as_bytes()[0];
+    pause.mul_f64(0.5 + f64::from(part) / 512.0)
+}
