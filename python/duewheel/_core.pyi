@@ -65,6 +65,7 @@ __all__ = [
     "defined_schedule",
     "find_names",
     "outer_handlers",
+    "postgres_sql",
     "run_inside",
     "timeout_s",
     "touch",
