@@ -592,7 +592,8 @@ class Every(Schedule):
     """The times `anchor + k * period`, for all whole numbers *k*.
 
     Without an anchor it counts from the moment at which it is scheduled: the first time is one period later.
-    `from_end=True`: one period after the end of the last occurrence.
+    `from_end=True`: one period after the end of the last occurrence, and the first one period after it is scheduled;
+    with `start=` of the repeat none is before that, and no period counts from it.
 
     **Time**: `period` is seconds or a `timedelta`, rounded to the nearest nanosecond; `anchor` is an aware datetime or
     unix seconds. Alone and without an anchor it keeps to the boot clock, else to the wall clock.

@@ -378,7 +378,7 @@ class Repeating:
         grid, period = repeat.grid(self._queue.offset()), repeat.terms.period_from_end
         following: int | None
         if period is not None:
-            following = grid.after_end(self._now_of(repeat), period)
+            following = grid.next(self._now_of(repeat))
         elif repeat.triggered is not None:
             # What was coming before one more was asked for, if anything was.
             following = None if repeat.time == LAST_NS else repeat.time

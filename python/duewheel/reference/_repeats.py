@@ -62,20 +62,15 @@ class Grid:
     ahead: int
 
     def next(self, after: int) -> int | None:
-        """Return the first time after one."""
-        if self.terms.start is not None:
-            after = max(after, self.terms.start - self.ahead - 1)
+        """Return the first time after one; from the end of an occurrence: after that end."""
+        start = after if self.terms.start is None else self.terms.start - self.ahead
         period = self.terms.period_from_end
         if period is not None:
-            return self.within(after + period)
+            return self.within(max(after + period, start))  # the period does not count from the start
+        after = max(after, start - 1)
         if self.terms.interval is not None:
             after = max(after, self.anchor)  # the first time is a period after it was scheduled
         return self.within(self.terms.schedule.anchored(self.anchor).next(after))
-
-    def after_end(self, now: int, period: int) -> int | None:
-        """Return the time that is a period after the end of an occurrence, if that has ended now."""
-        start = now if self.terms.start is None else self.terms.start - self.ahead
-        return self.within(max(now + period, start))
 
     def within(self, time: int | None) -> int | None:
         """Return a time unless it is not before the end."""

@@ -178,21 +178,22 @@ impl PlanTimes<'_> {
     ///
     /// Those of the schedule.
     pub(crate) fn try_next(&self, after: i64) -> Result<Option<i64>, ScheduleError> {
-        let start = self.bound(self.plan.terms.start);
-        let after = start.map_or(after, |start| after.max(start.saturating_sub(1)));
+        let start = self.bound(self.plan.terms.start).unwrap_or(i64::MIN);
         let end = self.bound(self.plan.terms.end);
-        let next = match &self.anchored {
-            Some(schedule) => schedule.next(after)?,
-            None => self.of_interval(after),
+        let within = after.max(start.saturating_sub(1));
+        let next = match (&self.anchored, self.plan.period()) {
+            (Some(schedule), _) => schedule.next(within)?,
+            // Its period does not count from `start`, which it only waits for.
+            (None, Some(period)) if self.plan.is_from_end() => {
+                after.checked_add(period).map(|next| next.max(start))
+            }
+            (None, Some(period)) => self.of_grid(within, period),
+            (None, None) => None,
         };
         Ok(next.filter(|&next| next < NEVER && end.is_none_or(|end| next < end)))
     }
 
-    fn of_interval(&self, after: i64) -> Option<i64> {
-        let period = self.plan.period()?;
-        if self.plan.is_from_end() {
-            return after.checked_add(period);
-        }
+    fn of_grid(&self, after: i64, period: i64) -> Option<i64> {
         let passed = i128::from(after) - i128::from(self.anchor);
         let next = i128::from(self.anchor)
             + (passed.div_euclid(period.into()) + 1).max(1) * i128::from(period);
