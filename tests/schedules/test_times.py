@@ -11,6 +11,7 @@ import pytest
 
 from duewheel import Cron, Days, Every, RRule, Times
 from duewheel import _schedules as zones
+from duewheel.reference import _schedules as reference
 
 PARIS = ZoneInfo("Europe/Paris")
 SPRING = datetime(2027, 3, 27, 12, tzinfo=UTC)
@@ -73,6 +74,49 @@ def test_between_begins_with_its_start():
     assert next(Every(60, anchor=start).between(start)) == start
     many = list(Cron("* * * * *").between(0, 6_000))
     assert many == [datetime.fromtimestamp(60 * minute, UTC) for minute in range(100)]
+
+
+FLOATING = {
+    "alone": (Every(20), [30, 50, 70]),
+    "from the end": (Every(20, from_end=True), [30, 50, 70]),
+    "a moment at the start is not of the grid": (Every(20) | Times([10, 45]), [10, 30, 45, 50, 70]),
+    "nor is it left out by it": (Times([10, 30, 45]) - Every(20), [10, 45]),
+    "nor let in": (Times([10, 30, 45]) & Every(20), [30]),
+    "filtered": (Every(20) - Times([50]), [30, 70]),
+    "both": (Every(20) | Every(30), [30, 40, 50, 70]),
+}
+
+
+@pytest.mark.parametrize("name", FLOATING)
+def test_a_period_without_an_anchor_begins_one_period_after_the_start(name):
+    schedule, expected = FLOATING[name]
+    assert [when.timestamp() for when in schedule.between(10, 75)] == expected
+    mine = reference.schedule_of(schedule)
+    assert [time // 10**9 for time in mine.between(10 * 10**9, 75 * 10**9)] == expected
+    later = [time for time in expected if time > 10]
+    assert schedule.next(10).timestamp() == later[0]
+    assert mine.next(10 * 10**9) == later[0] * 10**9
+    shown = schedule.describe(len(later), after=10)
+    assert [f":{time // 60:02}:{time % 60:02} " in shown or time == 60 for time in later] == [True] * len(later)
+    with pytest.raises(ValueError, match="has no times before it is scheduled"):
+        _ = 30 in schedule
+
+
+NEVER_MEET = {
+    "seconds": Every(2, anchor=0) & Every(2, anchor=1),
+    "within a minute": Every(0.001, anchor=0) & Every(0.001, anchor=0.0005),
+    "days of a year": Cron("0 0 1 1 *") & Cron("0 0 2 1 *"),
+    "hours": Cron("* 9 * * *") & Cron("* 10 * * *"),
+    "what is left out": Every(60, anchor=0) - Cron("* * * * *"),
+    "a part of a union": (Every(2, anchor=0) & Every(2, anchor=1)) | Times([10**9]),
+}
+
+
+@pytest.mark.parametrize("name", NEVER_MEET)
+def test_of_parts_that_never_meet_there_is_none_before_the_end(name):
+    schedule = NEVER_MEET[name]
+    assert list(schedule.between(0, 200)) == []
+    assert list(reference.schedule_of(schedule).between(0, 20 * 10**9)) == []
 
 
 def test_between_is_lazy():

@@ -33,6 +33,11 @@ class Schedule:
         """Return the first time after one; ``None``: there is none until 2262."""
         raise NotImplementedError
 
+    def next_until(self, after: int, until: int) -> int | None:
+        """Return the first time after one, if it is not after another, up to which alone it is looked for."""
+        found = self.next(after)
+        return None if found is None or found > until else found
+
     def ends(self) -> bool:
         """Tell whether there is a last time."""
         return False
@@ -49,28 +54,23 @@ class Schedule:
         """Tell whether a time lies in it, where it is the right operand of ``&`` or ``-``."""
         return self.has(time)
 
-    def first(self, time: int, within: bool) -> int | None:
-        """Return the first moment from ``time`` on that lies in it, or that does not."""
+    def first(self, time: int, within: bool, _until: int) -> int | None:
+        """Return the first moment from ``time`` on that lies in it, or that does not; or one after ``until``."""
         if self.covers(time) == within:
             return time
         return self.next(time) if within else time + 1
 
     def last(self, after: int, until: int) -> int | None:
         """Return the last time ``t`` with ``after < t <= until``."""
-
-        def first_of(begin: int) -> int | None:
-            found = self.next(begin)
-            return None if found is None or found > until else found
-
         # Back from the end, twice as far each time, until there is one; then it is the last of a half, and so on.
         width = 1
-        while (found := first_of(max(after, until - width))) is None:
+        while (found := self.next_until(max(after, until - width), until)) is None:
             if until - width <= after:
                 return None
             width *= 2
-        while (later := first_of(found)) is not None:
+        while (later := self.next_until(found, until)) is not None:
             middle = (later + until) // 2
-            in_half = first_of(middle)
+            in_half = self.next_until(middle, until)
             if in_half is None:
                 found, until = later, max(middle, later)
             else:
@@ -78,12 +78,12 @@ class Schedule:
         return found
 
     def between(self, start: int, end: int) -> Iterator[int]:
-        """Iterate over the times ``start <= t < end``."""
+        """Iterate over the times ``start <= t < end``; what counts from ``start`` has its first one period later."""
         schedule = self.anchored(start)
-        time = schedule.next(start - 1)
-        while time is not None and time < end:
+        time = schedule.next_until(start - 1, end - 1)
+        while time is not None:
             yield time
-            time = schedule.next(time)
+            time = schedule.next_until(time, end - 1)
 
     def __or__(self, other: "Schedule") -> "Schedule":
         return Union(self, other)
@@ -102,6 +102,8 @@ class Every(Schedule):
     period: int
     anchor: int | None
     from_end: bool
+    is_begun: bool
+    """Whether its times are those after the anchor alone: that is where it was scheduled."""
 
     def __init__(self, period: Any, *, anchor: Any = None, from_end: bool = False) -> None:
         # To the nearest nanosecond: a grid has no "early" that a ceiling would be for.
@@ -114,10 +116,11 @@ class Every(Schedule):
             raise ValueError(f"period must be 1 ns or more, not {period!r}")
         if from_end and anchor is not None:
             raise ValueError("from_end counts from the end of each occurrence, so that no anchor fits")
-        self._set(rounded, None if anchor is None else _times.wall_ns(anchor, "anchor"), from_end)
+        self._set(rounded, None if anchor is None else _times.wall_ns(anchor, "anchor"), from_end, False)
 
-    def _set(self, period: int, anchor: int | None, from_end: bool) -> None:
-        for name, value in [("period", period), ("anchor", anchor), ("from_end", from_end)]:
+    def _set(self, period: int, anchor: int | None, from_end: bool, is_begun: bool) -> None:
+        named = {"period": period, "anchor": anchor, "from_end": from_end, "is_begun": is_begun}
+        for name, value in named.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -126,16 +129,17 @@ class Every(Schedule):
         return self.anchor is None
 
     def anchored(self, anchor: int) -> "Every":
-        """Return the same grid with an anchor."""
+        """Return the same grid with an anchor, after which its times are."""
         if self.anchor is not None:
             return self
         made = object.__new__(Every)
-        made._set(self.period, anchor, False)
+        made._set(self.period, anchor, False, True)
         return made
 
     def next(self, after: int) -> int | None:
         """Return the first time after one; without an anchor a period later."""
         anchor = after if self.anchor is None else self.anchor
+        after = max(after, anchor) if self.is_begun else after
         time = after + self.period - (after - anchor) % self.period
         return time if time <= LAST_NS else None
 
@@ -148,6 +152,7 @@ class Every(Schedule):
     def last(self, after: int, until: int) -> int | None:
         """Return the last time ``t`` with ``after < t <= until``."""
         anchor = after if self.anchor is None else self.anchor
+        after = max(after, anchor) if self.is_begun else after
         time = until - (until - anchor) % self.period
         return time if time > after else None
 
@@ -203,13 +208,13 @@ class Cron(Schedule):
         """Tell whether a moment is within the minute that begins at one of its times; with six fields: the second."""
         return self._begun(time) is not None
 
-    def first(self, time: int, within: bool) -> int | None:
+    def first(self, time: int, within: bool, until: int) -> int | None:
         """Return the first moment from ``time`` on that lies in it, or that does not."""
         if within:
-            return super().first(time, within)
+            return super().first(time, within, until)
         for _ in range(_MOST_STEPS):
             begun = self._begun(time)
-            if begun is None:
+            if begun is None or time > until:
                 return time
             time = begun + self._lasts
         raise ValueError(f"no moment was found that lies outside of {self}: the parts of a schedule may never meet")
@@ -262,7 +267,7 @@ class Days(Schedule):
         second = time // SECOND
         return (second + _zones.offset(self.zone, second)) // DAY in self.days
 
-    def first(self, time: int, within: bool) -> int | None:
+    def first(self, time: int, within: bool, _until: int) -> int | None:
         """Return the first moment from ``time`` on that lies in these days, or that does not."""
         if self.has(time) == within:
             return time
@@ -303,7 +308,11 @@ class Union(Schedule):
 
     def next(self, after: int) -> int | None:
         """Return the first time after one."""
-        both = [part.anchored(after).next(after) for part in (self.one, self.other)]
+        return self.next_until(after, LAST_NS)
+
+    def next_until(self, after: int, until: int) -> int | None:
+        """Return the first time after one, if it is not after another."""
+        both = [part.anchored(after).next_until(after, until) for part in (self.one, self.other)]
         return min((time for time in both if time is not None), default=None)
 
     def ends(self) -> bool:
@@ -318,12 +327,12 @@ class Union(Schedule):
         """Tell whether a moment lies in one of both."""
         return self.one.covers(time) or self.other.covers(time)
 
-    def first(self, time: int, within: bool) -> int | None:
+    def first(self, time: int, within: bool, until: int) -> int | None:
         """Return the first moment from ``time`` on that lies in it, or that does not."""
         if within:
-            both = [part.first(time, True) for part in (self.one, self.other)]
+            both = [part.first(time, True, until) for part in (self.one, self.other)]
             return min((moment for moment in both if moment is not None), default=None)
-        return _agreed(time, (self.one, False), (self.other, False))
+        return _agreed((time, until), (self.one, False), (self.other, False))
 
 
 @dataclass(frozen=True)
@@ -350,12 +359,16 @@ class Filtered(Schedule):
 
     def next(self, after: int) -> int | None:
         """Return the first time after one."""
+        return self.next_until(after, LAST_NS)
+
+    def next_until(self, after: int, until: int) -> int | None:
+        """Return the first time after one, if it is not after another."""
         left, right = self.left.anchored(after), self.right.anchored(after)
         for _ in range(_MOST_STEPS):
-            time = left.next(after)
+            time = left.next_until(after, until)
             if time is None:
                 return None
-            fits = right.first(time, self.within)
+            fits = right.first(time, self.within, until)
             if fits is None or fits == time:
                 return fits
             after = fits - 1
@@ -373,24 +386,25 @@ class Filtered(Schedule):
         """Tell whether a moment lies in it."""
         return self.left.covers(time) and self.right.covers(time) == self.within
 
-    def first(self, time: int, within: bool) -> int | None:
+    def first(self, time: int, within: bool, until: int) -> int | None:
         """Return the first moment from ``time`` on that lies in it, or that does not."""
         if within:
-            return _agreed(time, (self.left, True), (self.right, self.within))
-        outside = [self.left.first(time, False), self.right.first(time, not self.within)]
+            return _agreed((time, until), (self.left, True), (self.right, self.within))
+        outside = [self.left.first(time, False, until), self.right.first(time, not self.within, until)]
         return min((moment for moment in outside if moment is not None), default=None)
 
 
-def _agreed(time: int, *conditions: tuple[Schedule, bool]) -> int | None:
-    """Return the first moment from ``time`` on that lies in all of them, or that does not, as each says."""
+def _agreed(span: tuple[int, int], *conditions: tuple[Schedule, bool]) -> int | None:
+    """Return the first moment of a span that lies in all of them, or that does not, as each says; or one after it."""
+    time, until = span
     for _ in range(_MOST_STEPS):
         before = time
         for schedule, within in conditions:
-            found = schedule.first(time, within)
+            found = schedule.first(time, within, until)
             if found is None:
                 return None
             time = found
-        if time == before:
+        if time == before or time > until:
             return time
     raise ValueError(f"no moment was found in {_MOST_STEPS} steps: the parts of a schedule may never meet")
 

@@ -8,6 +8,8 @@ pub(crate) struct Every {
     pub(crate) period: i64,
     pub(crate) anchor: Option<i64>,
     pub(crate) from_end: bool,
+    /// Whether its times are those after the anchor alone: that is where it was scheduled.
+    pub(crate) is_begun: bool,
 }
 
 impl Every {
@@ -26,20 +28,40 @@ impl Every {
             period,
             anchor,
             from_end,
+            is_begun: false,
         })
+    }
+
+    /// What is scheduled at a time: it has none until then.
+    pub(crate) fn begun(self, anchor: i64) -> Self {
+        Self {
+            anchor: Some(anchor),
+            from_end: false,
+            is_begun: true,
+            ..self
+        }
     }
 
     /// The first time after one. Without an anchor it is one period later.
     #[inline]
     pub(crate) fn next(&self, after: i64) -> Option<i64> {
-        let since = i128::from(after) - i128::from(self.anchor.unwrap_or(after));
+        let anchor = self.anchor.unwrap_or(after);
+        let after = if self.is_begun {
+            after.max(anchor)
+        } else {
+            after
+        };
+        let since = i128::from(after) - i128::from(anchor);
         let period = i128::from(self.period);
         i64::try_from(i128::from(after) + period - since.rem_euclid(period)).ok()
     }
 
     /// The last time until one, that one included.
     pub(crate) fn last(&self, until: i64) -> Option<i64> {
-        let since = i128::from(until) - i128::from(self.anchor?);
-        i64::try_from(i128::from(until) - since.rem_euclid(self.period.into())).ok()
+        let anchor = self.anchor?;
+        let since = i128::from(until) - i128::from(anchor);
+        let last = i128::from(until) - since.rem_euclid(self.period.into());
+        let last = i64::try_from(last).ok()?;
+        (!self.is_begun || last > anchor).then_some(last)
     }
 }

@@ -21,7 +21,20 @@ fn periods_have_a_grid_or_count_from_when_they_are_asked() {
         (Ok(Some(13)), Ok(None))
     );
     assert_eq!(every(10).next(7), Ok(Some(17)));
-    assert_eq!(every(10).anchored(3), grid);
+    let begun = every(10).anchored(3);
+    assert_eq!(
+        (
+            begun.next(-20),
+            begun.next(3),
+            begun.next(12),
+            begun.next(13)
+        ),
+        (Ok(Some(13)), Ok(Some(13)), Ok(Some(13)), Ok(Some(23)))
+    );
+    assert_eq!(
+        (begun.last(-20, 12), begun.last(-20, 13), begun.last(13, 22)),
+        (Ok(None), Ok(Some(13)), Ok(None))
+    );
     assert_eq!(grid.anchored(5), grid);
     assert_eq!(
         (grid.next(i64::MAX - 10), grid.next(i64::MAX - 2)),

@@ -75,8 +75,8 @@ impl Schedule {
 
     /// Return an iterator over the times with `start <= t < end`, looked for as they are asked for.
     ///
-    /// Without `start` it begins now, without `end` it goes on until 2262. Where an `Every` without an anchor counts
-    /// from `start`, the first time is after it.
+    /// Without `start` it begins now, without `end` it goes on until 2262. That of an `Every` without an anchor begins
+    /// one period after `start`. Parts that never meet have none before `end`.
     ///
     /// **Time**: the bounds are aware datetimes or unix seconds.
     /// **Raises** as `next`.

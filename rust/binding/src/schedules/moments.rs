@@ -32,18 +32,13 @@ struct Search {
 impl Moments {
     /// The times from one on, and before another. What counts from the first is after it.
     pub(crate) fn new(schedule: &Schedule, start: i64, end: Option<i64>) -> Self {
-        // The least of integers has none before it: a time there is not found.
-        let after = if schedule.floats() {
-            start
-        } else {
-            start.saturating_sub(1)
-        };
         Moments {
             schedule: schedule.anchored(start),
             end,
             search: Mutex::new(Search {
                 found: VecDeque::new(),
-                after: Some(after),
+                // The least of integers has none before it: a time there is not found.
+                after: Some(start.saturating_sub(1)),
                 failed: None,
                 count: 1,
             }),
@@ -62,14 +57,14 @@ impl Moments {
 
     /// Find more and more at once: who asks for one may ask for no other.
     fn look_ahead(&self, search: &mut Search) {
+        // Parts that never meet are not looked at any further.
+        let until = self.end.map_or(i64::MAX, |end| end.saturating_sub(1));
         for _ in 0..search.count {
             let Some(after) = search.after else { return };
-            let next = self.schedule.next(after);
-            let before_end = |time: &i64| self.end.is_none_or(|end| *time < end);
-            match next {
+            match self.schedule.next_until(after, until) {
                 Ok(found) => {
-                    search.after = found.filter(before_end);
-                    search.found.extend(search.after);
+                    search.after = found;
+                    search.found.extend(found);
                 }
                 Err(error) => {
                     search.failed = Some(error);

@@ -27,6 +27,7 @@ impl Schedule {
                 period,
                 anchor,
                 from_end,
+                ..
             }) => {
                 let anchor = anchor.map_or(String::new(), |anchor| format!(" anchor {anchor}"));
                 let from_end = if *from_end { " from_end" } else { "" };

@@ -57,8 +57,11 @@ impl Schedule {
         self.next_until(after, i64::MAX)
     }
 
-    /// The first time after one, if it is not after another.
-    fn next_until(&self, after: i64, until: i64) -> Result<Option<i64>, Error> {
+    /// The first time after one, if it is not after another, up to which alone it is looked for.
+    ///
+    /// # Errors
+    /// As for [`Schedule::next`]; an `Every` without an anchor counts from `after`.
+    pub fn next_until(&self, after: i64, until: i64) -> Result<Option<i64>, Error> {
         let steps = Cell::new(MOST_STEPS);
         let budget = Budget {
             steps: &steps,

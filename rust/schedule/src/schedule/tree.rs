@@ -258,23 +258,20 @@ impl Schedule {
                 period,
                 anchor: None,
                 from_end,
+                ..
             }) => Some(Interval { period, from_end }),
             _ => None,
         }
     }
 
-    /// The same with an anchor for each `Every` that has none.
+    /// The same with an anchor for each `Every` that has none, the times of which are after it.
     #[must_use]
     pub fn anchored(&self, anchor: i64) -> Self {
         if !self.floats() {
             return self.clone();
         }
         Self::new(match self.kind() {
-            Kind::Every(every) => Kind::Every(Every {
-                anchor: Some(anchor),
-                from_end: false,
-                ..*every
-            }),
+            Kind::Every(every) => Kind::Every(every.begun(anchor)),
             Kind::Union(parts) => {
                 Kind::Union(parts.iter().map(|part| part.anchored(anchor)).collect())
             }
