@@ -32,13 +32,13 @@ def path(place):
 
 
 class Children:
-    """Starts `child.py`; what is left of it at the end of the test is killed."""
+    """Starts `child.py`, or another program that is told so; what is left of it at the end of the test is killed."""
 
     def __init__(self):
         self.started = []
 
-    def start(self, what, *, before=(), **told):
-        command = [*before, sys.executable, str(CHILD), what, json.dumps(told)]
+    def start(self, what, *, before=(), program=CHILD, **told):
+        command = [*before, sys.executable, str(program), what, json.dumps(told)]
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.started = [child for child in self.started if child.poll() is None]
         self.started.append(child)

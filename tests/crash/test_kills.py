@@ -142,6 +142,8 @@ def audit(books, kills, workers):
     uncalled = Counter(dead[0][2] for token, dead in books.dead.items() if token[0] == "o" and token not in books.runs)
     assert sum(uncalled.values()) <= 2 * workers * kills
     assert all(count <= 2 * workers for count in uncalled.values()), uncalled  # died at one opening: after one kill
+    interrupted = Counter(dead[0][2] for token, dead in books.dead.items() if token[0] == "o")
+    assert all(count <= 3 * workers for count in interrupted.values()), interrupted
     for token, dead in books.dead.items():
         assert len(dead) == 1, (token, dead)
         assert dead[0][0] == "interrupted", (token, dead)
@@ -159,7 +161,8 @@ def audit(books, kills, workers):
         "most after one kill": max(extra.values(), default=0),
         "at most once, run": len(once),
         "started twice": len(doubles),
-        "interrupted": sum(token[0] == "o" for token in books.dead),
+        "interrupted": sum(interrupted.values()),
+        "most interrupted by one kill": max(interrupted.values(), default=0),
         "marked, not called": sum(uncalled.values()),
         "most marked after one kill": max(uncalled.values(), default=0),
     }
@@ -257,6 +260,11 @@ BAD = {
         "".join(f"ask p{n}\nrun p{n} 0 1 1 5 9000000\nend p{n} 0 1\n" for n in range(100, 400))
         + "open last\n"
         + "".join(f"run p{n} last 1 2 5 9000000\nend p{n} last 1\n" for n in range(100, 400)),
+    ),
+    "too many interrupted": (
+        "dead o1",
+        "".join(f"ask o{n}\nrun o{n} 0 1 1 5 9000000\ndead o{n} interrupted 1 7\n" for n in range(100, 110))
+        + "dead o1",
     ),
     "marked, far ahead": (
         "dead o1",

@@ -84,6 +84,14 @@ impl Targets {
         lane.filter(|_| used.next().is_none())
     }
 
+    /// How many jobs of one lane may be marked before they start, of so many in all: half of them, where both are used.
+    pub(crate) fn most_ahead(&self, most: usize) -> usize {
+        match self.only_lane() {
+            Some(_) => most,
+            None => most / 2,
+        }
+    }
+
     /// How many jobs are parked in memory.
     pub(crate) fn parked_count(&self) -> usize {
         self.parked_count

@@ -135,7 +135,7 @@ impl Driven {
                     Turn::Settle => self
                         .engine
                         .settle_and_refill(Lane::Workers, &mut Released::default()),
-                    Turn::Rest => break,
+                    Turn::Mark | Turn::Rest => break,
                 }
             }
             match pumped {
@@ -417,7 +417,7 @@ fn work(engine: &Engine<Numbered>, dues: &Mutex<HashMap<u32, Due>>, starts: &mps
                     engine.settle_and_refill(Lane::Workers, &mut Released::default());
                     continue;
                 }
-                Turn::Rest => break,
+                Turn::Mark | Turn::Rest => break,
             };
             let number = started.execution.payload.0;
             let due = dues.lock().unwrap().remove(&number);

@@ -91,7 +91,7 @@ impl Bench {
                     self.settle();
                 }
                 Turn::Settle => self.settle(),
-                Turn::Rest => return None,
+                Turn::Mark | Turn::Rest => return None,
             }
         }
     }

@@ -199,7 +199,7 @@ impl World {
                         Err(other) => panic!("{other:?}"),
                     },
                     Turn::Settle => node.engine.settle_and_refill(Lane::Workers, &mut released),
-                    Turn::Rest => {}
+                    Turn::Mark | Turn::Rest => {}
                 }
             }
             10..13 if !node.workers.is_empty() => {

@@ -180,6 +180,9 @@ impl SchedulerCore {
             Some(storage) => stores::open(py, storage, &mut engine)?,
             None => Backing::MEMORY,
         };
+        if backing.settles_later && !clock.manual {
+            engine.mark_ahead(workers.saturating_mul(2));
+        }
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             registry: Registry::default(),

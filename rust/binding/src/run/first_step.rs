@@ -234,8 +234,8 @@ impl LoopTurn<'_, '_> {
                         done = Some(started.unhandled());
                     } else if !self.event_loop.marks.is_empty() || self.must_mark(&started) {
                         // At most once, or behind such a one: not before its note is on disk.
-                        if self.event_loop.marks.push(started) >= 2 * self.event_loop.shared.workers
-                        {
+                        let most = 2 * self.event_loop.shared.workers;
+                        if self.event_loop.marks.push(started) >= engine.most_ahead(most) {
                             break false;
                         }
                     } else {
@@ -253,7 +253,8 @@ impl LoopTurn<'_, '_> {
                     engine.settle_and_refill(Lane::Loop, &mut released);
                     release(self.py(), &mut released);
                 }
-                Turn::Rest => break false,
+                // On a loop they are marked after their turn.
+                Turn::Mark | Turn::Rest => break false,
             }
         };
         if let Some(done) = done.take() {

@@ -99,20 +99,23 @@ fn run_all(
         spare: None,
     };
     let mut done = None;
-    let mut offered = 0;
+    let (mut offered, mut marked) = (0, false);
     loop {
         let mut started = match ready.turn(done.take(), engine.clock()) {
             Turn::Run(started) => started,
             Turn::Settle => {
                 // What it refers to is let go of no later than what the engine gives back.
                 kept.spare = None;
-                let settle = || engine.settle_and_refill(Lane::Workers, released);
-                shared.backing.call(py, settle);
-                release(py, released);
+                settle(py, shared, released, marked);
+                continue;
+            }
+            Turn::Mark => {
+                py.detach(|| engine.mark(Lane::Workers));
                 continue;
             }
             Turn::Rest => return Ok(()),
         };
+        marked = started.execution.marked;
         if !take_up(py, shared, &mut started, Lane::Workers) {
             done = Some(started.unhandled());
             continue;
@@ -123,7 +126,12 @@ fn run_all(
         let ran = run(py, shared, &handlers, context.as_ref(), &started, &mut kept);
         done = match ran {
             Ran::Ended(outcome) => Some(started.ended(outcome)),
-            Ran::Unhandled => Some(started.unhandled()),
+            Ran::Unhandled => {
+                if marked {
+                    py.detach(|| engine.unbegin(&started));
+                }
+                Some(started.unhandled())
+            }
             Ran::GoesOn(unawaited, event) => go_on(py, shared, started, unawaited, event),
             Ran::Forked(raised) => return raised,
         };
@@ -133,6 +141,18 @@ fn run_all(
             py.detach(|| ());
         }
     }
+}
+
+/// Settle what has ended; `marked`: the last of it was marked ahead.
+fn settle(py: Python<'_>, shared: &Shared, released: &mut Released<Handle>, marked: bool) {
+    let engine = &*shared.engine;
+    // A start that was marked ahead has written nothing under the interpreter's lock; its end does. Given up once a job,
+    // the lock would wake the worker who comes next each time, only to find it taken, or to wait for marks.
+    if !marked || !engine.settle_briefly(Lane::Workers, released) {
+        let settle = || engine.settle_and_refill(Lane::Workers, released);
+        shared.backing.call(py, settle);
+    }
+    release(py, released);
 }
 
 /// What a worker keeps from one execution to the next.

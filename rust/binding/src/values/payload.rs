@@ -25,6 +25,11 @@ impl Payload for Handle {
         })
     }
 
+    #[inline]
+    fn at_most_once(self) -> bool {
+        self.with_spec(|spec| spec.limits.at_most_once)
+    }
+
     /// What a timer was given is let go of when it is over.
     fn is_listed_when_dead(self) -> bool {
         !self.data.is_of_timer()

@@ -9,6 +9,7 @@ mod admit;
 mod calls;
 mod inbox;
 mod lanes;
+mod marks;
 mod pages;
 mod parking;
 mod query;
@@ -271,6 +272,16 @@ impl<P: Payload> Engine<P> {
         }
         state.settle(self, released);
         state.phase = Phase::Closed;
+        let mut handed: Vec<Key> = Vec::new();
+        for lane in &self.lanes {
+            let mut ready = lane.lock();
+            for execution in ready.queue.drain(..) {
+                state.take_mark_back(&execution);
+                handed.push(execution.key);
+            }
+            lane.close(&mut ready);
+        }
+        let _ = state.catch_up();
         if let Some(backing) = &state.backing
             && self.under_way() > 0
         {
@@ -278,12 +289,6 @@ impl<P: Payload> Engine<P> {
             // after which the process may end; a store that does not take it counts what runs as
             // interrupted.
             let _ = backing.store.submit(&[Op::Leave]);
-        }
-        let mut handed: Vec<Key> = Vec::new();
-        for lane in &self.lanes {
-            let mut ready = lane.lock();
-            handed.extend(ready.queue.drain(..).map(|execution| execution.key));
-            lane.close(&mut ready);
         }
         let waiting = state
             .jobs

@@ -14,6 +14,7 @@ impl<P: Payload> Engine<P> {
         if state.targets.set_lane(target, lane) {
             state.targets.note_since(target, boot);
             state.requeue_backlogs();
+            state.halve_marks(self);
         }
         if let Some(residency) = &mut state.residency
             && residency.parked.set_handled(name, lane.is_some())

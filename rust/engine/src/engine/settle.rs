@@ -14,6 +14,21 @@ pub const DEAD_KEPT: usize = 1_000;
 /// that is left to the timer, when nothing more is due.
 const SHORT: usize = 8;
 
+impl<P: Payload> Engine<P> {
+    /// Settle what has ended, if that is all that is to do; `false`: it is not, and nothing was done.
+    ///
+    /// For a worker that keeps the interpreter meanwhile: [`settle_and_refill`](Self::settle_and_refill) may expire much, and
+    /// closes the store.
+    pub fn settle_briefly(&self, lane: Lane, released: &mut Released<P>) -> bool {
+        let mut state = self.state.lock();
+        let is_brief = state.phase != Phase::Closed && !self.lane(lane).lock().wants_more();
+        if is_brief {
+            state.settle(self, released);
+        }
+        is_brief
+    }
+}
+
 impl<P: Payload> State<P> {
     /// Settle what has ended, and wake the timer where that made something due earlier.
     pub(super) fn settle(&mut self, engine: &Engine<P>, released: &mut Released<P>) {

@@ -2,7 +2,7 @@
 
 use super::{Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::due::queue::{ClockKind, DueQueue, Key, Now};
-use crate::jobs::record::{Comes, Execution, Payload, Record, Released, Stage};
+use crate::jobs::record::{Comes, Payload, Record, Released, Stage};
 use crate::targets::ParkedLists;
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
@@ -81,10 +81,13 @@ impl<P: Payload> State<P> {
     pub(super) fn recall(&mut self, engine: &Engine<P>) {
         for lane in &engine.lanes {
             let handed = std::mem::take(&mut lane.lock().queue);
-            for Execution { key, .. } in handed {
-                self.jobs.put_back(key);
+            for execution in handed {
+                self.take_mark_back(&execution);
+                self.jobs.put_back(execution.key);
             }
         }
+        // A full disk takes the marks back later.
+        let _ = self.catch_up();
         self.requeue_backlogs();
     }
 
@@ -117,7 +120,14 @@ impl<P: Payload> State<P> {
             Stage::Waiting => {}
             Stage::Parked => self.unpark(key),
             Stage::LaneBacklog => self.leave_backlog(key),
-            Stage::Handed => return engine.lanes.iter().any(|lane| lane.lock().withdraw(key)),
+            Stage::Handed => {
+                let mut lanes = engine.lanes.iter();
+                let withdrawn = lanes.find_map(|lane| lane.lock().withdraw(key));
+                let Some(execution) = withdrawn else {
+                    return false;
+                };
+                self.take_mark_back(&execution);
+            }
         }
         true
     }

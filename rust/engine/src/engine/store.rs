@@ -166,7 +166,12 @@ impl<P: Payload> Engine<P> {
 
     /// Take back the note of a start that did not come: the job is pending as before.
     pub fn unbegin(&self, started: &Started<P>) {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        if started.execution.marked {
+            state.take_mark_back(&started.execution);
+            let _ = state.catch_up();
+            return;
+        }
         let seq = state.store_seq(started.execution.key, started.execution.sequence);
         let store = state.backing.as_ref().map(|backing| backing.store.clone());
         drop(state);
@@ -184,7 +189,7 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Lost`], and those of the store: nothing is noted, and it must not start.
     #[inline]
     pub fn begin(&self, started: &Started<P>) -> Result<Option<Ticket>, Refused> {
-        if !self.has_store {
+        if !self.has_store || started.execution.marked {
             return Ok(None);
         }
         self.begin_stored(started)

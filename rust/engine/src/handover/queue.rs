@@ -58,6 +58,10 @@ pub(crate) struct Inner<P: Payload> {
     loop_waker: Option<Arc<LoopWaker>>,
     /// The loop waker wakes by itself when something is due.
     alarm: bool,
+    /// How many at-most-once jobs may be marked and not started; 0: none is marked before its turn.
+    pub(crate) ahead: usize,
+    /// A runner marks, or waits until its marks are settled: no at-most-once job starts before.
+    marking: bool,
 }
 
 /// The hand-over queue.
@@ -83,6 +87,8 @@ pub enum Turn<P> {
     Run(Started<P>),
     /// Settle what has ended, refill the lane, then take another turn.
     Settle,
+    /// [Mark](crate::engine::Engine::mark) what starts at most once, then take another turn.
+    Mark,
     /// Nothing is left to do.
     Rest,
 }
@@ -117,6 +123,8 @@ impl<P: Payload> Default for HandoverQueue<P> {
                 closed: false,
                 loop_waker: None,
                 alarm: false,
+                ahead: 0,
+                marking: false,
             }),
             work: Condvar::new(),
             attached: AtomicBool::new(false),
@@ -127,9 +135,43 @@ impl<P: Payload> Default for HandoverQueue<P> {
 
 impl<P: Payload> Inner<P> {
     fn has_work(&self) -> bool {
-        (!self.queue.is_empty() && self.running < self.limit)
+        (!self.queue.is_empty() && self.running < self.limit && !self.waits_for_marks())
             || !self.notices.is_empty()
             || self.pages
+    }
+
+    /// Whether what is first waits until marks are settled.
+    #[inline]
+    fn waits_for_marks(&self) -> bool {
+        self.marking && self.queue.front().is_some_and(Execution::needs_mark)
+    }
+
+    /// What a runner does before what is first may start; `None`: it may, or there is nothing.
+    fn turn_to_mark(&mut self) -> Option<Turn<P>> {
+        let first = self.queue.front()?;
+        if (first.marked && !self.marking) || !first.needs_mark() {
+            return None;
+        }
+        if !self.done.is_empty() {
+            return Some(Turn::Settle);
+        }
+        // Who marks calls others as it starts what it has marked.
+        let marks = !std::mem::replace(&mut self.marking, true);
+        Some(if marks { Turn::Mark } else { Turn::Rest })
+    }
+
+    /// Mark the first at-most-once jobs of the queue, `most` at once with those that run; their sequences. None of them
+    /// is marked yet. Not beyond one that is marked after its turn.
+    pub(crate) fn mark(&mut self, most: usize) -> Vec<u64> {
+        let most = most.saturating_sub(self.running).max(1);
+        let queue = self.queue.iter_mut();
+        let queue = queue.take_while(|execution| !execution.needs_mark_in_turn());
+        let first = queue.filter(|execution| execution.needs_mark());
+        let mark = |execution: &mut Execution<P>| {
+            execution.marked = true;
+            execution.sequence
+        };
+        first.take(most).map(mark).collect()
     }
 
     /// Call the event loop, if there is one, whatever there is to do.
@@ -160,14 +202,12 @@ impl<P: Payload> Inner<P> {
     }
 
     /// Take a handed-over execution back, if it has not started.
-    pub(crate) fn withdraw(&mut self, key: Key) -> bool {
-        match self.queue.iter().position(|execution| execution.key == key) {
-            Some(at) => {
-                self.queue.remove(at);
-                true
-            }
-            None => false,
-        }
+    pub(crate) fn withdraw(&mut self, key: Key) -> Option<Execution<P>> {
+        let at = self
+            .queue
+            .iter()
+            .position(|execution| execution.key == key)?;
+        self.queue.remove(at)
     }
 
     pub(crate) fn find(&self, key: Key) -> Option<&Execution<P>> {
@@ -316,7 +356,11 @@ impl<P: Payload> HandoverQueue<P> {
             if inner.closed {
                 break false;
             }
-            if inner.called || (inner.has_work() && !inner.coming) {
+            if inner.called && inner.waits_for_marks() {
+                // Who waits for them calls again: until then it would only wake who holds the interpreter.
+                inner.called = false;
+                inner.coming = false;
+            } else if inner.called || (inner.has_work() && !inner.coming) {
                 inner.called = false;
                 inner.coming = true;
                 break true;
@@ -325,6 +369,11 @@ impl<P: Payload> HandoverQueue<P> {
         };
         inner.idle -= 1;
         work
+    }
+
+    /// The runner that has marked takes its next turn: its marks are settled, or there are none.
+    pub(crate) fn end_marking(&self) {
+        self.inner.lock().marking = false;
     }
 
     /// Say that the worker that was on its way is there: another may be called now. What it is
@@ -353,6 +402,12 @@ impl<P: Payload> HandoverQueue<P> {
             return Turn::Settle;
         }
         let free = inner.running < inner.limit;
+        if inner.ahead > 0
+            && free
+            && let Some(turn) = inner.turn_to_mark()
+        {
+            return turn;
+        }
         let Some(execution) = (if free { inner.queue.pop_front() } else { None }) else {
             return if ended > 0 { Turn::Settle } else { Turn::Rest };
         };

@@ -28,6 +28,10 @@ pub trait Payload: Copy + Send + 'static {
     fn is_listed_when_dead(self) -> bool {
         true
     }
+    /// Whether it is started once at most.
+    fn at_most_once(self) -> bool {
+        self.parts(|parts| parts.options.at_most_once)
+    }
     /// What a store keeps of a failure.
     fn text(_failure: &Self::Failure) -> String {
         String::new()
@@ -236,6 +240,8 @@ pub struct Execution<P> {
     pub clock: ClockKind,
     /// Whether it comes again.
     pub(crate) comes: Comes,
+    /// Whether its start was noted while it waited in its lane.
+    pub marked: bool,
     /// Its due, on that clock.
     pub due: i64,
     /// The due that the job was first scheduled for.
@@ -244,6 +250,19 @@ pub struct Execution<P> {
     pub progress: Progress,
     /// The job's payload.
     pub payload: P,
+}
+
+impl<P: Payload> Execution<P> {
+    /// Whether it may start only when its mark is settled, which is made before its turn.
+    #[inline]
+    pub(crate) fn needs_mark(&self) -> bool {
+        self.comes == Comes::Once && self.payload.at_most_once()
+    }
+
+    /// Whether the same holds, but it is marked in its turn: what comes again is taken up first, and may be passed over.
+    pub(crate) fn needs_mark_in_turn(&self) -> bool {
+        self.comes != Comes::Once && self.payload.at_most_once()
+    }
 }
 
 /// Which occurrence of a repeat an execution is.

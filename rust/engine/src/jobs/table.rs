@@ -342,6 +342,7 @@ fn execution<P: Payload>(
         id,
         clock: entry.kind,
         comes: record.comes(),
+        marked: false,
         due: entry.due,
         job_due,
         progress,

@@ -80,7 +80,7 @@ impl Bench {
                     .settle_and_refill(lane, &mut Released::default());
                 true
             }
-            Turn::Rest => false,
+            Turn::Mark | Turn::Rest => false,
         }
     }
 

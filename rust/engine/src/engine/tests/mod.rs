@@ -2,4 +2,5 @@
 
 #[cfg(target_os = "linux")]
 mod lanes;
+mod marks;
 mod timer_wakes;
