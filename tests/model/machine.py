@@ -290,7 +290,7 @@ class Model(RuleBasedStateMachine):
     def schedules(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 
-    @rule(data=st.data(), name=st.sampled_from(["repeat", "repeat_again", "repeat_unnamed"]))
+    @rule(data=st.data(), name=st.sampled_from(["repeat", "repeat_again", "repeat_unnamed", "declare"]))
     def repeats(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 

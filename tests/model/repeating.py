@@ -2,7 +2,7 @@
 
 import json
 
-from sides import DELAYS, IDS, REPEATED, SCHEDULES, TARGETS, schedule
+from sides import DECLARED, DELAYS, IDS, REPEATED, SCHEDULES, TARGETS, schedule
 
 from duewheel import Consistency
 
@@ -108,6 +108,16 @@ class Repeating:
         self.said[label] = arguments, terms
         self.both(lambda side: side.repeat_unnamed(label, arguments, terms))
 
+    def declare(self, pick):
+        # Without an end: said again when a file is reopened, it must have times.
+        terms = self.terms(pick, DECLARED) | {"start": None, "end": None, "count": None}
+        if terms["catch_up"] == "all":
+            terms["window"] = 30
+        when = schedule(pick.one_of([0, 2, 5, 7, 10, 22]), self.engine.clock.now_ns() // 10**9)
+        data = self.repeat_script(pick)
+        self.said[DECLARED] = (when, DECLARED, data), terms
+        self.both(lambda side: side.declare(when, data, terms))
+
     def _change(self, call, pick):
         id = self.any_repeat(pick)
         self.both(lambda side: side.by_label(call, id))
@@ -137,7 +147,7 @@ class Repeating:
 
     def end_repeats(self):
         """Cancel all that would come often in the hours until the end."""
-        for label in [*REPEATED, *IDS, *self.unnamed]:
+        for label in [DECLARED, *REPEATED, *IDS, *self.unnamed]:
             found = self.reference.get_repeat(label, 3)
             dues = found and found["upcoming"]
             if dues is not None and (len(dues) < 3 or dues[2] - dues[1] < 1_000 * 10**9):
@@ -148,7 +158,7 @@ CHANGES = ["pause", "resume", "trigger", "cancel_repeat", "reschedule_repeat", "
 
 # How often a burst does what that is about repeats.
 WEIGHTS = {
-    "repeat": 15, "repeat_again": 8, "repeat_unnamed": 2, "pause": 4, "resume": 5, "trigger": 5, "cancel_repeat": 2,
-    "reschedule_repeat": 4, "look_at_repeat": 3, "advance": 25, "step": 5, "register": 5, "unregister": 3, "drain": 1,
-    "start": 3,
+    "repeat": 15, "repeat_again": 8, "repeat_unnamed": 2, "declare": 1, "pause": 4, "resume": 5, "trigger": 5,
+    "cancel_repeat": 2, "reschedule_repeat": 4, "look_at_repeat": 3, "advance": 25, "step": 5, "register": 5,
+    "unregister": 3, "drain": 1, "start": 3,
 }  # fmt: skip

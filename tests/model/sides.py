@@ -39,6 +39,7 @@ EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError)
 IDS = [f"j{number}" for number in range(24)]
 REPEATED = [f"r{number}" for number in range(6)] + IDS[:2]  # some are those of jobs that come once
 DELAYS = [0, 0, 0.1, 0.5, 0.5, 1, 1, 1.0000000001, 2, 3.7, 30]
+DECLARED = "declared"  # the target of a repeat that is declared, and its id
 PARIS = "Europe/Paris"
 ASUNCION = "America/Asuncion"  # whose clocks go back at 03:00Z of the same day
 SUNDAY = date(2021, 3, 28)
@@ -137,6 +138,7 @@ class Side:
         self.ids = {}
         self.deregister = {}
         self.registered = set()
+        self.declared = None  # what is declared for the target of that name
         for target in TARGETS[:2]:
             self.register(target)
         self.scheduler.start()
@@ -158,6 +160,10 @@ class Side:
         if not self.is_engine:
             self.scheduler.drain()
             self.clock.advance(downtime)
+            if self.declared is not None:
+                when, data, terms = self.declared
+                made = self.scheduler._terms(when, DECLARED, data, declared=True, **terms)
+                self.scheduler._declared[DECLARED] = made
             self.scheduler.start()
             return
         pending, counts = len(self.scheduler), self.counts()
@@ -168,7 +174,13 @@ class Side:
         self.before = counts | {"scheduled": counts["scheduled"] - pending}  # those that it finds it counts again
         for target in self.registered:
             self.deregister[target] = self.scheduler.handle(target, self.handler())
+        if self.declared is not None:
+            self.declare(*self.declared)
         self.scheduler.start()
+
+    def declare(self, when, data, terms):
+        self.scheduler.repeated(when, target=DECLARED, data=data, **terms)(self.handler())
+        self.declared = when, data, terms
 
     def advance(self, delay):
         self.clock.advance(delay)
