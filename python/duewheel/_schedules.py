@@ -1,4 +1,4 @@
-"""Read the zones that callers give to schedules, and show times in them.
+"""Read the zones that callers give to schedules, and find those that times are shown in.
 
 The extension reads names of zones by itself, and calls these functions for all other values.
 """
@@ -6,7 +6,7 @@ The extension reads names of zones by itself, and calls these functions for all 
 from __future__ import annotations
 
 import functools
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 
 from duewheel._checks import shown
@@ -50,12 +50,9 @@ def name_or_offset(tz: object) -> str | int:
     raise TypeError(f"tz must be {_ALLOWED}, not {shown(tz)}{remedy}")
 
 
-def in_zone(moment: datetime, name: str | None, offset_us: int) -> datetime:
-    """Return a moment as local clocks show it: in a named zone, or at a fixed offset."""
-    if name is None:
-        return moment.astimezone(timezone(timedelta(microseconds=offset_us)))
+def zone_info(name: str) -> ZoneInfo | None:
+    """Return the zone of this name, or nothing where Python has no zones."""
     try:
-        return moment.astimezone(_zones()(name))
+        return _zones()(name)
     except KeyError:  # ZoneInfoNotFoundError
-        # Python has no zones here, and the extension has brought its own: its offset is right.
-        return moment.astimezone(timezone(timedelta(microseconds=offset_us)))
+        return None

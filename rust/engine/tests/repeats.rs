@@ -29,6 +29,8 @@ struct Bench {
     now: i64,
     /// The due and the number of each occurrence that was started.
     ran: Vec<(i64, u64)>,
+    /// How often a schedule was asked outside.
+    outside: u32,
 }
 
 impl Bench {
@@ -43,6 +45,7 @@ impl Bench {
             released: Released::default(),
             now: 0,
             ran: Vec::new(),
+            outside: 0,
         }
     }
 
@@ -77,9 +80,11 @@ impl Bench {
             while self.engine.manual_expire() {}
             match self.engine.ready().turn(None, self.engine.clock()) {
                 Turn::Run(mut started) => {
-                    let taken = self
-                        .engine
-                        .take_up(&mut started, Lane::Workers, |find| find());
+                    let outside = |find: &mut (dyn FnMut() + Send)| {
+                        self.outside += 1;
+                        find();
+                    };
+                    let taken = self.engine.take_up(&mut started, Lane::Workers, outside);
                     let taken = taken.unwrap();
                     if taken.runs {
                         let number = started.occurrence.as_ref().unwrap().number;
@@ -389,4 +394,20 @@ fn a_calendar_goes_by_the_wall_clock_and_an_interval_by_the_other() {
         let started = bench.begin();
         assert_eq!(started.is_some(), clock == ClockKind::Wall);
     }
+}
+
+#[test]
+fn a_schedule_is_asked_outside_where_more_than_the_next_time_is_due() {
+    let mut bench = Bench::with(Terms::default());
+    assert_eq!(bench.run(&[10, 29]), [(10, 1), (20, 2)]);
+    assert_eq!(bench.outside, 0);
+    assert_eq!(bench.run(&[40]), [(40, 3)]);
+    assert_eq!(bench.outside, 1, "two times were due");
+    let zone = duewheel_schedule::Zone::named("Europe/Paris").unwrap();
+    let slow = Schedule::cron("* * * * *", zone).unwrap();
+    bench
+        .repeat(slow.union(every(7)).unwrap(), Terms::default())
+        .unwrap();
+    assert_eq!(bench.run(&[48]).len(), 1);
+    assert_eq!(bench.outside, 2, "a combination may be slow");
 }

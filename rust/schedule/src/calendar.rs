@@ -3,6 +3,13 @@
 /// The seconds of a day of local time.
 pub(crate) const DAY: i64 = 86_400;
 
+/// The year, the month and the day, both from 1, of a number of days since 1970-01-01.
+#[must_use]
+pub fn date_of(days: i64) -> (i64, u32, u32) {
+    let (month, day) = Month::of(days);
+    (month.year, month.month, day)
+}
+
 /// A month: where it begins, and how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Month {

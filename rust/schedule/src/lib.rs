@@ -22,6 +22,7 @@ pub mod rrule;
 mod schedule;
 mod zone;
 
+pub use calendar::date_of;
 pub use error::Error;
 pub use jiff::civil;
 pub use schedule::{Form, Interval, Schedule};

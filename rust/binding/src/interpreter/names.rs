@@ -51,9 +51,9 @@ names! {
         log_unreadable_dead = "unreadable_dead",
     }
     "duewheel._schedules" {
-        in_zone = "in_zone",
         is_period = "is_period",
         name_or_offset = "name_or_offset",
+        zone_info = "zone_info",
     }
     "duewheel._threads" {
         start_thread = "start",

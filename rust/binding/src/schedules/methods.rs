@@ -69,7 +69,7 @@ impl Schedule {
         let after = or_now(after, "after")?;
         let found = ask(py, self.inner(), |schedule| schedule.next(after))?;
         found
-            .map(|time| datetime(py, time, self.inner().zone()))
+            .map(|time| datetime(py, time, self.inner().zone(), self.shown_in()))
             .transpose()
     }
 

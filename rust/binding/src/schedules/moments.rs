@@ -1,6 +1,6 @@
 //! An iterator over the times of a schedule.
 
-use super::showing::datetime;
+use super::showing::{ShownIn, datetime};
 use crate::errors::schedule_failed;
 use duewheel_engine::sync::Mutex;
 use duewheel_schedule::{Error, Schedule};
@@ -16,6 +16,7 @@ const MOST: usize = 64;
 #[pyclass(frozen, module = "duewheel._core")]
 pub(crate) struct Moments {
     schedule: Schedule,
+    shown_in: ShownIn,
     end: Option<i64>,
     search: Mutex<Search>,
 }
@@ -34,6 +35,7 @@ impl Moments {
     pub(crate) fn new(schedule: &Schedule, start: i64, end: Option<i64>) -> Self {
         Moments {
             schedule: schedule.anchored(start),
+            shown_in: ShownIn::new(),
             end,
             search: Mutex::new(Search {
                 found: VecDeque::new(),
@@ -95,7 +97,7 @@ impl Moments {
                 .map_err(|error| schedule_failed(&error))?,
         };
         found
-            .map(|time| datetime(py, time, self.schedule.zone()))
+            .map(|time| datetime(py, time, self.schedule.zone(), &self.shown_in))
             .transpose()
     }
 }

@@ -1,5 +1,6 @@
 //! The classes of schedules: one base, and one for each way to make one.
 
+use super::showing::ShownIn;
 use duewheel_schedule::{Form, Schedule as Inner};
 use pyo3::PyClass;
 use pyo3::prelude::*;
@@ -24,11 +25,15 @@ use pyo3::prelude::*;
 #[pyclass(frozen, subclass, module = "duewheel")]
 pub(crate) struct Schedule {
     inner: Inner,
+    shown_in: ShownIn,
 }
 
 impl Schedule {
     pub(crate) fn new(inner: Inner) -> Self {
-        Self { inner }
+        Self {
+            inner,
+            shown_in: ShownIn::new(),
+        }
     }
 
     /// What makes an object of a class with this base.
@@ -41,6 +46,10 @@ impl Schedule {
 
     pub(crate) fn inner(&self) -> &Inner {
         &self.inner
+    }
+
+    pub(super) fn shown_in(&self) -> &ShownIn {
+        &self.shown_in
     }
 }
 

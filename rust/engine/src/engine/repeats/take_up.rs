@@ -35,7 +35,8 @@ impl<P: Payload> Engine<P> {
     /// Take up an occurrence of a repeat, before its start is noted: find the time that runs, or that it is passed
     /// over to. Its due and lateness are those of the time that runs.
     ///
-    /// `outside` is given what may take long, to call it where that holds up nobody.
+    /// `outside` is given what may take long, to call it where that holds up nobody: of a schedule that is not quick, and
+    /// wherever more than the next time is due.
     ///
     /// # Errors
     ///
@@ -53,10 +54,10 @@ impl<P: Payload> Engine<P> {
                 missed: 0,
             });
         };
-        let is_quick = asked.plan.schedule().is_quick();
+        let is_brief = asked.is_brief(now.boot);
         let mut found = None;
         let mut find = || found = Some(asked.find(now.boot));
-        if is_quick {
+        if is_brief {
             find();
         } else {
             outside(&mut find);
@@ -143,6 +144,20 @@ impl Asked {
             (true, false) => Then::At(times.next(time.max(standing.last)).unwrap_or(NEVER)),
         };
         (found, then)
+    }
+
+    /// Whether little is asked: of a schedule that is quick, and the time after the one that comes is not due yet.
+    fn is_brief(&self, boot: i64) -> bool {
+        let standing = &self.standing;
+        if !self.plan.schedule().is_quick() {
+            return false;
+        }
+        if !self.is_first || standing.triggered.is_some() || standing.time == NEVER {
+            return true;
+        }
+        let by_now = moment_on(self.clock, boot, self.ahead).saturating_sub(standing.offset);
+        let times = self.plan.times_on(self.clock, standing.anchor, self.ahead);
+        times.next(standing.time).is_none_or(|next| next > by_now)
     }
 
     /// Rule 3 of a first attempt.
