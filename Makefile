@@ -104,6 +104,10 @@ demo: setup  ## see it work
 demo-crash: setup  ## see jobs in a file outlive a process that kills itself again and again
 	"$(BIN)/python" examples/demo_crash.py
 
+.PHONY: demo-postgres
+demo-postgres: setup  ## see nodes share a database while they are killed and the server crashes
+	"$(BIN)/python" examples/demo_postgres.py
+
 # CPython before 3.14 ends a thread at its exit by unwinding it, with the unwinder of the system. zig links one of its
 # own, and a stack that both of them walk crashes the process: so the system's comes first.
 ifeq ($(shell uname -s),Linux)

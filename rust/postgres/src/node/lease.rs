@@ -14,7 +14,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// By how much the clocks of server and machine may differ before dues are corrected, in nanoseconds.
 const TOLERANCE: i64 = 100_000_000;
 /// How many jobs of a node that was lost are taken over in one transaction.
-const RESCUED_AT_ONCE: i32 = 1_000;
+const RESCUED_AT_ONCE: i32 = 5_000;
 
 impl Node {
     /// Take a new lease.

@@ -23,6 +23,7 @@ pub(crate) fn statements<'a>(
     let mut groups: Vec<Group<'_>> = Vec::new();
     // Where the last step of each job is.
     let mut last: HashMap<Uuid, (usize, usize)> = HashMap::new();
+    let mut last_bury = 0;
     let mut until = i64::MIN;
     for step in batches.iter().flat_map(|batch| &batch.steps) {
         let (kind, id) = step.of();
@@ -36,7 +37,11 @@ pub(crate) fn statements<'a>(
             // What begins and ends in one go need not be known to have begun.
             groups[group].steps[at] = None;
         }
-        let first = before.map_or(0, |(group, _)| group + 1);
+        let mut first = before.map_or(0, |(group, _)| group + 1);
+        if kind == Kind::Bury {
+            // The dead are numbered in the order of their deaths.
+            first = first.max(last_bury);
+        }
         let joins = groups
             .iter()
             .skip(first)
@@ -47,6 +52,9 @@ pub(crate) fn statements<'a>(
                 kind,
                 steps: Vec::new(),
             });
+        }
+        if kind == Kind::Bury {
+            last_bury = group;
         }
         last.insert(id, (group, groups[group].steps.len()));
         groups[group].steps.push(Some(step));

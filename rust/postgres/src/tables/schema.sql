@@ -91,50 +91,49 @@ BEGIN
     RETURN {s}.now_ns();
 END $$;
 
+-- Whether a job that had begun under a lease that is over is dead, or, of a repeat, its occurrence.
+CREATE FUNCTION {s}.dies_v1(begun bigint, flags smallint, interruptions bigint, most bigint, interrupts boolean)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT begun IS NOT NULL AND (flags & 2 <> 0 OR interrupts AND interruptions + 1 >= most) $$;
+
 -- Take from a lease that is over up to so many of its jobs; how many. What had begun was interrupted, unless
 -- its node ended in order: again with the next run, or dead, as duewheel_model::outcome::after says.
 CREATE FUNCTION {s}.rescue_v1(lost bigint, most bigint, interrupts boolean, limited int)
 RETURNS int LANGUAGE plpgsql AS $$
-DECLARE until_due bigint; taken int; died bigint := {s}.now_ns();
+DECLARE
+    until_due bigint;
+    tids tid[];
+    died bigint := {s}.now_ns();
 BEGIN
-    SELECT claimed_until INTO until_due FROM {s}.node WHERE epoch = lost AND lease_until = '-infinity';
+    -- One node at a time.
+    SELECT claimed_until INTO until_due FROM {s}.node WHERE epoch = lost AND lease_until = '-infinity' FOR UPDATE SKIP LOCKED;
     IF until_due IS NULL THEN
         RETURN 0;
     END IF;
-    WITH r AS MATERIALIZED (
+    SELECT array_agg(r.ctid) INTO tids FROM (
         SELECT x.ctid FROM {s}.target t CROSS JOIN LATERAL (
             SELECT j.ctid FROM {s}.job j WHERE j.target = t.id AND j.due <= until_due AND j.owner = lost
             LIMIT limited FOR UPDATE) x
-        LIMIT limited),
-    -- Judged once: what is to die, and the number of its interruptions by then.
-    x AS MATERIALIZED (
-        SELECT j.ctid, j.begun IS NOT NULL AS began,
-            j.begun IS NOT NULL AND (j.flags & 2 <> 0 OR interrupts AND j.interruptions + 1 >= most) AS dies,
-            j.interruptions + (j.begun IS NOT NULL AND interrupts)::int AS count
-        FROM {s}.job j JOIN r ON j.ctid = r.ctid),
-    b AS (
-        INSERT INTO {s}.dead (due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, begun,
-            target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data, reason, died, error)
-        SELECT due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, begun,
-            target, attempt, run, x.count, retry_limit, flags, key, name, repeat, standing, data, 2, died,
-            CASE WHEN interrupts THEN 'its node was lost while it ran, or was about to'
-                 ELSE 'its node ended before it did' END
-        FROM {s}.job j JOIN x ON j.ctid = x.ctid WHERE x.dies),
-    d AS (
-        DELETE FROM {s}.job j USING x WHERE j.ctid = x.ctid AND x.dies AND j.repeat IS NULL RETURNING 1),
-    u AS (
-        UPDATE {s}.job j SET owner = NULL, begun = NULL,
-            run = least(run + x.began::int, 4294967295),
-            interruptions = CASE WHEN x.dies THEN 0 ELSE x.count END,
-            attempt = CASE WHEN x.dies THEN 1 ELSE attempt END,
-            first_start = CASE WHEN x.dies THEN NULL ELSE coalesce(first_start, j.begun) END,
-            standing = CASE WHEN x.dies THEN set_byte(standing, 0, get_byte(standing, 0) | 32) ELSE standing END
-        FROM x WHERE j.ctid = x.ctid AND NOT (x.dies AND j.repeat IS NULL) RETURNING 1)
-    SELECT (SELECT count(*) FROM d) + (SELECT count(*) FROM u) INTO taken;
-    IF taken = 0 THEN
-        UPDATE {s}.node SET claimed_until = -9223372036854775808 WHERE epoch = lost AND lease_until = '-infinity';
+        LIMIT limited) r;
+    IF tids IS NULL THEN
+        UPDATE {s}.node SET claimed_until = -9223372036854775808 WHERE epoch = lost;
+        RETURN 0;
     END IF;
-    RETURN taken;
+    INSERT INTO {s}.dead (due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, begun,
+        target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data, reason, died, error)
+    SELECT due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, begun,
+        target, attempt, run, interruptions + interrupts::int, retry_limit, flags, key, name, repeat, standing, data, 2, died,
+        CASE WHEN interrupts THEN 'its node was lost while it ran, or was about to' ELSE 'its node ended before it did' END
+    FROM {s}.job WHERE ctid = ANY(tids) AND {s}.dies_v1(begun, flags, interruptions, most, interrupts);
+    DELETE FROM {s}.job WHERE ctid = ANY(tids) AND repeat IS NULL AND {s}.dies_v1(begun, flags, interruptions, most, interrupts);
+    -- What of a repeat dies is its occurrence.
+    UPDATE {s}.job SET owner = NULL, begun = NULL, run = least(run + 1, 4294967295), interruptions = 0, attempt = 1,
+        first_start = NULL, standing = set_byte(standing, 0, get_byte(standing, 0) | 32)
+    WHERE ctid = ANY(tids) AND {s}.dies_v1(begun, flags, interruptions, most, interrupts);
+    UPDATE {s}.job SET owner = NULL, begun = NULL, run = least(run + (begun IS NOT NULL)::int, 4294967295),
+        interruptions = interruptions + (begun IS NOT NULL AND interrupts)::int, first_start = coalesce(first_start, begun)
+    WHERE ctid = ANY(tids) AND owner = lost;
+    RETURN cardinality(tids);
 END $$;
 
 -- What any client may call, in any transaction of its own. NULL is what the library takes where nothing is given.

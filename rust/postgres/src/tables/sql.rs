@@ -90,8 +90,8 @@ const LOOK: &str = "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (
                 WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL LIMIT 1) x WHERE w.name = ANY($1))";
 const PAGE: &str = "WITH x AS MATERIALIZED (SELECT x.* FROM {s}.target w CROSS JOIN LATERAL (SELECT ctid AS at, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($1, $2) AND due < $3 AND begun IS NULL ORDER BY due, seq LIMIT $4) x \
-                ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM x JOIN {s}.job j ON j.ctid = x.at \
-                JOIN {s}.target t ON t.id = j.target ORDER BY x.due, x.seq";
+                ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM {s}.job j \
+                JOIN {s}.target t ON t.id = j.target WHERE j.ctid = ANY(ARRAY(SELECT at FROM x)) ORDER BY j.due, j.seq";
 const PENDING: &str = "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1 AND j.begun IS NULL";
 const UNFINISHED: &str =
     "SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1))";
@@ -100,7 +100,7 @@ const CLAIM: &str = "WITH w AS (SELECT id FROM {s}.target WHERE name = ANY($1)),
                 c AS MATERIALIZED (SELECT x.ctid, x.due, x.seq FROM w CROSS JOIN LATERAL (SELECT ctid, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL ORDER BY due, seq LIMIT $5 \
                 FOR UPDATE SKIP LOCKED) x ORDER BY x.due, x.seq LIMIT $5), \
-                j AS (UPDATE {s}.job j SET owner = $6, begun = NULL FROM c WHERE j.ctid = c.ctid RETURNING j.*), \
+                j AS (UPDATE {s}.job j SET owner = $6, begun = NULL WHERE j.ctid = ANY(ARRAY(SELECT ctid FROM c)) RETURNING j.*), \
                 n AS (UPDATE {s}.node SET claimed_until = greatest(claimed_until, (SELECT max(due) FROM j)) \
                 WHERE epoch = $6 AND (SELECT max(due) FROM j) > claimed_until) \
                 SELECT {columns} FROM j JOIN {s}.target t ON t.id = j.target ORDER BY j.due, j.seq";
