@@ -24,13 +24,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "postgres
 
 import pg_server
 
-from duewheel import Consistency, Event, PostgresStorage, Scheduler
+from duewheel import Consistency, Event, JobOptions, PostgresStorage, Scheduler
 
 WIDTH = 78
 LEASE = 3.0
 BULK = 1_000
 ENTRY = struct.Struct("<If")
 """What a node writes down of a start: the job, and how late it was, in seconds."""
+ONCE = JobOptions(consistency=Consistency.AT_MOST_ONCE)
+LEAST = JobOptions(min_backoff=0.1, max_backoff=1)
 BOUNDS = (0.001, 0.01, 0.1, 1.0, 5.0, float("inf"))
 
 
@@ -125,13 +127,10 @@ def play(server: pg_server.Server, nodes: Nodes, jobs: int, seconds: float) -> s
     with Scheduler(storage(server.url, "producer")) as producer:
         for start in range(0, jobs, BULK):
             orders = range(start, min(start + BULK, jobs))
-            consistency = Consistency.AT_MOST_ONCE if is_once(start) else Consistency.AT_LEAST_ONCE
-            producer.in_many(
-                [2 + seconds * order / jobs for order in orders], "order.ship",
-                [struct.pack("<I", order) for order in orders], consistency=consistency, **(
-                    {} if is_once(start) else {"min_backoff": 0.1, "max_backoff": 1.0}
-                ),
-            )  # fmt: skip
+            options = ONCE if is_once(start) else LEAST
+            delays = [2 + seconds * order / jobs for order in orders]
+            payloads = [struct.pack("<I", order) for order in orders]
+            producer.in_many(delays, "order.ship", payloads, options=options)
         show(begin, jobs, jobs, 0, "all are scheduled")
         begun = time.monotonic()
         left, looked = jobs, begun

