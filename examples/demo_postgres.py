@@ -134,7 +134,7 @@ def play(server: pg_server.Server, nodes: Nodes, jobs: int, seconds: float) -> s
         show(begin, jobs, jobs, 0, "all are scheduled")
         begun = time.monotonic()
         left, looked = jobs, begun
-        while left:
+        while left or events:
             time.sleep(0.1)
             now = time.monotonic()
             while events and now - begun >= events[0][0] * seconds:
