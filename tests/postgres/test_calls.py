@@ -1,6 +1,8 @@
 """The calls of a scheduler over PostgreSQL, by one node or two in a process."""
 
 import asyncio
+import gc
+import os
 import subprocess
 import threading
 import time
@@ -293,3 +295,21 @@ def test_jobs_scheduled_by_sql(node, url, schema):
     ]:
         with pytest.raises(subprocess.CalledProcessError):
             server.sql(f"SELECT {schema}.schedule({wrong})")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads
+def test_a_forked_child_leaves_the_connection_alone(node):
+    scheduler = node()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            scheduler.in_(60, "a")
+        except duewheel.ForkedError:
+            status = 0
+        scheduler = None
+        gc.collect()
+        os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert scheduler.in_(60, "a") in scheduler
