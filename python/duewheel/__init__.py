@@ -19,6 +19,7 @@ from duewheel import _core, adapters
 from duewheel import _failure as _failure
 from duewheel import _log as _log
 from duewheel import _schedules as _schedules
+from duewheel import _transactions as _transactions
 from duewheel._core import (
     Cron,
     Days,

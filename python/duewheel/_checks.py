@@ -67,8 +67,9 @@ _JOB_OPTIONS = ("retry_limit", "min_backoff", "max_backoff", "age_limit", "consi
 KEYWORDS = {
     "JobOptions": _JOB_OPTIONS,
     "JobOptions.replace": _JOB_OPTIONS,
-    "Scheduler.at": ("when", "target", "data", "id", "options", *_JOB_OPTIONS),
-    "Scheduler.in_": ("delay", "target", "data", "id", "options", *_JOB_OPTIONS),
+    "Scheduler.at": ("when", "target", "data", "id", "options", "connection", *_JOB_OPTIONS),
+    "Scheduler.in_": ("delay", "target", "data", "id", "options", "connection", *_JOB_OPTIONS),
+    "Scheduler.cancel": ("id", "connection"),
     "Scheduler.timer": ("delay", "target", "data", *_JOB_OPTIONS),
     "Scheduler.repeat": (
         *("schedule", "target", "data", "tz", "id", "start", "end", "count", "spread", "catch_up", "window"),

@@ -25,7 +25,7 @@ from typing import (
 
 from typing_extensions import Buffer, disjoint_base
 
-from duewheel.errors import StorageError
+from duewheel.errors import DuplicateJobError, StorageError
 from duewheel.options import Consistency, Unset
 from duewheel.postgres import PostgresStorage
 from duewheel.storage import LocalStorage
@@ -63,12 +63,16 @@ __all__ = [
     "at_exit",
     "check_bounds",
     "defined_schedule",
+    "duplicate_job",
     "find_names",
+    "live_nodes",
     "outer_handlers",
     "postgres_sql",
     "run_inside",
     "timeout_s",
     "touch",
+    "transaction_cancels",
+    "transaction_terms",
 ]
 
 __version__: Final[str]
@@ -755,12 +759,17 @@ class Scheduler:
         *,
         id: str | None = None,
         options: JobOptions | None = None,
+        connection: Any = None,
         **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id.
 
         `data` is bytes-like. `id` names the job, else it gets a UUIDv7. The keywords of `JobOptions`
         lie over `options`, and those over the scheduler's own.
+
+        Over PostgreSQL a `connection` to its database schedules it in your transaction: it is there if that commits.
+        psycopg 3, SQLAlchemy (`Connection`, `Session`) and Django's are taken, the async ones of psycopg, SQLAlchemy
+        and asyncpg by `aio.Scheduler`. One statement is run on it; nothing is begun, committed or set.
 
         **Time**: an aware `datetime`, or unix seconds; a float's nanoseconds are the exact
         ceiling of its binary value. A due in the past runs at once, in the place of its own value.
@@ -779,11 +788,12 @@ class Scheduler:
         *,
         id: str | None = None,
         options: JobOptions | None = None,
+        connection: Any = None,
         **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job after a delay from now; return its id.
 
-        `data`, `id` and options are as for `at`.
+        `data`, `id`, `connection` and options are as for `at`.
 
         **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves;
         with a file, on the wall clock once the file was opened again.
@@ -853,10 +863,12 @@ class Scheduler:
         >>> timer.pending, timer.cancel(), timer.pending
         (True, True, False)
         """
-    def cancel(self, id: str) -> bool:
+    def cancel(self, id: str, *, connection: Any = None) -> bool:
         """Withdraw a pending job.
 
         `True`: it was pending and will never start. `False`: unknown, running or over.
+
+        With `connection`, as for `at`, in your transaction: withdrawn if it commits.
 
         **Raises** `TypeError` and `ValueError` for what is no id, `StorageError`, `ClosedError`.
         **Durability**: as `at`.
@@ -1190,6 +1202,28 @@ def touch() -> None:
 
 def postgres_sql(schema: str) -> str:
     """Return the statements that make the tables of a database, in this schema."""
+
+def live_nodes(scheduler: Scheduler) -> list[tuple[str, str, int, str, int, int, int, int]]:
+    """Return the nodes that share a scheduler's store and live, each as the fields of a `Node`."""
+
+def transaction_terms(
+    scheduler: Scheduler,
+    is_delay: bool,
+    when: _When | _Seconds,
+    target: str,
+    data: Buffer | None = None,
+    *,
+    id: str | None = None,
+    options: JobOptions | None = None,
+    **job_options: Unpack[_JobOptions],
+) -> tuple[str, tuple[Any, ...]]:
+    """Return the schema, and what a statement that schedules a job is given; refuse what `at` and `in_` refuse."""
+
+def transaction_cancels(scheduler: Scheduler, id: str) -> tuple[str, str]:
+    """Return the schema and the id for a statement that withdraws a job; refuse what `cancel` refuses."""
+
+def duplicate_job(id: str) -> DuplicateJobError:
+    """Return the error for an id that is taken."""
 
 def find_names() -> None:
     """Look up what the extension uses of the package's modules; called once they are imported."""

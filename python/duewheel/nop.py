@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from duewheel._core import DeadEvent, Event, Repeat
+    from duewheel.postgres import Node
     from duewheel.scheduler import _H
 
 __all__ = ["NopScheduler"]
@@ -91,6 +92,7 @@ class NopScheduler(Scheduler):
         *,
         id: object = None,
         options: object = None,
+        connection: object = None,
         **job_options: object,
     ) -> str:
         """Discard the job; return an empty id."""
@@ -104,6 +106,7 @@ class NopScheduler(Scheduler):
         *,
         id: object = None,
         options: object = None,
+        connection: object = None,
         **job_options: object,
     ) -> str:
         """Discard the job; return an empty id."""
@@ -137,7 +140,7 @@ class NopScheduler(Scheduler):
         """Discard the jobs; return as many empty ids."""
         return ("",) * len(delays)
 
-    def cancel(self, id: object) -> bool:
+    def cancel(self, id: object, *, connection: object = None) -> bool:
         """Return `False`: it is unknown."""
         return False
 
@@ -221,6 +224,10 @@ class NopScheduler(Scheduler):
 
     def rotate(self, progress: object = None) -> None:
         """Do nothing: there is no file."""
+
+    def nodes(self) -> list[Node]:
+        """Return an empty list: there is no database."""
+        return []
 
     def stats(self) -> Stats:
         """Return zeros."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from duewheel import _core
 from duewheel._checks import lists_keywords, whole_number
@@ -12,9 +12,30 @@ from duewheel.storage import Keyring
 if TYPE_CHECKING:
     from datetime import timedelta
 
-__all__ = ["PostgresStorage", "sql"]
+__all__ = ["Node", "PostgresStorage", "sql"]
 
 _LARGEST_DATA = (1 << 30) - (1 << 20)  # a value of PostgreSQL holds 1 GiB
+
+
+class Node(NamedTuple):
+    """A scheduler that shares a database, as its row there tells. Times are unix nanoseconds, by the server's clock."""
+
+    name: str
+    """What it is called: `name` of its `PostgresStorage`."""
+    host: str
+    """The machine that it runs on."""
+    pid: int
+    """Its process there."""
+    version: str
+    """The version of duewheel that it has."""
+    started: int
+    """When it began."""
+    seen: int
+    """When it last gave a sign of life."""
+    held: int
+    """How many jobs it held then."""
+    running: int
+    """How many of them ran."""
 
 
 class PostgresStorage:

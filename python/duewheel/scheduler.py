@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
 
 from duewheel import _current, _signals
 from duewheel._checks import lists_keywords
-from duewheel._core import DeadEvent, Event, Ids, timeout_s
+from duewheel._core import DeadEvent, Event, Ids, live_nodes, timeout_s
 from duewheel._repeats import Declared, Repeating
 from duewheel.errors import StateError, StorageError
+from duewheel.postgres import Node
 from duewheel.storage import Storage
 
 if TYPE_CHECKING:
@@ -81,6 +82,15 @@ class Core(Repeating):
         if self._event_loop is not None:
             self._event_loop.exempt_caller()
         super().close()
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that share the database and live, by name; this one is among them.
+
+        A node that was killed is there until its lease has lapsed.
+
+        **Raises** `StateError` for a scheduler in memory or with a file, `StorageUnavailableError`, `ClosedError`.
+        """
+        return [Node(*fields) for fields in live_nodes(self)]
 
     def _manual_run(self) -> bool:
         ran, on_loop = self._manual_step()

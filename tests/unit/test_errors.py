@@ -23,6 +23,7 @@ TREE = {
     "ForkedError": (errors.StateError,),
     "StorageError": (DuewheelError,),
     "StorageLockedError": (errors.StorageError,),
+    "StorageUnavailableError": (errors.StorageError,),
     "StorageFullError": (errors.StorageError,),
     "StorageCorruptError": (errors.StorageError,),
     "StorageVersionError": (errors.StorageError,),

@@ -26,10 +26,10 @@ import warnings
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from duewheel import _current, _loop, _signals
+from duewheel import _current, _loop, _signals, _transactions
 from duewheel._checks import lists_keywords
 from duewheel._core import Condition, check_bounds, timeout_s
-from duewheel.aio import _repeats, _timeouts, _waits
+from duewheel.aio import _repeats, _timeouts, _upkeep, _waits
 from duewheel.aio._context import at, in_, repeat
 from duewheel.aio._storage import Storage
 from duewheel.aio._timeouts import Timeout, timeout, timeout_at
@@ -60,7 +60,7 @@ for _named in (Storage, Timeout, at, in_, repeat, timeout, timeout_at):
     _named.__module__ = __name__  # where users find them
 
 
-class Scheduler(_repeats.Repeating):
+class Scheduler(_repeats.Repeating, _upkeep.Upkeep):
     """Run jobs at a time, on an event loop: `duewheel.Scheduler` for coroutines.
 
     The arguments are those of `duewheel.Scheduler`. Async handlers run as tasks on the event loop that `start` was
@@ -277,10 +277,14 @@ class Scheduler(_repeats.Repeating):
         *,
         id: str | None = None,
         options: JobOptions | None = None,
+        connection: Any = None,
         **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id. As `duewheel.Scheduler.at`."""
         core = self._core
+        if connection is not None:
+            statement = _transactions.scheduling(core, False, when, target, data, id, options, job_options)
+            return str(await _transactions.run(connection, statement))
         if self._has_store:
             made = self._awaited.at(when, target, data, id=id, options=options, **job_options)
             return await _waits.complete(core, made)
@@ -296,10 +300,14 @@ class Scheduler(_repeats.Repeating):
         *,
         id: str | None = None,
         options: JobOptions | None = None,
+        connection: Any = None,
         **job_options: Unpack[_JobOptions],
     ) -> str:
         """Schedule a job after a delay from now; return its id. As `duewheel.Scheduler.in_`."""
         core = self._core
+        if connection is not None:
+            statement = _transactions.scheduling(core, True, delay, target, data, id, options, job_options)
+            return str(await _transactions.run(connection, statement))
         if self._has_store:
             made = self._awaited.in_(delay, target, data, id=id, options=options, **job_options)
             return await _waits.complete(core, made)
@@ -344,9 +352,11 @@ class Scheduler(_repeats.Repeating):
         """Schedule many jobs after delays from now, as `at_many` does; return their ids."""
         return await self._many(True, delays, target, datas, options, job_options)
 
-    async def cancel(self, id: str) -> bool:
+    async def cancel(self, id: str, *, connection: Any = None) -> bool:
         """Withdraw a pending job. As `duewheel.Scheduler.cancel`."""
         core = self._core
+        if connection is not None:
+            return bool(await _transactions.run(connection, _transactions.cancelling(core, id)))
         if not self._has_store:
             return core.cancel(id)
         return await _waits.complete(core, self._awaited.cancel(id))
@@ -421,19 +431,6 @@ class Scheduler(_repeats.Repeating):
     def storage(self) -> Storage:
         """What is pending, as a store of events, awaited."""
         return Storage(self)
-
-    async def backup(self, path: str | PathLike[str]) -> None:
-        """Copy the durable store into a new file while it is in use. As `duewheel.Scheduler.backup`."""
-        self._core._refuse_in_memory("back up")
-        await asyncio.to_thread(self._core._backup, path)
-
-    async def rotate(self, progress: Callable[[int, int], object] | None = None) -> None:
-        """Encrypt the data of all jobs under the keyring's default key. As `duewheel.Scheduler.rotate`.
-
-        **Concurrency**: `progress` is called on a thread.
-        """
-        self._core._refuse_in_memory("rotate the keys of")
-        await asyncio.to_thread(self._core._rotate, progress)
 
     async def _many(
         self,

@@ -14,7 +14,7 @@ mod shared;
 mod stores;
 mod values;
 
-use calls::{awaited, events, keywords, scheduler, timer, waiting};
+use calls::{awaited, events, keywords, nodes, scheduler, timer, transaction, waiting};
 use interpreter::{gil, names};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
@@ -78,6 +78,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stats::Stats>()?;
     module.add_class::<timer::Timer>()?;
     module.add_function(wrap_pyfunction!(stores::postgres::postgres_sql, module)?)?;
+    module.add_function(wrap_pyfunction!(nodes::live_nodes, module)?)?;
+    module.add_function(wrap_pyfunction!(transaction::duplicate_job, module)?)?;
+    module.add_function(wrap_pyfunction!(transaction::transaction_cancels, module)?)?;
+    module.add_function(wrap_pyfunction!(transaction::transaction_terms, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::check_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
     module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;

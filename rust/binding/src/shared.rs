@@ -34,6 +34,8 @@ pub(crate) struct Backing {
     pub(crate) writes: bool,
     /// The file of its jobs, for what is done with a file alone.
     pub(crate) file: Option<Arc<LocalStore>>,
+    /// The schema of its tables, where it is a database.
+    pub(crate) schema: Option<String>,
 }
 
 impl Backing {
@@ -43,6 +45,7 @@ impl Backing {
         settles_later: false,
         writes: false,
         file: None,
+        schema: None,
     };
 
     /// What an execution failed with: its text at once, if that is written.

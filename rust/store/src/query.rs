@@ -74,6 +74,8 @@ pub enum Query {
     },
     /// Forget the dead that died before a time of the wall clock, or all.
     Purge(Option<i64>),
+    /// The nodes that share the store and live. A store of one process has none, and is not asked.
+    Nodes,
 }
 
 /// The answer to a [`Query`].
@@ -91,6 +93,29 @@ pub enum Answer {
     Count(u64),
     /// To `Insert`: it is done.
     Done,
+    /// To `Nodes`.
+    Nodes(Vec<LiveNode>),
+}
+
+/// A node that shares a store, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveNode {
+    /// What it is called.
+    pub name: String,
+    /// The machine it runs on.
+    pub host: String,
+    /// Its process.
+    pub pid: i32,
+    /// The version of this library that it has.
+    pub version: String,
+    /// When it began, in nanoseconds since 1970 by the store's clock.
+    pub started: i64,
+    /// When it last gave a sign of life, likewise.
+    pub seen: i64,
+    /// How many jobs it held then.
+    pub held: i32,
+    /// How many of them ran.
+    pub running: i32,
 }
 
 /// A part of the near future.

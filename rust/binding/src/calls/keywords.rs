@@ -2,15 +2,18 @@
 //!
 //! A method that takes `**unknown` could say so itself, but CPython then makes a tuple and a
 //! dictionary for every call: some 250 instructions. So the method has its keywords alone, and the
-//! error that PyO3 raises for another one is replaced on its way out.
+//! error that PyO3 raises for another one is replaced on its way out. So it is with `connection`, for which the call
+//! is another one, written in Python: those without it pay nothing for it.
 
 use crate::calls::plain::{self, Given, Returned};
+use crate::interpreter::call::python;
+use crate::interpreter::names::names as python_names;
 use crate::values::convert;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, PyCFunctionFastWithKeywords};
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -19,6 +22,8 @@ struct Call {
     name: &'static str,
     called: &'static str,
     plain: fn(Given<'_, '_>) -> Option<Returned>,
+    /// Whether it takes `connection`.
+    connects: bool,
 }
 
 const CALLS: [Call; 4] = [
@@ -26,21 +31,25 @@ const CALLS: [Call; 4] = [
         name: "at",
         called: "Scheduler.at",
         plain: plain::at,
+        connects: true,
     },
     Call {
         name: "in_",
         called: "Scheduler.in_",
         plain: plain::in_,
+        connects: true,
     },
     Call {
         name: "timer",
         called: "Scheduler.timer",
         plain: plain::timer,
+        connects: false,
     },
     Call {
         name: "cancel",
         called: "Scheduler.cancel",
         plain: plain::cancel,
+        connects: true,
     },
 ];
 
@@ -109,11 +118,52 @@ unsafe extern "C" fn explained<const CALL: usize>(
     // SAFETY: CPython has called this with what that function takes.
     let result = unsafe { function(object, arguments, count, names) };
     if result.is_null() && !names.is_null() {
-        // SAFETY: CPython calls methods attached, with a tuple of names that it keeps meanwhile.
-        let names = unsafe { Bound::from_borrowed_ptr(Python::assume_attached(), names) };
-        replace_error(CALLS[CALL].called, &names);
+        // SAFETY: CPython calls methods attached, with a tuple of names, and with values for them after the arguments
+        // that have none; it keeps all of them meanwhile. A `Bound` is a pointer in memory.
+        let (object, given, names) = unsafe {
+            let names = Bound::from_borrowed_ptr(Python::assume_attached(), names);
+            let names: Bound<'_, PyTuple> = names.cast_into_unchecked();
+            let given = count as usize + names.len();
+            let given = std::slice::from_raw_parts(arguments.cast(), given);
+            let object = Bound::ref_from_ptr(Python::assume_attached(), &object);
+            (object, given, names)
+        };
+        let call = &CALLS[CALL];
+        let is_connection = |name: &Bound<'_, PyAny>| name.eq("connection").unwrap_or(false);
+        if call.connects && names.iter().any(|name| is_connection(&name)) {
+            return in_transaction(call, object, given.split_at(count as usize), &names);
+        }
+        replace_error(call.called, &names);
     }
     result
+}
+
+/// Make a call with `connection`: the method knew no such keyword, and has done nothing.
+#[cold]
+fn in_transaction(
+    call: &Call,
+    object: &Bound<'_, PyAny>,
+    (given, values): (&[Bound<'_, PyAny>], &[Bound<'_, PyAny>]),
+    names: &Bound<'_, PyTuple>,
+) -> Returned {
+    let py = object.py();
+    drop(PyErr::take(py));
+    let made = || {
+        let keywords = PyDict::new(py);
+        for (name, value) in names.iter().zip(values) {
+            keywords.set_item(name, value)?;
+        }
+        let given = PyTuple::new(py, given)?;
+        let function = &python_names(py)?.call_in_transaction;
+        python(py, function, (call.name, object, given, keywords))
+    };
+    match made() {
+        Ok(returned) => returned.into_ptr(),
+        Err(error) => {
+            error.restore(py);
+            std::ptr::null_mut()
+        }
+    }
 }
 
 #[cold]
@@ -124,11 +174,10 @@ fn panicked(py: Python<'_>, call: &str) -> Returned {
 
 /// Replace the error of a call that was given a keyword that it does not have.
 #[cold]
-fn replace_error(call: &str, names: &Bound<'_, PyAny>) {
+fn replace_error(call: &str, names: &Bound<'_, PyTuple>) {
     let py = names.py();
     let Some(error) = PyErr::take(py) else { return };
-    let unknown = names.cast::<PyTuple>().ok().and_then(|names| {
-        let known = convert::keywords(py, call).ok()?;
+    let unknown = convert::keywords(py, call).ok().and_then(|known| {
         names
             .iter()
             .find(|name| !known.contains(name).unwrap_or(true))

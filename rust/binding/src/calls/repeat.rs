@@ -69,6 +69,11 @@ fn read<'py>(py: Python<'py>, given: Option<&Bound<'py, PyDict>>) -> PyResult<Ke
                     .transpose()?;
             }
             "catch_up" => terms.catch_up = catch_up(&value)?,
+            "connection" if some.is_none() => {}
+            "connection" => {
+                let message = "repeat() takes no connection= yet: at(), in_() and cancel() do, over PostgreSQL";
+                return Err(error(py, |names| &names.state_error, message));
+            }
             "pause_on_dead" => terms.pause_on_dead = flag(&value, "pause_on_dead")?,
             _ => options.set_item(name, value)?,
         }

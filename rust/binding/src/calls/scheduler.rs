@@ -486,6 +486,10 @@ impl SchedulerCore {
     /// `data` is bytes-like. `id` names the job, else it gets a UUIDv7. The keywords of `JobOptions`
     /// lie over `options`, and those over the scheduler's own.
     ///
+    /// Over PostgreSQL a `connection` to its database schedules it in your transaction: it is there if that commits.
+    /// psycopg 3, SQLAlchemy (`Connection`, `Session`) and Django's are taken, the async ones of psycopg, SQLAlchemy
+    /// and asyncpg by `aio.Scheduler`. One statement is run on it; nothing is begun, committed or set.
+    ///
     /// **Time**: an aware `datetime`, or unix seconds; a float's nanoseconds are the exact
     /// ceiling of its binary value. A due in the past runs at once, in the place of its own value.
     /// **Order**: (due, sequence of scheduling).
@@ -498,7 +502,7 @@ impl SchedulerCore {
         signature = (
             when, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
         ),
-        text_signature = "($self, when, target, data=b'', *, id=None, options=None, **job_options)"
+        text_signature = "($self, when, target, data=b'', *, id=None, options=None, connection=None, **job_options)"
     )]
     #[allow(clippy::too_many_arguments)] // they are the public call's
     fn at<'py>(
@@ -535,7 +539,7 @@ impl SchedulerCore {
 
     /// Schedule a job after a delay from now; return its id.
     ///
-    /// `data`, `id` and options are as for `at`.
+    /// `data`, `id`, `connection` and options are as for `at`.
     ///
     /// **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves;
     /// with a file, on the wall clock once the file was opened again.
@@ -546,7 +550,7 @@ impl SchedulerCore {
         signature = (
             delay, target, data=None, *, id=None, options=None, retry_limit=None, min_backoff=None, max_backoff=None, age_limit=None, consistency=None
         ),
-        text_signature = "($self, delay, target, data=b'', *, id=None, options=None, **job_options)"
+        text_signature = "($self, delay, target, data=b'', *, id=None, options=None, connection=None, **job_options)"
     )]
     #[allow(clippy::too_many_arguments)] // they are the public call's
     fn in_<'py>(
@@ -675,9 +679,12 @@ impl SchedulerCore {
     ///
     /// `True`: it was pending and will never start. `False`: unknown, running or over.
     ///
+    /// With `connection`, as for `at`, in your transaction: withdrawn if it commits.
+    ///
     /// **Raises** `TypeError` and `ValueError` for what is no id, `StorageError`, `ClosedError`.
     /// **Durability**: as `at`.
     /// **Cost**: O(1), amortised.
+    #[pyo3(text_signature = "($self, id, *, connection=None)")]
     fn cancel(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let shared = self.shared(id.py())?;
         shared.finish(id.py(), change::cancel(shared, id)?)

@@ -64,6 +64,9 @@ names! {
         period_ns = "period_ns",
         wall_ns = "wall_ns",
     }
+    "duewheel._transactions" {
+        call_in_transaction = "call",
+    }
     "duewheel.errors" {
         closed_error = "ClosedError",
         discard = "Discard",

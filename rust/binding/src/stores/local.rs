@@ -69,6 +69,7 @@ pub(crate) fn open(
         settles_later: !relaxed,
         writes: true,
         file: Some(store),
+        schema: None,
     })
 }
 

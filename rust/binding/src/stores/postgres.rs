@@ -52,9 +52,10 @@ pub(super) fn open(
     engine: &mut Engine<Handle>,
 ) -> PyResult<Backing> {
     let storage: PostgresStorage = storage.extract()?;
+    let schema = storage.schema;
     let settings = Settings {
         url: storage.url,
-        schema: storage.schema,
+        schema: schema.clone(),
         name: storage.name,
         keys: Keys::keyring(storage.keys).map_err(|failure| store_failed(py, &failure, None))?,
         lease: Duration::from_nanos(storage.lease_ns),
@@ -79,5 +80,6 @@ pub(super) fn open(
         settles_later: true,
         writes: true,
         file: None,
+        schema: Some(schema),
     })
 }

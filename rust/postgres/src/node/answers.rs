@@ -9,7 +9,8 @@ use crate::tables::rows::{self, NewRow, flags, insertion, sealed};
 use crate::tables::sql::Sql;
 use crate::tables::statement::Params;
 use crate::tables::statement::Statement;
-use duewheel_store::{Answer, ClockKind, DeadPage, Error, Job, Page, Place, Query};
+use duewheel_store::{Answer, ClockKind, DeadPage, Error, Job, LiveNode, Page, Place, Query};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -85,6 +86,7 @@ impl Node {
                 count(link, &self.sql.unfinished, params).await
             }
             Query::Count => count(link, &self.sql.count, Params::default()).await,
+            Query::Nodes => self.live_nodes(link).await.map(Answer::Nodes),
             Query::Dead { before, limit } => {
                 let page = self.dead(link, *before, *limit).await;
                 page.map(Answer::Dead)
@@ -257,6 +259,23 @@ impl Node {
             }
             Err(trouble) => Err(trouble),
         }
+    }
+
+    async fn live_nodes(&self, link: &Link) -> Result<Vec<LiveNode>, Trouble> {
+        let rows = link.query(&self.sql.nodes, Params::default()).await?;
+        let node = |row: &Row| {
+            Ok(LiveNode {
+                name: row.try_get(0)?,
+                host: row.try_get(1)?,
+                pid: row.try_get(2)?,
+                version: row.try_get(3)?,
+                started: row.try_get(4)?,
+                seen: row.try_get(5)?,
+                held: row.try_get(6)?,
+                running: row.try_get(7)?,
+            })
+        };
+        rows.iter().map(node).collect()
     }
 
     async fn dead(

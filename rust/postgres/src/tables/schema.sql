@@ -136,16 +136,15 @@ BEGIN
     RETURN cardinality(tids);
 END $$;
 
--- What any client may call, in any transaction of its own. NULL is what the library takes where nothing is given.
-CREATE FUNCTION {s}.schedule(target text, due timestamptz DEFAULT NULL, data bytea DEFAULT '', delay interval DEFAULT NULL,
-    id text DEFAULT NULL, retry_limit bigint DEFAULT NULL, min_backoff interval DEFAULT '1 s',
-    max_backoff interval DEFAULT '1 h', age_limit interval DEFAULT NULL, at_most_once boolean DEFAULT false)
+-- Schedule in the transaction of a caller, who has resolved all options; `due` is a time of the wall clock, or with
+-- `boot` a delay from now.
+CREATE FUNCTION {s}.schedule_v1(target text, due bigint, boot boolean, data bytea, id text, retry_limit bigint,
+    min_backoff bigint, max_backoff bigint, age_limit bigint, at_most_once boolean)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     now bigint := {s}.now_ns();
-    at bigint;
+    at bigint := CASE WHEN boot THEN now + due ELSE due END;
     row_id uuid;
-    ns CONSTANT numeric := 1000000000;
 BEGIN
     IF target IS NULL OR octet_length(target) NOT BETWEEN 1 AND 255 THEN
         RAISE 'target must be a text of 1 to 255 bytes' USING ERRCODE = '22023';
@@ -153,6 +152,25 @@ BEGIN
     IF octet_length(id) NOT BETWEEN 1 AND 255 THEN
         RAISE 'id must be a text of 1 to 255 bytes' USING ERRCODE = '22023';
     END IF;
+    row_id := CASE WHEN id IS NOT NULL THEN {s}.key_of(id) ELSE encode(
+        substr(int8send((now / 1000000) << 16 | 28672 | (random() * 4095)::int), 1, 8) ||
+        substr(uuid_send(gen_random_uuid()), 9, 8), 'hex')::uuid END;
+    INSERT INTO {s}.job (due, seq, id, created, job_due, target, flags, retry_limit, min_backoff, max_backoff, age_limit, name, data)
+    VALUES (at, nextval('{l}.seq'), row_id, now, at, {s}.target_of(schedule_v1.target),
+        CASE WHEN boot THEN 1 ELSE 0 END | CASE WHEN at_most_once THEN 2 ELSE 0 END, schedule_v1.retry_limit,
+        schedule_v1.min_backoff, schedule_v1.max_backoff, schedule_v1.age_limit,
+        CASE WHEN row_id::text = id THEN NULL ELSE id END, schedule_v1.data);
+    RETURN coalesce(id, row_id::text);
+END $$;
+
+-- What any client may call, in any transaction of its own. NULL is what the library takes where nothing is given.
+CREATE FUNCTION {s}.schedule(target text, due timestamptz DEFAULT NULL, data bytea DEFAULT '', delay interval DEFAULT NULL,
+    id text DEFAULT NULL, retry_limit bigint DEFAULT NULL, min_backoff interval DEFAULT '1 s',
+    max_backoff interval DEFAULT '1 h', age_limit interval DEFAULT NULL, at_most_once boolean DEFAULT false)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    ns CONSTANT numeric := 1000000000;
+BEGIN
     IF (due IS NULL) = (delay IS NULL) THEN
         RAISE 'give either due or delay' USING ERRCODE = '22023';
     END IF;
@@ -162,19 +180,10 @@ BEGIN
     IF min_backoff > max_backoff OR min_backoff < interval '0' THEN
         RAISE 'min_backoff must be between 0 and max_backoff: %', min_backoff USING ERRCODE = '22023';
     END IF;
-    at := CASE WHEN due IS NULL THEN now + (extract(epoch FROM delay) * ns)::bigint
-               ELSE (extract(epoch FROM due) * ns)::bigint END;
-    row_id := CASE WHEN id IS NOT NULL THEN {s}.key_of(id) ELSE encode(
-        substr(int8send((now / 1000000) << 16 | 28672 | (random() * 4095)::int), 1, 8) ||
-        substr(uuid_send(gen_random_uuid()), 9, 8), 'hex')::uuid END;
-    INSERT INTO {s}.job (due, seq, id, created, job_due, target, flags, retry_limit, min_backoff, max_backoff, age_limit, name, data)
-    VALUES (at, nextval('{l}.seq'), row_id, now, at, {s}.target_of(schedule.target),
-        CASE WHEN due IS NULL THEN 1 ELSE 0 END | CASE WHEN at_most_once THEN 2 ELSE 0 END,
-        CASE WHEN at_most_once THEN 0 WHEN schedule.retry_limit IS NULL AND age_limit IS NULL THEN 5 ELSE schedule.retry_limit END,
-        (extract(epoch FROM schedule.min_backoff) * ns)::bigint, (extract(epoch FROM schedule.max_backoff) * ns)::bigint,
-        (extract(epoch FROM schedule.age_limit) * ns)::bigint,
-        CASE WHEN row_id::text = id THEN NULL ELSE id END, schedule.data);
-    RETURN coalesce(id, row_id::text);
+    RETURN {s}.schedule_v1(target, (CASE WHEN due IS NULL THEN extract(epoch FROM delay) ELSE extract(epoch FROM due) END * ns)::bigint, due IS NULL,
+        data, id, CASE WHEN at_most_once THEN 0 WHEN retry_limit IS NULL AND age_limit IS NULL THEN 5 ELSE retry_limit END,
+        (extract(epoch FROM min_backoff) * ns)::bigint, (extract(epoch FROM max_backoff) * ns)::bigint,
+        (extract(epoch FROM age_limit) * ns)::bigint, at_most_once);
 END $$;
 
 -- True: it will not start. A job that a node holds can be withdrawn while it has to be marked before it starts.

@@ -43,6 +43,7 @@ pub(crate) struct Sql {
     pub(crate) forget: String,
     pub(crate) leave: String,
     pub(crate) left: String,
+    pub(crate) nodes: String,
 }
 
 /// What withdraws or moves a job: it has not begun, and no other node may start it without a mark.
@@ -134,6 +135,9 @@ const FORGET: &str = "DELETE FROM {s}.node WHERE lease_until = '-infinity' AND c
 const LEAVE: &str = "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = $1 AND token = $2";
 const LEFT: &str =
     "DELETE FROM {s}.node WHERE epoch = $1 AND token = $2 AND lease_until = '-infinity'";
+const NODES: &str = "SELECT name, host, pid, version, (extract(epoch FROM started) * 1000000)::bigint * 1000, \
+                (extract(epoch FROM seen) * 1000000)::bigint * 1000, held, running FROM {s}.node \
+                WHERE lease_until > clock_timestamp() ORDER BY name COLLATE \"C\", started, epoch";
 
 impl Sql {
     /// Those of a schema.
@@ -179,6 +183,7 @@ impl Sql {
             forget: text(FORGET),
             leave: text(LEAVE),
             left: text(LEFT),
+            nodes: text(NODES),
         }
     }
 }

@@ -25,6 +25,7 @@ impl Queries<'_> {
                 limit,
             } => self.page(*after, *until, *limit).map(Answer::Page),
             Query::Repeats { after, limit } => self.repeats(*after, *limit).map(Answer::Page),
+            Query::Nodes => Ok(Answer::Nodes(Vec::new())),
             Query::Claim { .. } => {
                 let why = "a file is of one process: nothing in it is to be claimed";
                 Err(StoreError::Io(why.into()).into())
@@ -302,5 +303,6 @@ pub(crate) fn changes(query: &Query) -> bool {
             | Query::Count
             | Query::Unfinished(_)
             | Query::Dead { .. }
+            | Query::Nodes
     )
 }

@@ -308,6 +308,8 @@ impl Table {
                 let pending = self.rows.values().filter(|row| !row.begun);
                 Answer::Count(pending.count() as u64)
             }
+            // It has leases, and no names for them.
+            Query::Nodes => Answer::Nodes(Vec::new()),
             Query::Insert(jobs) => {
                 for (at, job) in jobs.iter().enumerate() {
                     let twice = jobs[..at].iter().any(|other| other.id == job.id);

@@ -1,0 +1,129 @@
+//! `at`, `in_` and `cancel` in a transaction of the caller's: what the statement says, which Python sends.
+
+use crate::calls::schedule::warn_if_ancient;
+use crate::calls::scheduler::SchedulerCore;
+use crate::errors::{error, refused};
+use crate::shared::Shared;
+use crate::values::convert;
+use crate::values::options::Fields;
+use duewheel_engine::engine::{Due, Refused};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+/// Target, due or delay, whether it is a delay, data, id; retry limit, shortest and longest backoff, age limit, and
+/// whether it starts at most once: the parameters of `schedule_v1`, in its order.
+type Terms = (
+    String,
+    i64,
+    bool,
+    Py<PyBytes>,
+    Option<String>,
+    Option<u32>,
+    i64,
+    i64,
+    Option<i64>,
+    bool,
+);
+
+/// The schema of the tables that a scheduler keeps its jobs in.
+fn schema(shared: &Shared, py: Python<'_>) -> PyResult<String> {
+    if shared.engine.is_closed() {
+        return Err(refused(py, Refused::Closed, ""));
+    }
+    shared.backing.schema.clone().ok_or_else(|| {
+        let message = "connection= is for jobs in a PostgreSQL database, and this scheduler keeps its jobs in memory \
+                       or in a file: give it a PostgresStorage, or leave connection= out";
+        error(py, |names| &names.state_error, message)
+    })
+}
+
+fn without_nul(text: &str, what: &str) -> PyResult<String> {
+    if text.contains('\0') {
+        return Err(PyValueError::new_err(format!(
+            "{what} must have no NUL, which PostgreSQL keeps in no text: {text:?}"
+        )));
+    }
+    Ok(text.to_owned())
+}
+
+/// Return the schema, and what a statement that schedules a job is given; refuse what `at` and `in_` refuse.
+#[pyfunction]
+#[pyo3(signature = (scheduler, is_delay, when, target, data=None, *, id=None, options=None, **job_options))]
+#[allow(clippy::too_many_arguments)] // they are the public call's
+pub(crate) fn transaction_terms(
+    scheduler: &Bound<'_, SchedulerCore>,
+    is_delay: bool,
+    when: &Bound<'_, PyAny>,
+    target: &Bound<'_, PyAny>,
+    data: Option<&Bound<'_, PyAny>>,
+    id: Option<&Bound<'_, PyAny>>,
+    options: Option<&Bound<'_, PyAny>>,
+    job_options: Option<&Bound<'_, PyDict>>,
+) -> PyResult<(String, Terms)> {
+    let py = scheduler.py();
+    let shared = scheduler.get().shared(py)?;
+    let schema = schema(shared, py)?;
+    let call = if is_delay {
+        "Scheduler.in_"
+    } else {
+        "Scheduler.at"
+    };
+    let due = if is_delay {
+        convert::delay(when, "delay")?
+    } else {
+        convert::wall_time(when, "when")?
+    };
+    if is_delay && shared.engine.clock().wall().checked_add(due).is_none() {
+        return Err(refused(py, Refused::Overflow(due), ""));
+    }
+    let fields = job_options.map(|given| Fields::read(given, call));
+    let fields = fields.transpose()?.unwrap_or_default();
+    let spec = shared.specs.special(target, options, &fields)?;
+    let spec = spec.get();
+    let name = without_nul(&spec.text, "target")?;
+    let data = data.map_or(Ok(None), convert::data)?;
+    shared.check_data(py, data.as_ref())?;
+    let id = id.map(|id| without_nul(convert::name(id, "id")?, "id"));
+    let id = id.transpose()?;
+    if !is_delay {
+        warn_if_ancient(shared, py, Due::At(due));
+    }
+    let data = data.unwrap_or_else(|| PyBytes::new(py, b"").unbind());
+    let limits = &spec.limits;
+    let backoffs = (limits.min_backoff, limits.max_backoff);
+    Ok((
+        schema,
+        (
+            name,
+            due,
+            is_delay,
+            data,
+            id,
+            limits.retry_limit,
+            backoffs.0,
+            backoffs.1,
+            limits.age_limit,
+            limits.at_most_once,
+        ),
+    ))
+}
+
+/// Return the schema and the id for a statement that withdraws a job; refuse what `cancel` refuses.
+#[pyfunction]
+pub(crate) fn transaction_cancels(
+    scheduler: &Bound<'_, SchedulerCore>,
+    id: &Bound<'_, PyAny>,
+) -> PyResult<(String, String)> {
+    let py = scheduler.py();
+    let schema = schema(scheduler.get().shared(py)?, py)?;
+    Ok((schema, without_nul(convert::name(id, "id")?, "id")?))
+}
+
+/// Return the error for an id that is taken.
+#[pyfunction]
+pub(crate) fn duplicate_job(py: Python<'_>, id: &str) -> Py<PyAny> {
+    refused(py, Refused::Duplicate, id)
+        .into_value(py)
+        .into_any()
+}
