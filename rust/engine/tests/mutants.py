@@ -39,26 +39,30 @@ MUTANTS = {
     "count what runs as missed": (MODEL, "        && time < to\n", "        && time <= to\n"),
     # How the next occurrence follows
     "arm again from now": (ENDING, "Then::At(time) => time,", "Then::At(time) => time.max(now),"),
-    "forget that it ran meanwhile": (ENDING, "        repeat.since = boot;\n", ""),
+    "forget that it ran meanwhile": (ENDING, "repeat.set_since(boot);", "repeat.set_since(i64::MIN);"),
     "one more than its count": (ENDING, "standing.occurrence >= count", "standing.occurrence > count"),
-    "take the attempt along": (ENDING, "                ..Progress::NEW\n", "                ..detail.progress\n"),
+    "take the attempt along": (ENDING, "..Progress::NEW", "..detail.progress()"),
     "lose what is wanted while it runs": (
         ENDING,
         "standing.triggered = standing.wanted.take();",
         "standing.triggered = None;",
     ),
-    "go on when it was cancelled": (ENDING, "let is_over = repeat.ends || ", "let is_over = "),
+    "go on when it was cancelled": (
+        ENDING,
+        "let is_over = is_last || repeat.is(Flag::Ends);",
+        "let is_over = is_last;",
+    ),
     "call a death a success": (
         ENDING,
         "        let occurrence = self.jobs.repeat(key).map(Repeat::occurrence);\n",
         "        let occurrence = self.jobs.repeat(key).map(Repeat::occurrence);\n"
-        "        if let Some(repeat) = self.jobs.repeat_mut(key) { repeat.standing.previous = Some(execution.job_due); }\n",
+        "        if let Some(repeat) = self.jobs.repeat_mut(key) { repeat.set_previous(execution.job_due); }\n",
     ),
-    "have the old schedule say what follows an edit": (ENDING, "repeat_mut(key)?.then = then;", "repeat_mut(key)?;"),
+    "have the old schedule say what follows an edit": (ENDING, "repeat_mut(key)?.set_then(then);", "repeat_mut(key)?;"),
     "read times of one clock on the other": (
         CALL,
-        "on_wall(*old, repeat.clock, ahead)\n            .last\n            .saturating_sub(ahead)",
-        "on_wall(*old, repeat.clock, ahead).last",
+        "on_wall(old, repeat.clock(), ahead)\n            .last\n            .saturating_sub(ahead)",
+        "on_wall(old, repeat.clock(), ahead).last",
     ),
     "count a trigger among the times": (
         TAKE_UP,
@@ -68,8 +72,8 @@ MUTANTS = {
     "take up a retry as the next one": (TAKE_UP, "} else if !self.is_first || standing", "} else if standing"),
     "catch up when it is resumed": (
         CHANGE,
-        "None if moves => (repeat.standing.time, repeat.standing.last) = (next, last),",
-        "None if moves => {}",
+        "repeat.change(|standing| (standing.time, standing.last) = (next, last));",
+        "let _ = last;",
     ),
     "trigger what is triggered again": (
         CHANGE,

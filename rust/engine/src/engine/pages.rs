@@ -225,11 +225,8 @@ impl<P: Payload> State<P> {
             Some(halves) => Id::Generated(halves),
             None => Id::Given((&*job.id).into()),
         };
-        let detail = Detail {
-            id,
-            job_due: job.job_due,
-            progress: job.progress.on_boot(self.jobs.offsets.measured()),
-        };
+        let progress = job.progress.on_boot(self.jobs.offsets.measured());
+        let detail = Detail::new(id, job.job_due, progress);
         let key = self.put_detail(kind, due, job.place.seq, detail, payload);
         if let Some(repeat) = repeat {
             self.put_repeat(key, repeat, offset);

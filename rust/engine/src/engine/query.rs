@@ -5,7 +5,7 @@ use crate::due::queue::{Key, Now};
 use crate::handover::lateness::{Lateness, Summary};
 use crate::handover::queue::HandoverQueue;
 use crate::jobs::record::{Comes, Execution, Occurrence, Payload, Released, Stage, View};
-use crate::jobs::repeats::Repeat;
+use crate::jobs::repeat::Repeat;
 use crate::residency::Lease;
 use duewheel_store::{Answer, Error, Query, ask};
 

@@ -122,7 +122,7 @@ impl<P: Payload> State<P> {
         let Some(detail) = self.jobs.make_detail(key) else {
             return false;
         };
-        detail.progress = progress;
+        detail.set_progress(progress);
         self.jobs.requeue(key, ClockKind::Boot, due);
         self.mark_awake_if_earlier(ClockKind::Boot, due)
     }

@@ -6,5 +6,6 @@ pub(crate) mod id_index;
 pub mod ids;
 pub(crate) mod offsets;
 pub mod record;
+pub(crate) mod repeat;
 pub mod repeats;
 pub(crate) mod table;

@@ -217,14 +217,62 @@ impl<P: Copy> Record<P> {
     }
 }
 
+/// A moment that there may be, no larger than one. The least of all stands for none: no clock comes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Maybe(i64);
+
+impl Maybe {
+    pub(crate) const NONE: Maybe = Maybe(i64::MIN);
+
+    #[inline]
+    pub(crate) fn get(self) -> Option<i64> {
+        (self != Maybe::NONE).then_some(self.0)
+    }
+}
+
+impl From<Option<i64>> for Maybe {
+    #[inline]
+    fn from(moment: Option<i64>) -> Self {
+        moment.map_or(Maybe::NONE, |moment| Maybe(moment.max(-i64::MAX)))
+    }
+}
+
 /// What only some jobs have: a given id, or a past.
 #[derive(Clone, Debug)]
 pub(crate) struct Detail {
     pub(crate) id: Id,
     /// The due that it was first scheduled for, on the wall clock.
     pub(crate) job_due: i64,
+    attempt: u32,
+    run: u32,
+    first_start: Maybe,
+}
+
+impl Detail {
+    pub(crate) fn new(id: Id, job_due: i64, progress: Progress) -> Self {
+        Detail {
+            id,
+            job_due,
+            attempt: progress.attempt,
+            run: progress.run,
+            first_start: progress.first_start.into(),
+        }
+    }
+
     /// How far it has come; its times are on the boot clock.
-    pub(crate) progress: Progress,
+    #[inline]
+    pub(crate) fn progress(&self) -> Progress {
+        Progress {
+            attempt: self.attempt,
+            run: self.run,
+            first_start: self.first_start.get(),
+        }
+    }
+
+    pub(crate) fn set_progress(&mut self, progress: Progress) {
+        (self.attempt, self.run) = (progress.attempt, progress.run);
+        self.first_start = progress.first_start.into();
+    }
 }
 
 /// One execution of a job, handed over to the workers.

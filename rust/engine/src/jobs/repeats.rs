@@ -1,7 +1,6 @@
 //! What only repeats have beside their entry: their plan, and how far they have come.
 
 use crate::due::queue::ClockKind;
-use crate::jobs::record::Occurrence;
 use duewheel_model::repeat::{Definition, Standing, Terms, Times};
 use duewheel_schedule::{Error as ScheduleError, Schedule};
 use std::collections::HashMap;
@@ -28,17 +27,41 @@ pub(crate) fn moment_on(clock: ClockKind, boot: i64, ahead: i64) -> i64 {
 }
 
 /// When a repeat comes again: its schedule and its terms. It never changes; an edit is another one.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Plan {
     schedule: Schedule,
     terms: Terms,
+    /// Of the rules of its zones, by which times of it were found: a fingerprint.
+    rules: u64,
 }
 
 impl Plan {
     /// Of a schedule and terms.
     #[must_use]
     pub fn new(schedule: Schedule, terms: Terms) -> Arc<Self> {
-        Arc::new(Plan { schedule, terms })
+        Arc::new(Plan {
+            schedule,
+            terms,
+            rules: 0,
+        })
+    }
+
+    /// The same, by other rules of its zones.
+    pub(crate) fn found_by(&self, rules: u64) -> Arc<Self> {
+        Arc::new(Plan {
+            rules,
+            ..self.clone()
+        })
+    }
+
+    /// The fingerprint of the rules of its zones, by which times of it were found.
+    pub(crate) fn rules(&self) -> u64 {
+        self.rules
+    }
+
+    /// Whether it says the same, by whatever rules of its zones.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        self.schedule == other.schedule && self.terms == other.terms
     }
 
     /// Of what a store keeps of them; an unknown zone is no error here.
@@ -268,87 +291,6 @@ impl<P> Edit<P> {
     pub(crate) fn count_from(&mut self, moment: i64, next: i64) {
         self.then = Some(self.plan.then(next));
         self.standing.count_from(moment, next);
-    }
-}
-
-/// A repeat in memory.
-#[derive(Debug)]
-pub(crate) struct Repeat<P> {
-    pub(crate) plan: Arc<Plan>,
-    /// Its times are on `clock`.
-    pub(crate) standing: Standing,
-    pub(crate) clock: ClockKind,
-    /// When the occurrence before ended, on the boot clock: what was due before could not start.
-    pub(crate) since: i64,
-    pub(crate) then: Then,
-    /// What was passed over when it was taken up: the occurrence that comes instead is in the standing.
-    pub(crate) passed: bool,
-    /// It was cancelled while it ran.
-    pub(crate) ends: bool,
-    /// This life of the program declares it, or need not.
-    pub(crate) is_wanted: bool,
-    /// That this life does not declare it was reported.
-    pub(crate) is_reported: bool,
-    /// Why it cannot be evaluated, if it cannot.
-    pub(crate) unknown: Option<Arc<str>>,
-    pub(crate) edit: Option<Box<Edit<P>>>,
-}
-
-impl<P> Repeat<P> {
-    /// Have what follows the occurrence that has started count from this moment on, whose first time is `next`.
-    pub(crate) fn count_from(&mut self, moment: i64, next: i64) {
-        self.then = self.plan.then(next);
-        self.standing.count_from(moment, next);
-    }
-
-    /// What comes after the occurrence that runs: the plan, how far that has come, and the clock.
-    pub(crate) fn coming(&self) -> (Arc<Plan>, Standing, ClockKind) {
-        match &self.edit {
-            Some(edit) => {
-                let standing = edit.standing_after(&self.standing);
-                (edit.plan.clone(), standing, edit.clock)
-            }
-            None => (self.plan.clone(), self.standing, self.clock),
-        }
-    }
-
-    /// Whether it does not start, though due.
-    pub(crate) fn is_held(&self) -> bool {
-        let standing = &self.standing;
-        self.unknown.is_some()
-            || !self.is_wanted
-            || (standing.paused && standing.triggered.is_none())
-    }
-
-    /// Which occurrence comes, or runs.
-    pub(crate) fn occurrence(&self) -> Occurrence {
-        Occurrence {
-            number: self.standing.occurrence,
-            previous: self.standing.previous,
-        }
-    }
-
-    /// When what comes is due, and on which clock.
-    pub(crate) fn due(&self) -> (ClockKind, i64) {
-        match self.standing.triggered {
-            Some(at) => (ClockKind::Wall, at),
-            None => (self.clock, self.standing.due()),
-        }
-    }
-
-    /// How far it has come, as a store has it: with what an edit has said meanwhile, and the time of what runs.
-    pub(crate) fn stored(&self, ahead: i64) -> Standing {
-        let (_, standing, clock) = self.coming();
-        let mut stored = on_wall(standing, clock, ahead);
-        if self.edit.is_some() && stored.triggered.is_none() {
-            stored.time = self.on_wall(ahead).time;
-        }
-        stored
-    }
-
-    /// How far it has come, with its times on the wall clock; `ahead`: how far the wall clock is ahead of the boot clock.
-    pub(crate) fn on_wall(&self, ahead: i64) -> Standing {
-        on_wall(self.standing, self.clock, ahead)
     }
 }
 

@@ -6,7 +6,8 @@ use crate::jobs::id_index::IdIndex;
 use crate::jobs::ids::{Halves, IdList};
 use crate::jobs::offsets::Offsets;
 use crate::jobs::record::{Detail, Execution, Id, Payload, Record, Stage};
-use crate::jobs::repeats::{Plans, Repeat};
+use crate::jobs::repeat::Repeat;
+use crate::jobs::repeats::Plans;
 use duewheel_model::job::Progress;
 
 mod repeating;
@@ -23,8 +24,7 @@ pub(crate) struct JobTable<P: Payload> {
     pub(crate) queue: DueQueue<Record<P>>,
     pub(crate) offsets: Offsets,
     details: Blocks<Detail>,
-    /// Each with the key of its job.
-    repeats: Blocks<(Key, Repeat<P>)>,
+    repeats: Blocks<Repeat<P>>,
     plans: Plans,
     ids: IdIndex,
 }
@@ -75,11 +75,8 @@ impl<P: Payload> JobTable<P> {
 
     #[cold]
     fn insert_without_slot(&mut self, id: Halves, clock: ClockKind, due: i64, payload: P) -> Key {
-        let detail = Detail {
-            id: Id::Generated(id),
-            job_due: self.offsets.on_wall(clock, due),
-            progress: Progress::NEW,
-        };
+        let job_due = self.offsets.on_wall(clock, due);
+        let detail = Detail::new(Id::Generated(id), job_due, Progress::NEW);
         let number = self.details.insert(detail);
         self.queue
             .insert(clock, due, Record::with_detail(number, payload))
@@ -122,7 +119,7 @@ impl<P: Payload> JobTable<P> {
             ClockKind::Boot => Some(self.offsets.take()?),
         };
         let record = Record::plain(id, slot, payload);
-        let is_new = detail.progress == Progress::NEW;
+        let is_new = detail.progress() == Progress::NEW;
         // Of a UUID of another version not all bits are kept.
         let is_said = record.id() == id && self.offsets.first_due(slot, due) == detail.job_due;
         if !(is_new && is_said) {
@@ -189,11 +186,8 @@ impl<P: Payload> JobTable<P> {
         let number = match record.detail() {
             Some(number) => number,
             None => {
-                let detail = Detail {
-                    id: Id::Generated(record.id()),
-                    job_due: self.offsets.first_due(record.offset_slot(), entry.due),
-                    progress: Progress::NEW,
-                };
+                let job_due = self.offsets.first_due(record.offset_slot(), entry.due);
+                let detail = Detail::new(Id::Generated(record.id()), job_due, Progress::NEW);
                 self.offsets.release(record.offset_slot());
                 let number = self.details.insert(detail);
                 let mut with_detail = Record::with_detail(number, record.payload);
@@ -328,7 +322,7 @@ fn execution<P: Payload>(
     let (id, job_due, progress) = match record.detail() {
         Some(number) => {
             let detail = &details[number];
-            (detail.id.clone(), detail.job_due, detail.progress)
+            (detail.id.clone(), detail.job_due, detail.progress())
         }
         None => (
             Id::Generated(record.id()),
@@ -382,11 +376,7 @@ mod tests {
     const ID: Halves = [0x0189_0000_0000_7fff, 0x8000_0000_0000_0001];
 
     fn detail(job_due: i64) -> Detail {
-        Detail {
-            id: Id::Generated(ID),
-            job_due,
-            progress: Progress::NEW,
-        }
+        Detail::new(Id::Generated(ID), job_due, Progress::NEW)
     }
 
     /// A million of them may be in memory.
@@ -405,11 +395,8 @@ mod tests {
             jobs.take(key).unwrap();
             assert_eq!(jobs.find(&id), None);
         }
-        let with = |progress| Detail {
-            progress,
-            ..detail(90)
-        };
-        let named = |id| Detail { id, ..detail(90) };
+        let with = |progress| Detail::new(Id::Generated(ID), 90, progress);
+        let named = |id| Detail::new(id, 90, Progress::NEW);
         let others = [
             detail(91),
             with(Progress {
@@ -436,7 +423,7 @@ mod tests {
                 assert_eq!(jobs.details.len(), 1, "{other:?}");
                 let execution = jobs.execution(key).unwrap();
                 assert_eq!(execution.id, other.id);
-                assert_eq!(execution.progress, other.progress);
+                assert_eq!(execution.progress, other.progress());
                 let id = other.id.with_str(str::to_owned);
                 assert_eq!(jobs.find(&id), Some(key));
                 jobs.take(key).unwrap();

@@ -5,6 +5,7 @@ use super::{AT_ONCE, Coming, Pending};
 use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Payload, Released};
+use crate::jobs::repeat::Flag;
 use duewheel_store::{Answer, Op, Place, Query, Ticket};
 use std::sync::{Arc, MutexGuard};
 
@@ -257,7 +258,7 @@ impl<P: Payload> State<P> {
 
     /// A job that is to be cancelled has started: a repeat ends with the occurrence that runs.
     fn end_running(&mut self, key: Key) -> Result<Pending<Cancelled<P>, P>, Refused> {
-        let ends = self.jobs.repeat(key).map(|repeat| repeat.ends);
+        let ends = self.jobs.repeat(key).map(|repeat| repeat.is(Flag::Ends));
         let (Some(false), Some(execution)) = (ends, self.jobs.execution(key)) else {
             return Ok(Pending::Made(Cancelled::No, AT_ONCE));
         };
@@ -277,7 +278,7 @@ impl<P: Payload> State<P> {
             AT_ONCE
         };
         if let Some(repeat) = self.jobs.repeat_mut(key) {
-            repeat.ends = true;
+            repeat.set(Flag::Ends, true);
         }
         Ok(Pending::Made(Cancelled::Stored, ticket))
     }

@@ -62,12 +62,9 @@ impl<P: Payload> Engine<P> {
         let Some(dead) = state.dead.remove(at) else {
             return Ok(Pending::Made(Moved::No, AT_ONCE));
         };
-        let detail = Detail {
-            // Its old id may point at another index now: it goes through the index of ids.
-            id: Id::Given(id.into()),
-            job_due: dead.job_due,
-            progress: dead.progress.revived(),
-        };
+        // Its old id may point at another index now: it goes through the index of ids.
+        let id = Id::Given(id.into());
+        let detail = Detail::new(id, dead.job_due, dead.progress.revived());
         let seq = state.jobs.queue.next_sequence();
         state.put_detail(ClockKind::Boot, boot, seq, detail, dead.payload);
         released.failures.push(dead.failure);

@@ -6,7 +6,8 @@ use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Payload, Released};
-use crate::jobs::repeats::{Edit, Plan, Repeat, Then, carried, on_wall};
+use crate::jobs::repeat::{Flag, Repeat};
+use crate::jobs::repeats::{Edit, Plan, carried, on_wall};
 use duewheel_model::job::Recurring;
 use duewheel_model::repeat::{Standing, Times};
 use duewheel_model::retry::{Jitter, up_to};
@@ -103,25 +104,6 @@ impl<P: Payload> Engine<P> {
     }
 }
 
-impl<P> Repeat<P> {
-    /// One that is new, or comes from a store.
-    pub(in crate::engine) fn new(plan: Arc<Plan>, standing: Standing, clock: ClockKind) -> Self {
-        Repeat {
-            plan,
-            standing,
-            clock,
-            since: i64::MIN,
-            then: Then::Unknown,
-            passed: false,
-            ends: false,
-            is_wanted: true,
-            is_reported: false,
-            unknown: None,
-            edit: None,
-        }
-    }
-}
-
 impl<P: Payload> State<P> {
     /// What is taken in of a new repeat, and its id, where that is made.
     fn new_repeat(
@@ -140,13 +122,9 @@ impl<P: Payload> State<P> {
         };
         let offset = id.with_str(|id| new.offset(id));
         let repeat = Repeat::new(new.plan.clone(), Standing { offset, ..standing }, clock);
-        let due = repeat.standing.due();
+        let due = repeat.standing().due();
         let ahead = self.jobs.offsets.measured();
-        let detail = Detail {
-            id,
-            job_due: repeat.on_wall(ahead).time,
-            progress: Progress::NEW,
-        };
+        let detail = Detail::new(id, repeat.on_wall(ahead).time, Progress::NEW);
         let taken = New {
             clock,
             due,
@@ -174,15 +152,15 @@ impl<P: Payload> State<P> {
         let (Some(repeat), Some(old_payload)) = (self.jobs.repeat(key), old_payload) else {
             return Err(Refused::Duplicate);
         };
-        if repeat.ends {
+        if repeat.is(Flag::Ends) {
             return Err(Refused::Duplicate);
         }
-        let edit = repeat.edit.as_deref();
+        let edit = repeat.edit();
         let (plan, declared, was) = match edit {
             Some(edit) => (&edit.plan, edit.standing.declared, edit.payload),
-            None => (&repeat.plan, repeat.standing.declared, old_payload),
+            None => (&repeat.plan, repeat.is(Flag::Declared), old_payload),
         };
-        let is_same = **plan == *new.plan && declared == new.declared && is_equal(was, payload);
+        let is_same = plan.is_as(&new.plan) && declared == new.declared && is_equal(was, payload);
         if is_same {
             released.payloads.push(payload);
             return self
@@ -192,7 +170,7 @@ impl<P: Payload> State<P> {
         let (standing, clock, is_anew) = self.edited(key, &new, fresh, clock)?;
         let then = is_anew.then(|| new.plan.then(standing.time));
         let edit = Edit {
-            plan: self.jobs.shared(new.plan),
+            plan: self.jobs.shared(new.plan.found_by(standing.fingerprint)),
             payload,
             standing,
             clock,
@@ -224,14 +202,14 @@ impl<P: Payload> State<P> {
             && let Some(repeat) = self.jobs.repeat(key)
         {
             // Whoever finds it in the store finds what runs: in a crash that may not have been noted as started.
-            stored.time = carried(repeat.standing, repeat.clock, edit.clock, ahead).time;
+            stored.time = carried(repeat.standing(), repeat.clock(), edit.clock, ahead).time;
         }
         let ticket = self.write_edit(key, &edit, stored, (is_pending, moves))?;
         if !is_pending {
             // What the edit has found comes when this one has ended.
             if let Some(repeat) = self.jobs.repeat_mut(key) {
-                repeat.is_wanted = true;
-                let before = repeat.edit.replace(Box::new(edit));
+                repeat.set(Flag::Wanted, true);
+                let before = repeat.replace_edit(Some(Box::new(edit)));
                 released.payloads.extend(before.map(|edit| edit.payload));
             }
             return Ok(ticket);
@@ -249,7 +227,7 @@ impl<P: Payload> State<P> {
     /// A repeat that is there already is declared in this life.
     fn declare(&mut self, engine: &Engine<P>, key: Key) -> Result<Ticket, Refused> {
         let is_news = match self.jobs.repeat_mut(key) {
-            Some(repeat) => !std::mem::replace(&mut repeat.is_wanted, true),
+            Some(repeat) => !repeat.set(Flag::Wanted, true),
             None => false,
         };
         if is_news {
@@ -275,7 +253,7 @@ impl<P: Payload> State<P> {
         else {
             return Err(Refused::Lost);
         };
-        let (old, terms) = (&repeat.standing, new.plan.terms());
+        let (old, terms) = (repeat.standing(), new.plan.terms());
         let offset = if repeat.plan.terms().spread == terms.spread {
             old.offset
         } else {
@@ -285,15 +263,15 @@ impl<P: Payload> State<P> {
         let kept = Standing {
             offset,
             declared: new.declared,
-            ..*old
+            ..old
         };
         if terms.count.is_some_and(|count| old.occurrence > count) {
             return Err(Refused::Never);
         }
         let is_same = repeat.plan.schedule() == new.plan.schedule();
-        let time = on_wall(*old, repeat.clock, ahead).time;
+        let time = on_wall(old, repeat.clock(), ahead).time;
         if is_same && terms.admit(time) {
-            return Ok((kept, repeat.clock, false));
+            return Ok((kept, repeat.clock(), false));
         }
         let fresh = fresh?;
         let moved = Standing {
@@ -307,7 +285,7 @@ impl<P: Payload> State<P> {
             return Ok((moved, clock, true));
         }
         // The grid of an interval goes on from its last time, which may be of a later due that was moved.
-        let last = on_wall(*old, repeat.clock, ahead)
+        let last = on_wall(old, repeat.clock(), ahead)
             .last
             .saturating_sub(ahead);
         let last = new.plan.at_or_before(fresh.last, last);
@@ -337,7 +315,7 @@ impl<P: Payload> State<P> {
             return Ok(AT_ONCE);
         };
         let ahead = self.jobs.offsets.measured();
-        let triggered = repeat.standing.triggered;
+        let triggered = repeat.standing().triggered;
         let standing = on_wall(standing, edit.clock, ahead);
         let due = triggered.unwrap_or_else(|| standing.due());
         let to = self.next_place(ClockKind::Wall, due);
@@ -390,10 +368,10 @@ impl<P: Payload> State<P> {
             .extend(self.jobs.swap_payload(key, edit.payload));
         if let Some(repeat) = self.jobs.repeat_mut(key) {
             repeat.plan = edit.plan;
-            repeat.clock = edit.clock;
-            repeat.is_wanted = true;
-            repeat.unknown = None;
-            repeat.standing = edit.standing;
+            repeat.set_clock(edit.clock);
+            repeat.set(Flag::Wanted, true);
+            repeat.set_unknown(None);
+            repeat.set_standing(edit.standing);
         }
         self.jobs.hold(key);
     }

@@ -4,6 +4,7 @@ use super::{AT_ONCE, Pending};
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Payload, Released, Stage, View};
+use crate::jobs::repeat::{Flag, Repeat};
 use crate::jobs::repeats::{NEVER, Plan, moment_on, on_wall};
 use duewheel_model::repeat::{Standing, Times};
 use duewheel_store::{Op, Ticket};
@@ -42,7 +43,7 @@ impl<P: Payload> Engine<P> {
         let Some(repeat) = state.jobs.repeat_mut(key) else {
             return Ok(Pending::Made(false, AT_ONCE));
         };
-        let was = std::mem::replace(&mut repeat.standing.paused, true);
+        let was = repeat.set(Flag::Paused, true);
         if was {
             return Ok(Pending::Made(true, state.settled()?));
         }
@@ -50,7 +51,7 @@ impl<P: Payload> Engine<P> {
             Ok(ticket) => ticket,
             Err(error) => {
                 if let Some(repeat) = state.jobs.repeat_mut(key) {
-                    repeat.standing.paused = false;
+                    repeat.set(Flag::Paused, false);
                 }
                 return Err(error);
             }
@@ -86,7 +87,7 @@ impl<P: Payload> Engine<P> {
         let Some(repeat) = state.jobs.repeat(key) else {
             return Ok(Pending::Made(false, AT_ONCE));
         };
-        if !repeat.standing.paused {
+        if !repeat.is(Flag::Paused) {
             return Ok(Pending::Made(true, state.settled()?));
         }
         let (plan, standing, clock) = repeat.coming();
@@ -124,7 +125,7 @@ impl<P: Payload> Engine<P> {
             state.check_readable(id)?;
             return Ok(Pending::Made(false, AT_ONCE));
         };
-        let before = state.jobs.repeat(key).map(|repeat| repeat.standing);
+        let before = state.jobs.repeat(key).map(Repeat::standing);
         if before.is_some_and(|standing| standing.wanted.is_some()) {
             return Ok(Pending::Made(true, state.settled()?));
         }
@@ -134,17 +135,19 @@ impl<P: Payload> Engine<P> {
         }
         let moves = !has_started && state.withdraw(self, key);
         if let Some(repeat) = state.jobs.repeat_mut(key) {
-            if moves {
-                repeat.standing.triggered = Some(now);
-            } else {
-                repeat.standing.wanted = Some(now);
-            }
+            repeat.change(|standing| {
+                if moves {
+                    standing.triggered = Some(now);
+                } else {
+                    standing.wanted = Some(now);
+                }
+            });
         }
         let ticket = match state.write_standing(key, moves) {
             Ok(ticket) => ticket,
             Err(error) => {
                 if let (Some(repeat), Some(before)) = (state.jobs.repeat_mut(key), before) {
-                    repeat.standing = before;
+                    repeat.set_standing(before);
                 }
                 return Err(error);
             }
@@ -184,7 +187,7 @@ impl<P: Payload> Engine<P> {
         let mut ids = Vec::new();
         for key in state.jobs.repeat_keys() {
             let is_news = state.jobs.repeat_mut(key).is_some_and(|repeat| {
-                !repeat.is_wanted && !std::mem::replace(&mut repeat.is_reported, true)
+                !repeat.is(Flag::Wanted) && !repeat.set(Flag::Reported, true)
             });
             if is_news && let Some(execution) = state.jobs.execution(key) {
                 ids.push(execution.id.with_str(str::to_owned));
@@ -208,7 +211,7 @@ impl<P: Payload> Engine<P> {
             .filter_map(|key| {
                 let place = state.place(key)?.order();
                 let id = state.jobs.execution(key)?.id.with_str(|id| Arc::from(id));
-                (!state.jobs.repeat(key)?.ends).then_some((place, id))
+                (!state.jobs.repeat(key)?.is(Flag::Ends)).then_some((place, id))
             })
             .collect();
         drop(state);
@@ -223,7 +226,7 @@ impl<P: Payload> State<P> {
         let key = self.jobs.find(id)?;
         self.jobs
             .repeat(key)
-            .filter(|repeat| !repeat.ends)
+            .filter(|repeat| !repeat.is(Flag::Ends))
             .map(|_| key)
     }
 
@@ -253,17 +256,20 @@ impl<P: Payload> State<P> {
         let Some(repeat) = self.jobs.repeat_mut(key) else {
             return Ok(AT_ONCE);
         };
-        let before = repeat.standing;
-        repeat.standing.paused = false;
+        let before = repeat.standing();
+        repeat.set(Flag::Paused, false);
         let next = next.unwrap_or(NEVER);
         if Arc::ptr_eq(&repeat.coming().0, plan) {
-            match &mut repeat.edit {
+            match repeat.edit_mut() {
                 Some(edit) => edit.count_from(last, next),
-                None if moves => (repeat.standing.time, repeat.standing.last) = (next, last),
+                None if moves => {
+                    repeat.change(|standing| (standing.time, standing.last) = (next, last));
+                }
                 None => repeat.count_from(last, next),
             }
         }
-        let is_over = repeat.standing.time == NEVER && repeat.standing.triggered.is_none();
+        let standing = repeat.standing();
+        let is_over = standing.time == NEVER && standing.triggered.is_none();
         if moves && is_over {
             return self.end_paused(key, released);
         }
@@ -271,7 +277,7 @@ impl<P: Payload> State<P> {
             Ok(ticket) => ticket,
             Err(error) => {
                 if let Some(repeat) = self.jobs.repeat_mut(key) {
-                    repeat.standing = before;
+                    repeat.set_standing(before);
                 }
                 return Err(error);
             }
@@ -307,14 +313,14 @@ impl<P: Payload> State<P> {
         let execution = self.jobs.execution(key)?;
         let repeat = self.jobs.repeat(key)?;
         let ahead = self.jobs.offsets.measured();
-        let edit = repeat.edit.as_deref();
+        let edit = repeat.edit();
         let (plan, standing, clock) = repeat.coming();
         Some(look(RepeatView {
             plan,
             standing: on_wall(standing, clock, ahead),
             runs: !self.is_pending(engine, key),
-            is_wanted: repeat.is_wanted,
-            unknown: repeat.unknown.clone(),
+            is_wanted: repeat.is(Flag::Wanted),
+            unknown: repeat.unknown().cloned(),
             job: View {
                 payload: edit.map_or(execution.payload, |edit| edit.payload),
                 ..self.view_of(&execution, repeat.occurrence())

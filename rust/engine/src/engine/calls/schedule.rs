@@ -5,7 +5,7 @@ use crate::due::queue::ClockKind;
 use crate::engine::{Due, Engine, Phase, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Parts, Payload, Released};
-use crate::jobs::repeats::Repeat;
+use crate::jobs::repeat::Repeat;
 use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Query, Recurring, Ticket};
 use std::borrow::Cow;
 use std::sync::MutexGuard;
@@ -122,11 +122,7 @@ impl<P: Payload> Engine<P> {
         let stays = state.admit_new(clock, at);
         let place = state.next_place(clock, at);
         let (job_due, progress) = past.unwrap_or((place.due, Progress::NEW));
-        let detail = Detail {
-            id: Id::Given(id.into()),
-            job_due,
-            progress,
-        };
+        let detail = Detail::new(Id::Given(id.into()), job_due, progress);
         let created = boot.saturating_add(state.jobs.offsets.measured());
         let new = New {
             clock,
@@ -170,17 +166,13 @@ pub(super) struct New<P: Payload> {
 
 impl<P: Payload> New<P> {
     fn with_job<R>(&self, look: impl FnOnce(Job<'_>) -> R) -> R {
-        let Detail {
-            id,
-            job_due,
-            progress,
-        } = &self.detail;
-        id.with_str(|id| {
+        let detail = &self.detail;
+        detail.id.with_str(|id| {
             self.payload.parts(|parts| {
                 look(Job {
                     repeat: self.recurring(),
-                    job_due: *job_due,
-                    progress: *progress,
+                    job_due: detail.job_due,
+                    progress: detail.progress(),
                     ..new_job(id.into(), parts, self.place, self.clock, self.created)
                 })
             })

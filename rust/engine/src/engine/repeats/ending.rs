@@ -3,7 +3,8 @@
 use crate::due::queue::Key;
 use crate::engine::{Engine, Phase, State};
 use crate::jobs::record::{Done, Execution, Payload, Released};
-use crate::jobs::repeats::{NEVER, Plan, Repeat, Then, ahead_of, moment_on};
+use crate::jobs::repeat::{Flag, Repeat};
+use crate::jobs::repeats::{NEVER, Plan, Then, ahead_of, moment_on};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Outcome, Reason};
 use duewheel_model::repeat::{Standing, Times};
@@ -25,7 +26,10 @@ impl<P: Payload> State<P> {
         match done.outcome {
             None => self.settle_unstarted(engine, key, released),
             Some(Outcome::Again { .. })
-                if self.jobs.repeat(key).is_some_and(|repeat| repeat.ends) =>
+                if self
+                    .jobs
+                    .repeat(key)
+                    .is_some_and(|repeat| repeat.is(Flag::Ends)) =>
             {
                 self.counts.cancelled += 1;
                 self.write_end(&execution, Ending::Done);
@@ -43,7 +47,7 @@ impl<P: Payload> State<P> {
             Some(Outcome::Done) => {
                 self.counts.succeeded += 1;
                 if let Some(repeat) = self.jobs.repeat_mut(key) {
-                    repeat.standing.previous = Some(execution.job_due);
+                    repeat.set_previous(execution.job_due);
                 }
                 let next = self.next_occurrence(engine, key, &execution, released);
                 let ending = next.map_or(Ending::Done, |next| Ending::Next(Box::new(next)));
@@ -65,7 +69,7 @@ impl<P: Payload> State<P> {
     ) -> bool {
         self.counts.unstarted += 1;
         let repeat = self.jobs.repeat_mut(key);
-        let passed = repeat.is_some_and(|repeat| std::mem::take(&mut repeat.passed));
+        let passed = repeat.is_some_and(|repeat| repeat.set(Flag::Passed, false));
         if self.phase == Phase::Closed {
             self.swap_edit(key, released);
             self.drop_one();
@@ -78,16 +82,16 @@ impl<P: Payload> State<P> {
         }
         let edited = self.swap_edit(key, released);
         if let (Some(then), Some(repeat)) = (edited, self.jobs.repeat_mut(key))
-            && repeat.standing.triggered.is_none()
+            && repeat.standing().triggered.is_none()
         {
             // What the edit counts from has not run: the first time after that comes.
-            repeat.standing.time = match then {
-                Then::At(next) => next,
-                Then::AfterEnd(period) => repeat.standing.last.saturating_add(period),
-                Then::Unknown => repeat.standing.time,
-            };
+            repeat.change(|standing| match then {
+                Then::At(next) => standing.time = next,
+                Then::AfterEnd(period) => standing.time = standing.last.saturating_add(period),
+                Then::Unknown => {}
+            });
         }
-        let time = self.jobs.repeat(key).map(|repeat| repeat.standing.time);
+        let time = self.jobs.repeat(key).map(|repeat| repeat.standing().time);
         if time == Some(NEVER) {
             let execution = self.jobs.execution(key);
             self.counts.cancelled += 1;
@@ -117,7 +121,7 @@ impl<P: Payload> State<P> {
         if let Some(repeat) = self.jobs.repeat_mut(key)
             && repeat.plan.terms().pause_on_dead
         {
-            repeat.standing.paused = true;
+            repeat.set(Flag::Paused, true);
         }
         let next = self.next_occurrence(engine, key, execution, released);
         let ending = Ending::Dead {
@@ -141,8 +145,9 @@ impl<P: Payload> State<P> {
     /// Put what an edit has staged in the place of what has run; what comes next, if its schedule counts anew.
     fn swap_edit(&mut self, key: Key, released: &mut Released<P>) -> Option<Then> {
         let repeat = self.jobs.repeat_mut(key)?;
-        let mut edit = *repeat.edit.take()?;
-        let (old_end, then, standing) = (repeat.plan.terms().end, repeat.then, repeat.standing);
+        let mut edit = *repeat.replace_edit(None)?;
+        let (old_end, then) = (repeat.plan.terms().end, repeat.then());
+        let standing = repeat.standing();
         let anew = edit.then;
         if anew.is_none() {
             edit.standing = Standing {
@@ -160,7 +165,7 @@ impl<P: Payload> State<P> {
             then => then,
         });
         self.apply_edit(key, edit, released);
-        self.jobs.repeat_mut(key)?.then = then;
+        self.jobs.repeat_mut(key)?.set_then(then);
         anew
     }
 
@@ -175,34 +180,34 @@ impl<P: Payload> State<P> {
         self.swap_edit(key, released);
         let (boot, ahead) = (engine.clock.boot(), self.jobs.offsets.measured());
         let repeat = self.jobs.repeat_mut(key)?;
-        let now = moment_on(repeat.clock, boot, ahead);
-        repeat.since = boot;
-        let time = match std::mem::replace(&mut repeat.then, Then::Unknown) {
+        let (clock, mut standing) = (repeat.clock(), repeat.standing());
+        let now = moment_on(clock, boot, ahead);
+        let time = match repeat.then() {
             Then::At(time) => time,
             Then::AfterEnd(period) => {
-                let wall_ahead = ahead_of(repeat.clock, ahead);
+                let wall_ahead = ahead_of(clock, ahead);
                 bounded(&repeat.plan, now.saturating_add(period), wall_ahead)
             }
-            Then::Unknown if repeat.standing.triggered.is_some() => repeat.standing.time,
+            Then::Unknown if standing.triggered.is_some() => standing.time,
             // It ended without being taken up, as what a closing store leaves, or its bounds are others now.
             Then::Unknown => {
-                let anchor = repeat.standing.anchor;
-                let times = repeat.plan.times_on(repeat.clock, anchor, ahead);
-                times
-                    .next(repeat.standing.time.max(repeat.standing.last))
-                    .unwrap_or(NEVER)
+                let times = repeat.plan.times_on(clock, standing.anchor, ahead);
+                let used = standing.time.max(standing.last);
+                times.next(used).unwrap_or(NEVER)
             }
         };
-        let standing = &mut repeat.standing;
+        repeat.set_since(boot);
         standing.triggered = standing.wanted.take();
         standing.time = time;
         let is_used_up =
             (repeat.plan.terms().count).is_some_and(|count| standing.occurrence >= count);
-        let is_over = repeat.ends || is_used_up || (time == NEVER && standing.triggered.is_none());
+        let is_last = is_used_up || (time == NEVER && standing.triggered.is_none());
+        let is_over = is_last || repeat.is(Flag::Ends);
+        standing.occurrence += u64::from(!is_over);
+        repeat.set_standing(standing);
         if is_over {
             return None;
         }
-        standing.occurrence += 1;
         let (clock, due) = repeat.due();
         let standing = repeat.on_wall(ahead);
         let to = self.next_place(clock, due);
@@ -232,10 +237,10 @@ impl<P: Payload> State<P> {
             return false;
         }
         if let Some(detail) = self.jobs.make_detail(key) {
-            detail.progress = Progress {
+            detail.set_progress(Progress {
                 run: next.run,
                 ..Progress::NEW
-            };
+            });
             detail.job_due = next.job_due;
         }
         self.jobs.hold(key);

@@ -3,7 +3,8 @@
 use crate::due::queue::{ClockKind, Key};
 use crate::engine::State;
 use crate::jobs::record::Payload;
-use crate::jobs::repeats::{NEVER, Plan, Repeat};
+use crate::jobs::repeat::{Flag, Repeat};
+use crate::jobs::repeats::{NEVER, Plan};
 use duewheel_model::repeat::{Standing, Times};
 use duewheel_store::{Error, Job, Unreadable};
 use std::sync::Arc;
@@ -94,8 +95,8 @@ impl<P: Payload> State<P> {
             Some(offset) => (ClockKind::Boot, standing.shifted(offset.saturating_neg())),
         };
         let mut repeat = Repeat::new(plan, standing, clock);
-        repeat.is_wanted = !standing.declared;
-        repeat.unknown = unknown;
+        repeat.set(Flag::Wanted, !standing.declared);
+        repeat.set_unknown(unknown);
         self.jobs.set_repeat(key, repeat);
         if is_moved {
             // A store that takes nothing has failed, and says so itself.

@@ -4,7 +4,8 @@ use crate::due::queue::ClockKind;
 use crate::engine::{Engine, Refused, State};
 use crate::handover::lanes::Lane;
 use crate::jobs::record::{Payload, Started};
-use crate::jobs::repeats::{NEVER, Plan, Then, moment_on};
+use crate::jobs::repeat::Flag;
+use crate::jobs::repeats::{NEVER, Plan, PlanTimes, Then, moment_on};
 use duewheel_model::repeat::{Standing, TakenUp, Times, take_up};
 use duewheel_store::{Op, Place};
 use std::sync::Arc;
@@ -54,9 +55,10 @@ impl<P: Payload> Engine<P> {
                 missed: 0,
             });
         };
-        let is_brief = asked.is_brief(now.boot);
         let mut found = None;
-        let mut find = || found = Some(asked.find(now.boot));
+        let times = asked.times();
+        let is_brief = asked.is_brief(&times, now.boot);
+        let mut find = || found = Some(asked.find(&times, now.boot));
         if is_brief {
             find();
         } else {
@@ -95,12 +97,12 @@ impl<P: Payload> Engine<P> {
         if repeat.is_held() {
             return None;
         }
-        let since = repeat.since.max(handled).max(state.could_not_start);
+        let since = repeat.since().max(handled).max(state.could_not_start);
         Some(Asked {
             plan: repeat.plan.clone(),
-            standing: repeat.standing,
-            clock: repeat.clock,
-            since: moment_on(repeat.clock, since, ahead),
+            standing: repeat.standing(),
+            clock: repeat.clock(),
+            since: moment_on(repeat.clock(), since, ahead),
             ahead,
             wall_due: started.wall_due,
             is_first: started.execution.progress.first_start.is_none(),
@@ -118,11 +120,14 @@ fn passed(time: Option<i64>) -> TakenUp {
 }
 
 impl Asked {
+    fn times(&self) -> PlanTimes<'_> {
+        (self.plan).times_on(self.clock, self.standing.anchor, self.ahead)
+    }
+
     /// What becomes of it now, and what follows: the schedule is asked.
-    fn find(&self, boot: i64) -> (TakenUp, Then) {
+    fn find(&self, times: &impl Times, boot: i64) -> (TakenUp, Then) {
         let (plan, standing) = (&self.plan, &self.standing);
         let now = moment_on(self.clock, boot, self.ahead);
-        let times = plan.times_on(self.clock, standing.anchor, self.ahead);
         let coming = Some(standing.time).filter(|&time| time != NEVER);
         let is_over = (plan.terms().count).is_some_and(|count| standing.occurrence > count);
         let found = if is_over {
@@ -134,7 +139,7 @@ impl Asked {
                 missed: 0,
             }
         } else {
-            self.first_attempt(coming, &times, now)
+            self.first_attempt(coming, times, now)
         };
         let time = found.time.unwrap_or(NEVER);
         let then = match (found.runs, plan.is_from_end()) {
@@ -147,7 +152,7 @@ impl Asked {
     }
 
     /// Whether little is asked: of a schedule that is quick, and the time after the one that comes is not due yet.
-    fn is_brief(&self, boot: i64) -> bool {
+    fn is_brief(&self, times: &impl Times, boot: i64) -> bool {
         let standing = &self.standing;
         if !self.plan.schedule().is_quick() {
             return false;
@@ -156,7 +161,6 @@ impl Asked {
             return true;
         }
         let by_now = moment_on(self.clock, boot, self.ahead).saturating_sub(standing.offset);
-        let times = self.plan.times_on(self.clock, standing.anchor, self.ahead);
         times.next(standing.time).is_none_or(|next| next > by_now)
     }
 
@@ -195,15 +199,16 @@ impl<P: Payload> State<P> {
         let Some(repeat) = self.jobs.repeat_mut(key) else {
             return Err(Refused::Lost);
         };
-        let standing = &mut repeat.standing;
-        let is_moved = standing.time != time;
-        standing.missed += found.missed;
-        standing.time = time;
-        if is_new && found.runs && time != NEVER {
-            standing.last = standing.last.max(time);
-        }
-        repeat.then = then;
-        repeat.passed = !found.runs;
+        let is_moved = repeat.standing().time != time;
+        repeat.change(|standing| {
+            standing.missed += found.missed;
+            standing.time = time;
+            if is_new && found.runs && time != NEVER {
+                standing.last = standing.last.max(time);
+            }
+        });
+        repeat.set_then(then);
+        repeat.set(Flag::Passed, !found.runs);
         let occurrence = repeat.occurrence();
         let (on_wall, (clock, due)) = (repeat.on_wall(asked.ahead), repeat.due());
         self.counts.missed += found.missed;

@@ -3,7 +3,8 @@
 use crate::due::queue::{ClockKind, Key};
 use crate::engine::{AT_ONCE, Engine, Refused, State};
 use crate::jobs::record::{Payload, Stage};
-use crate::jobs::repeats::{Repeat, Review};
+use crate::jobs::repeat::Repeat;
+use crate::jobs::repeats::Review;
 use duewheel_model::repeat::Times;
 use duewheel_store::{Op, Place};
 use std::sync::Arc;
@@ -76,10 +77,10 @@ impl<P: Payload> State<P> {
         let Some(repeat) = self.jobs.repeat_mut(key) else {
             return;
         };
-        if !has_started && repeat.standing.triggered.is_none() {
+        if !has_started && repeat.standing().triggered.is_none() {
             return self.move_to(engine, key, next, now);
         }
-        match &mut repeat.edit {
+        match repeat.edit_mut() {
             Some(edit) => edit.count_from(now, next),
             None => repeat.count_from(now, next),
         }
@@ -99,8 +100,7 @@ impl<P: Payload> State<P> {
             return;
         }
         if let Some(repeat) = self.jobs.repeat_mut(key) {
-            repeat.standing.time = time;
-            repeat.standing.last = last;
+            repeat.change(|standing| (standing.time, standing.last) = (time, last));
         }
         // A store that takes nothing has failed, and says so itself.
         let _ = self.write_standing(key, true);
@@ -114,7 +114,7 @@ impl<P: Payload> State<P> {
             return;
         };
         let (clock, due) = repeat.due();
-        let job_due = repeat.standing.triggered;
+        let job_due = repeat.standing().triggered;
         let job_due = job_due.unwrap_or_else(|| repeat.on_wall(ahead).time);
         self.jobs.set_job_due(key, job_due);
         self.jobs.requeue(key, clock, due);

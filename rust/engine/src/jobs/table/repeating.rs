@@ -3,7 +3,8 @@
 use super::JobTable;
 use crate::due::queue::Key;
 use crate::jobs::record::{Comes, Payload};
-use crate::jobs::repeats::{Plan, Repeat};
+use crate::jobs::repeat::Repeat;
+use crate::jobs::repeats::Plan;
 use std::sync::Arc;
 
 impl<P: Payload> JobTable<P> {
@@ -13,7 +14,8 @@ impl<P: Payload> JobTable<P> {
             return;
         }
         repeat.plan = self.shared(repeat.plan);
-        let number = self.repeats.insert((key, repeat));
+        repeat.index = key.index;
+        let number = self.repeats.insert(repeat);
         if let Some(record) = self.queue.get_mut(key) {
             record.set_repeat(number);
         }
@@ -34,14 +36,14 @@ impl<P: Payload> JobTable<P> {
     #[inline]
     pub(crate) fn repeat(&self, key: Key) -> Option<&Repeat<P>> {
         let number = self.queue.get(key)?.value.repeat()?;
-        self.repeats.get(number).map(|(_, repeat)| repeat)
+        self.repeats.get(number)
     }
 
     /// The same, to be changed; what it is held back by is [noted](Self::hold) thereafter.
     #[inline]
     pub(crate) fn repeat_mut(&mut self, key: Key) -> Option<&mut Repeat<P>> {
         let number = self.queue.get(key)?.value.repeat()?;
-        self.repeats.get_mut(number).map(|(_, repeat)| repeat)
+        self.repeats.get_mut(number)
     }
 
     /// Note whether a repeat is held back.
@@ -74,8 +76,9 @@ impl<P: Payload> JobTable<P> {
 
     /// The keys of all repeats, in the order of the slab.
     pub(crate) fn repeat_keys(&self) -> Vec<Key> {
-        let mut keys: Vec<Key> = self.repeats.iter().map(|(key, _)| *key).collect();
-        keys.sort_unstable_by_key(|key| key.index);
-        keys
+        let mut indices: Vec<u32> = self.repeats.iter().map(|repeat| repeat.index).collect();
+        indices.sort_unstable();
+        let keys = indices.into_iter();
+        keys.filter_map(|index| self.queue.key_at(index)).collect()
     }
 }
