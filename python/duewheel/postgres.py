@@ -48,9 +48,9 @@ class PostgresStorage:
 
     A node claims what is due within `window` seconds for the targets that it has handlers for, at most `resident`
     jobs, and starts it from memory. After `lease` seconds without a word from a node others take its jobs. It looks
-    every `poll` seconds for what others have scheduled. A call waits `timeout` seconds for a server that cannot be
-    reached: then it raises `StorageUnavailableError`. A job that was running in `max_interruptions` nodes when these
-    died is dead.
+    every `poll` seconds for what others have scheduled; with `notify`, which costs each commit that schedules, it is
+    told at once. A call waits `timeout` seconds for a server that cannot be reached: then it raises
+    `StorageUnavailableError`. A job that was running in `max_interruptions` nodes when these died is dead.
 
     The database is opened by the `Scheduler` that is given this; a `postgresql://` URL given instead is
     `PostgresStorage(url)`.
@@ -69,6 +69,7 @@ class PostgresStorage:
         "_max_interruptions",
         "_migrate",
         "_name",
+        "_notify",
         "_poll_ns",
         "_resident",
         "_schema",
@@ -92,6 +93,7 @@ class PostgresStorage:
         poll: float | timedelta = 0.25,
         timeout: float | timedelta = 10.0,
         max_interruptions: int = 3,
+        notify: bool = False,
         migrate: bool = True,
     ) -> None:
         """Describe a database; nothing is opened yet."""
@@ -102,9 +104,11 @@ class PostgresStorage:
         self._name = None if name is None else _text(name, "name")
         if keys is not None and not isinstance(keys, Keyring):
             raise TypeError(f"keys must be a Keyring or None, not {keys!r}")
-        if not isinstance(migrate, bool):
-            raise TypeError(f"migrate must be a bool, not {migrate!r}")
+        for option, given in (("notify", notify), ("migrate", migrate)):
+            if not isinstance(given, bool):
+                raise TypeError(f"{option} must be a bool, not {given!r}")
         self._keys = keys
+        self._notify = notify
         self._migrate = migrate
         self._max_data = whole_number(max_data, "max_data", most=_LARGEST_DATA)
         self._resident = whole_number(resident, "resident", least=1)

@@ -120,6 +120,20 @@ def test_a_node_without_handlers_claims_nothing(node):
     assert sorted(seen) == sorted(ids)
 
 
+@pytest.mark.parametrize("by_sql", [False, True])
+def test_nodes_are_told_at_once_if_asked(node, url, schema, by_sql):
+    told = threading.Event()
+    worker = node(poll=60.0, notify=True, handlers={"a": lambda event: told.set()})
+    web = node(notify=True)
+    assert not told.wait(1.0)  # it has looked
+    if by_sql:
+        pg_server.Psql(url).sql(f"SELECT {schema}.schedule('a', delay => '0 s')")
+    else:
+        web.in_(0, "a")
+    assert told.wait(20)
+    assert worker.wait(20)
+
+
 def test_a_node_that_drains_or_closes_gives_its_jobs_back(node):
     done = threading.Semaphore(0)
     one = node(handlers={"a": lambda event: done.release()})
@@ -229,6 +243,7 @@ def test_connection_strings_that_are_wrong(url, why):
         ({"name": b"n"}, TypeError, "name must be a str"),
         ({"keys": {}}, TypeError, "keys must be a Keyring"),
         ({"migrate": 1}, TypeError, "migrate must be a bool"),
+        ({"notify": "yes"}, TypeError, "notify must be a bool"),
         ({"lease": 0.5}, ValueError, r"lease must be at least 1\.0 s"),
         ({"poll": 0}, ValueError, r"poll must be at least 0\.01 s"),
         ({"window": -1}, ValueError, "window"),

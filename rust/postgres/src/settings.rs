@@ -23,6 +23,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// How many interruptions of a job are too many.
     pub max_interruptions: u32,
+    /// Whether other nodes are told at once of what this one schedules, and this one of theirs.
+    pub notify: bool,
     /// Whether the tables are made and brought up to date.
     pub migrate: bool,
     /// The version of the library, for others to see.
@@ -41,6 +43,7 @@ impl Default for Settings {
             poll: Duration::from_millis(250),
             timeout: Duration::from_secs(10),
             max_interruptions: 3,
+            notify: false,
             migrate: true,
             version: env!("CARGO_PKG_VERSION").into(),
         }

@@ -35,6 +35,8 @@ struct PostgresStorage {
     timeout_ns: u64,
     #[pyo3(attribute("_max_interruptions"))]
     max_interruptions: u32,
+    #[pyo3(attribute("_notify"))]
+    notify: bool,
     #[pyo3(attribute("_migrate"))]
     migrate: bool,
 }
@@ -63,6 +65,7 @@ pub(super) fn open(
         poll: Duration::from_nanos(storage.poll_ns),
         timeout: Duration::from_nanos(storage.timeout_ns),
         max_interruptions: storage.max_interruptions,
+        notify: storage.notify,
         migrate: storage.migrate,
         ..Settings::default()
     };

@@ -4,9 +4,10 @@ use crate::connection::trouble::{Trouble, described};
 use crate::tables::statement::Params;
 use crate::tables::statement::Statement;
 use futures_util::future::{BoxFuture, join_all};
+use std::future::poll_fn;
 use std::time::Duration;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{AsyncMessage, Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
@@ -47,6 +48,9 @@ pub(crate) struct Link {
     patience: Duration,
 }
 
+/// Called with what other nodes say.
+pub(crate) type Heard = Box<dyn Fn(&str) + Send>;
+
 /// The server's clock, and the rows of each statement.
 pub(crate) type Landed = (i64, Vec<Vec<Row>>);
 
@@ -55,9 +59,10 @@ impl Link {
         config: &Config,
         tls: MakeRustlsConnect,
         patience: Duration,
+        heard: Heard,
     ) -> Result<Self, Trouble> {
         let connecting = tokio::time::timeout(patience, config.connect(tls));
-        let (client, connection) = match connecting.await {
+        let (client, mut connection) = match connecting.await {
             Ok(connected) => connected.map_err(|error| match Trouble::from(error) {
                 Trouble::Again(why) => Trouble::Lost(why),
                 trouble => trouble,
@@ -69,7 +74,14 @@ impl Link {
             }
         };
         // It ends with the client, or when the connection is lost, which the client says, too.
-        tokio::spawn(async move { drop(connection.await) });
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
+            {
+                if let AsyncMessage::Notification(said) = message {
+                    heard(said.payload());
+                }
+            }
+        });
         let timeout = patience.as_millis().max(1);
         let begin = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {timeout}; SET LOCAL statement_timeout = {timeout}"

@@ -203,12 +203,25 @@ impl Node {
             self.post.settle(last);
             return Ok(());
         }
-        let sent = self
-            .transact(link, |sql, epoch| statements(sql, &batches, epoch))
-            .await;
+        let let_go = batches.iter().filter_map(Resolved::let_go).min();
+        let told = let_go.filter(|_| self.settings.notify);
+        let channel = self.settings.schema.clone();
+        let sent = self.transact(link, |sql, epoch| {
+            let (mut made, until) = statements(sql, &batches, epoch);
+            made.extend(told.map(|due| {
+                Statement {
+                    sql: &sql.notify,
+                    params: Params::default()
+                        .with(channel.clone(), Type::TEXT)
+                        .with(due.to_string(), Type::TEXT),
+                    marks: Vec::new(),
+                }
+            }));
+            (made, until)
+        });
+        let sent = sent.await;
         match sent {
             Ok(_) => {
-                let let_go = batches.iter().filter_map(Resolved::let_go).min();
                 self.looks.note_let_go(let_go.unwrap_or(i64::MAX));
                 self.post.settle(last);
             }

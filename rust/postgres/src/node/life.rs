@@ -105,7 +105,17 @@ impl Node {
     }
 
     pub(super) async fn connect(&self) -> Result<Link, Trouble> {
-        Link::connect(&self.config, self.tls.clone(), self.settings.lease / 4).await
+        let events = self.events.clone();
+        let heard = move |due: &str| {
+            // What it does not understand is a hint all the same.
+            events(Event::Available(due.parse().unwrap_or(i64::MIN)));
+        };
+        let patience = self.settings.lease / 4;
+        let link = Link::connect(&self.config, self.tls.clone(), patience, Box::new(heard)).await?;
+        if self.settings.notify {
+            link.execute(&self.sql.listen).await?;
+        }
+        Ok(link)
     }
 
     /// Take messages to the server until there are no more, or the connection is lost.

@@ -4,6 +4,7 @@ use crate::connection::link::Link;
 use crate::connection::trouble::Trouble;
 use crate::settings::Settings;
 use crate::tables::names::quoted;
+use crate::tables::sql::Sql;
 use crate::tables::statement::Params;
 use duewheel_store::{Error, Keyring, check_key};
 use tokio_postgres::types::Type;
@@ -17,6 +18,7 @@ pub fn sql(schema: &str) -> String {
     let quoted = quoted(schema);
     let body = SCHEMA
         .replace("{s}", &quoted)
+        .replace("{n}", &schema.replace('\'', "''"))
         .replace("{l}", &quoted.replace('\'', "''"));
     format!("CREATE SCHEMA IF NOT EXISTS {quoted};\n{body}")
 }
@@ -59,7 +61,14 @@ pub(crate) async fn open(link: &Link, settings: &Settings) -> Result<(), Trouble
             schema,
             &format!("are of version {version}, and this library knows version {VERSION}"),
         )),
-        Some(_) => check_keys(link, schema, settings.keys.as_ref()).await,
+        Some(_) => {
+            if settings.notify {
+                // Then what is scheduled by SQL is told, too.
+                let notifies = Sql::new(schema).notifies;
+                link.query(&notifies, Params::default()).await?;
+            }
+            check_keys(link, schema, settings.keys.as_ref()).await
+        }
         None => Err(version_error(schema, "are not there")),
     }
 }

@@ -160,6 +160,9 @@ BEGIN
         CASE WHEN boot THEN 1 ELSE 0 END | CASE WHEN at_most_once THEN 2 ELSE 0 END, schedule_v1.retry_limit,
         schedule_v1.min_backoff, schedule_v1.max_backoff, schedule_v1.age_limit,
         CASE WHEN row_id::text = id THEN NULL ELSE id END, schedule_v1.data);
+    IF EXISTS (SELECT FROM {s}.meta m WHERE m.name = 'notify') THEN
+        PERFORM pg_notify('{n}', at::text);
+    END IF;
     RETURN coalesce(id, row_id::text);
 END $$;
 

@@ -8,6 +8,9 @@ use crate::tables::rows::COLUMNS;
 
 /// The statements.
 pub(crate) struct Sql {
+    pub(crate) listen: String,
+    pub(crate) notify: String,
+    pub(crate) notifies: String,
     pub(crate) join: String,
     pub(crate) beat: String,
     pub(crate) in_doubt: String,
@@ -49,8 +52,12 @@ pub(crate) struct Sql {
 /// What withdraws or moves a job: it has not begun, and no other node may start it without a mark.
 const FREE: &str = "begun IS NULL AND (owner IS NULL OR owner = $2 OR flags & 2 <> 0)";
 
+/// The channel has the name of the schema.
+const LISTEN: &str = "LISTEN {s}";
+const NOTIFY: &str = "SELECT pg_notify($1, $2)";
+const NOTIFIES: &str = "INSERT INTO {s}.meta VALUES ('notify', 1) ON CONFLICT (name) DO NOTHING";
 const JOIN: &str = "INSERT INTO {s}.node (epoch, token, lease_until, version, host, pid, name) \
-                VALUES (nextval('{s}.epoch'), $1, clock_timestamp() + $2 * interval '1 s', $3, $4, $5, $6) \
+                VALUES (nextval('{l}.epoch'), $1, clock_timestamp() + $2 * interval '1 s', $3, $4, $5, $6) \
                 RETURNING epoch, {s}.now_ns()";
 const BEAT: &str = "SELECT {s}.beat_v1($1, $2, $3, $4, $5, $6, $7)";
 const IN_DOUBT: &str = "SELECT applied, answer, lease_until > '-infinity' FROM {s}.node WHERE epoch = $1 AND token = $2";
@@ -144,10 +151,14 @@ impl Sql {
     pub(crate) fn new(schema: &str) -> Self {
         let text = |text: &str| {
             text.replace("{s}", &quoted(schema))
+                .replace("{l}", &quoted(schema).replace('\'', "''"))
                 .replace("{columns}", COLUMNS)
                 .replace("{free}", FREE)
         };
         Sql {
+            listen: text(LISTEN),
+            notify: text(NOTIFY),
+            notifies: text(NOTIFIES),
             join: text(JOIN),
             beat: text(BEAT),
             in_doubt: text(IN_DOUBT),
