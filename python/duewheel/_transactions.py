@@ -152,7 +152,7 @@ def _translated(id: str | None) -> Iterator[None]:
 
 def _is_taken(error: Exception) -> bool:
     """Tell whether a driver says that the id is taken: by its own error, or by one that it has wrapped."""
-    for found in (error, getattr(error, "orig", None), error.__cause__):
+    for found in (error, error.__cause__):
         state = getattr(found, "sqlstate", None) or getattr(found, "pgcode", None)
         if state == _UNIQUE_VIOLATION and _INDEX_OF_IDS in str(found):
             return True
