@@ -334,9 +334,6 @@ class Repeat:
     @property
     def _held(self) -> str | None:
         """Why it does not start when it is due, if it does not."""
-    @property
-    def _triggered(self) -> bool:
-        """Whether the occurrence that comes was asked for by `trigger`."""
 
 @final
 class DeadEvent:

@@ -41,8 +41,18 @@ def missed(id: str, count: int) -> None:
 
 def undeclared(ids: list[str]) -> None:
     """Report the repeats that were declared by an earlier version of the program, and are no longer."""
-    shown = ", ".join(map(repr, ids[:10])) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
-    logger.warning("declared repeats that this program does not declare are held back; cancel() forgets one: %s", shown)
+    logger.warning(
+        "declared repeats that this program does not declare are held back; cancel() forgets one: %s", _first(ids)
+    )
+
+
+def held(ids: list[str], why: str) -> None:
+    """Report the repeats that are held back in this life of the program, since a zone is unknown."""
+    logger.error("repeats are held back until the file is opened with their zone: %s: %s", why, _first(ids))
+
+
+def _first(ids: list[str]) -> str:
+    return ", ".join(map(repr, ids[:10])) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
 
 
 def dropped(count: int) -> None:

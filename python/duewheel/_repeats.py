@@ -152,7 +152,7 @@ def explanation(
     stage, started, now_ns = state
     if stage == "running":
         return f"{id!r} runs now"
-    if repeat is not None and repeat._held is not None and not repeat._triggered:
+    if repeat is not None and repeat._held is not None:
         return f"{id!r} is held back: {repeat._held}"
     if event is not None:
         due = datetime.fromtimestamp(event.due / 1e9, UTC).isoformat(timespec="milliseconds")

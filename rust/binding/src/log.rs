@@ -54,6 +54,11 @@ pub(crate) fn undeclared(py: Python<'_>, ids: Vec<String>) {
     report(py, |names| &names.log_undeclared, (ids,));
 }
 
+/// Report repeats that are held back, since a zone is unknown.
+pub(crate) fn held(py: Python<'_>, ids: Vec<String>, why: &str) {
+    report(py, |names| &names.log_held, (ids, why));
+}
+
 /// Report a stored job that cannot be read.
 pub(crate) fn unreadable(py: Python<'_>, row: u64, why: &str) {
     report(py, |names| &names.log_unreadable, (row, why));

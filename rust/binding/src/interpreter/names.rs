@@ -42,6 +42,7 @@ names! {
         log_ancient = "ancient",
         log_dropped = "dropped",
         log_failed = "failed",
+        log_held = "held",
         log_missed = "missed",
         log_parked = "parked",
         log_store_failed = "store_failed",

@@ -9,9 +9,11 @@ use crate::values::options::{Fields, Spec};
 use crate::values::payload::{Fresh, Handle};
 use duewheel_engine::engine::Coming;
 use duewheel_engine::jobs::record::{Id, Occurrence};
+use duewheel_engine::jobs::repeats::Held;
 use duewheel_store::{self as store, Answer, Error, Query};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
+use std::collections::BTreeMap;
 
 /// How many repeats are taken in at once.
 const REPEATS: usize = 1_000;
@@ -54,7 +56,19 @@ impl Shared {
                 break;
             }
         }
+        self.report_held(py);
         Ok(())
+    }
+
+    /// Report the repeats that came with a zone that is unknown, in one line of each zone.
+    fn report_held(&self, py: Python<'_>) {
+        let mut of = BTreeMap::<_, Vec<_>>::new();
+        for Held { id, why } in self.engine.held_anew() {
+            of.entry(why).or_default().push(id);
+        }
+        for (why, ids) in of {
+            log::held(py, ids, &why);
+        }
     }
 
     pub(crate) fn take_in_answer(&self, py: Python<'_>, question: Query) -> PyResult<()> {
@@ -111,6 +125,7 @@ impl Shared {
             py.detach(|| self.engine.load(epoch, last, jobs, released))
         });
         self.report_all_unreadable(py, unreadable);
+        self.report_held(py);
         Ok(())
     }
 

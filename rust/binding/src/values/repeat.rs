@@ -177,15 +177,11 @@ impl Repeat {
             None if !self.is_wanted => {
                 Some("it was declared, and this program does not declare it".to_owned())
             }
-            None if self.standing.paused => Some("it is paused".to_owned()),
+            None if self.standing.paused && self.standing.triggered.is_none() => {
+                Some("it is paused".to_owned())
+            }
             None => None,
         }
-    }
-
-    /// Whether the occurrence that comes was asked for by `trigger`.
-    #[getter]
-    fn _triggered(&self) -> bool {
-        self.standing.triggered.is_some()
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

@@ -25,7 +25,7 @@ use crate::due::queue::{Key, Now};
 use crate::handover::lanes::{Lane, LaneBacklog, Lanes};
 use crate::handover::queue::{HandoverQueue, SETTLE_AT};
 use crate::jobs::record::{Dead, Done, Execution, Payload, Released, Stage};
-use crate::jobs::repeats::Review;
+use crate::jobs::repeats::{Held, Review};
 use crate::jobs::table::JobTable;
 use crate::residency::{Evicted, Residency};
 use crate::sleep::{Sleeper, Until};
@@ -134,6 +134,7 @@ pub(crate) struct State<P: Payload> {
     /// Before this moment of the boot clock nothing could start: it was not started, or the wall clock went forward.
     could_not_start: i64,
     review: Option<Review>,
+    held: Vec<Held>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -188,6 +189,7 @@ impl<P: Payload> Engine<P> {
             evicted: Evicted::default(),
             could_not_start: i64::MIN,
             review: None,
+            held: Vec::new(),
         };
         let lanes: Lanes<HandoverQueue<P>> = Lanes::default();
         for lane in &lanes {

@@ -327,6 +327,15 @@ pub(crate) struct Review {
     pub(crate) from: i64,
 }
 
+/// A repeat that is held back, since a zone of its schedule is unknown here and now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its id.
+    pub id: String,
+    /// Which zone that is, and the remedy.
+    pub why: Arc<str>,
+}
+
 /// How many plans are looked at when another is made.
 const LATEST: usize = 64;
 

@@ -22,7 +22,8 @@ const FRESH: Duration = Duration::from_secs(5);
 /// A time zone: an IANA name, or a fixed offset from UTC. A clone is cheap.
 ///
 /// The rules of a name are those of the system's database (`/usr/share/zoneinfo`, or `TZDIR`), or of the one that came
-/// with the program where there is none. Changed files are found within five minutes and some seconds.
+/// with the program where there is none. Changed files are found within five minutes and some seconds; where one has
+/// gone, its rules stay what they were.
 #[derive(Clone)]
 pub struct Zone(Arc<Inner>);
 
@@ -174,10 +175,15 @@ impl Zone {
             }
             old = Some(known.rules.clone());
         }
-        let mut rules = Arc::new(Rules::of(&self.time_zone()?));
-        if let Some(old) = old.filter(|old| *old == rules) {
-            rules = old;
-        }
+        let rules = match (self.time_zone(), old) {
+            (Ok(zone), old) => {
+                let rules = Arc::new(Rules::of(&zone));
+                old.filter(|old| *old == rules).unwrap_or(rules)
+            }
+            // While an update of the zones replaces its file there is none: what has times must not end by that.
+            (Err(_), Some(old)) => old,
+            (Err(error), None) => return Err(error),
+        };
         if let Ok(mut now) = self.0.now.try_write() {
             let until = Some(Instant::now() + FRESH);
             *now = Some(Known {
@@ -279,5 +285,21 @@ impl Zone {
         let seconds = part()? * 3_600 + part()? * 60 + part()?;
         let rest = rest.parse::<i64>().map_err(|_| wrong())?;
         Self::fixed(sign * (seconds * SECOND + rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_is_gone_keeps_its_last_rules() {
+        let zone = Zone::assumed("Mars/Olympus");
+        assert!(zone.offset_at(0).is_err());
+        *zone.0.now.write().unwrap() = Some(Known {
+            until: Some(Instant::now()),
+            rules: Arc::new(Rules::fixed(3_600)),
+        });
+        assert_eq!(zone.offset_at(0), Ok(3_600 * SECOND));
     }
 }

@@ -367,10 +367,13 @@ impl<P: Payload> State<P> {
             .payloads
             .extend(self.jobs.swap_payload(key, edit.payload));
         if let Some(repeat) = self.jobs.repeat_mut(key) {
+            if repeat.plan.schedule() != edit.plan.schedule() {
+                // It was evaluated when it was given.
+                repeat.set_unknown(None);
+            }
             repeat.plan = edit.plan;
             repeat.set_clock(edit.clock);
             repeat.set(Flag::Wanted, true);
-            repeat.set_unknown(None);
             repeat.set_standing(edit.standing);
         }
         self.jobs.hold(key);

@@ -259,7 +259,15 @@ impl<P: Payload> State<P> {
         let before = repeat.standing();
         repeat.set(Flag::Paused, false);
         let next = next.unwrap_or(NEVER);
-        if Arc::ptr_eq(&repeat.coming().0, plan) {
+        if repeat.unknown().is_some() && repeat.edit().is_none() {
+            // Its time is found, from now on, when it is opened with its zone: these are rules of no zone.
+            repeat.change(|standing| standing.fingerprint = 0);
+            if moves {
+                repeat.change(|standing| standing.last = last);
+            } else {
+                repeat.count_from(last, before.time);
+            }
+        } else if Arc::ptr_eq(&repeat.coming().0, plan) {
             match repeat.edit_mut() {
                 Some(edit) => edit.count_from(last, next),
                 None if moves => {

@@ -1,10 +1,10 @@
 //! What a store has of a repeat, and how it comes into memory.
 
 use crate::due::queue::{ClockKind, Key};
-use crate::engine::State;
+use crate::engine::{Engine, State};
 use crate::jobs::record::Payload;
 use crate::jobs::repeat::{Flag, Repeat};
-use crate::jobs::repeats::{NEVER, Plan};
+use crate::jobs::repeats::{Held, NEVER, Plan};
 use duewheel_model::repeat::{Standing, Times};
 use duewheel_store::{Error, Job, Unreadable};
 use std::sync::Arc;
@@ -36,8 +36,10 @@ impl FoundRepeat {
             Err(error) => Some(Arc::from(error.to_string())),
             Ok(found) => {
                 let times = plan.times(standing.anchor, 0);
-                let is_new = standing.triggered.is_none() && job.progress.first_start.is_none();
-                if found != standing.fingerprint && is_new && !standing.spent {
+                // Where the occurrence is one that was asked for, the time is that of the one after it.
+                let is_to_come = standing.triggered.is_some()
+                    || (job.progress.first_start.is_none() && !standing.spent);
+                if found != standing.fingerprint && is_to_come {
                     // The rules of a zone have changed since: the time that comes is another.
                     standing.time = times.next(standing.last).unwrap_or(NEVER);
                 }
@@ -72,6 +74,13 @@ fn spend(standing: &mut Standing, times: &impl Times) {
     standing.triggered = standing.wanted.take();
 }
 
+impl<P: Payload> Engine<P> {
+    /// The repeats with an unknown zone that have come into memory; each is said once.
+    pub fn held_anew(&self) -> Vec<Held> {
+        std::mem::take(&mut self.state.lock().held)
+    }
+}
+
 impl<P: Payload> State<P> {
     /// Take in what a store has of a repeat, whose job is in memory already; `offset`: of the clock that it is due on.
     pub(in crate::engine) fn put_repeat(
@@ -96,6 +105,10 @@ impl<P: Payload> State<P> {
         };
         let mut repeat = Repeat::new(plan, standing, clock);
         repeat.set(Flag::Wanted, !standing.declared);
+        if let (Some(why), Some(execution)) = (&unknown, self.jobs.execution(key)) {
+            let (id, why) = (execution.id.with_str(str::to_owned), why.clone());
+            self.held.push(Held { id, why });
+        }
         repeat.set_unknown(unknown);
         self.jobs.set_repeat(key, repeat);
         if is_moved {
