@@ -124,7 +124,7 @@ def test_new_takes_a_config():
 def test_register():
     adapters.register("mine", factory)
     adapters.register("mine", factory)
-    assert adapters.names() == ["local", "mine"]
+    assert adapters.names() == ["local", "mine", "postgres"]
     assert isinstance(new("mine", url="x", size=1), NopScheduler)
     assert factory.config == {"url": "x", "size": 1}
 
@@ -155,7 +155,7 @@ def test_entry_point(installed):
     installed("theirs", f"{__name__}:nothing")
     installed("bare", "math:pi")
     installed("good", "duewheel.adapters:local")
-    assert adapters.names() == ["bare", "good", "local", "theirs"]
+    assert adapters.names() == ["bare", "good", "local", "postgres", "theirs"]
     with pytest.raises(ConfigError, match=r"'theirs' .* does not load"):
         new("theirs")
     with pytest.raises(ConfigError, match=r"'bare' .* is not callable"):
@@ -166,10 +166,11 @@ def test_entry_point(installed):
 def test_registered_goes_before_an_entry_point(installed):
     installed("mine", "math:pi")
     adapters.register("mine", factory)
-    assert adapters.names() == ["local", "mine"]
+    assert adapters.names() == ["local", "mine", "postgres"]
     assert isinstance(new("mine"), NopScheduler)
 
 
-def test_local_is_declared_in_the_package():
-    (point,) = entry_points(group="duewheel.adapters", name="local")
-    assert point.load() is adapters.local
+@pytest.mark.parametrize("name", ["local", "postgres"])
+def test_ours_are_declared_in_the_package(name):
+    (point,) = entry_points(group="duewheel.adapters", name=name)
+    assert point.load() is getattr(adapters, name)
