@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -15,8 +16,10 @@ from duewheel import (
     JobOptions,
     Keyring,
     PayloadTooLargeError,
+    PostgresStorage,
     Scheduler,
     StateError,
+    StorageUnavailableError,
     aio,
 )
 
@@ -345,3 +348,26 @@ def test_a_unique_violation_of_another_statement_is_not_ours(node, connection):
         calls()
     connection.rollback()
     assert "x" not in scheduler
+
+
+def test_a_transaction_that_stays_open_takes_no_lease(url, schema):
+    psycopg = pytest.importorskip("psycopg")
+
+    with (
+        Scheduler(PostgresStorage(url, schema=schema, lease=2.0, name="one")) as one,
+        Scheduler(PostgresStorage(url, schema=schema, lease=2.0, name="two")) as two,
+        psycopg.connect(url) as open_one,
+    ):
+        one.in_(60, "a")
+        two.in_(60, "a", id="x", connection=open_one)
+        with pytest.raises(StorageUnavailableError, match="another transaction is in the way"):
+            one.in_(60, "a", id="x")
+        two.in_(60, "new", connection=open_one)
+        waiting = threading.Thread(target=lambda: one.in_(60, "new"))
+        waiting.start()
+        waiting.join(4)
+        assert waiting.is_alive()
+        assert [node.name for node in two.nodes()] == ["one", "two"]
+        open_one.rollback()
+        waiting.join(20)
+        assert len(one) == 2

@@ -24,7 +24,7 @@ pub enum Error {
     /// has found out. Who asked treats a job that the query spoke of as one that it may have been
     /// given, and yields it. Jobs of a page whose answer was lost the store gives back by itself.
     InDoubt,
-    /// The server cannot be reached: nothing has taken effect, and it may be back later.
+    /// The server cannot be reached, or others are in the way: nothing has taken effect, and it may go well later.
     Unavailable(String),
     /// The tables are of another version, or are not there and cannot be made.
     Version(String),
@@ -73,9 +73,8 @@ impl fmt::Display for Error {
             Error::InDoubt => f.write_str(
                 "the connection to the store was lost before it answered: nobody knows whether it was done",
             ),
-            Error::Unavailable(why) => write!(f, "the server cannot be reached: {why}"),
             Error::Closed => f.write_str("the store is closed"),
-            Error::Io(what) => f.write_str(what),
+            Error::Unavailable(what) | Error::Io(what) => f.write_str(what),
         }
     }
 }

@@ -15,7 +15,10 @@ const RETRY: Duration = Duration::from_millis(100);
 
 impl<P: Payload> Engine<P> {
     /// Mark at-most-once jobs while they wait for a worker: of both lanes at most so many that have not started.
+    ///
+    /// Not where nodes share a store: there a start is judged after its mark is settled, and a job has another sequence.
     pub fn mark_ahead(&self, most: usize) {
+        let most = if self.is_shared() { 0 } else { most };
         self.lane(Lane::Workers).lock().ahead = most;
     }
 

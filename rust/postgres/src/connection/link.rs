@@ -11,6 +11,9 @@ use tokio_postgres::{AsyncMessage, Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
+/// How long a statement waits for a transaction that holds what it changes.
+const LOCKS: Duration = Duration::from_secs(1);
+
 /// A lease, and what its next transaction says of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beat {
@@ -83,8 +86,9 @@ impl Link {
             }
         });
         let timeout = patience.as_millis().max(1);
+        let lock = patience.min(LOCKS).as_millis().max(1);
         let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {timeout}; SET LOCAL statement_timeout = {timeout}"
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {lock}; SET LOCAL statement_timeout = {timeout}"
         );
         Ok(Link {
             client,
@@ -120,6 +124,21 @@ impl Link {
             .await
     }
 
+    /// One statement, which waits for no transaction that stays open.
+    pub(crate) async fn query_briefly(
+        &self,
+        sql: &str,
+        params: Params,
+    ) -> Result<Vec<Row>, Trouble> {
+        let statement = Statement {
+            sql,
+            params,
+            marks: Vec::new(),
+        };
+        let mut landed = self.patiently(self.fly(&[&statement])).await?;
+        Ok(landed.pop().unwrap_or_default())
+    }
+
     /// Statements without parameters.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), Trouble> {
         self.patiently(async { Ok(self.client.batch_execute(sql).await?) })
@@ -133,29 +152,33 @@ impl Link {
         beat: &Beat,
         statements: &[Statement<'_>],
     ) -> Result<Landed, Trouble> {
-        self.patiently(self.fly(beat_sql, beat, statements)).await
+        let beat = Statement {
+            sql: beat_sql,
+            params: beat.params(),
+            marks: Vec::new(),
+        };
+        let all: Vec<&Statement<'_>> = [&beat].into_iter().chain(statements).collect();
+        let mut landed = self.patiently(self.fly(&all)).await?;
+        let rows = landed.split_off(1);
+        let now = landed.first().and_then(|rows| rows.first());
+        let now = now.map(|row| row.try_get(0)).transpose();
+        let now = now.map_err(|error| Trouble::Lost(described(&error)))?;
+        Ok((now.unwrap_or_default(), rows))
     }
 
-    async fn fly(
-        &self,
-        beat_sql: &str,
-        beat: &Beat,
-        statements: &[Statement<'_>],
-    ) -> Result<Landed, Trouble> {
+    /// The rows of each statement of a transaction.
+    async fn fly(&self, statements: &[&Statement<'_>]) -> Result<Vec<Vec<Row>>, Trouble> {
         let client = &self.client;
-        let beat = beat.params();
-        let beat = beat.as_given();
-        let given: Vec<_> = statements
+        let given = statements
             .iter()
-            .map(|statement| statement.params.as_given())
-            .collect();
+            .map(|statement| statement.params.as_given());
+        let given: Vec<_> = given.collect();
         type Answer<'a> = BoxFuture<'a, Result<Vec<Row>, tokio_postgres::Error>>;
         // They are sent in this order, for each is sent when it is first polled, and none waits for another.
-        let mut flight: Vec<Answer<'_>> = Vec::with_capacity(statements.len() + 3);
+        let mut flight: Vec<Answer<'_>> = Vec::with_capacity(statements.len() + 2);
         flight.push(Box::pin(async {
             client.batch_execute(&self.begin).await.map(|()| Vec::new())
         }));
-        flight.push(Box::pin(client.query_typed(beat_sql, &beat)));
         for (statement, given) in statements.iter().zip(&given) {
             flight.push(Box::pin(client.query_typed(statement.sql, given)));
         }
@@ -178,11 +201,6 @@ impl Link {
             return Err(error.into());
         }
         landed.pop();
-        let now = landed.get(1).and_then(|rows| rows.first());
-        let now = now
-            .map(|row| row.try_get(0))
-            .transpose()
-            .map_err(|error| Trouble::Lost(described(&error)))?;
-        Ok((now.unwrap_or_default(), landed.split_off(2)))
+        Ok(landed.split_off(1))
     }
 }

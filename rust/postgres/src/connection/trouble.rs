@@ -53,7 +53,12 @@ impl Trouble {
     /// As an error of the store.
     pub(crate) fn error(self) -> Error {
         match self {
-            Trouble::Lost(why) | Trouble::Again(why) => Error::Unavailable(why),
+            Trouble::Lost(why) => {
+                Error::Unavailable(format!("the server cannot be reached: {why}"))
+            }
+            Trouble::Again(why) => Error::Unavailable(format!(
+                "another transaction is in the way, and nothing was changed: {why}"
+            )),
             Trouble::LeaseLost => Error::InDoubt,
             Trouble::Refused(error) => error,
             Trouble::Taken(what) => Error::Io(format!("it is there already: {what}")),

@@ -3,7 +3,7 @@
 use crate::connection::link::Link;
 use crate::connection::trouble::Trouble;
 use crate::node::question::Question;
-use crate::node::state::{Flight, Node};
+use crate::node::state::{Flight, Node, TRIES};
 use crate::tables::names::key_of;
 use crate::tables::rows::{self, NewRow, flags, insertion, sealed};
 use crate::tables::sql::Sql;
@@ -181,7 +181,7 @@ impl Node {
         params: impl Fn(i64) -> Params,
         until: i64,
     ) -> Result<i64, Trouble> {
-        let rows = self.transact(link, |all, epoch| {
+        let rows = self.transact(link, TRIES, |all, epoch| {
             let sql = sql(all).as_str();
             let params = params(epoch);
             (
@@ -227,7 +227,7 @@ impl Node {
             .map(|row| row.job.place.due)
             .max()
             .unwrap_or(i64::MIN);
-        let inserted = self.transact(link, |sql, epoch| {
+        let inserted = self.transact(link, TRIES, |sql, epoch| {
             let insert = Statement {
                 sql: &sql.insert,
                 params: insertion(&rows, epoch),

@@ -3,7 +3,7 @@
 use crate::connection::link::Link;
 use crate::connection::trouble::Trouble;
 use crate::node::looks::Looks;
-use crate::node::state::Node;
+use crate::node::state::{Node, TRIES};
 use crate::tables::rows;
 use crate::tables::statement::Params;
 use crate::tables::statement::Statement;
@@ -43,7 +43,7 @@ impl Node {
             self.looks.end(None);
             return Ok(page);
         }
-        let claimed = self.transact(link, |sql, epoch| {
+        let claimed = self.transact(link, TRIES, |sql, epoch| {
             let params = range().with(limit, Type::INT8).with(epoch, Type::INT8);
             let (sql, marks) = (sql.claim.as_str(), Vec::new());
             (vec![Statement { sql, params, marks }], i64::MIN)

@@ -69,6 +69,7 @@ impl Node {
     pub(super) async fn transact(
         &mut self,
         link: &Link,
+        mut tries: u32,
         mut make: impl for<'a> FnMut(&'a Sql, i64) -> (Vec<Statement<'a>>, i64),
     ) -> Result<Vec<Vec<tokio_postgres::Row>>, Trouble> {
         let sql = self.sql.clone();
@@ -96,8 +97,15 @@ impl Node {
                     self.revoke(&made, &rows);
                     return Ok(rows);
                 }
-                Err(Trouble::Again(_)) => {
+                Err(Trouble::Again(why)) => {
                     self.is_sent = false;
+                    // A transaction of somebody's that stays open holds up this flight, not the node's lease.
+                    self.beat_before(link, self.flights).await?;
+                    self.flights = self.flights.max(1);
+                    tries -= 1;
+                    if tries == 0 {
+                        return Err(Trouble::Again(why));
+                    }
                     tokio::time::sleep(jittered(pause)).await;
                     pause = (pause * 2).min(PAUSES.1);
                 }
@@ -157,13 +165,11 @@ impl Node {
         if unknown.is_empty() {
             return Ok(());
         }
-        for row in link
-            .query(
-                &self.sql.targets,
-                Params::default().with(unknown, Type::TEXT_ARRAY),
-            )
-            .await?
-        {
+        let asked = link.query_briefly(
+            &self.sql.targets,
+            Params::default().with(unknown, Type::TEXT_ARRAY),
+        );
+        for row in asked.await? {
             self.targets.insert(row.try_get(0)?, row.try_get(1)?);
         }
         Ok(())
@@ -178,9 +184,18 @@ impl Node {
             .iter()
             .flat_map(|batch| Resolved::targets(&batch.ops));
         let names = names.map(str::to_owned).collect();
-        if let Err(trouble) = self.know_targets(link, names).await {
-            self.keep(Flight::Batches(batches));
-            return Err(trouble);
+        match self.know_targets(link, names).await {
+            Ok(()) => {}
+            Err(Trouble::Again(_)) => {
+                // A transaction that stays open has made the same target.
+                self.keep(Flight::Batches(batches));
+                tokio::time::sleep(PAUSES.0).await;
+                return Ok(());
+            }
+            Err(trouble) => {
+                self.keep(Flight::Batches(batches));
+                return Err(trouble);
+            }
         }
         let given = Given {
             targets: &self.targets,
@@ -189,7 +204,15 @@ impl Node {
         let known = batches
             .into_iter()
             .map(|batch| Resolved::of(batch.ticket, batch.ops, &given, &mut self.held));
-        self.flying = Some(Flight::Resolved(known.collect()));
+        let known: Vec<Resolved> = known.collect();
+        let unheld: Vec<u64> = known
+            .iter()
+            .flat_map(|batch| batch.unheld.iter().copied())
+            .collect();
+        if !unheld.is_empty() {
+            (self.events)(Event::Revoked(unheld));
+        }
+        self.flying = Some(Flight::Resolved(known));
         Ok(())
     }
 
@@ -206,7 +229,7 @@ impl Node {
         let let_go = batches.iter().filter_map(Resolved::let_go).min();
         let told = let_go.filter(|_| self.settings.notify);
         let channel = self.settings.schema.clone();
-        let sent = self.transact(link, |sql, epoch| {
+        let sent = self.transact(link, u32::MAX, |sql, epoch| {
             let (mut made, until) = statements(sql, &batches, epoch);
             made.extend(told.map(|due| {
                 Statement {

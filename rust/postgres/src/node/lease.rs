@@ -83,14 +83,20 @@ impl Node {
     }
 
     pub(super) async fn beat(&mut self, link: &Link) -> Result<(), Trouble> {
+        self.beat_before(link, self.flights + 1).await
+    }
+
+    /// Renew the lease while the flight of this number has not taken effect.
+    pub(super) async fn beat_before(&mut self, link: &Link, flight: i64) -> Result<(), Trouble> {
         let Some(lease) = self.lease else {
             return Ok(());
         };
         let since = LeaseClock::now();
-        match link
-            .transact(&self.sql.beat, &self.beat_of(lease, i64::MIN), &[])
-            .await
-        {
+        let beat = Beat {
+            flight: flight - 1,
+            ..self.beat_of(lease, i64::MIN)
+        };
+        match link.transact(&self.sql.beat, &beat, &[]).await {
             Ok((now, _)) => self.note_beat(since, now),
             Err(Trouble::Again(_)) => self.next_beat = Instant::now() + PAUSES.1,
             Err(Trouble::LeaseLost) => {

@@ -19,7 +19,9 @@ impl Question {
         (self.then)(Err(if is_in_doubt {
             Error::InDoubt
         } else {
-            Error::Unavailable("it has not answered in time, and nothing was changed".into())
+            Error::Unavailable(
+                "the server has not answered in time, and nothing was changed".into(),
+            )
         }));
     }
 }

@@ -18,6 +18,9 @@ use uuid::Uuid;
 /// Between two attempts to reach the server: at first, and at most; no more than a quarter of a lease.
 pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
+/// How often a question is tried that another transaction is in the way of.
+pub(super) const TRIES: u32 = 2;
+
 /// What is under way to the server.
 pub(super) enum Flight {
     /// As they were submitted.

@@ -11,6 +11,8 @@ use uuid::Uuid;
 pub(crate) struct Resolved {
     pub(crate) ticket: u64,
     pub(super) steps: Vec<Step>,
+    /// What was to be marked as started and is not this node's.
+    pub(super) unheld: Vec<u64>,
     /// Where the last step on each job is.
     last: HashMap<Uuid, usize>,
 }
@@ -164,6 +166,7 @@ impl Resolved {
         let mut resolved = Resolved {
             ticket,
             steps: Vec::new(),
+            unheld: Vec::new(),
             last: HashMap::new(),
         };
         for (op, data) in ops {
@@ -192,7 +195,12 @@ impl Resolved {
             }
             Op::Delete(seq) => held.remove(seq).map(Step::Over),
             Op::Finish { seq, outcome } => return self.finish(seq, outcome, given, held),
-            Op::Begin { seq, at } => held.begin(seq).map(|id| Step::Begin { id, seq, at }),
+            Op::Begin { seq, at } => {
+                let id = held.begin(seq);
+                // A mark that is settled counts: so what cannot be marked is said to be lost before.
+                self.unheld.extend(id.is_none().then_some(seq));
+                id.map(|id| Step::Begin { id, seq, at })
+            }
             Op::Release(seq) => held.release(seq).map(Step::Release),
             Op::Move { seq, to, clock } => held.rename(seq, to.seq).map(|id| {
                 let to = given.on_server(to, clock);
