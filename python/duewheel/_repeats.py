@@ -117,6 +117,8 @@ class Repeating(SchedulerCore):
     ) -> Callable[[_H], _H]:
         """Return the decorator of `repeated`, which registers by `handle`; its arguments are checked now."""
         schedule, target, data = declared
+        if "id" in keywords:
+            raise TypeError("repeated() takes no id: its id is the target; say target=…")
         self._check_repeat(schedule, data, **keywords)
 
         def register(fn: _H) -> _H:

@@ -32,11 +32,15 @@ Delay = float | timedelta
 Fn = TypeVar("Fn", bound=Handler)
 
 
-def _check_terms(count: object, catch_up: object, window: object) -> None:
+def _check_terms(count: object, catch_up: object, window: object, pause_on_dead: object) -> None:
     if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
         raise TypeError(f"count must be an int or None, not {count!r}")
     if isinstance(count, int) and count < 1:
         raise ValueError(f"count must be 1 or more, not {count!r}")
+    if not isinstance(catch_up, str):
+        raise TypeError(f"catch_up must be one of {CATCH_UPS}, not {catch_up!r}")
+    if not isinstance(pause_on_dead, bool):
+        raise TypeError(f"pause_on_dead must be a bool, not {pause_on_dead!r}")
     if catch_up not in CATCH_UPS:
         raise ValueError(f"catch_up must be one of {CATCH_UPS}, not {catch_up!r}")
     if catch_up == "all" and window is None:
@@ -115,20 +119,24 @@ class Repeating:
     ) -> Terms:
         check_name(target, "target")
         check_options(options)
-        _check_terms(count, catch_up, window)
+        _check_terms(count, catch_up, window, pause_on_dead)
+        start_ns = None if start is None else _times.wall_ns(start, "start")
+        end_ns = None if end is None else _times.wall_ns(end, "end")
+        if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+            raise ValueError(f"end must be after start: {end!r} is not after {start!r}")
         given = {name: value for name, value in keywords.items() if value is not UNSET}
         return Terms(
             schedule=schedule_of(schedule, tz),
             target=target,
             data=data_bytes(data),
             options=resolve((options or JobOptions()).replace(**given), self._base),
-            start=None if start is None else _times.wall_ns(start, "start"),
-            end=None if end is None else _times.wall_ns(end, "end"),
+            start=start_ns,
+            end=end_ns,
             count=count,
             spread=_times.delay_ns(spread, "spread"),
             catch_up=catch_up,
             window=None if window is None else _times.delay_ns(window, "window"),
-            pause_on_dead=bool(pause_on_dead),
+            pause_on_dead=pause_on_dead,
             declared=declared,
         )
 

@@ -1,7 +1,7 @@
 //! `repeat` and the calls about repeats: one body, for threads and for coroutines.
 
 use crate::calls::pending::Pending;
-use crate::errors::{error, refused};
+use crate::errors::{error, refused, schedule_failed};
 use crate::schedules::reading::read_schedule;
 use crate::shared::{Shared, releasing};
 use crate::values::convert;
@@ -123,7 +123,10 @@ pub(crate) fn check<'py>(
     keywords: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<()> {
     let read = read(schedule.py(), keywords)?;
-    read_schedule(schedule, read.tz.as_ref())?;
+    let schedule = read_schedule(schedule, read.tz.as_ref())?;
+    schedule
+        .check_gives_times()
+        .map_err(|failure| schedule_failed(&failure))?;
     data.map_or(Ok(None), convert::data).map(drop)
 }
 
