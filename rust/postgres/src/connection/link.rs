@@ -1,8 +1,7 @@
 //! A connection, and transactions on it: each is one flight there and back.
 
 use crate::connection::trouble::{Trouble, described};
-use crate::tables::statement::Params;
-use crate::tables::statement::Statement;
+use crate::tables::statement::{Params, Statement};
 use futures_util::future::{BoxFuture, join_all};
 use std::future::poll_fn;
 use std::time::Duration;
@@ -130,11 +129,7 @@ impl Link {
         sql: &str,
         params: Params,
     ) -> Result<Vec<Row>, Trouble> {
-        let statement = Statement {
-            sql,
-            params,
-            marks: Vec::new(),
-        };
+        let statement = Statement::new(sql, params);
         let mut landed = self.patiently(self.fly(&[&statement])).await?;
         Ok(landed.pop().unwrap_or_default())
     }
@@ -152,11 +147,7 @@ impl Link {
         beat: &Beat,
         statements: &[Statement<'_>],
     ) -> Result<Landed, Trouble> {
-        let beat = Statement {
-            sql: beat_sql,
-            params: beat.params(),
-            marks: Vec::new(),
-        };
+        let beat = Statement::new(beat_sql, beat.params());
         let all: Vec<&Statement<'_>> = [&beat].into_iter().chain(statements).collect();
         let mut landed = self.patiently(self.fly(&all)).await?;
         let rows = landed.split_off(1);

@@ -7,8 +7,7 @@ use crate::node::state::{Flight, Node, TRIES};
 use crate::tables::names::key_of;
 use crate::tables::rows::{self, NewRow, flags, insertion, sealed};
 use crate::tables::sql::Sql;
-use crate::tables::statement::Params;
-use crate::tables::statement::Statement;
+use crate::tables::statement::{Params, Statement};
 use duewheel_store::{Answer, ClockKind, DeadPage, Error, Job, LiveNode, Page, Place, Query};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -184,14 +183,7 @@ impl Node {
         let rows = self.transact(link, TRIES, |all, epoch| {
             let sql = sql(all).as_str();
             let params = params(epoch);
-            (
-                vec![Statement {
-                    sql,
-                    params,
-                    marks: Vec::new(),
-                }],
-                until,
-            )
+            (vec![Statement::new(sql, params)], until)
         });
         let rows = rows.await?;
         let first = rows.first().and_then(|rows| rows.first());
@@ -228,17 +220,9 @@ impl Node {
             .max()
             .unwrap_or(i64::MIN);
         let inserted = self.transact(link, TRIES, |sql, epoch| {
-            let insert = Statement {
-                sql: &sql.insert,
-                params: insertion(&rows, epoch),
-                marks: Vec::new(),
-            };
+            let insert = Statement::new(&sql.insert, insertion(&rows, epoch));
             let answered = Params::default().with(epoch, Type::INT8);
-            let answered = Statement {
-                sql: &sql.answered,
-                params: answered,
-                marks: Vec::new(),
-            };
+            let answered = Statement::new(&sql.answered, answered);
             (vec![insert, answered], until)
         });
         match inserted.await {

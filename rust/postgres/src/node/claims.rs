@@ -5,8 +5,7 @@ use crate::connection::trouble::Trouble;
 use crate::node::looks::Looks;
 use crate::node::state::{Node, TRIES};
 use crate::tables::rows;
-use crate::tables::statement::Params;
-use crate::tables::statement::Statement;
+use crate::tables::statement::{Params, Statement};
 use duewheel_store::{Page, Place};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -45,8 +44,7 @@ impl Node {
         }
         let claimed = self.transact(link, TRIES, |sql, epoch| {
             let params = range().with(limit, Type::INT8).with(epoch, Type::INT8);
-            let (sql, marks) = (sql.claim.as_str(), Vec::new());
-            (vec![Statement { sql, params, marks }], i64::MIN)
+            (vec![Statement::new(&sql.claim, params)], i64::MIN)
         });
         let rows = match claimed.await {
             Ok(mut rows) => rows.pop().unwrap_or_default(),

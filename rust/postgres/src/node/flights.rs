@@ -7,8 +7,7 @@ use crate::node::post::Batch;
 use crate::node::state::{Flight, Node, PAUSES, jittered};
 use crate::node::steps::{Given, Resolved};
 use crate::tables::sql::Sql;
-use crate::tables::statement::Params;
-use crate::tables::statement::Statement;
+use crate::tables::statement::{Params, Statement};
 use duewheel_store::{Event, LeaseClock};
 use tokio_postgres::types::Type;
 
@@ -56,7 +55,7 @@ impl Node {
             Flight::Resolved(batches) => self
                 .post
                 .settle(batches.last().map_or(0, |batch| batch.ticket)),
-            // Which of its marks count is not known: they are made again, which changes nothing.
+            // It is sent once its jobs are known by their ids, and was not yet.
             flight @ Flight::Batches(_) => self.next.push_front(flight),
             Flight::Question(question) => {
                 self.has_strays = true;
@@ -232,13 +231,12 @@ impl Node {
         let sent = self.transact(link, u32::MAX, |sql, epoch| {
             let (mut made, until) = statements(sql, &batches, epoch);
             made.extend(told.map(|due| {
-                Statement {
-                    sql: &sql.notify,
-                    params: Params::default()
+                Statement::new(
+                    &sql.notify,
+                    Params::default()
                         .with(channel.clone(), Type::TEXT)
                         .with(due.to_string(), Type::TEXT),
-                    marks: Vec::new(),
-                }
+                )
             }));
             (made, until)
         });

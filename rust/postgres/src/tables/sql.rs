@@ -6,195 +6,120 @@
 use crate::tables::names::quoted;
 use crate::tables::rows::COLUMNS;
 
-/// The statements.
-pub(crate) struct Sql {
-    pub(crate) listen: String,
-    pub(crate) notify: String,
-    pub(crate) notifies: String,
-    pub(crate) join: String,
-    pub(crate) beat: String,
-    pub(crate) in_doubt: String,
-    pub(crate) targets: String,
-    pub(crate) insert: String,
-    pub(crate) begin: String,
-    pub(crate) release: String,
-    pub(crate) give_back: String,
-    pub(crate) over: String,
-    pub(crate) again: String,
-    pub(crate) shift: String,
-    pub(crate) next: String,
-    pub(crate) bury: String,
-    pub(crate) edit: String,
-    pub(crate) stand: String,
-    pub(crate) look: String,
-    pub(crate) page: String,
-    pub(crate) pending: String,
-    pub(crate) count: String,
-    pub(crate) unfinished: String,
-    pub(crate) claim: String,
-    pub(crate) stray: String,
-    pub(crate) get: String,
-    pub(crate) cancel: String,
-    pub(crate) change_place: String,
-    pub(crate) dead: String,
-    pub(crate) revive: String,
-    pub(crate) purge: String,
-    pub(crate) answered: String,
-    pub(crate) lapsed: String,
-    pub(crate) lost: String,
-    pub(crate) rescue: String,
-    pub(crate) forget: String,
-    pub(crate) leave: String,
-    pub(crate) left: String,
-    pub(crate) nodes: String,
-}
-
 /// What withdraws or moves a job: it has not begun, and no other node may start it without a mark.
 const FREE: &str = "begun IS NULL AND (owner IS NULL OR owner = $2 OR flags & 2 <> 0)";
 
-/// The channel has the name of the schema.
-const LISTEN: &str = "LISTEN {s}";
-const NOTIFY: &str = "SELECT pg_notify($1, $2)";
-const NOTIFIES: &str = "INSERT INTO {s}.meta VALUES ('notify', 1) ON CONFLICT (name) DO NOTHING";
-const JOIN: &str = "INSERT INTO {s}.node (epoch, token, lease_until, version, host, pid, name) \
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
+        /// The statements.
+        pub(crate) struct Sql {
+            $($(#[$doc])* pub(crate) $name: String,)*
+        }
+
+        impl Sql {
+            /// Those of a schema.
+            pub(crate) fn new(schema: &str) -> Self {
+                let quoted = quoted(schema);
+                let literal = quoted.replace('\'', "''");
+                let text = |text: &str| {
+                    text.replace("{s}", &quoted)
+                        .replace("{l}", &literal)
+                        .replace("{columns}", COLUMNS)
+                        .replace("{free}", FREE)
+                };
+                Sql { $($name: text($text),)* }
+            }
+        }
+    };
+}
+
+statements! {
+    /// The channel has the name of the schema.
+    listen: "LISTEN {s}",
+    notify: "SELECT pg_notify($1, $2)",
+    notifies: "INSERT INTO {s}.meta VALUES ('notify', 1) ON CONFLICT (name) DO NOTHING",
+    join: "INSERT INTO {s}.node (epoch, token, lease_until, version, host, pid, name) \
                 VALUES (nextval('{l}.epoch'), $1, clock_timestamp() + $2 * interval '1 s', $3, $4, $5, $6) \
-                RETURNING epoch, {s}.now_ns()";
-const BEAT: &str = "SELECT {s}.beat_v1($1, $2, $3, $4, $5, $6, $7)";
-const IN_DOUBT: &str = "SELECT applied, answer, lease_until > '-infinity' FROM {s}.node WHERE epoch = $1 AND token = $2";
-const TARGETS: &str = "SELECT x, {s}.target_of(x) FROM unnest($1::text[]) x";
-const INSERT: &str = "INSERT INTO {s}.job (due, seq, id, created, job_due, first_start, age_limit, min_backoff, \
+                RETURNING epoch, {s}.now_ns()",
+    beat: "SELECT {s}.beat_v1($1, $2, $3, $4, $5, $6, $7)",
+    in_doubt: "SELECT applied, answer, lease_until > '-infinity' FROM {s}.node WHERE epoch = $1 AND token = $2",
+    targets: "SELECT x, {s}.target_of(x) FROM unnest($1::text[]) x",
+    insert: "INSERT INTO {s}.job (due, seq, id, created, job_due, first_start, age_limit, min_backoff, \
                 max_backoff, owner, target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data) \
                 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], \
                 $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::int[], $12::bigint[], $13::bigint[], \
-                $14::bigint[], $15::bigint[], $16::smallint[], $17::bigint[], $18::text[], $19::text[], $20::bytea[], $21::bytea[])";
-const BEGIN: &str = "UPDATE {s}.job j SET begun = x.at FROM unnest($1::uuid[], $2::bigint[]) x(id, at) \
-                WHERE j.id = x.id AND j.owner = $3 RETURNING j.seq";
-const RELEASE: &str =
-    "UPDATE {s}.job SET begun = NULL WHERE id = ANY($1) AND owner = $2 RETURNING seq";
-const GIVE_BACK: &str =
-    "UPDATE {s}.job SET owner = NULL, begun = NULL WHERE id = ANY($1) AND owner = $2 RETURNING seq";
-const OVER: &str = "DELETE FROM {s}.job WHERE id = ANY($1) AND owner = $2 RETURNING seq";
-const AGAIN: &str = "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, \
+                $14::bigint[], $15::bigint[], $16::smallint[], $17::bigint[], $18::text[], $19::text[], $20::bytea[], $21::bytea[])",
+    begin: "UPDATE {s}.job j SET begun = x.at FROM unnest($1::uuid[], $2::bigint[]) x(id, at) \
+                WHERE j.id = x.id AND j.owner = $3 RETURNING j.seq",
+    release: "UPDATE {s}.job SET begun = NULL WHERE id = ANY($1) AND owner = $2 RETURNING seq",
+    give_back: "UPDATE {s}.job SET owner = NULL, begun = NULL WHERE id = ANY($1) AND owner = $2 RETURNING seq",
+    over: "DELETE FROM {s}.job WHERE id = ANY($1) AND owner = $2 RETURNING seq",
+    again: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, \
                 attempt = x.attempt, run = x.run, first_start = x.first, begun = NULL, owner = x.owner \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[], \
-                $8::bigint[]) x(id, due, seq, flags, attempt, run, first, owner) WHERE j.id = x.id AND j.owner = $9 RETURNING j.seq";
-const SHIFT: &str = "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, owner = x.owner \
+                $8::bigint[]) x(id, due, seq, flags, attempt, run, first, owner) WHERE j.id = x.id AND j.owner = $9 RETURNING j.seq",
+    shift: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, owner = x.owner \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[]) x(id, due, seq, flags, owner) \
-                WHERE j.id = x.id AND j.owner = $6 RETURNING j.seq";
-const NEXT: &str = "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, attempt = 1, \
+                WHERE j.id = x.id AND j.owner = $6 RETURNING j.seq",
+    next: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, attempt = 1, \
                 run = x.run, interruptions = 0, first_start = NULL, begun = NULL, job_due = x.job_due, standing = x.standing, owner = x.owner \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bytea[], \
-                $8::bigint[]) x(id, due, seq, flags, job_due, run, standing, owner) WHERE j.id = x.id AND j.owner = $9 RETURNING j.seq";
-const BURY: &str = "INSERT INTO {s}.dead (due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, \
+                $8::bigint[]) x(id, due, seq, flags, job_due, run, standing, owner) WHERE j.id = x.id AND j.owner = $9 RETURNING j.seq",
+    bury: "INSERT INTO {s}.dead (due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, \
                 target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data, reason, died, error) \
                 SELECT due, seq, j.id, created, job_due, first_start, age_limit, min_backoff, max_backoff, target, attempt, run, \
                 interruptions, retry_limit, flags, key, name, repeat, standing, data, x.reason, x.died, x.error \
                 FROM unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::text[]) WITH ORDINALITY x(id, reason, died, error, at) \
-                JOIN {s}.job j ON j.id = x.id WHERE j.owner = $5 ORDER BY x.at RETURNING seq";
-const EDIT: &str = "UPDATE {s}.job SET target = $2, data = $3, key = $4, retry_limit = $5, age_limit = $6, min_backoff = $7, \
-                max_backoff = $8, flags = flags & ~2::smallint | $9, repeat = $10, standing = $11 WHERE id = $1 AND owner = $12 RETURNING seq";
-const STAND: &str = "UPDATE {s}.job SET job_due = $2, standing = $3 WHERE id = $1 AND owner = $4 AND repeat IS NOT NULL RETURNING seq";
-const LOOK: &str = "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
-                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL LIMIT 1) x WHERE w.name = ANY($1))";
-const PAGE: &str = "WITH x AS MATERIALIZED (SELECT x.* FROM {s}.target w CROSS JOIN LATERAL (SELECT ctid AS at, due, seq FROM {s}.job \
+                JOIN {s}.job j ON j.id = x.id WHERE j.owner = $5 ORDER BY x.at RETURNING seq",
+    edit: "UPDATE {s}.job SET target = $2, data = $3, key = $4, retry_limit = $5, age_limit = $6, min_backoff = $7, \
+                max_backoff = $8, flags = flags & ~2::smallint | $9, repeat = $10, standing = $11 WHERE id = $1 AND owner = $12 RETURNING seq",
+    stand: "UPDATE {s}.job SET job_due = $2, standing = $3 WHERE id = $1 AND owner = $4 AND repeat IS NOT NULL RETURNING seq",
+    look: "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
+                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL LIMIT 1) x WHERE w.name = ANY($1))",
+    page: "WITH x AS MATERIALIZED (SELECT x.* FROM {s}.target w CROSS JOIN LATERAL (SELECT ctid AS at, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($1, $2) AND due < $3 AND begun IS NULL ORDER BY due, seq LIMIT $4) x \
                 ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM {s}.job j \
-                JOIN {s}.target t ON t.id = j.target WHERE j.ctid = ANY(ARRAY(SELECT at FROM x)) ORDER BY j.due, j.seq";
-const PENDING: &str = "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1 AND j.begun IS NULL";
-const UNFINISHED: &str =
-    "SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1))";
-const COUNT: &str = "SELECT count(*) FROM {s}.job WHERE begun IS NULL";
-const CLAIM: &str = "WITH w AS (SELECT id FROM {s}.target WHERE name = ANY($1)), \
+                JOIN {s}.target t ON t.id = j.target WHERE j.ctid = ANY(ARRAY(SELECT at FROM x)) ORDER BY j.due, j.seq",
+    pending: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1 AND j.begun IS NULL",
+    count: "SELECT count(*) FROM {s}.job WHERE begun IS NULL",
+    unfinished: "SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1))",
+    claim: "WITH w AS (SELECT id FROM {s}.target WHERE name = ANY($1)), \
                 c AS MATERIALIZED (SELECT x.ctid, x.due, x.seq FROM w CROSS JOIN LATERAL (SELECT ctid, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL ORDER BY due, seq LIMIT $5 \
                 FOR UPDATE SKIP LOCKED) x ORDER BY x.due, x.seq LIMIT $5), \
                 j AS (UPDATE {s}.job j SET owner = $6, begun = NULL WHERE j.ctid = ANY(ARRAY(SELECT ctid FROM c)) RETURNING j.*), \
                 n AS (UPDATE {s}.node SET claimed_until = greatest(claimed_until, (SELECT max(due) FROM j)) \
                 WHERE epoch = $6 AND (SELECT max(due) FROM j) > claimed_until) \
-                SELECT {columns} FROM j JOIN {s}.target t ON t.id = j.target ORDER BY j.due, j.seq";
-const STRAY: &str = "UPDATE {s}.job j SET owner = NULL, begun = NULL FROM {s}.target t, {s}.node n \
-                WHERE n.epoch = $1 AND j.target = t.id AND j.due <= n.claimed_until AND j.owner = $1 AND j.id <> ALL($2)";
-const GET: &str =
-    "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1";
-const CANCEL: &str = "WITH d AS (DELETE FROM {s}.job WHERE id = $1 AND {free} RETURNING seq) \
-                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer";
-const CHANGE_PLACE: &str = "WITH d AS (UPDATE {s}.job SET due = $3, seq = $4, flags = flags & ~1::smallint | $5, \
+                SELECT {columns} FROM j JOIN {s}.target t ON t.id = j.target ORDER BY j.due, j.seq",
+    stray: "UPDATE {s}.job j SET owner = NULL, begun = NULL FROM {s}.target t, {s}.node n \
+                WHERE n.epoch = $1 AND j.target = t.id AND j.due <= n.claimed_until AND j.owner = $1 AND j.id <> ALL($2)",
+    get: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
+    cancel: "WITH d AS (DELETE FROM {s}.job WHERE id = $1 AND {free} RETURNING seq) \
+                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
+    change_place: "WITH d AS (UPDATE {s}.job SET due = $3, seq = $4, flags = flags & ~1::smallint | $5, \
                 owner = CASE WHEN owner = $2 THEN owner END WHERE id = $1 AND {free} RETURNING seq) \
-                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer";
-const DEAD: &str = "SELECT j.number, {columns}, j.reason, j.error, j.died FROM {s}.dead j JOIN {s}.target t ON t.id = j.target \
-                WHERE j.number < $1 ORDER BY j.number DESC LIMIT $2";
-const REVIVE: &str = "WITH d AS (DELETE FROM {s}.dead WHERE number = (SELECT max(number) FROM {s}.dead WHERE id = $1) RETURNING *), \
+                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
+    dead: "SELECT j.number, {columns}, j.reason, j.error, j.died FROM {s}.dead j JOIN {s}.target t ON t.id = j.target \
+                WHERE j.number < $1 ORDER BY j.number DESC LIMIT $2",
+    revive: "WITH d AS (DELETE FROM {s}.dead WHERE number = (SELECT max(number) FROM {s}.dead WHERE id = $1) RETURNING *), \
                 i AS (INSERT INTO {s}.job (due, seq, id, created, job_due, age_limit, min_backoff, max_backoff, owner, target, run, \
                 retry_limit, flags, key, name, data) SELECT $3, $4, id, created, job_due, age_limit, min_backoff, max_backoff, $2, \
                 target, least(run + 1, 4294967295), retry_limit, flags & ~1::smallint | $5, key, name, data FROM d RETURNING due) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM i) \
-                WHERE epoch = $2 RETURNING answer";
-const PURGE: &str = "WITH d AS (DELETE FROM {s}.dead WHERE died < $1 RETURNING 1) \
-                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer";
-const ANSWERED: &str = "UPDATE {s}.node SET answer = 1 WHERE epoch = $1 RETURNING answer";
-const LAPSED: &str = "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = (SELECT epoch FROM {s}.node \
+                WHERE epoch = $2 RETURNING answer",
+    purge: "WITH d AS (DELETE FROM {s}.dead WHERE died < $1 RETURNING 1) \
+                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
+    answered: "UPDATE {s}.node SET answer = 1 WHERE epoch = $1 RETURNING answer",
+    lapsed: "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = (SELECT epoch FROM {s}.node \
                 WHERE lease_until < clock_timestamp() AND lease_until > '-infinity' ORDER BY epoch LIMIT 1 FOR UPDATE SKIP LOCKED) \
-                RETURNING epoch";
-const LOST: &str = "SELECT epoch FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until > -9223372036854775808";
-const RESCUE: &str = "SELECT {s}.rescue_v1($1, $2, $3, $4)";
-const FORGET: &str = "DELETE FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until = -9223372036854775808 \
-                AND seen < clock_timestamp() - interval '1 hour'";
-const LEAVE: &str = "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = $1 AND token = $2";
-const LEFT: &str =
-    "DELETE FROM {s}.node WHERE epoch = $1 AND token = $2 AND lease_until = '-infinity'";
-const NODES: &str = "SELECT name, host, pid, version, (extract(epoch FROM started) * 1000000)::bigint * 1000, \
+                RETURNING epoch",
+    lost: "SELECT epoch FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until > -9223372036854775808",
+    rescue: "SELECT {s}.rescue_v1($1, $2, $3, $4)",
+    forget: "DELETE FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until = -9223372036854775808 \
+                AND seen < clock_timestamp() - interval '1 hour'",
+    leave: "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = $1 AND token = $2",
+    left: "DELETE FROM {s}.node WHERE epoch = $1 AND token = $2 AND lease_until = '-infinity'",
+    nodes: "SELECT name, host, pid, version, (extract(epoch FROM started) * 1000000)::bigint * 1000, \
                 (extract(epoch FROM seen) * 1000000)::bigint * 1000, held, running FROM {s}.node \
-                WHERE lease_until > clock_timestamp() ORDER BY name COLLATE \"C\", started, epoch";
-
-impl Sql {
-    /// Those of a schema.
-    pub(crate) fn new(schema: &str) -> Self {
-        let text = |text: &str| {
-            text.replace("{s}", &quoted(schema))
-                .replace("{l}", &quoted(schema).replace('\'', "''"))
-                .replace("{columns}", COLUMNS)
-                .replace("{free}", FREE)
-        };
-        Sql {
-            listen: text(LISTEN),
-            notify: text(NOTIFY),
-            notifies: text(NOTIFIES),
-            join: text(JOIN),
-            beat: text(BEAT),
-            in_doubt: text(IN_DOUBT),
-            targets: text(TARGETS),
-            insert: text(INSERT),
-            begin: text(BEGIN),
-            release: text(RELEASE),
-            give_back: text(GIVE_BACK),
-            over: text(OVER),
-            again: text(AGAIN),
-            shift: text(SHIFT),
-            next: text(NEXT),
-            bury: text(BURY),
-            edit: text(EDIT),
-            stand: text(STAND),
-            look: text(LOOK),
-            page: text(PAGE),
-            pending: text(PENDING),
-            unfinished: text(UNFINISHED),
-            count: text(COUNT),
-            claim: text(CLAIM),
-            stray: text(STRAY),
-            get: text(GET),
-            cancel: text(CANCEL),
-            change_place: text(CHANGE_PLACE),
-            dead: text(DEAD),
-            revive: text(REVIVE),
-            purge: text(PURGE),
-            answered: text(ANSWERED),
-            lapsed: text(LAPSED),
-            lost: text(LOST),
-            rescue: text(RESCUE),
-            forget: text(FORGET),
-            leave: text(LEAVE),
-            left: text(LEFT),
-            nodes: text(NODES),
-        }
-    }
+                WHERE lease_until > clock_timestamp() ORDER BY name COLLATE \"C\", started, epoch",
 }

@@ -40,3 +40,14 @@ pub(crate) struct Statement<'a> {
     /// The jobs that it marks as started: those that it does not return are no longer this node's.
     pub(crate) marks: Vec<u64>,
 }
+
+impl<'a> Statement<'a> {
+    /// One that marks nothing.
+    pub(crate) fn new(sql: &'a str, params: Params) -> Self {
+        Statement {
+            sql,
+            params,
+            marks: Vec::new(),
+        }
+    }
+}
