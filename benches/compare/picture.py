@@ -77,19 +77,16 @@ def groups(results: Results) -> list[tuple[str, list[tuple[str, Figure]]]]:
     return found
 
 
-def header(results: Results) -> list[str]:
-    machine = results.machine
-    subtitle = f"Median time of one operation, logarithmic: shorter is better. {machine['cpu']}, {machine['python']}."
+def header(title: str, subtitle: str, names: dict[str, str], colours: dict[str, str]) -> list[str]:
     parts = [
-        text(24, 34, "duewheel beside its peers", size=20, fill="#0f172a", more='font-weight="600"'),
+        text(24, 34, title, size=20, fill="#0f172a", more='font-weight="600"'),
         text(24, 56, subtitle, fill="#64748b"),
     ]
     x = 24.0
-    for library in PICTURED:
-        if library in results.libraries():
-            parts.append(f'<rect x="{x:.1f}" y="70" width="12" height="12" rx="2" fill="{COLOURS[library]}"/>')
-            parts.append(text(x + 18, 80, LIBRARIES[library]))
-            x += 42 + 7 * len(LIBRARIES[library])
+    for key, name in names.items():
+        parts.append(f'<rect x="{x:.1f}" y="70" width="12" height="12" rx="2" fill="{colours[key]}"/>')
+        parts.append(text(x + 18, 80, name))
+        x += 42 + 7 * len(name)
     return parts
 
 
@@ -99,40 +96,54 @@ def render(by_python: dict[str, Any]) -> str:
         return ""
     newest = max(by_python, key=lambda name: [int(part) for part in re.findall(r"\d+", name)])
     results = Results(by_python[newest])
-    drawn = groups(results)
+    machine = results.machine
+    subtitle = f"Median time of one operation, logarithmic: shorter is better. {machine['cpu']}, {machine['python']}."
+    names = {library: LIBRARIES[library] for library in PICTURED if library in results.libraries()}
+    return draw("duewheel beside its peers", subtitle, groups(results), names, COLOURS)
+
+
+def draw(
+    title: str,
+    subtitle: str,
+    drawn: list[tuple[str, list[tuple[str, Figure]]]],
+    names: dict[str, str],
+    colours: dict[str, str],
+) -> str:
+    """A group of bars for each row, in nanoseconds."""
     scale = Scale([figure.median for _, bars in drawn for _, figure in bars] or [1.0, 10.0])
     heights = [len(bars) * (BAR + GAP) + GROUP_GAP for _, bars in drawn]
     bottom = TOP + sum(heights)
     height = bottom + BOTTOM
-    parts = header(results)
+    parts = header(title, subtitle, names, colours)
     for decade in range(scale.low, scale.high + 1):
         x = scale.x(10.0**decade)
         parts.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{bottom - 6}" stroke="#e2e8f0"/>')
         parts.append(text(x, bottom + 12, readable(10.0**decade), size=11, fill="#64748b", more='text-anchor="middle"'))
     y = float(TOP)
-    for (title, bars), tall in zip(drawn, heights, strict=True):
+    for (row, bars), tall in zip(drawn, heights, strict=True):
         middle = y + (tall - GROUP_GAP) / 2 + 4
-        parts.append(text(LEFT - 14, middle, title, fill="#0f172a", more='text-anchor="end"'))
-        for library, figure in bars:
-            end = scale.x(figure.median)
-            width = max(end - LEFT, 1.0)
-            ours = library == OURS
-            parts.append(
-                f'<rect x="{LEFT}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" rx="2" fill="{COLOURS[library]}">'
-                f"<title>{escape(LIBRARIES[library])}: {readable(figure.median)}</title></rect>"
-            )
-            label = readable(figure.median)
-            weight = 'font-weight="600"' if ours else ""
-            parts.append(text(end + 6, y + 10.5, label, size=11, fill="#9a3412" if ours else "#475569", more=weight))
+        parts.append(text(LEFT - 14, middle, row, fill="#0f172a", more='text-anchor="end"'))
+        for key, figure in bars:
+            parts += bar(y, scale.x(figure.median), names[key], readable(figure.median), colours[key], ours=key == OURS)
             y += BAR + GAP
         y += GROUP_GAP
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-            f'role="img" aria-label="duewheel beside its peers" {FONT}>',
+            f'role="img" aria-label="{escape(title)}" {FONT}>',
             f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff"/>',
             *parts,
             "</svg>",
             "",
         ]
     )
+
+
+def bar(y: float, end: float, name: str, label: str, colour: str, *, ours: bool) -> list[str]:
+    width = max(end - LEFT, 1.0)
+    weight = 'font-weight="600"' if ours else ""
+    return [
+        f'<rect x="{LEFT}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" rx="2" fill="{colour}">'
+        f"<title>{escape(name)}: {label}</title></rect>",
+        text(end + 6, y + 10.5, label, size=11, fill="#9a3412" if ours else "#475569", more=weight),
+    ]
