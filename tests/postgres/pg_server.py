@@ -43,7 +43,7 @@ def unprivileged() -> pwd.struct_passwd | None:
 class Server:
     """A server on the loopback interface, whose files are in a directory of its own."""
 
-    def __init__(self, bin: Path, *, settings: tuple[str, ...] = ()) -> None:
+    def __init__(self, bin: Path, *, settings: tuple[str, ...] = (), standby_of: "Server | None" = None) -> None:
         self.bin = bin
         self.home = Path(tempfile.mkdtemp(prefix="duewheel-pg-", dir="/tmp"))  # paths of sockets are short
         self.user = unprivileged()
@@ -55,9 +55,12 @@ class Server:
         self.settings = settings
         self.process: subprocess.Popen[bytes] | None = None
         try:
-            self.call(
-                "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C"
-            )
+            if standby_of is None:
+                self.call(
+                    "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C"
+                )
+            else:
+                self.call("pg_basebackup", "-D", self.data, "-d", standby_of.url, "-R", "-c", "fast", "--no-sync")
             self.start()
         except BaseException:
             self.stop()
@@ -101,6 +104,14 @@ class Server:
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError((self.home / "log").read_text())
             time.sleep(0.02)
+
+    def standby(self, *, settings: tuple[str, ...] = ()) -> "Server":
+        """Another server that follows this one."""
+        return Server(self.bin, settings=settings, standby_of=self)
+
+    def promote(self) -> None:
+        """End following another: from now on it takes writes."""
+        self.call("pg_ctl", "promote", "-D", self.data)
 
     def halt(self, how: signal.Signals = signal.SIGINT) -> None:
         """End the server: SIGINT disconnects clients, SIGQUIT is as a crash."""
