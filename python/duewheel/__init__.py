@@ -34,6 +34,7 @@ from duewheel._core import (
     Stats,
     Timer,
     Times,
+    current_event,
 )
 from duewheel.config import Config
 from duewheel.context import at, current_scheduler, in_, repeat, use
@@ -54,6 +55,7 @@ from duewheel.errors import (
     StorageLockedError,
     StorageUnavailableError,
     StorageVersionError,
+    UnreadableDataError,
     WrongKeyError,
 )
 from duewheel.nop import NopScheduler
@@ -113,9 +115,11 @@ __all__ = [
     "StorageVersionError",
     "Timer",
     "Times",
+    "UnreadableDataError",
     "WrongKeyError",
     "adapters",
     "at",
+    "current_event",
     "current_scheduler",
     "in_",
     "repeat",
@@ -131,10 +135,22 @@ def __getattr__(name: str) -> object:
         import duewheel.aio
 
         return duewheel.aio
+    if name == "codecs":
+        import duewheel.codecs
+
+        return duewheel.codecs
+    if name == "plugins":
+        import duewheel.plugins
+
+        return duewheel.plugins
     if name == "reference":
         import duewheel.reference
 
         return duewheel.reference
+    if name == "tasks":
+        import duewheel.tasks
+
+        return duewheel.tasks
     if name == "testing":
         import duewheel.testing
 

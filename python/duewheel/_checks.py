@@ -6,6 +6,7 @@ The extension reads valid values by itself, and calls these functions for all ot
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any, ParamSpec, SupportsIndex
@@ -61,6 +62,16 @@ def whole_number(value: object, what: str, least: int = 0, most: int = 2**32 - 1
     if not least <= number <= most:
         raise ValueError(f"{what} must be from {least} to {most}, not {value!r}")
     return number
+
+
+def is_async(fn: object) -> bool:
+    """Tell whether calling a handler makes a coroutine, so that it is called on an event loop."""
+    if not callable(fn):
+        raise TypeError(f"a handler must be callable, not {fn!r}")
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    # Not what it wraps: a sync function around a coroutine is called as a sync one, and may return the coroutine.
+    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
 
 
 _JOB_OPTIONS = ("retry_limit", "min_backoff", "max_backoff", "age_limit", "consistency")

@@ -27,6 +27,7 @@ from typing_extensions import Buffer, disjoint_base
 
 from duewheel.errors import DuplicateJobError, StorageError
 from duewheel.options import Consistency, Unset
+from duewheel.plugins import Hooks
 from duewheel.postgres import PostgresStorage
 from duewheel.storage import LocalStorage
 from duewheel.testing import ManualClock
@@ -62,6 +63,7 @@ __all__ = [
     "after_fork_in_child",
     "at_exit",
     "check_bounds",
+    "current_event",
     "defined_schedule",
     "duplicate_job",
     "find_names",
@@ -93,6 +95,14 @@ class _JobOptions(TypedDict, total=False):
     age_limit: _Seconds | None | Unset
     consistency: Consistency | Unset
 
+class _HandlerKeywords(TypedDict, total=False):
+    """The keywords of `Scheduler.handle`."""
+
+class _TaskKeywords(_HandlerKeywords, _JobOptions, total=False):
+    """The keywords of `Scheduler.task`."""
+
+    options: JobOptions | None
+
 class _RepeatTerms(_JobOptions, total=False):
     """The keywords of a repeat but for its id, and those of `JobOptions`."""
 
@@ -110,6 +120,11 @@ class _RepeatKeywords(_RepeatTerms, total=False):
     """The keywords of `Scheduler.repeat`."""
 
     id: str | None
+
+class _UsingKeywords(_RepeatKeywords, total=False):
+    """The keywords of `Task.using`: those of `at` and `in_`, and of `repeat`."""
+
+    connection: Any
 
 class _Array(Protocol):
     """An array of NumPy's, which is a `Buffer` to type checkers only from Python 3.12."""
@@ -961,6 +976,7 @@ class Scheduler:
         clock: ManualClock | None,
         seed: int | None,
         tasks: int | None,
+        hooks: Hooks | None,
     ) -> None: ...
     @property
     def _opened(self) -> bool: ...
@@ -1221,6 +1237,12 @@ def transaction_cancels(scheduler: Scheduler, id: str) -> tuple[str, str]:
 
 def duplicate_job(id: str) -> DuplicateJobError:
     """Return the error for an id that is taken."""
+
+def current_event() -> Event | None:
+    """Return the event of the handler that calls, sync or async; `None` outside of handlers.
+
+    Code that a handler calls finds it. Threads and tasks that it starts have none of their own.
+    """
 
 def find_names() -> None:
     """Look up what the extension uses of the package's modules; called once they are imported."""

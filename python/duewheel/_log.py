@@ -88,6 +88,11 @@ def store_failed(why: str) -> None:
     logger.critical("nothing runs any more until the scheduler is made anew: %s", why)
 
 
+def plugin_failed(name: str, hook: object, error: BaseException) -> None:
+    """Report what a plugin has raised, which changes nothing else."""
+    logger.error("a plugin failed in %s, which changes nothing: %r", name, hook, exc_info=error)
+
+
 def loop_stopped(error: BaseException | None) -> None:
     """Report that an exception, or a call, stopped the event loop of a scheduler, which runs it again."""
     if error is None:

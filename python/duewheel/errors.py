@@ -4,6 +4,7 @@
     ├── ConfigError (ValueError)            a configuration that names what there is not
     ├── DuplicateTargetError (ValueError)   the target has a handler already
     ├── DuplicateJobError (ValueError)      the id is taken by a pending or running job
+    ├── UnreadableDataError (ValueError)    what a job has as its data cannot be read
     ├── StateError (RuntimeError)           right call, wrong moment
     │   ├── ClosedError                     after `close()`
     │   └── ForkedError                     in a forked child
@@ -42,6 +43,7 @@ __all__ = [
     "StorageLockedError",
     "StorageUnavailableError",
     "StorageVersionError",
+    "UnreadableDataError",
     "WrongKeyError",
 ]
 
@@ -60,6 +62,14 @@ class DuplicateTargetError(DuewheelError, ValueError):
 
 class DuplicateJobError(DuewheelError, ValueError):
     """Refuse an id that a pending or running job has already."""
+
+
+class UnreadableDataError(DuewheelError, ValueError):
+    """Report that the data of a job cannot be read. Raised by a handler it ends the job as dead, with no retry.
+
+    Tasks raise it for data that their codec cannot read, or that does not fit their signature. The reason is
+    `"failed"`; `revive` runs the job again, once what reads it is mended.
+    """
 
 
 class StateError(DuewheelError, RuntimeError):

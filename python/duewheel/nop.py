@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from duewheel._core import DeadEvent, Event, Repeat
     from duewheel.postgres import Node
     from duewheel.scheduler import _H
+    from duewheel.tasks import TaskDecorator
 
 __all__ = ["NopScheduler"]
 
@@ -36,7 +37,7 @@ class NopScheduler(Scheduler):
     (0, True)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, plugins: object = ()) -> None:
         # Not opened: it has no engine, and so no thread and no descriptor.
         self._stopped = Flag()
         self._ended = False
@@ -83,6 +84,15 @@ class NopScheduler(Scheduler):
     def handler(self, target: object) -> Callable[[_H], _H]:
         """Return the decorated function unchanged."""
         return _unchanged
+
+    def task(self, target: Any = None, *, codec: Any = "json", **keywords: Any) -> TaskDecorator:
+        """Return a task whose jobs are discarded. What makes it one is checked, and so are its arguments."""
+        from duewheel.tasks import Task
+
+        def register(fn: Any) -> Any:
+            return Task(self, fn, target, codec, {})
+
+        return register
 
     def at(
         self,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextvars
-import functools
-import inspect
 import math
 import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from duewheel import _current, _signals
-from duewheel._checks import lists_keywords
+from duewheel._checks import is_async, lists_keywords
 from duewheel._core import DeadEvent, Event, Ids, live_nodes, timeout_s
 from duewheel._repeats import Declared, Repeating
 from duewheel.errors import StateError, StorageError
@@ -30,23 +28,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import EventLoop, JobOptions, Schedule, _RepeatTerms
+    from duewheel._core import EventLoop, JobOptions, Schedule, _RepeatTerms, _TaskKeywords
+    from duewheel.codecs import Codec
+    from duewheel.plugins import Hooks
     from duewheel.postgres import PostgresStorage
     from duewheel.storage import LocalStorage
+    from duewheel.tasks import TaskDecorator
     from duewheel.testing import ManualClock
 
 
 NO_COPY = "a scheduler cannot be copied or pickled: its jobs, threads and file are of this process; make another one"
-
-
-def is_async(fn: object) -> bool:
-    """Tell whether calling a handler makes a coroutine, so that it is called on an event loop."""
-    if not callable(fn):
-        raise TypeError(f"a handler must be callable, not {fn!r}")
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    # Not what it wraps: a sync function around a coroutine is called as a sync one, and may return the coroutine.
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
 
 
 Handler: TypeAlias = Callable[[Event], object]
@@ -59,6 +50,8 @@ class Core(Repeating):
     """The engine, and the event loop of its async handlers."""
 
     _event_loop: EventLoop | None = None
+    _hooks: Hooks | None = None
+    _opened_ns: int | None = None  # until plugins have been told what an earlier life has interrupted
 
     def __init__(
         self,
@@ -69,11 +62,17 @@ class Core(Repeating):
         clock: ManualClock | None = None,
         seed: int | None = None,
         tasks: int = 1_000,
+        plugins: Iterable[object] = (),
     ) -> None:
         """Open it; `start` starts it."""
+        if plugins != ():
+            from duewheel.plugins import Hooks
+
+            self._hooks = Hooks(plugins)
         self._loop_lock = threading.Lock()  # held to give it an event loop, and to leave one
         self._declared = Declared()
-        self._open(storage, workers, options, clock, seed, tasks)
+        self._opened_ns = time.time_ns()  # a store notes interruptions by this clock, also where another one is given
+        self._open(storage, workers, options, clock, seed, tasks, self._hooks)
         if clock is not None:
             clock._attach(self)
 
@@ -111,12 +110,23 @@ class Core(Repeating):
 
     def _handle(self, target: str, fn: Handler, on_loop: bool) -> Callable[[], None]:
         """Register a handler; return what deregisters it."""
+        if self._hooks is not None:
+            fn = self._hooks.composed(fn, on_loop)
         number, registration = self._register(target, fn, on_loop)
 
         def deregister() -> None:
             self._deregister(number, registration)
 
         return deregister
+
+    def _report_interrupted(self) -> None:
+        """Tell plugins, once, of the jobs that opening the store has found interrupted and buried."""
+        hooks, opened_ns, self._opened_ns = self._hooks, self._opened_ns, None
+        if hooks is None or hooks.dead is None or opened_ns is None or not self._has_store:
+            return
+        for dead in reversed(self._dead()):
+            if dead.reason == "interrupted" and dead.died >= opened_ns:
+                hooks.dead(dead)
 
     def _refuse_in_memory(self, what: str) -> None:
         len(self)  # raises when closed, and in a fork
@@ -144,7 +154,8 @@ class Scheduler(Core):
     is a `JobOptions` laid under every job's own. `clock` is the system's, or a
     `duewheel.testing.ManualClock`. `seed` (an unsigned 64-bit int) makes the jitter of jobs with
     a given id reproducible. `tasks` (1 or more) is how many `async def` handlers run at once, as tasks
-    of an event loop in a thread of its own; `duewheel.aio.Scheduler` runs them on yours.
+    of an event loop in a thread of its own; `duewheel.aio.Scheduler` runs them on yours. `plugins` are
+    objects that are called around handlers, and told of how jobs end: see `duewheel.plugins`.
 
     **Order**: what is due is taken up in the order of (due, sequence of scheduling).
     **Concurrency**: every call may come from any thread, handlers included.
@@ -179,10 +190,13 @@ class Scheduler(Core):
         clock: ManualClock | None = None,
         seed: int | None = None,
         tasks: int = 1_000,
+        plugins: Iterable[object] = (),
     ) -> None:
         """Make a scheduler; `start` starts it."""
         self._manual = clock is not None
-        super().__init__(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
+        super().__init__(
+            storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks, plugins=plugins
+        )
 
     def start(self) -> None:
         """Begin to run what is due.
@@ -196,6 +210,7 @@ class Scheduler(Core):
         if self._has_async:
             self._provide_loop()  # first: without a thread for the loop nothing starts
         self._take_in_declared()
+        self._report_interrupted()
         self._start(context)
         if self._has_async:
             self._provide_loop()  # for a handler that was registered meanwhile
@@ -253,6 +268,32 @@ class Scheduler(Core):
         def register(fn: _H) -> _H:
             self.handle(target, fn)
             return fn
+
+        return register
+
+    def task(
+        self, target: str | None = None, *, codec: str | Codec = "json", **keywords: Unpack[_TaskKeywords]
+    ) -> TaskDecorator:
+        """Register the decorated function as a handler with a signature; return it as a `duewheel.tasks.Task`.
+
+        Its `at`, `in_` and `repeat` take the arguments of the function, and check them. The target is
+        `module.qualname` unless given. `codec` makes bytes of the arguments: `"json"`, `"msgspec"`, `"pydantic"`, the
+        name of an entry point in the group `duewheel.codecs`, or a `duewheel.codecs.Codec`. The keywords are those of
+        `JobOptions` and `options`, for its jobs, and those of `handle`. A first parameter that is annotated as `Event`
+        is given the event, and is no argument of jobs.
+
+        A job whose data cannot be read, or no longer fits the signature, is dead at once, reason `"failed"`.
+
+        **Raises** as `handle` does and `JobOptions`; `ConfigError` for a codec that there is not; `TypeError` for what
+        has no signature, and for annotations that the codec cannot store.
+        """
+        from duewheel import tasks
+
+        len(self)  # raises when closed, and in a fork
+        tasks.check_arguments(target, keywords)
+
+        def register(fn: Any) -> Any:
+            return tasks.Task(self, fn, target, codec, keywords)
 
         return register
 

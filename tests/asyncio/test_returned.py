@@ -14,8 +14,8 @@ from async_jobs import AT_ONCE
 from waiting import PATIENCE_S, until
 
 from duewheel import Consistency, Discard, Scheduler, Snooze, StateError, aio, current_scheduler
+from duewheel._checks import is_async
 from duewheel.reference import ReferenceScheduler
-from duewheel.scheduler import is_async
 from duewheel.testing import ManualClock
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -51,6 +51,18 @@ def test_the_examples_of_asyncio_say_what_they_do(capsys):
         assert capsys.readouterr().out == "hello Ada\n"
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/tasks.md", "docs/plugins.md"])
+def test_the_examples_of_tasks_and_plugins_say_what_they_do(page, capsys):
+    text = (ROOT / page).read_text("utf-8")
+    text = text.partition("## Tasks")[2].partition("\n## ")[0] if page == "README.md" else text
+    examples = re.findall(r"```python\n(.*?)```\n\nIt prints (.*?`)\.\s", text, re.DOTALL)
+    assert examples
+    for code, said in examples:
+        exec(compile(code, "example", "exec"), {"__name__": "example"})
+        printed = capsys.readouterr().out.splitlines()
+        assert [re.sub(r"\s+", " ", line) for line in re.findall(r"`([^`]+)`", said)] == printed
+
+
 def test_the_application_of_the_asyncio_page_runs(capsys):
     section = (ROOT / "docs" / "asyncio.md").read_text("utf-8").partition("## In a web application")[2]
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)

@@ -112,7 +112,7 @@ int fsync(int fd) { return maybe(SYS_fsync, fd); }
 int fdatasync(int fd) { return maybe(SYS_fdatasync, fd); }
 """
 CHILD = """
-import asyncio, os, sys
+import asyncio, os, sys, threading
 from pathlib import Path
 import duewheel
 from duewheel import Scheduler, StorageError, aio
@@ -136,6 +136,24 @@ def plain(path):
     scheduler.close()
     failed(scheduler.failure)
 
+def told(path):
+    reported = threading.Event()
+    class Plugin:
+        def store_failed(self, error):
+            failed(error)
+            reported.set()
+    scheduler = Scheduler(path, plugins=[Plugin()])
+    scheduler.start()
+    scheduler.in_(3600, "t")
+    Path(os.environ["FAIL"]).touch()
+    try:
+        scheduler.in_(3600, "t")
+    except StorageError:
+        assert reported.wait(30)
+    else:
+        raise AssertionError("it was acknowledged")
+    scheduler.close()
+
 async def awaited(path):
     scheduler = aio.Scheduler(path)
     await scheduler.in_(3600, "t")
@@ -153,13 +171,15 @@ async def awaited(path):
 
 if sys.argv[1] == "plain":
     plain(sys.argv[2])
+elif sys.argv[1] == "told":
+    told(sys.argv[2])
 else:
     asyncio.run(awaited(sys.argv[2]))
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="a library is preloaded")
-@pytest.mark.parametrize("face", ["plain", "awaited"])
+@pytest.mark.parametrize("face", ["plain", "told", "awaited"])
 def test_a_failed_sync_is_told(face, tmp_path):
     source, library = tmp_path / "failing.c", tmp_path / "failing.so"
     source.write_text(FAILING)

@@ -27,15 +27,16 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from duewheel import _current, _loop, _signals, _transactions
-from duewheel._checks import lists_keywords
+from duewheel._checks import is_async, lists_keywords
 from duewheel._core import Condition, check_bounds, timeout_s
-from duewheel.aio import _repeats, _timeouts, _upkeep, _waits
+from duewheel.aio import _plugging, _repeats, _timeouts, _upkeep, _waits
 from duewheel.aio._context import at, in_, repeat
 from duewheel.aio._storage import Storage
+from duewheel.aio._tasks import Task
 from duewheel.aio._timeouts import Timeout, timeout, timeout_at
 from duewheel.aio._unopened import UNOPENED
 from duewheel.errors import StateError
-from duewheel.scheduler import NO_COPY, Core, is_async
+from duewheel.scheduler import NO_COPY, Core
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -54,13 +55,13 @@ if TYPE_CHECKING:
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
-__all__ = ["Scheduler", "Storage", "Timeout", "at", "in_", "repeat", "timeout", "timeout_at"]
+__all__ = ["Scheduler", "Storage", "Task", "Timeout", "at", "in_", "repeat", "timeout", "timeout_at"]
 
-for _named in (Storage, Timeout, at, in_, repeat, timeout, timeout_at):
+for _named in (Storage, Task, Timeout, at, in_, repeat, timeout, timeout_at):
     _named.__module__ = __name__  # where users find them
 
 
-class Scheduler(_repeats.Repeating, _upkeep.Upkeep):
+class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging):
     """Run jobs at a time, on an event loop: `duewheel.Scheduler` for coroutines.
 
     The arguments are those of `duewheel.Scheduler`. Async handlers run as tasks on the event loop that `start` was
@@ -94,11 +95,14 @@ class Scheduler(_repeats.Repeating, _upkeep.Upkeep):
         clock: ManualClock | None = None,
         seed: int | None = None,
         tasks: int = 1_000,
+        plugins: Iterable[object] = (),
     ) -> None:
         """Make a scheduler; `start` starts it."""
         if self._core is not UNOPENED:
             raise StateError("this scheduler is open: __init__() was called before; make another one")
-        self._core = Core(storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks)
+        self._core = Core(
+            storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks, plugins=plugins
+        )
         self._has_store = self._core._has_store
         self._awaited = self._core._awaited()
 
@@ -113,6 +117,7 @@ class Scheduler(_repeats.Repeating, _upkeep.Upkeep):
         self._check_open()
         core = self._core
         await self._take_in_declared()
+        await self._report_interrupted()
         context = contextvars.copy_context()
         context.run(_current.current.set, self)  # type: ignore[arg-type]  # the same calls, awaited
         loop = asyncio.get_running_loop()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from duewheel._checks import is_async
 from duewheel.aio import _waits
 from duewheel.aio._unopened import UNOPENED
-from duewheel.scheduler import is_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -29,7 +29,7 @@ from duewheel.options import UNSET, Consistency
 from duewheel.reference._given import check_options, datas_of, items
 from duewheel.reference._queue import Entry, Queue
 from duewheel.reference._repeating import Repeating
-from duewheel.reference._rules import backoff_ns, ceiling_ns, exhausted, resolve
+from duewheel.reference._rules import backoff_ns, ceiling_ns, exhausted, is_final, resolve
 from duewheel.scheduler import Handler
 from duewheel.storage import Storage
 from duewheel.testing import ManualClock
@@ -448,7 +448,7 @@ class ReferenceScheduler(Repeating):
             self._follow(entry, now + _times.delay_ns(error.delay), "snoozed")
         else:
             assert entry.first_start is not None
-            dead = at_most_once or exhausted(entry.options, entry.attempt, now - entry.first_start)
+            dead = is_final(entry.options, error) or exhausted(entry.options, entry.attempt, now - entry.first_start)
             _log.log(logging.ERROR if dead else logging.WARNING, "%s failed", event.id, exc_info=error)
             self._clock.keep_error(error)
             if dead:

@@ -5,6 +5,7 @@ from typing import Any
 
 from duewheel._core import JobOptions
 from duewheel._times import SECOND, exactly
+from duewheel.errors import UnreadableDataError
 from duewheel.options import DEFAULT_MAX_BACKOFF, DEFAULT_MIN_BACKOFF, DEFAULT_RETRY_LIMIT, UNSET, Consistency
 
 
@@ -29,6 +30,11 @@ def resolve(above: JobOptions, below: JobOptions) -> JobOptions:
         age_limit=None if age_limit is None else exactly(age_limit),
         consistency=consistency,
     )
+
+
+def is_final(options: JobOptions, error: BaseException) -> bool:
+    """Tell whether no retry follows this failure, whatever limits are left."""
+    return options.consistency is Consistency.AT_MOST_ONCE or isinstance(error, UnreadableDataError)
 
 
 def exhausted(options: JobOptions, attempt: int, age_ns: int) -> bool:

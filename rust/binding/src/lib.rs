@@ -86,6 +86,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
     module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;
     module.add_function(wrap_pyfunction!(names::find_names, module)?)?;
+    module.add_function(wrap_pyfunction!(inside::current_event, module)?)?;
     module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(inside::run_inside, module)?)?;
     module.add_function(wrap_pyfunction!(alive::after_fork_in_child, module)?)?;

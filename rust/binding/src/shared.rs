@@ -5,6 +5,7 @@ use crate::errors::{error, refused, store_failed};
 use crate::interpreter::process;
 use crate::log;
 use crate::run::continuations::Continuations;
+use crate::run::hooks::Hooks;
 use crate::run::inside::{Identity, is_inside};
 use crate::run::registry::Registry;
 use crate::run::threads::Threads;
@@ -67,6 +68,7 @@ impl Backing {
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine<Handle>>,
     pub(crate) registry: Registry,
+    pub(crate) hooks: Hooks,
     pub(crate) specs: Specs,
     pub(crate) backing: Backing,
     pub(crate) seed: u64,
@@ -126,7 +128,7 @@ impl Shared {
         self.give_back_if_over(py);
     }
 
-    /// Forget handlers and context when it is closed and nothing runs: they may refer to the scheduler, which
+    /// Forget handlers, hooks and context when it is closed and nothing runs: they may refer to the scheduler, which
     /// then waits for the garbage collector.
     pub(crate) fn give_back_if_over(&self, py: Python<'_>) {
         let engine = &self.engine;
@@ -135,8 +137,10 @@ impl Shared {
         }
         let _attached = py; // freeing a handler may run Python: under no lock
         let handlers = self.registry.clear();
+        let hooks = self.hooks.take();
         let context = self.context.lock().take();
         drop(handlers);
+        drop(hooks);
         drop(context);
     }
 

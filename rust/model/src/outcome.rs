@@ -25,6 +25,8 @@ pub enum Ended {
     Snoozed(i64),
     /// Its handler discarded the job.
     Discarded,
+    /// Its handler could not read the job's data, and no retry will.
+    Unreadable,
     /// Its scheduler was closed, or its process ended in order, before it did.
     Closed,
     /// Its process died.
@@ -131,6 +133,7 @@ pub fn after(
     match ended {
         Ended::Returned => Outcome::Done,
         Ended::Discarded => dead(Reason::Discarded),
+        Ended::Unreadable => dead(Reason::Failed),
         Ended::Closed | Ended::Interrupted { .. } if options.at_most_once => {
             dead(Reason::Interrupted)
         }
@@ -206,6 +209,7 @@ mod tests {
         match (ended, once) {
             (Ended::Returned, _) => Outcome::Done,
             (Ended::Discarded, _) => dead(Reason::Discarded),
+            (Ended::Unreadable, _) => dead(Reason::Failed),
             (Ended::Failed, _) | (Ended::Snoozed(_), true) => failed(),
             (Ended::Snoozed(delay), false) => again(delay, Cause::Snooze, attempt),
             (Ended::Closed | Ended::Interrupted { .. }, true) => dead(Reason::Interrupted),
@@ -262,6 +266,7 @@ mod tests {
             Just(Ended::Failed),
             any_duration().prop_map(Ended::Snoozed),
             Just(Ended::Discarded),
+            Just(Ended::Unreadable),
             Just(Ended::Closed),
             (any_count(), any_count()).prop_map(|(interruptions, limit)| Ended::Interrupted {
                 interruptions,
@@ -297,6 +302,7 @@ mod tests {
             Ended::Returned,
             Ended::Snoozed(1),
             Ended::Discarded,
+            Ended::Unreadable,
             Ended::Closed,
         ] {
             let _ = after(&options, Progress::NEW, ended, 5, none);

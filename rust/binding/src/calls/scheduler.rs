@@ -18,6 +18,7 @@ use crate::run::condition::Condition;
 use crate::run::continuations::Continuations;
 use crate::run::event_loop::EventLoop;
 use crate::run::first_step;
+use crate::run::hooks::Hooks;
 use crate::run::registry::{self, Registry};
 use crate::run::threads::Threads;
 use crate::run::worker;
@@ -162,6 +163,7 @@ impl SchedulerCore {
         clock: Option<&Bound<'_, PyAny>>,
         seed: Option<&Bound<'_, PyAny>>,
         tasks: Option<&Bound<'_, PyAny>>,
+        hooks: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let twice = || {
             let message = "this scheduler is open: __init__() was called before; make another one";
@@ -175,6 +177,7 @@ impl SchedulerCore {
         let base = specs::base(options)?;
         let seed = convert::seed(seed)?;
         let clock = clock::read(clock)?;
+        let hooks = Hooks::read(hooks)?;
         let mut engine = Engine::new(clock.clock)?;
         let backing = match storage {
             Some(storage) => stores::open(py, storage, &mut engine)?,
@@ -186,6 +189,7 @@ impl SchedulerCore {
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             registry: Registry::default(),
+            hooks,
             specs: Specs::new(py, engine.clone(), base),
             engine,
             backing,
@@ -960,9 +964,7 @@ impl SchedulerCore {
             if shared.is_forked() {
                 return Ok((true, false));
             }
-            for target in notices {
-                log::parked(py, &target);
-            }
+            worker::report_parked(py, shared, &notices);
             // The handler may have closed it.
             shared.give_back_if_over(py);
         }
@@ -974,6 +976,7 @@ impl SchedulerCore {
             return Ok(());
         };
         shared.registry.traverse(&visit)?;
+        shared.hooks.traverse(&visit)?;
         shared.continuations.traverse(&visit)?;
         if self.timers.get().is_some() {
             shared
@@ -993,8 +996,10 @@ impl SchedulerCore {
             return;
         };
         let handlers = shared.registry.clear();
+        let hooks = shared.hooks.take();
         let context = shared.context.lock().take();
         drop(handlers);
+        drop(hooks);
         drop(context);
     }
 }

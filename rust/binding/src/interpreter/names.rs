@@ -27,6 +27,7 @@ macro_rules! names {
 names! {
     "duewheel._checks" {
         check_name = "check_name",
+        is_async = "is_async",
         keywords = "KEYWORDS",
         no_data = "no_data",
         no_target = "no_target",
@@ -83,6 +84,7 @@ names! {
         storage_locked_error = "StorageLockedError",
         storage_unavailable_error = "StorageUnavailableError",
         storage_version_error = "StorageVersionError",
+        unreadable_data_error = "UnreadableDataError",
         wrong_key_error = "WrongKeyError",
     }
     "duewheel.options" {
@@ -90,9 +92,6 @@ names! {
         at_most_once = "Consistency.AT_MOST_ONCE",
         rebuild_options = "_rebuild",
         unset = "UNSET",
-    }
-    "duewheel.scheduler" {
-        is_async = "is_async",
     }
     "duewheel.storage" {
         local_storage = "LocalStorage",

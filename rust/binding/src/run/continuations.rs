@@ -25,11 +25,19 @@ pub(crate) struct Continuation {
 }
 
 impl Continuation {
-    /// Close what is never awaited; the execution.
+    /// Close what is never awaited, in the context of its handler; the execution.
     pub(crate) fn abandon(self, py: Python<'_>) -> Started<Handle> {
         // SAFETY: the pointer is a live reference.
         let coroutine = unsafe { pyo3::ffi::PyCoro_CheckExact(self.awaited.as_ptr()) } != 0;
-        if coroutine && let Err(error) = self.awaited.call_method0(py, "close") {
+        let closed = call::within(py, self.context.bind(py), || {
+            let closed = match coroutine {
+                true => self.awaited.call_method0(py, "close").map(drop),
+                false => Ok(()),
+            };
+            drop(self.awaited); // what is around it ends with it
+            closed
+        });
+        if let Err(error) = closed {
             error.write_unraisable(py, None);
         }
         self.started

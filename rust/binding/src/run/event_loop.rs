@@ -140,7 +140,7 @@ impl EventLoop {
         error: &PyErr,
     ) -> Outcome<Failure> {
         if self.tasks.is_closing() && error.is_instance_of::<CancelledError>(py) {
-            return outcome::closed(py, &self.shared.engine, started);
+            return outcome::closed(py, &self.shared, started, event, Some(error));
         }
         outcome::raised(py, &self.shared, &mut None, started, event, error)
     }
@@ -149,7 +149,7 @@ impl EventLoop {
     pub(crate) fn finish(&self, py: Python<'_>, running: Running, ended: PyResult<()>) {
         let task = self.tasks.remove(running.number);
         let outcome = match ended {
-            Ok(()) => Outcome::Done,
+            Ok(()) => outcome::returned(py, &self.shared, &running.event),
             Err(error) => self.failed(py, &running.started, &running.event, &error),
         };
         self.end(py, running.started.ended(outcome));
@@ -190,8 +190,9 @@ impl EventLoop {
     /// Take no continuations any more, and end those that wait.
     fn cut_continuations_short(&self, py: Python<'_>) {
         for continuation in self.shared.continuations.shut() {
+            let event = continuation.event.clone_ref(py);
             let started = continuation.abandon(py);
-            let outcome = outcome::closed(py, &self.shared.engine, &started);
+            let outcome = outcome::closed(py, &self.shared, &started, &event, None);
             self.end(py, started.ended(outcome));
         }
     }

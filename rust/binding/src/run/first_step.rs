@@ -8,6 +8,7 @@ use crate::interpreter::call;
 use crate::run::continuations::Continuation;
 use crate::run::event_loop::EventLoop;
 use crate::run::inside::{self, Place};
+use crate::run::outcome;
 use crate::run::registry::{self, Handlers};
 use crate::run::take_up::take_up;
 use crate::run::task::TaskCoroutine;
@@ -19,7 +20,6 @@ use crate::values::spare;
 use duewheel_engine::engine::Refused;
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
-use duewheel_model::outcome::Outcome;
 use duewheel_store::Error;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -381,7 +381,8 @@ impl LoopTurn<'_, '_> {
     ) -> Option<Done<Failure>> {
         let py = self.owner.py();
         TOUCHED.set(false);
-        let stepped = self.place.within(self.event_loop.shared.identity(), || {
+        let identity = self.event_loop.shared.identity();
+        let stepped = self.place.within(identity, &event, || {
             call::within(py, &context, || {
                 let coroutine = self.event_loop.asyncio.coroutine(py, begin(&event)?)?;
                 let waits_for = call::resume(py, &coroutine)?;
@@ -415,7 +416,10 @@ impl LoopTurn<'_, '_> {
                 self.event_loop.adopt(py, running, &taken.task, cell);
                 None
             }
-            (Ok(_), _) => Some(started.ended(Outcome::Done)),
+            (Ok(_), _) => {
+                let outcome = outcome::returned(py, &self.event_loop.shared, &event);
+                Some(started.ended(outcome))
+            }
             (Err(error), _) => {
                 let outcome = self.event_loop.failed(py, &started, &event, &error);
                 Some(started.ended(outcome))

@@ -1,5 +1,6 @@
 //! The schedulers in whose handlers a thread is: a call that waits for one of them would wait for itself.
 
+use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::ptr;
@@ -17,6 +18,8 @@ impl Identity {
 /// A handler that is being called, on the stack of its thread.
 struct Frame {
     scheduler: Identity,
+    /// What it was called with, which its caller refers to.
+    event: *mut ffi::PyObject,
     outer: *const Frame,
 }
 
@@ -42,11 +45,20 @@ impl Drop for Leave<'_> {
 }
 
 impl Place<'_> {
-    /// Call a handler of this scheduler, or resume one.
+    /// Call a handler of this scheduler with this event, or resume one.
     #[inline]
-    pub(crate) fn within<R>(&self, scheduler: Identity, run: impl FnOnce() -> R) -> R {
+    pub(crate) fn within<R>(
+        &self,
+        scheduler: Identity,
+        event: &Py<PyAny>,
+        run: impl FnOnce() -> R,
+    ) -> R {
         let outer = self.0.get();
-        let frame = Frame { scheduler, outer };
+        let frame = Frame {
+            scheduler,
+            event: event.as_ptr(),
+            outer,
+        };
         let _leave = Leave(self, outer);
         self.0.set(&raw const frame);
         run()
@@ -59,9 +71,22 @@ pub(crate) fn on_this_thread<R>(run: impl FnOnce(&Place<'_>) -> R) -> R {
     INNERMOST.with(|innermost| run(&Place(innermost)))
 }
 
-/// Call one handler of this scheduler, or resume one.
-pub(crate) fn within<R>(scheduler: Identity, run: impl FnOnce() -> R) -> R {
-    on_this_thread(|place| place.within(scheduler, run))
+/// Call one handler of this scheduler with this event, or resume one.
+pub(crate) fn within<R>(scheduler: Identity, event: &Py<PyAny>, run: impl FnOnce() -> R) -> R {
+    on_this_thread(|place| place.within(scheduler, event, run))
+}
+
+/// Return the event of the handler that calls, sync or async; `None` outside of handlers.
+///
+/// Code that a handler calls finds it. Threads and tasks that it starts have none of their own.
+#[pyfunction]
+pub(crate) fn current_event(py: Python<'_>) -> Option<Py<PyAny>> {
+    // SAFETY: it is null, or a frame of a call of `within` on this thread that has not returned, whose caller
+    // refers to the event.
+    unsafe {
+        let frame = INNERMOST.get().as_ref()?;
+        Some(Bound::from_borrowed_ptr(py, frame.event).unbind())
+    }
 }
 
 /// Each scheduler that the calling thread is in a handler of, the innermost first.

@@ -6,6 +6,7 @@ pub(crate) mod condition;
 pub(crate) mod continuations;
 pub(crate) mod event_loop;
 pub(crate) mod first_step;
+pub(crate) mod hooks;
 pub(crate) mod inside;
 pub(crate) mod marks;
 pub(crate) mod outcome;

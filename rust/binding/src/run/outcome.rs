@@ -5,7 +5,6 @@ use crate::log;
 use crate::shared::Shared;
 use crate::values::failure::{Failure, carry_traceback};
 use crate::values::payload::Handle;
-use duewheel_engine::engine::Engine;
 use duewheel_engine::jobs::record::Started;
 use duewheel_model::outcome::{Cause, Ended, Outcome, Reason, after};
 use duewheel_model::retry::Jitter;
@@ -49,6 +48,7 @@ pub(crate) fn raised(
             shared.backing.failure(py, error)
         }
     });
+    tell(py, shared, event, &outcome, Some(error));
     match outcome {
         Outcome::Dead { reason, failure } if started.comes_again() && !shared.backing.writes => {
             let failure = failure.keep(execution.payload.again(py));
@@ -58,16 +58,57 @@ pub(crate) fn raised(
     }
 }
 
+/// What becomes of an execution whose handler returned.
+#[inline]
+pub(crate) fn returned(py: Python<'_>, shared: &Shared, event: &Py<PyAny>) -> Outcome<Failure> {
+    let of = (shared.identity(), event);
+    shared.hooks.ended(py, of, "succeeded", None);
+    Outcome::Done
+}
+
 /// What becomes of an execution that closing has cut short.
 pub(crate) fn closed(
     py: Python<'_>,
-    engine: &Engine<Handle>,
+    shared: &Shared,
     started: &Started<Handle>,
+    event: &Py<PyAny>,
+    error: Option<&PyErr>,
 ) -> Outcome<Failure> {
     let options = started.execution.payload.spec(py).get().limits;
-    let now = engine.clock().boot();
+    let now = shared.engine.clock().boot();
     let outcome = after(&options, started.progress(), Ended::Closed, now, || 0);
-    outcome.with_failure(|_| Failure::text(py, "the scheduler was closed while it ran"))
+    let text = "the scheduler was closed while it ran";
+    let outcome = outcome.with_failure(|_| Failure::text(py, text));
+    if matches!(outcome, Outcome::Dead { .. }) {
+        // Else it comes again as the same attempt, which has not ended.
+        tell(py, shared, event, &outcome, error);
+    }
+    outcome
+}
+
+/// Tell plugins what has become of an attempt that has not succeeded.
+fn tell(
+    py: Python<'_>,
+    shared: &Shared,
+    event: &Py<PyAny>,
+    outcome: &Outcome<Failure>,
+    error: Option<&PyErr>,
+) {
+    let state = match outcome {
+        Outcome::Done => "succeeded",
+        Outcome::Again {
+            cause: Cause::Retry,
+            ..
+        } => "retry",
+        Outcome::Again { .. } => "snoozed",
+        Outcome::Dead { .. } => "dead",
+    };
+    let of = (shared.identity(), event);
+    shared.hooks.ended(py, of, state, error);
+    if let Outcome::Dead { reason, failure } = outcome {
+        let died = shared.engine.clock().wall();
+        shared.hooks.dead(py, of, (*reason, failure), died);
+    }
 }
 
 /// How an execution ended whose handler raised this.
@@ -80,6 +121,8 @@ fn ended(py: Python<'_>, error: &PyErr) -> Ended {
         delay.map_or(Ended::Failed, Ended::Snoozed)
     } else if is(|names| &names.discard) {
         Ended::Discarded
+    } else if is(|names| &names.unreadable_data_error) {
+        Ended::Unreadable
     } else {
         Ended::Failed
     }

@@ -1,9 +1,10 @@
 //! Taking up an occurrence of a repeat, before anything of it starts.
 
 use crate::log;
-use crate::shared::Shared;
+use crate::shared::{Shared, releasing};
 use crate::values::payload::Handle;
-use duewheel_engine::engine::Taken;
+use crate::values::repeat::Repeat;
+use duewheel_engine::engine::{RepeatView, Taken};
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::Started;
 use pyo3::prelude::*;
@@ -35,6 +36,13 @@ fn take_up_repeat(
     if missed > 0 {
         let id = started.execution.id.with_str(str::to_owned);
         log::missed(py, &id, missed);
+        let engine = &*shared.engine;
+        let find = || {
+            let take = |view: RepeatView<'_, _>| Repeat::take(py, &view);
+            let found = releasing(py, |released| engine.repeat_view(&id, released, take));
+            found.ok().flatten()
+        };
+        shared.hooks.missed(py, shared.identity(), missed, find);
     }
     runs
 }

@@ -34,11 +34,11 @@ impl TaskCoroutine {
         py: Python<'_>,
         step: impl FnOnce(&Py<PyAny>) -> PyResult<Option<Py<PyAny>>>,
     ) -> PyResult<Option<Py<PyAny>>> {
-        let Some((coroutine, context)) = self.running.coroutine(py) else {
+        let Some((coroutine, context, event)) = self.running.parts(py) else {
             return Ok(None);
         };
         let event_loop = self.event_loop.get();
-        let stepped = inside::within(event_loop.shared.identity(), || {
+        let stepped = inside::within(event_loop.shared.identity(), &event, || {
             call::within(py, &context, || step(&coroutine))
         });
         let ended = match stepped {
@@ -129,7 +129,7 @@ impl TaskCoroutine {
     /// End the handler where it waits.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         match self.running.coroutine(py) {
-            Some((coroutine, _)) => coroutine.call_method0(py, "close").map(drop),
+            Some(coroutine) => coroutine.call_method0(py, "close").map(drop),
             None => Ok(()),
         }
     }
@@ -137,7 +137,7 @@ impl TaskCoroutine {
     /// What the handler's own coroutine says of itself: its code, its frame, what it waits for.
     fn __getattr__(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         match self.running.coroutine(py) {
-            Some((coroutine, _)) => coroutine.getattr(py, name),
+            Some(coroutine) => coroutine.getattr(py, name),
             None => Err(pyo3::exceptions::PyAttributeError::new_err(name.to_owned())),
         }
     }

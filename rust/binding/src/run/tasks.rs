@@ -41,12 +41,22 @@ impl RunningCell {
         self.0.lock().as_mut()?.first.take()
     }
 
-    /// The coroutine of the handler, and its context.
-    pub(crate) fn coroutine<'py>(&self, py: Python<'py>) -> Option<(Py<PyAny>, Bound<'py, PyAny>)> {
+    /// The coroutine of the handler.
+    pub(crate) fn coroutine(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let running = self.0.lock();
+        Some(running.as_ref()?.coroutine.clone_ref(py))
+    }
+
+    /// The coroutine of the handler, its context, and the event that it was called with.
+    pub(crate) fn parts<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> Option<(Py<PyAny>, Bound<'py, PyAny>, Py<PyAny>)> {
         let running = self.0.lock();
         let running = running.as_ref()?;
         let context = running.context.bind(py).clone();
-        Some((running.coroutine.clone_ref(py), context))
+        let coroutine = running.coroutine.clone_ref(py);
+        Some((coroutine, context, running.event.clone_ref(py)))
     }
 
     /// Visit it; tried only, for the collector must not wait.

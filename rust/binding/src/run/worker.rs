@@ -53,17 +53,24 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
         if shared.is_forked() {
             break;
         }
-        for target in notices {
-            log::parked(py, &target);
-        }
+        report_parked(py, shared, &notices);
     }
     Ok(())
+}
+
+/// Report targets whose jobs wait for a handler.
+pub(crate) fn report_parked(py: Python<'_>, shared: &Shared, targets: &[Box<str>]) {
+    for target in targets {
+        log::parked(py, target);
+        shared.hooks.parked(py, shared.identity(), target);
+    }
 }
 
 /// Take in what has come from the store, or report its failure.
 fn take_in_pages(py: Python<'_>, shared: &Shared) {
     if let Some(failure) = shared.engine.failure() {
-        return log::store_failed(py, &failure);
+        log::store_failed(py, &failure);
+        return shared.hooks.store_failed(py, shared.identity(), &failure);
     }
     if let Err(error) = shared.take_in_pages(py) {
         error.write_unraisable(py, None);
@@ -199,7 +206,7 @@ fn go_on(
     };
     let started = continuation.abandon(py);
     let outcome = match error {
-        None => outcome::closed(py, &shared.engine, &started),
+        None => outcome::closed(py, shared, &started, &event, None),
         Some(error) => outcome::raised(py, shared, &mut None, &started, &event, &error),
     };
     Some(started.ended(outcome))
@@ -238,14 +245,14 @@ fn run(
             return Ran::Ended(outcome);
         }
     };
-    let result = kept.place.within(shared.identity(), || {
+    let result = kept.place.within(shared.identity(), event.as_any(), || {
         call::handler(py, handler, event.as_any(), context)
     });
     if shared.is_forked() {
         return Ran::Forked(result.map(drop));
     }
     let outcome = match result {
-        Ok(None) => Outcome::Done,
+        Ok(None) => outcome::returned(py, shared, event.as_any()),
         Ok(Some(unawaited)) => return Ran::GoesOn(unawaited, event),
         Err(error) => outcome::raised(
             py,

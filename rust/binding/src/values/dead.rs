@@ -55,6 +55,23 @@ impl DeadParts {
 }
 
 impl DeadEvent {
+    /// One whose last execution is this event, if it is one.
+    pub(crate) fn of_event(
+        py: Python<'_>,
+        event: &Py<PyAny>,
+        reason: Reason,
+        failure: &Failure,
+        died: i64,
+    ) -> Option<DeadEvent> {
+        let event = event.bind(py).cast::<Event>().ok()?.clone().unbind();
+        Some(DeadEvent {
+            event,
+            reason,
+            failure: failure.clone_ref(py),
+            died,
+        })
+    }
+
     /// One that is read from a store.
     pub(crate) fn stored(
         py: Python<'_>,
