@@ -399,7 +399,11 @@ class Scheduler(Core):
         """Encrypt the data of all jobs of the durable store under the keyring's default key.
 
         `progress(done, all)` is called now and then with how many rows are done, of how many. When this
-        returns, no row needs the other keys: open it without them from then on.
+        returns, no row needs the other keys: open it without them from then on. Data that are not
+        encrypted, as SQL schedules them, are then, too. What was cut off goes on with the next call.
+
+        **Nodes** of a database are opened with both keys and the new default before one of them
+        rotates: while others encrypt under another key it ends with a `StorageError` that says so.
 
         **Concurrency**: jobs are scheduled and run meanwhile; returns when all is done.
         **Raises** `StateError` for a scheduler in memory, `WrongKeyError` without a keyring,

@@ -15,6 +15,7 @@ use crate::values::specs::Specs;
 use duewheel_engine::engine::{Engine, Refused};
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
+use duewheel_postgres::PostgresStore;
 use duewheel_sqlite::LocalStore;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -35,6 +36,8 @@ pub(crate) struct Backing {
     pub(crate) writes: bool,
     /// The file of its jobs, for what is done with a file alone.
     pub(crate) file: Option<Arc<LocalStore>>,
+    /// The database, for what is done with one alone.
+    pub(crate) database: Option<Arc<PostgresStore>>,
     /// The schema of its tables, where it is a database.
     pub(crate) schema: Option<String>,
 }
@@ -46,6 +49,7 @@ impl Backing {
         settles_later: false,
         writes: false,
         file: None,
+        database: None,
         schema: None,
     };
 

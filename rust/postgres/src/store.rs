@@ -5,14 +5,19 @@ use crate::connection::conninfo::ConnInfo;
 use crate::connection::tls;
 use crate::node::Node;
 use crate::node::post::Post;
+use crate::rotation::{Ended, OnProgress, Rotation};
 use crate::settings::Settings;
 use crate::tables::rows::sealed;
 use crate::tables::sql::Sql;
 use duewheel_store::{Answered, Error, Events, Found, Op, Query, Settled, Store, Ticket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
+use tokio::runtime::Runtime;
+use tokio_postgres::Config;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// One node of a database that many share.
 pub struct PostgresStore {
@@ -20,6 +25,11 @@ pub struct PostgresStore {
     settings: Arc<Settings>,
     found: Found,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// How the server is reached, for what has a connection of its own.
+    reach: (Config, MakeRustlsConnect),
+    /// Rotations under way, which end when the store is closed.
+    rotations: Mutex<Vec<JoinHandle<()>>>,
+    ends: Arc<AtomicBool>,
     process: u32,
 }
 
@@ -37,17 +47,10 @@ impl PostgresStore {
         let sql = Arc::new(Sql::new(&settings.schema));
         let post = Arc::new(Post::new(settings.timeout));
         let settings = Arc::new(settings);
-        let node = Node::new(
-            (post.clone(), settings.clone(), sql),
-            (info.config, tls),
-            events,
-        );
+        let reach = (info.config, tls);
+        let node = Node::new((post.clone(), settings.clone(), sql), reach.clone(), events);
         let (send, receive) = sync_channel(1);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build();
-        let runtime = runtime.map_err(|error| Error::Io(error.to_string()))?;
+        let runtime = runtime()?;
         let guard = post.clone();
         let thread = std::thread::Builder::new().name("duewheel-postgres".to_owned());
         let thread = thread.spawn(move || {
@@ -71,9 +74,43 @@ impl PostgresStore {
             settings,
             found,
             thread: Mutex::new(Some(thread)),
+            reach,
+            rotations: Mutex::default(),
+            ends: Arc::default(),
             process: std::process::id(),
         })
     }
+
+    /// Encrypt all payloads under the default key, on a connection of its own; `then` is told how it ended.
+    ///
+    /// Ends with [`Error::WrongKey`] without keys, [`Error::Unreadable`] when some payloads cannot be read,
+    /// [`Error::Unavailable`], [`Error::Closed`], and [`Error::Io`] while other nodes encrypt under another key.
+    pub fn rotate(&self, progress: OnProgress, then: Ended) {
+        let ends = self.ends.clone();
+        let rotation = Rotation::new(self.settings.clone(), self.reach.clone(), progress, ends);
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => return then(Err(error)),
+        };
+        let thread = std::thread::Builder::new().name("duewheel-rotate".to_owned());
+        // If it cannot be started, `then` is dropped: whoever waits is told so.
+        if let Ok(thread) = thread.spawn(move || then(runtime.block_on(rotation.run()))) {
+            let mut rotations = self
+                .rotations
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            rotations.retain(|rotation| !rotation.is_finished());
+            rotations.push(thread);
+        }
+    }
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    let built = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build();
+    built.map_err(|error| Error::Io(error.to_string()))
 }
 
 struct FailOnPanic(Arc<Post>);
@@ -124,6 +161,17 @@ impl Store for PostgresStore {
     fn close(&self) -> Result<(), Error> {
         if self.process != std::process::id() {
             return Ok(());
+        }
+        self.ends.store(true, Ordering::Release);
+        let rotations = std::mem::take(
+            &mut *self
+                .rotations
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for rotation in rotations {
+            // What it has failed with was told.
+            let _ = rotation.join();
         }
         self.post.close();
         let thread = self

@@ -836,7 +836,7 @@ impl SchedulerCore {
             Ok(())
         };
         let note = move |done, all| *latest.lock() = (done, all);
-        shared.maintain(py, |file, then| file.rotate(Box::new(note), then), report)
+        shared.rotate(py, Box::new(note), report)
     }
 
     /// Start nothing more; what has started goes on.

@@ -69,6 +69,7 @@ pub(crate) fn open(
         settles_later: !relaxed,
         writes: true,
         file: Some(store),
+        database: None,
         schema: None,
     })
 }
@@ -84,7 +85,7 @@ impl Shared {
     ) -> PyResult<()> {
         let Some(file) = &self.backing.file else {
             let message = if self.engine.is_shared() {
-                "the jobs are in a database: pg_dump backs it up, and its keys are not rotated"
+                "the jobs are in a database: pg_dump backs it up"
             } else {
                 "this scheduler keeps its jobs in memory: give it a storage"
             };

@@ -1,13 +1,14 @@
 //! A database that nodes share: opening it.
 
 use crate::errors::store_failed;
-use crate::shared::Backing;
+use crate::shared::{Backing, Shared, receive};
 use crate::stores::keys::Keys;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{Engine, StoreInbox, Window};
-use duewheel_postgres::{PostgresStore, Settings};
+use duewheel_postgres::{OnProgress, PostgresStore, Settings};
 use pyo3::prelude::*;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// A `PostgresStorage`, by its attributes.
@@ -73,16 +74,36 @@ pub(super) fn open(
     let events = inbox.events();
     let opened = py.detach(|| PostgresStore::open(settings, events));
     let store = opened.map_err(|failure| store_failed(py, &failure, None))?;
+    let store = Arc::new(store);
     let window = Window {
         horizon: storage.window_ns,
         resident: storage.resident,
     };
-    engine.put_behind(Arc::new(store), inbox, window);
+    engine.put_behind(store.clone(), inbox, window);
     Ok(Backing {
         max_data: storage.max_data,
         settles_later: true,
         writes: true,
         file: None,
+        database: Some(store),
         schema: Some(schema),
     })
+}
+
+impl Shared {
+    /// Encrypt all payloads, of a file or a database: signals are seen, and `look` is called now and then.
+    pub(crate) fn rotate(
+        &self,
+        py: Python<'_>,
+        progress: OnProgress,
+        look: impl FnMut() -> PyResult<()>,
+    ) -> PyResult<()> {
+        let Some(database) = &self.backing.database else {
+            return self.maintain(py, |file, then| file.rotate(progress, then), look);
+        };
+        let start = |send: SyncSender<_>| {
+            database.rotate(progress, Box::new(move |ended| drop(send.send(ended))));
+        };
+        receive(py, start, look)?.map_err(|failure| store_failed(py, &failure, None))
+    }
 }
