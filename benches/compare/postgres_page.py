@@ -41,6 +41,7 @@ FIGURES: dict[tuple[str, str], tuple[str, str, float]] = {
     ("idle", "cpu"): ("idle: CPU of the node", "%", 1),
     ("idle", "server_cpu"): ("idle: CPU of the server", "%", 1),
     ("idle", "rss"): ("idle: memory", "MiB", 1),
+    ("idle", "module"): ("size of the extension", "MiB", 1),
     ("look", "look"): ("an empty look", "ms", 1e-3),
     ("look", "look_max"): ("an empty look, the longest", "ms", 1e-3),
     ("look", "held"): ("the same, a snapshot held", "ms", 1e-3),

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -229,7 +230,9 @@ def idle(bench: Bench, side: str, n: int) -> Sample:
     with bench.database(side, logged=True) as url, running(side, "idle", url) as node:
         node.hear()
         time.sleep(SETTLE_S)
-        return watched(bench, url, node.process.pid, WATCH_S)
+        found = watched(bench, url, node.process.pid, WATCH_S)
+    module = find_spec("duewheel._core") if side == OURS else None
+    return {**found, "module": Path(module.origin).stat().st_size / 2**20} if module and module.origin else found
 
 
 FUTURE = """

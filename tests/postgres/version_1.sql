@@ -1,0 +1,198 @@
+-- Version 1 of the tables; PostgreSQL 14 and later. {s} stands for the schema's name, quoted.
+-- Times are nanoseconds since 1970 as the engine has them: exact, and 8 bytes like a timestamptz.
+CREATE TABLE {s}.meta (name text PRIMARY KEY, value bigint NOT NULL);
+INSERT INTO {s}.meta VALUES ('schema', 1), ('oldest_client', 1);
+CREATE SEQUENCE {s}.epoch AS bigint MAXVALUE 8388607;               -- 23 bits: epoch << 40 | n stays below 2^63
+CREATE SEQUENCE {s}.seq AS bigint MAXVALUE 1099511627775 CACHE 32;  -- those of jobs scheduled by SQL; a node's begin at epoch << 40
+CREATE SEQUENCE {s}.death AS bigint;
+CREATE TABLE {s}.target (
+    id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    name text COLLATE "C" NOT NULL UNIQUE
+);
+
+-- One row a lease. A lease that has lapsed is never taken up again.
+CREATE TABLE {s}.node (
+    epoch bigint PRIMARY KEY,
+    token uuid NOT NULL,                             -- tells it from an epoch that a failover has given twice
+    lease_until timestamptz NOT NULL,                -- by the server's clock; -infinity: others have its jobs
+    claimed_until bigint NOT NULL DEFAULT 0,         -- no job due later was ever claimed under it
+    applied bigint NOT NULL DEFAULT 0,               -- the last flight that was committed,
+    answer bigint NOT NULL DEFAULT 0,                -- and how many jobs it changed, where that was the question
+    started timestamptz NOT NULL DEFAULT clock_timestamp(),
+    seen timestamptz NOT NULL DEFAULT clock_timestamp(),
+    held int NOT NULL DEFAULT 0, running int NOT NULL DEFAULT 0,
+    version text NOT NULL, host text NOT NULL, pid int NOT NULL, name text NOT NULL
+) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_scale_factor = 0);
+
+CREATE TABLE {s}.job (
+    due bigint NOT NULL, seq bigint NOT NULL,        -- its place; seq names the execution: new with each move or retry
+    id uuid NOT NULL,                                -- generated: version 7; given: version 8, of its sha256
+    created bigint NOT NULL, job_due bigint NOT NULL,
+    first_start bigint, age_limit bigint, min_backoff bigint NOT NULL, max_backoff bigint NOT NULL,
+    owner bigint,                                    -- the epoch that holds it
+    begun bigint,                                    -- when it was marked as started under that epoch
+    target int NOT NULL, attempt bigint NOT NULL DEFAULT 1, run bigint NOT NULL DEFAULT 1,
+    interruptions bigint NOT NULL DEFAULT 0, retry_limit bigint,
+    flags smallint NOT NULL DEFAULT 0,               -- 1 boot clock, 2 at most once
+    key bigint,                                      -- under which its data are sealed
+    name text COLLATE "C",                           -- the id that was given
+    repeat text, standing bytea,                     -- of what comes again
+    data bytea NOT NULL
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+        autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+CREATE UNIQUE INDEX job_id ON {s}.job (id);
+-- Without a predicate on owner, so that claims and marks change no index.
+CREATE INDEX job_place ON {s}.job (target, due, seq);
+
+CREATE TABLE {s}.dead (
+    LIKE {s}.job INCLUDING DEFAULTS,
+    number bigint PRIMARY KEY DEFAULT nextval('{l}.death'),
+    reason smallint NOT NULL, died bigint NOT NULL, error text NOT NULL
+);
+CREATE INDEX dead_id ON {s}.dead (id);
+CREATE INDEX dead_died ON {s}.dead (died);
+CREATE TABLE {s}.keys (key bigint PRIMARY KEY, proof bytea NOT NULL);
+
+CREATE FUNCTION {s}.now_ns() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE AS
+$$ SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000 $$;
+
+CREATE FUNCTION {s}.key_of(id text) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE WHEN id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' THEN id::uuid
+    ELSE encode(set_byte(set_byte(h, 6, get_byte(h, 6) & 15 | 128), 8, get_byte(h, 8) & 63 | 128), 'hex')::uuid END
+    FROM (SELECT substr(sha256(convert_to(id, 'UTF8')), 1, 16) h) x
+$$;
+
+CREATE FUNCTION {s}.target_of(wanted text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE found_id int;
+BEGIN
+    SELECT t.id INTO found_id FROM {s}.target t WHERE t.name = wanted;
+    IF found_id IS NULL THEN
+        INSERT INTO {s}.target (name) VALUES (wanted) ON CONFLICT (name) DO NOTHING RETURNING target.id INTO found_id;
+        IF found_id IS NULL THEN
+            SELECT t.id INTO found_id FROM {s}.target t WHERE t.name = wanted;
+        END IF;
+    END IF;
+    RETURN found_id;
+END $$;
+
+-- A node says that it lives, and which flight this transaction is. A lease that others have taken over ends the
+-- transaction: so nothing of a flight takes effect after it.
+CREATE FUNCTION {s}.beat_v1(which bigint, secret uuid, flight bigint, lease double precision, holds int, runs int,
+    until_due bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE {s}.node SET applied = greatest(applied, flight), seen = clock_timestamp(), held = holds, running = runs,
+        claimed_until = greatest(claimed_until, until_due),
+        lease_until = clock_timestamp() + lease * interval '1 s'
+    WHERE epoch = which AND token = secret AND lease_until > '-infinity';
+    IF NOT FOUND THEN
+        RAISE 'the lease % is lost', which USING ERRCODE = 'DW001';
+    END IF;
+    RETURN {s}.now_ns();
+END $$;
+
+-- Whether a job that had begun under a lease that is over is dead, or, of a repeat, its occurrence.
+CREATE FUNCTION {s}.dies_v1(begun bigint, flags smallint, interruptions bigint, most bigint, interrupts boolean)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT begun IS NOT NULL AND (flags & 2 <> 0 OR interrupts AND interruptions + 1 >= most) $$;
+
+-- Take from a lease that is over up to so many of its jobs; how many. What had begun was interrupted, unless
+-- its node ended in order: again with the next run, or dead, as duewheel_model::outcome::after says.
+CREATE FUNCTION {s}.rescue_v1(lost bigint, most bigint, interrupts boolean, limited int)
+RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    until_due bigint;
+    tids tid[];
+    died bigint := {s}.now_ns();
+BEGIN
+    -- One node at a time.
+    SELECT claimed_until INTO until_due FROM {s}.node WHERE epoch = lost AND lease_until = '-infinity' FOR UPDATE SKIP LOCKED;
+    IF until_due IS NULL THEN
+        RETURN 0;
+    END IF;
+    SELECT array_agg(r.ctid) INTO tids FROM (
+        SELECT x.ctid FROM {s}.target t CROSS JOIN LATERAL (
+            SELECT j.ctid FROM {s}.job j WHERE j.target = t.id AND j.due <= until_due AND j.owner = lost
+            LIMIT limited FOR UPDATE) x
+        LIMIT limited) r;
+    IF tids IS NULL THEN
+        UPDATE {s}.node SET claimed_until = -9223372036854775808 WHERE epoch = lost;
+        RETURN 0;
+    END IF;
+    INSERT INTO {s}.dead (due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, begun,
+        target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data, reason, died, error)
+    SELECT due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, begun,
+        target, attempt, run, interruptions + interrupts::int, retry_limit, flags, key, name, repeat, standing, data, 2, died,
+        CASE WHEN interrupts THEN 'its node was lost while it ran, or was about to' ELSE 'its node ended before it did' END
+    FROM {s}.job WHERE ctid = ANY(tids) AND {s}.dies_v1(begun, flags, interruptions, most, interrupts);
+    DELETE FROM {s}.job WHERE ctid = ANY(tids) AND repeat IS NULL AND {s}.dies_v1(begun, flags, interruptions, most, interrupts);
+    -- What of a repeat dies is its occurrence.
+    UPDATE {s}.job SET owner = NULL, begun = NULL, run = least(run + 1, 4294967295), interruptions = 0, attempt = 1,
+        first_start = NULL, standing = set_byte(standing, 0, get_byte(standing, 0) | 32)
+    WHERE ctid = ANY(tids) AND {s}.dies_v1(begun, flags, interruptions, most, interrupts);
+    UPDATE {s}.job SET owner = NULL, begun = NULL, run = least(run + (begun IS NOT NULL)::int, 4294967295),
+        interruptions = interruptions + (begun IS NOT NULL AND interrupts)::int, first_start = coalesce(first_start, begun)
+    WHERE ctid = ANY(tids) AND owner = lost;
+    RETURN cardinality(tids);
+END $$;
+
+-- Schedule in the transaction of a caller, who has resolved all options; `due` is a time of the wall clock, or with
+-- `boot` a delay from now.
+CREATE FUNCTION {s}.schedule_v1(target text, due bigint, boot boolean, data bytea, id text, retry_limit bigint,
+    min_backoff bigint, max_backoff bigint, age_limit bigint, at_most_once boolean)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    now bigint := {s}.now_ns();
+    at bigint := CASE WHEN boot THEN now + due ELSE due END;
+    row_id uuid;
+BEGIN
+    IF target IS NULL OR octet_length(target) NOT BETWEEN 1 AND 255 THEN
+        RAISE 'target must be a text of 1 to 255 bytes' USING ERRCODE = '22023';
+    END IF;
+    IF octet_length(id) NOT BETWEEN 1 AND 255 THEN
+        RAISE 'id must be a text of 1 to 255 bytes' USING ERRCODE = '22023';
+    END IF;
+    row_id := CASE WHEN id IS NOT NULL THEN {s}.key_of(id) ELSE encode(
+        substr(int8send((now / 1000000) << 16 | 28672 | (random() * 4095)::int), 1, 8) ||
+        substr(uuid_send(gen_random_uuid()), 9, 8), 'hex')::uuid END;
+    INSERT INTO {s}.job (due, seq, id, created, job_due, target, flags, retry_limit, min_backoff, max_backoff, age_limit, name, data)
+    VALUES (at, nextval('{l}.seq'), row_id, now, at, {s}.target_of(schedule_v1.target),
+        CASE WHEN boot THEN 1 ELSE 0 END | CASE WHEN at_most_once THEN 2 ELSE 0 END, schedule_v1.retry_limit,
+        schedule_v1.min_backoff, schedule_v1.max_backoff, schedule_v1.age_limit,
+        CASE WHEN row_id::text = id THEN NULL ELSE id END, schedule_v1.data);
+    IF EXISTS (SELECT FROM {s}.meta m WHERE m.name = 'notify') THEN
+        PERFORM pg_notify('{n}', at::text);
+    END IF;
+    RETURN coalesce(id, row_id::text);
+END $$;
+
+-- What any client may call, in any transaction of its own. NULL is what the library takes where nothing is given.
+CREATE FUNCTION {s}.schedule(target text, due timestamptz DEFAULT NULL, data bytea DEFAULT '', delay interval DEFAULT NULL,
+    id text DEFAULT NULL, retry_limit bigint DEFAULT NULL, min_backoff interval DEFAULT '1 s',
+    max_backoff interval DEFAULT '1 h', age_limit interval DEFAULT NULL, at_most_once boolean DEFAULT false)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    ns CONSTANT numeric := 1000000000;
+BEGIN
+    IF (due IS NULL) = (delay IS NULL) THEN
+        RAISE 'give either due or delay' USING ERRCODE = '22023';
+    END IF;
+    IF delay < interval '0' THEN
+        RAISE 'delay must not be negative: %', delay USING ERRCODE = '22023';
+    END IF;
+    IF min_backoff > max_backoff OR min_backoff < interval '0' THEN
+        RAISE 'min_backoff must be between 0 and max_backoff: %', min_backoff USING ERRCODE = '22023';
+    END IF;
+    RETURN {s}.schedule_v1(target, (CASE WHEN due IS NULL THEN extract(epoch FROM delay) ELSE extract(epoch FROM due) END * ns)::bigint, due IS NULL,
+        data, id, CASE WHEN at_most_once THEN 0 WHEN retry_limit IS NULL AND age_limit IS NULL THEN 5 ELSE retry_limit END,
+        (extract(epoch FROM min_backoff) * ns)::bigint, (extract(epoch FROM max_backoff) * ns)::bigint,
+        (extract(epoch FROM age_limit) * ns)::bigint, at_most_once);
+END $$;
+
+-- True: it will not start. A job that a node holds can be withdrawn while it has to be marked before it starts.
+CREATE FUNCTION {s}.cancel(id text) RETURNS boolean LANGUAGE sql AS $$
+    WITH d AS (
+        DELETE FROM {s}.job j WHERE j.id = {s}.key_of(cancel.id) AND j.begun IS NULL AND (j.owner IS NULL OR j.flags & 2 <> 0)
+        RETURNING 1)
+    SELECT count(*) = 1 FROM d
+$$;
