@@ -50,6 +50,16 @@ def checker(signature: inspect.Signature, name: str) -> Callable[..., None]:
     return check
 
 
+def mark_async(task: Any) -> None:
+    """Have a task pass for the coroutine function that it wraps: frameworks ask before they call."""
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(task)
+    else:
+        import asyncio.coroutines
+
+        task._is_coroutine = vars(asyncio.coroutines)["_is_coroutine"]
+
+
 def _signature(fn: Callable[..., object]) -> inspect.Signature:
     try:
         if sys.version_info >= (3, 14):

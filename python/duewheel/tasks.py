@@ -74,6 +74,8 @@ class TaskBase(Generic[_C, _P, _R]):
         self._check = _signature.checker(signature, getattr(fn, "__qualname__", self.target))
         self._codec = codecs.find(codec, signature)
         self._dumps = self._codec.dumps
+        if is_async(fn):
+            _signature.mark_async(self)
         options, others = _divided(keywords)
         self._options = _layered(options, None)
         self._keywords: dict[str, Any] = {}

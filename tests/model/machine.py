@@ -64,7 +64,7 @@ class Pair(Repeating):
 
     def script(self, pick):
         def action():
-            kind = pick.number(0, 19)
+            kind = pick.number(0, 20)
             if kind < 8:
                 return ["fail"]
             if kind < 11:
@@ -73,6 +73,8 @@ class Pair(Repeating):
                 return ["discard", "enough"]
             if kind == 12:
                 return ["drain"]
+            if kind == 20:
+                return ["unreadable"]
             id, target = pick.one_of(IDS), pick.one_of(TARGETS)
             return {
                 13: ["in", id, pick.one_of(DELAYS), target],

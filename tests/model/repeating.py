@@ -17,7 +17,7 @@ OPTIONS = [
 ]
 # The offset and the jitter depend on the id, and generated ids differ.
 UNNAMED = [{"retry_limit": 0}, {"min_backoff": 0.5, "max_backoff": 0.5}]
-ACTIONS = ["fail", "fail", "snooze", "discard", "drain", "pause", "resume", "trigger", "cancel", "reschedule", "repeat"]
+ACTIONS = "fail fail snooze discard unreadable drain pause resume trigger cancel reschedule repeat".split()
 
 
 class Repeating:

@@ -24,6 +24,7 @@ from duewheel import (
     Snooze,
     StateError,
     Times,
+    UnreadableDataError,
     current_scheduler,
 )
 from duewheel.reference import ReferenceScheduler
@@ -283,7 +284,7 @@ class Side:
         """Log the start, then do what the job's data says for this run."""
         try:
             await self.log_and_act(event)
-        except (BoomError, Snooze, Discard):
+        except (BoomError, Snooze, Discard, UnreadableDataError):
             raise
         except BaseException:
             self.log.append(traceback.format_exc())  # nobody means that, and the schedulers would not say it
@@ -316,6 +317,8 @@ class Side:
             raise Snooze(*arguments)
         if action == "discard":
             raise Discard(*arguments)
+        if action == "unreadable":
+            raise UnreadableDataError(event.id)
         if action == "drain":
             await said(scheduler.drain())
         elif action == "in":

@@ -136,6 +136,7 @@ def test_the_messages_of_the_log_are_those_of_operating():
         "over a year ago",
         "pending jobs, which are dropped",
         "cannot be read",
+        "a plugin failed",
         "nothing runs any more",
     ):
         assert words in page and words in log, words

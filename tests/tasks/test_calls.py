@@ -8,11 +8,14 @@ import sys
 from datetime import timedelta
 
 import pytest
+from starlette.background import BackgroundTasks
 
 from duewheel import Event, JobOptions, NopScheduler, Scheduler, aio
 from duewheel.reference import ReferenceScheduler
 from duewheel.tasks import Task
 from duewheel.testing import ManualClock
+
+iscoroutinefunction = inspect.iscoroutinefunction if sys.version_info >= (3, 12) else asyncio.iscoroutinefunction
 
 
 @pytest.fixture
@@ -157,6 +160,24 @@ def test_an_async_task_of_a_plain_scheduler():
         assert ran == [("t", "x")]
         assert asyncio.run(t(scheduler.get(t.in_(60, "y")), "y")) == "y"
         scheduler.close()
+
+
+def test_an_async_task_passes_for_the_coroutine_function_that_it_is():
+    """Frameworks ask before they call: one that is taken for a sync function is never awaited."""
+    ran = []
+    scheduler = Scheduler()
+
+    @scheduler.task("t")
+    async def t(what: str) -> None:
+        ran.append(what)
+
+    work = BackgroundTasks()
+    work.add_task(t, "x")
+    work.add_task(t.using(id="a"), "y")
+    asyncio.run(work())
+    assert ran == ["x", "y"]
+    assert iscoroutinefunction(t) and not iscoroutinefunction(scheduler.task("u")(lambda: None))
+    scheduler.close()
 
 
 @pytest.mark.parametrize("in_file", [False, True])

@@ -115,10 +115,11 @@ def test_no_data_is_no_arguments(name):
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=8,
 )
 
 
-@given(args=st.lists(PLAIN), kwargs=st.dictionaries(st.text(), PLAIN))
+@given(args=st.lists(PLAIN, max_size=5), kwargs=st.dictionaries(st.text(), PLAIN, max_size=5))
 def test_json_gives_back_what_it_takes(args, kwargs):
     def fn(*args, **kwargs): ...
 

@@ -58,7 +58,8 @@ class _Typed:
     """
 
     def __init__(self, kind: Any) -> None:
-        self._adapter: TypeAdapter[Any] = TypeAdapter(tuple[kind], config=_CONFIG)
+        of_one: Any = tuple
+        self._adapter: TypeAdapter[Any] = TypeAdapter(of_one[kind], config=_CONFIG)
 
     def dumps(self, value: Any, problem: str) -> bytes:
         try:
