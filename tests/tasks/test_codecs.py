@@ -58,6 +58,13 @@ GOLDEN = {
             {"user_id": ["x"]},
             b'{"user_id":5,"lang":"f\\u00e9\\ud83d","more":[1.5,2.0],"labels":{"user_id":["x"]}}',
         ),
+        (
+            plain,
+            (-(10**30), 'a"\\\n\x00\u2028'),
+            {},
+            b'{"user_id":-1%s,"lang":"a\\"\\\\\\n\\u0000\\u2028"}' % (b"0" * 30),
+        ),
+        (plain, (None, True), {"urgent": False}, b'{"user_id":null,"lang":true,"urgent":false}'),
     ],
     "msgspec": [
         (plain, (5,), {}, b'{"user_id":5}'),

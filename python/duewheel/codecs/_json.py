@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from json import JSONDecoder, JSONEncoder
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any
 
 from duewheel._checks import shown
 from duewheel.codecs._names import Names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from inspect import Signature
 
 _encode = JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 _decode = JSONDecoder().decode
-_EQUAL = frozenset((str, int, float, bool, type(None)))
-"""Types whose values come back equal; those of other types are compared."""
+_WORDS: dict[type, Callable[[Any], str]] = {
+    str: _quoted,
+    int: int.__repr__,
+    bool: {True: "true", False: "false"}.__getitem__,
+    type(None): {None: "null"}.__getitem__,
+}
+"""How values are written that always come back equal: most calls have no others, and need neither encoder nor check."""
 _REMEDY = "give it in words of JSON, or take another codec"
 
 
@@ -28,8 +35,13 @@ class Json:
         """Return the bytes of the arguments."""
         named = self._names.named(args, kwargs)
         try:
+            words = [f"{_quoted(name)}:{_WORDS[type(value)](value)}" for name, value in named.items()]
+            return f"{{{','.join(words)}}}".encode()
+        except (KeyError, ValueError):  # another type, or an int with too many digits
+            pass
+        try:
             text = _encode(named)
-            if _EQUAL.issuperset(map(type, named.values())) or _decode(text) == named:
+            if _decode(text) == named:
                 return text.encode()
         except (TypeError, ValueError, RecursionError):
             pass
