@@ -27,6 +27,7 @@ TREE = {
     "StorageFullError": (errors.StorageError,),
     "StorageCorruptError": (errors.StorageError,),
     "StorageVersionError": (errors.StorageError,),
+    "UnreadableDataError": (DuewheelError, ValueError),
     "WrongKeyError": (errors.StorageError,),
     "PayloadTooLargeError": (errors.StorageError, ValueError),
 }
