@@ -1,4 +1,4 @@
-//! How the timer thread sleeps: until a time on either clock, or until it is woken.
+//! How one sleeps until what is due next: until a time on either clock, or until one is woken.
 
 /// The earliest dues to sleep for, in nanoseconds of each clock; `None`: nothing on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,11 +9,28 @@ pub struct Until {
     pub boot: Option<i64>,
 }
 
+/// Who sleeps until what is due next.
+///
+/// Where both do, the worker is woken, and where no worker does, the timer's thread; rarely both. Whoever
+/// wakes up does what is to be done, so it is right whoever that is; the worker is faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seat {
+    /// A worker that has nothing else to do.
+    Worker,
+    /// The timer's thread.
+    Timer,
+}
+
+impl Seat {
+    /// All of them, in the order in which they are woken.
+    const ALL: [Seat; 2] = [Seat::Worker, Seat::Timer];
+}
+
 pub use imp::Sleeper;
 
 #[cfg(target_os = "linux")]
 mod imp {
-    use super::Until;
+    use super::{Seat, Until};
     use crate::sync::Mutex;
     use duewheel_model::time::SECOND;
     use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -26,7 +43,7 @@ mod imp {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-    /// An epoll over two timerfds and an eventfd.
+    /// An epoll over two timerfds and an eventfd, for each seat one.
     ///
     /// Unlike a futex it sees the wall clock stepping and the machine having been suspended.
     #[derive(Debug)]
@@ -39,10 +56,18 @@ mod imp {
 
     #[derive(Debug)]
     struct Descriptors {
-        poll: OwnedFd,
+        /// In the order in which they are woken.
+        seats: Vec<SeatDescriptors>,
         wall: OwnedFd,
         boot: OwnedFd,
         woken: OwnedFd,
+    }
+
+    #[derive(Debug)]
+    struct SeatDescriptors {
+        poll: OwnedFd,
+        /// Wakes this seat and no other.
+        called: OwnedFd,
     }
 
     const DISARMED: Timespec = Timespec {
@@ -70,23 +95,46 @@ mod imp {
     }
 
     impl Sleeper {
-        /// Open the descriptors.
+        /// One with a seat alone, whose descriptor can be watched.
         ///
         /// # Errors
         ///
         /// When the process has no descriptors left.
-        pub fn new() -> std::io::Result<Self> {
+        pub(crate) fn new() -> std::io::Result<Self> {
+            Self::with_seats(1)
+        }
+
+        /// One with every [`Seat`].
+        ///
+        /// # Errors
+        ///
+        /// When the process has no descriptors left.
+        pub fn shared() -> std::io::Result<Self> {
+            Self::with_seats(Seat::ALL.len())
+        }
+
+        fn with_seats(count: usize) -> std::io::Result<Self> {
             let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-            let open = Descriptors {
-                poll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            let event_fd = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+            let mut open = Descriptors {
+                seats: Vec::with_capacity(count),
                 wall: timerfd_create(TimerfdClockId::Realtime, flags)?,
                 boot: timerfd_create(TimerfdClockId::Boottime, flags)?,
-                woken: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+                woken: event_fd()?,
             };
-            for fd in [&open.wall, &open.boot, &open.woken] {
-                // Edge-triggered: arming a timer again resets it, so nothing needs to be read.
-                let events = epoll::EventFlags::IN | epoll::EventFlags::ET;
-                epoll::add(&open.poll, fd, epoll::EventData::new_u64(0), events)?;
+            for _ in 0..count {
+                let seat = SeatDescriptors {
+                    poll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+                    called: event_fd()?,
+                };
+                for fd in [&open.wall, &open.boot, &open.woken, &seat.called] {
+                    // Edge-triggered: arming a timer again resets it, so nothing needs to be read. Exclusive: what
+                    // becomes readable wakes the first seat where somebody sleeps, in this order.
+                    let mut events = epoll::EventFlags::IN | epoll::EventFlags::ET;
+                    events.set(epoll::EventFlags::EXCLUSIVE, count > 1);
+                    epoll::add(&seat.poll, fd, epoll::EventData::new_u64(0), events)?;
+                }
+                open.seats.push(seat);
             }
             Ok(Sleeper {
                 open: Mutex::new(Some(Arc::new(open))),
@@ -98,26 +146,36 @@ mod imp {
             self.open.lock().clone()
         }
 
-        /// Close the descriptors; from then on a sleep ends at once. One that is under way keeps
-        /// them until it is woken.
+        /// Close the descriptors; from then on a sleep ends at once, and so do those that are under way.
         pub fn close(&self) {
             let closed = self.open.lock().take();
-            drop(closed);
+            for seat in closed.iter().flat_map(|closed| &closed.seats) {
+                write_to(&seat.called);
+            }
         }
 
-        /// Sleep until a due, a step of the wall clock, or [`wake`](Self::wake).
-        pub fn sleep(&self, until: Until) {
-            self.arm(until);
-            self.take(None);
+        /// Whether a worker may sleep here, beside the timer's thread.
+        #[allow(clippy::unused_self)] // on other systems there is no seat for it
+        pub(crate) fn seats_workers(&self) -> bool {
+            true
         }
 
-        /// The descriptor that is readable when a sleep would end, until that is [taken](Self::take).
+        /// Sleep until a due for which it was [armed](Self::arm), a step of the wall clock, [`wake`](Self::wake), or
+        /// [`call`](Self::call) of this seat.
+        ///
+        /// What has become readable while nobody slept at a seat is told there at the next sleep as well: it may
+        /// end for nothing, and never misses anything.
+        pub fn sleep(&self, seat: Seat) {
+            self.take(seat as usize, None);
+        }
+
+        /// The descriptor that is readable when a sleep would end, until that is [taken](Self::clear).
         pub(crate) fn descriptor(&self) -> Option<RawFd> {
-            self.open().map(|open| open.poll.as_raw_fd())
+            self.open().map(|open| open.seats[0].poll.as_raw_fd())
         }
 
-        /// Set what the next sleep, or the descriptor, waits for.
-        pub(crate) fn arm(&self, until: Until) {
+        /// Set what sleeps, and the descriptor, wait for.
+        pub fn arm(&self, until: Until) {
             let Some(open) = self.open() else { return };
             let wall = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
             // Arming can fail for times past the kernel's range alone; those are never reached.
@@ -132,14 +190,25 @@ mod imp {
             }
         }
 
-        /// Take what has ended a sleep; wait for it, unless there is a limit of time.
-        pub(crate) fn take(&self, limit: Option<&Timespec>) {
+        /// Take what makes the descriptor readable.
+        pub(crate) fn clear(&self) {
+            self.take(0, Some(&Timespec::default()));
+        }
+
+        fn take(&self, seat: usize, limit: Option<&Timespec>) {
             let Some(open) = self.open() else { return };
             let mut events = [epoll::Event {
                 flags: epoll::EventFlags::empty(),
                 data: epoll::EventData::new_u64(0),
-            }; 3];
-            while epoll::wait(&open.poll, &mut events, limit) == Err(io::Errno::INTR) {}
+            }; 4];
+            let poll = &open.seats[seat].poll;
+            while epoll::wait(poll, &mut events, limit) == Err(io::Errno::INTR) {}
+        }
+
+        /// Wait until the descriptor is readable, and take what makes it so.
+        #[cfg(test)]
+        pub(crate) fn await_descriptor(&self) {
+            self.take(0, None);
         }
 
         /// Whether the descriptor is readable.
@@ -147,7 +216,7 @@ mod imp {
         pub(crate) fn would_end(&self) -> bool {
             use rustix::event::{PollFd, PollFlags, poll};
             let open = self.open().unwrap();
-            let mut fds = [PollFd::new(&open.poll, PollFlags::IN)];
+            let mut fds = [PollFd::new(&open.seats[0].poll, PollFlags::IN)];
             poll(&mut fds, Some(&Timespec::default())) == Ok(1)
         }
 
@@ -158,65 +227,98 @@ mod imp {
                 .is_some_and(|open| io::read(&open.woken, &mut [0; 8]).is_ok())
         }
 
-        /// End the present or the next sleep.
+        /// End the present or the next sleep, at one seat.
         pub fn wake(&self) {
             if let Some(open) = self.open() {
-                // It fails only when the counter is full: then it is readable all the same.
-                let _ = io::write(&open.woken, &1u64.to_ne_bytes());
+                write_to(&open.woken);
             }
         }
+
+        /// End the present or the next sleep at this seat.
+        pub(crate) fn call(&self, seat: Seat) {
+            if let Some(open) = self.open() {
+                write_to(&open.seats[seat as usize].called);
+            }
+        }
+    }
+
+    fn write_to(event_fd: &OwnedFd) {
+        // It fails only when the counter is full: then it is readable all the same.
+        let _ = io::write(event_fd, &1u64.to_ne_bytes());
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod imp {
-    use super::Until;
+    use super::{Seat, Until};
     use crate::clock::{Clock, SystemClock};
     use crate::sync::{Condvar, Mutex};
 
     use std::time::{Duration, Instant};
 
-    /// A condition variable. Steps of the wall clock are seen within a second while a job waits
-    /// for that clock.
+    /// A condition variable, on which the timer's thread alone sleeps. Steps of the wall clock are seen within a
+    /// second while a job waits for that clock.
     #[derive(Debug, Default)]
     pub struct Sleeper {
-        woken: Mutex<bool>,
+        state: Mutex<State>,
         changed: Condvar,
+    }
+
+    #[derive(Debug, Default)]
+    struct State {
+        until: Until,
+        woken: bool,
+        closed: bool,
     }
 
     impl Sleeper {
         /// Make one; never fails here.
-        pub fn new() -> std::io::Result<Self> {
+        pub fn shared() -> std::io::Result<Self> {
             Ok(Self::default())
         }
 
-        /// Sleep until a due, a step of the wall clock, or [`wake`](Self::wake).
-        pub fn sleep(&self, until: Until) {
+        /// Whether a worker may sleep here, beside the timer's thread.
+        pub(crate) fn seats_workers(&self) -> bool {
+            false
+        }
+
+        /// Set what the next sleep waits for.
+        pub fn arm(&self, until: Until) {
+            self.state.lock().until = until;
+        }
+
+        /// Sleep until a due for which it was [armed](Self::arm), a step of the wall clock, or [`wake`](Self::wake).
+        pub fn sleep(&self, _seat: Seat) {
             let clock = SystemClock;
             let left =
                 |due: i64, now: i64| Duration::from_nanos(due.saturating_sub(now).max(0) as u64);
-            let wall = until
-                .wall
-                .map(|due| left(due, clock.wall()).min(Duration::from_secs(1)));
-            let boot = until.boot.map(|due| left(due, clock.boot()));
-            let mut woken = self.woken.lock();
-            if !*woken {
+            let mut state = self.state.lock();
+            let wall = state.until.wall;
+            let wall = wall.map(|due| left(due, clock.wall()).min(Duration::from_secs(1)));
+            let boot = state.until.boot.map(|due| left(due, clock.boot()));
+            if !state.woken && !state.closed {
                 match wall.into_iter().chain(boot).min() {
-                    Some(left) => woken = self.changed.wait_until(woken, Instant::now() + left).0,
-                    None => woken = self.changed.wait(woken),
+                    Some(left) => state = self.changed.wait_until(state, Instant::now() + left).0,
+                    None => state = self.changed.wait(state),
                 }
             }
-            *woken = false;
+            state.woken = false;
         }
 
-        /// There are no descriptors here.
-        pub fn close(&self) {}
+        /// From now on a sleep ends at once, and so does the one that is under way.
+        pub fn close(&self) {
+            self.state.lock().closed = true;
+            self.changed.notify_all();
+        }
 
         /// End the present or the next sleep.
         pub fn wake(&self) {
-            *self.woken.lock() = true;
+            self.state.lock().woken = true;
             self.changed.notify_one();
         }
+
+        /// No worker sleeps here.
+        pub(crate) fn call(&self, _seat: Seat) {}
     }
 }
 
@@ -225,43 +327,100 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock};
 
+    const SEATS: [Seat; 2] = [Seat::Worker, Seat::Timer];
+
     #[test]
     fn a_sleep_ends_at_its_due_and_not_before() {
-        let sleeper = Sleeper::new().unwrap();
+        let sleeper = Sleeper::shared().unwrap();
         let clock = SystemClock;
-        let boot = clock.boot() + 3_000_000;
-        sleeper.sleep(Until {
-            wall: None,
-            boot: Some(boot),
-        });
-        assert!(clock.boot() >= boot);
-        let wall = clock.wall() + 3_000_000;
-        sleeper.sleep(Until {
-            wall: Some(wall),
-            boot: Some(clock.boot() + 60_000_000_000),
-        });
-        assert!(clock.wall() >= wall);
+        for seat in SEATS {
+            let boot = clock.boot() + 3_000_000;
+            sleeper.arm(Until {
+                wall: None,
+                boot: Some(boot),
+            });
+            sleeper.sleep(seat);
+            // What was told to the other seat is told to this one first.
+            while clock.boot() < boot {
+                sleeper.sleep(seat);
+            }
+            let wall = clock.wall() + 3_000_000;
+            sleeper.arm(Until {
+                wall: Some(wall),
+                boot: Some(clock.boot() + 60_000_000_000),
+            });
+            sleeper.sleep(seat);
+            assert!(clock.wall() >= wall);
+        }
     }
 
     #[test]
-    fn one_that_is_closed_while_it_sleeps_ends_when_it_is_woken() {
-        let sleeper = Sleeper::new().unwrap();
+    fn one_that_is_closed_while_it_sleeps_ends_at_every_seat() {
+        let sleeper = Sleeper::shared().unwrap();
         std::thread::scope(|scope| {
-            let sleeps = scope.spawn(|| sleeper.sleep(Until::default()));
-            // A second sleep of that thread could begin before the closing, and nothing would end it.
-            sleeper.wake();
+            let sleeps = SEATS.map(|seat| {
+                scope.spawn({
+                    let sleeper = &sleeper;
+                    move || sleeper.sleep(seat)
+                })
+            });
             sleeper.close();
-            sleeps.join().unwrap();
+            for sleeping in sleeps {
+                sleeping.join().unwrap();
+            }
         });
-        sleeper.sleep(Until::default());
+        sleeper.sleep(Seat::Timer);
         sleeper.wake();
         sleeper.close();
     }
 
     #[test]
     fn a_wake_before_the_sleep_ends_it() {
-        let sleeper = Sleeper::new().unwrap();
-        sleeper.wake();
-        sleeper.sleep(Until::default());
+        let sleeper = Sleeper::shared().unwrap();
+        for seat in SEATS {
+            sleeper.wake();
+            sleeper.sleep(seat);
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_for_one_sleeper_wakes_the_worker_if_one_sleeps_and_else_the_timer() {
+        use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+        use std::time::Duration;
+
+        let sleeper = Sleeper::shared().unwrap();
+        let woken = SEATS.map(|_| AtomicUsize::new(0));
+        let counts = || [woken[0].load(SeqCst), woken[1].load(SeqCst)];
+        let (sleeper, woken) = (&sleeper, &woken);
+        let sleep = |seat| {
+            move || {
+                sleeper.sleep(seat);
+                woken[seat as usize].fetch_add(1, SeqCst);
+            }
+        };
+        let settle = || std::thread::sleep(Duration::from_millis(50));
+        std::thread::scope(|scope| {
+            let mut timer = scope.spawn(sleep(Seat::Timer));
+            for turn in 0..3 {
+                let worker = scope.spawn(sleep(Seat::Worker));
+                settle();
+                sleeper.wake();
+                worker.join().unwrap();
+                settle();
+                assert_eq!(counts(), [turn + 1, turn], "the worker slept");
+                sleeper.arm(Until {
+                    wall: None,
+                    boot: Some(SystemClock.boot() + 1_000_000),
+                });
+                timer.join().unwrap();
+                assert_eq!(counts(), [turn + 1, turn + 1], "no worker slept");
+                // Taken back, so that the worker's next sleep is not told of it.
+                sleeper.arm(Until::default());
+                timer = scope.spawn(sleep(Seat::Timer));
+            }
+            sleeper.call(Seat::Timer);
+            timer.join().unwrap();
+        });
     }
 }

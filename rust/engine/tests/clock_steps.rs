@@ -407,7 +407,7 @@ impl Threaded {
 }
 
 fn work(engine: &Engine<Numbered>, dues: &Mutex<HashMap<u32, Due>>, starts: &mpsc::Sender<u32>) {
-    while engine.ready().wait_for_work() {
+    while timer::wait_for_work(engine) {
         engine.ready().arrived();
         let mut done = None;
         loop {

@@ -16,6 +16,7 @@ use crate::values::spare;
 use duewheel_engine::engine::Refused;
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
+use duewheel_engine::timer;
 use duewheel_model::outcome::Outcome;
 use duewheel_model::retry::Jitter;
 use duewheel_store::{Error, Ticket};
@@ -38,7 +39,7 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
     let mut released = Released::default();
     let ready = shared.engine.ready();
     let next = || {
-        let work = ready.wait_for_work();
+        let work = timer::wait_for_work(&shared.engine);
         work.then(|| GilWait::begin(ready.early_wake.lead() > 0 && ready.has_due()))
     };
     while let Some(wait) = py.detach(next) {

@@ -33,7 +33,7 @@ impl StoreInbox {
     /// When the process has no descriptors left for the timer.
     pub fn new() -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(StoreInbox {
-            sleeper: Arc::new(Sleeper::new()?),
+            sleeper: Arc::new(Sleeper::shared()?),
             pages: Mutex::default(),
             failed: Mutex::default(),
             taken_back: Mutex::default(),

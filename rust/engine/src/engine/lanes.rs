@@ -16,7 +16,7 @@ use duewheel_model::time::SECOND;
 const ALARM_GRACE: i64 = SECOND / 10;
 
 /// In so many batches a lane is full.
-const BATCHES_OF_A_LANE: usize = CAPACITY / BATCH + 1;
+pub(crate) const BATCHES_OF_A_LANE: usize = CAPACITY / BATCH + 1;
 
 impl<P: Payload> Engine<P> {
     /// The hand-over queue of a lane.

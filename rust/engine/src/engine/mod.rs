@@ -22,6 +22,7 @@ mod tests;
 
 use crate::clock::Clock;
 use crate::due::queue::{Key, Now};
+use crate::handover::early_wake::Lead;
 use crate::handover::lanes::{Lane, LaneBacklog, Lanes};
 use crate::handover::queue::{HandoverQueue, SETTLE_AT};
 use crate::jobs::record::{Dead, Done, Execution, Payload, Released, Stage};
@@ -44,6 +45,7 @@ pub use calls::{
 };
 use inbox::Backing;
 pub use inbox::StoreInbox;
+pub(crate) use lanes::BATCHES_OF_A_LANE;
 pub use query::{QueryPlace, Stats};
 pub use repeats::Taken;
 pub use settle::DEAD_KEPT;
@@ -161,6 +163,8 @@ pub struct Engine<P: Payload> {
     lanes: Lanes<HandoverQueue<P>>,
     clock: Box<dyn Clock>,
     sleeper: Arc<Sleeper>,
+    /// Held by who hands over and sets the timers, before the state's lock.
+    lead: Mutex<Lead>,
     /// Whether a store is behind it, which never changes while it is shared.
     has_store: bool,
 }
@@ -191,7 +195,9 @@ impl<P: Payload> Engine<P> {
             review: None,
             held: Vec::new(),
         };
-        let lanes: Lanes<HandoverQueue<P>> = Lanes::default();
+        let sleeper = Arc::new(Sleeper::shared()?);
+        let mut lanes: Lanes<HandoverQueue<P>> = Lanes::default();
+        lanes[Lane::Workers].seat_workers(&sleeper);
         for lane in &lanes {
             lane.lock().offset = offset;
         }
@@ -201,7 +207,8 @@ impl<P: Payload> Engine<P> {
             waiting: AtomicUsize::new(0),
             lanes,
             clock,
-            sleeper: Arc::new(Sleeper::new()?),
+            sleeper,
+            lead: Mutex::default(),
             has_store: false,
         })
     }
@@ -215,15 +222,6 @@ impl<P: Payload> Engine<P> {
     /// The clocks.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock
-    }
-
-    pub(crate) fn sleeper(&self) -> &Sleeper {
-        &self.sleeper
-    }
-
-    /// Wake the timer, which waits for room in the hand-over queue, or is to plan its sleep again.
-    pub fn wake_timer(&self) {
-        self.sleeper.wake();
     }
 
     /// Both clocks at once. Not to be read on both sides of a wait for a lock: they place a due
@@ -322,7 +320,6 @@ impl<P: Payload> Engine<P> {
         // Not under the lock: it may be much.
         drop(emptied);
         // The timer ends, and nothing is to be waited for any more.
-        self.sleeper.wake();
         self.sleeper.close();
         self.close_store();
         dropped

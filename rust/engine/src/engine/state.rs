@@ -2,7 +2,10 @@
 
 use super::{Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::due::queue::{ClockKind, DueQueue, Key, Now};
+use crate::handover::early_wake::Lead;
 use crate::jobs::record::{Comes, Payload, Record, Released, Stage};
+use crate::sleep::Sleeper;
+use crate::sync::Mutex;
 use crate::targets::ParkedLists;
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
@@ -11,6 +14,19 @@ use std::sync::MutexGuard;
 pub(super) type Emptied<P> = (DueQueue<Record<P>>, ParkedLists);
 
 impl<P: Payload> Engine<P> {
+    pub(crate) fn sleeper(&self) -> &Sleeper {
+        &self.sleeper
+    }
+
+    pub(crate) fn lead(&self) -> &Mutex<Lead> {
+        &self.lead
+    }
+
+    /// Wake the timer, which waits for room in the hand-over queue, or is to plan its sleep again.
+    pub fn wake_timer(&self) {
+        self.sleeper.wake();
+    }
+
     #[inline]
     pub(super) fn open(&self) -> Result<MutexGuard<'_, State<P>>, Refused> {
         let state = self.state.lock();

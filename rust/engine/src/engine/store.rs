@@ -3,6 +3,7 @@
 use super::inbox::{Backing, StoreInbox};
 use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{ClockKind, Key, Now};
+use crate::handover::lanes::Lane;
 use crate::jobs::record::{Done, Execution, Payload, Released, Stage, Started};
 use crate::residency::{
     Arrivals, BootOffsets, Frontier, Lease, Outbox, ParkedOnDisk, Residency, Turns, Window,
@@ -25,6 +26,7 @@ impl<P: Payload> Engine<P> {
         // What others keep in a shared store was not taken in here.
         let paged_out = if lease.is_some() { 0 } else { found.jobs };
         self.sleeper = inbox.sleeper.clone();
+        self.lanes[Lane::Workers].seat_workers(&self.sleeper);
         self.has_store = true;
         for lane in &self.lanes {
             lane.lock().settle_at = 1;

@@ -89,7 +89,7 @@ impl LoopWaker {
     /// Wait until the loop is woken. For one with a descriptor.
     #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn await_alarm(&self) {
-        self.descriptor.as_ref().unwrap().0.take(None);
+        self.descriptor.as_ref().unwrap().0.await_descriptor();
     }
 
     /// End the wait of the thread, and close the descriptor, which nothing may watch any more.
@@ -105,7 +105,6 @@ impl LoopWaker {
 #[cfg(target_os = "linux")]
 mod imp {
     use crate::sleep::{Sleeper, Until};
-    use rustix::time::Timespec;
 
     #[derive(Debug)]
     pub(super) struct Descriptor(pub(super) Sleeper);
@@ -135,7 +134,7 @@ mod imp {
         }
 
         pub(super) fn clear(&self) {
-            self.0.take(Some(&Timespec::default()));
+            self.0.clear();
         }
     }
 }

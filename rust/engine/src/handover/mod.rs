@@ -1,6 +1,7 @@
 //! From the timer to those who run handlers.
 
 pub mod early_wake;
+pub(crate) mod idle;
 pub mod lanes;
 pub mod lateness;
 pub mod loop_waker;

@@ -1,4 +1,4 @@
-//! The hand-over queue between the timer and who runs jobs: bounded, behind a lock of its own.
+//! The hand-over queue between whoever expires jobs and who runs them: bounded, behind a lock of its own.
 //!
 //! There are two, the [lanes](Lane): the workers', and the event loop's, whose one runner is called by a
 //! [`LoopWaker`] instead of a condition. A runner takes this lock once a job, for a few nanoseconds: it gives
@@ -12,7 +12,7 @@ pub use crate::handover::lanes::Lane;
 use crate::handover::lateness::Lateness;
 use crate::handover::loop_waker::LoopWaker;
 use crate::jobs::record::{Comes, Done, Execution, Payload, Started};
-use crate::sleep::Until;
+use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,13 +44,15 @@ pub(crate) struct Inner<P: Payload> {
     pub(crate) notices: Vec<Box<str>>,
     /// Whether pages have come, for a worker to take in.
     pub(crate) pages: bool,
-    /// Workers that wait to be called.
-    idle: usize,
+    /// Workers that wait to be called, the one at the timer included.
+    pub(super) idle: usize,
+    /// One of them waits at the timer, in its seat.
+    pub(super) seated: bool,
     /// One idle worker was called and has not woken up yet.
-    called: bool,
+    pub(super) called: bool,
     /// A worker is on its way to run jobs: called, or waiting for the interpreter. There is
     /// never more than one, so that the others do not fight for it.
-    coming: bool,
+    pub(super) coming: bool,
     /// The timer holds jobs back until there is room.
     pub(crate) room_wanted: bool,
     pub(crate) closed: bool,
@@ -67,7 +69,9 @@ pub(crate) struct Inner<P: Payload> {
 /// The hand-over queue.
 pub struct HandoverQueue<P: Payload> {
     inner: Mutex<Inner<P>>,
-    work: Condvar,
+    pub(super) work: Condvar,
+    /// Where one idle worker may wait for what is due next; the others wait for `work`.
+    pub(super) sleeper: Option<Arc<Sleeper>>,
     /// Whether an event loop ever ran what is handed over here.
     attached: AtomicBool,
     /// Whether the interpreter is busy, as the workers see it.
@@ -117,6 +121,7 @@ impl<P: Payload> Default for HandoverQueue<P> {
                 notices: Vec::new(),
                 pages: false,
                 idle: 0,
+                seated: false,
                 called: false,
                 coming: false,
                 room_wanted: false,
@@ -127,6 +132,7 @@ impl<P: Payload> Default for HandoverQueue<P> {
                 marking: false,
             }),
             work: Condvar::new(),
+            sleeper: None,
             attached: AtomicBool::new(false),
             early_wake: EarlyWake::default(),
         }
@@ -134,7 +140,7 @@ impl<P: Payload> Default for HandoverQueue<P> {
 }
 
 impl<P: Payload> Inner<P> {
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
         (!self.queue.is_empty() && self.running < self.limit && !self.waits_for_marks())
             || !self.notices.is_empty()
             || self.pages
@@ -142,7 +148,7 @@ impl<P: Payload> Inner<P> {
 
     /// Whether what is first waits until marks are settled.
     #[inline]
-    fn waits_for_marks(&self) -> bool {
+    pub(super) fn waits_for_marks(&self) -> bool {
         self.marking && self.queue.front().is_some_and(Execution::needs_mark)
     }
 
@@ -226,21 +232,8 @@ impl<P: Payload> HandoverQueue<P> {
             inner.coming = true;
             match &inner.loop_waker {
                 Some(loop_waker) => loop_waker.wake(),
-                None => {
-                    inner.called = true;
-                    self.work.notify_one();
-                }
+                None => self.call_worker(inner),
             }
-        }
-    }
-
-    /// Call one worker before there is work, if one is idle and none is on its way.
-    pub(crate) fn wake_early(&self) {
-        let mut inner = self.inner.lock();
-        if !inner.coming && inner.idle > 0 {
-            inner.coming = true;
-            inner.called = true;
-            self.work.notify_one();
         }
     }
 
@@ -265,7 +258,7 @@ impl<P: Payload> HandoverQueue<P> {
 
     pub(crate) fn close(&self, inner: &mut Inner<P>) {
         inner.closed = true;
-        self.work.notify_all();
+        self.call_all_workers();
         inner.wake();
     }
 
@@ -348,41 +341,9 @@ impl<P: Payload> HandoverQueue<P> {
         self.inner.lock().wake();
     }
 
-    /// Wait until there is work for this worker; `false`: there never will be again.
-    pub fn wait_for_work(&self) -> bool {
-        let mut inner = self.inner.lock();
-        inner.idle += 1;
-        let work = loop {
-            if inner.closed {
-                break false;
-            }
-            if inner.called && inner.waits_for_marks() {
-                // Who waits for them calls again: until then it would only wake who holds the interpreter.
-                inner.called = false;
-                inner.coming = false;
-            } else if inner.called || (inner.has_work() && !inner.coming) {
-                inner.called = false;
-                inner.coming = true;
-                break true;
-            }
-            inner = self.work.wait(inner);
-        };
-        inner.idle -= 1;
-        work
-    }
-
     /// The runner that has marked takes its next turn: its marks are settled, or there are none.
     pub(crate) fn end_marking(&self) {
         self.inner.lock().marking = false;
-    }
-
-    /// Say that the worker that was on its way is there: another may be called now. What it is
-    /// to do besides running jobs: targets to report, and whether pages have come.
-    pub fn arrived(&self) -> (Vec<Box<str>>, bool) {
-        let mut inner = self.inner.lock();
-        inner.coming = false;
-        let pages = std::mem::take(&mut inner.pages);
-        (std::mem::take(&mut inner.notices), pages)
     }
 
     /// Give back how the last job ended and take the next.

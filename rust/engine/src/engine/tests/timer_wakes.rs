@@ -4,6 +4,7 @@ use super::super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::handover::queue::Turn;
 use crate::jobs::record::Started;
+use crate::sleep::Seat;
 use crate::testing::For;
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Cause, Outcome, Reason};
@@ -43,7 +44,8 @@ fn woken_within(engine: &Engine<For>, span: i64) -> bool {
         wall: None,
         boot: Some(due),
     };
-    engine.sleeper().sleep(until);
+    engine.sleeper().arm(until);
+    engine.sleeper().sleep(Seat::Timer);
     SystemClock.boot() < due
 }
 
