@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
-    from typing import Unpack
+    from typing import Any, Unpack
 
     from typing_extensions import Buffer
 
     from duewheel import aio
     from duewheel._core import Schedule, _JobOptions, _RepeatKeywords
     from duewheel.options import JobOptions
+
+    class _Keywords(_JobOptions, total=False):
+        connection: Any
+
 
 __all__ = ["at", "current_scheduler", "in_", "repeat", "use"]
 
@@ -68,14 +72,14 @@ def at(
     *,
     id: str | None = None,
     options: JobOptions | None = None,
-    **job_options: Unpack[_JobOptions],
+    **keywords: Unpack[_Keywords],
 ) -> str:
     """Schedule a job due at `when` on the current scheduler; return its id.
 
     See `Scheduler.at`. In a coroutine await `duewheel.aio.at` instead.
     """
     scheduler = _callable_in_this_thread()
-    return scheduler.at(when, target, data, id=id, options=options, **job_options)
+    return scheduler.at(when, target, data, id=id, options=options, **keywords)
 
 
 def in_(
@@ -85,14 +89,14 @@ def in_(
     *,
     id: str | None = None,
     options: JobOptions | None = None,
-    **job_options: Unpack[_JobOptions],
+    **keywords: Unpack[_Keywords],
 ) -> str:
     """Schedule a job due `delay` from now on the current scheduler; return its id.
 
     See `Scheduler.in_`. In a coroutine await `duewheel.aio.in_` instead.
     """
     scheduler = _callable_in_this_thread()
-    return scheduler.in_(delay, target, data, id=id, options=options, **job_options)
+    return scheduler.in_(delay, target, data, id=id, options=options, **keywords)
 
 
 def repeat(

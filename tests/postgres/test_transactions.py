@@ -222,7 +222,11 @@ def test_what_a_call_refuses_is_refused_before_anything_is_sent(node, connection
         (ValueError, "naive", lambda c: scheduler.at(datetime(2030, 1, 1), "a", connection=c)),  # noqa: DTZ001
         (ValueError, "negative", lambda c: scheduler.in_(-1, "a", connection=c)),
         (TypeError, "bytes-like", lambda c: scheduler.in_(1, "a", "text", connection=c)),
-        (PayloadTooLargeError, "at most 10", lambda c: scheduler.in_(1, "a", b"0" * 11, connection=c)),
+        (
+            PayloadTooLargeError,
+            "at most 10 bytes .PostgresStorage's max_data.",
+            lambda c: scheduler.in_(1, "a", b"0" * 11, connection=c),
+        ),
         (ValueError, "id must have no NUL", lambda c: scheduler.in_(1, "a", id="a\0b", connection=c)),
         (ValueError, "target must have no NUL", lambda c: scheduler.in_(1, "a\0b", connection=c)),
         (ValueError, "id must have no NUL", lambda c: scheduler.cancel("a\0b", connection=c)),
@@ -371,3 +375,14 @@ def test_a_transaction_that_stays_open_takes_no_lease(url, schema):
         open_one.rollback()
         waiting.join(20)
         assert len(one) == 2
+
+
+def test_a_short_statement_timeout_of_the_role_ends_nothing_that_waits_for_a_lock(url, schema, connection):
+    strict = f"{url}{'&' if '?' in url else '?'}options=-c%20statement_timeout%3D250"
+    with Scheduler(PostgresStorage(strict, schema=schema)) as scheduler:
+        id = scheduler.in_(60, "a")
+        connection.execute(f"SELECT FROM {schema}.job FOR UPDATE")
+        ends = threading.Timer(0.6, connection.rollback)
+        ends.start()
+        assert scheduler.cancel(id)
+        ends.join()

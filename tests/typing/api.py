@@ -218,6 +218,7 @@ def context() -> None:
     assert_type(duewheel.current_scheduler(), Scheduler)
     assert_type(duewheel.at(NOW, "a", b"", id="mine", retry_limit=3), str)
     assert_type(duewheel.in_(timedelta(seconds=1), "a", options=JobOptions(), age_limit=None), str)
+    assert_type(duewheel.in_(1, "a", connection=object()), str)
     duewheel.in_(1, "a", retries=3)  # type: ignore[call-arg]
     duewheel.use(None)  # type: ignore[type-var]
 

@@ -177,8 +177,12 @@ impl Shared {
     pub(crate) fn check_data(&self, py: Python<'_>, data: Option<&Py<PyBytes>>) -> PyResult<()> {
         let length = data.map_or(0, |data| data.as_bytes(py).len());
         if length > self.backing.max_data {
+            let storage = match self.backing.schema {
+                Some(_) => "PostgresStorage",
+                None => "LocalStorage",
+            };
             let message = format!(
-                "data must have at most {} bytes (LocalStorage's max_data), not {length}",
+                "data must have at most {} bytes ({storage}'s max_data), not {length}",
                 self.backing.max_data
             );
             return Err(error(py, |names| &names.payload_too_large_error, message));

@@ -16,3 +16,4 @@ pub use rotation::{Ended, OnProgress};
 pub use settings::Settings;
 pub use store::PostgresStore;
 pub use tables::opening::sql;
+pub use tables::rows::check_text;

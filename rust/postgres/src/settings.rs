@@ -1,7 +1,7 @@
 //! How a database is opened.
 
 use duewheel_store::Keyring;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How a database is opened.
 pub struct Settings {
@@ -29,6 +29,13 @@ pub struct Settings {
     pub migrate: bool,
     /// The version of the library, for others to see.
     pub version: String,
+    /// The wall clock of this machine, in nanoseconds since 1970: the one that the engine has.
+    pub wall: fn() -> i64,
+}
+
+fn wall() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as i64)
 }
 
 impl Default for Settings {
@@ -46,6 +53,7 @@ impl Default for Settings {
             notify: false,
             migrate: true,
             version: env!("CARGO_PKG_VERSION").into(),
+            wall,
         }
     }
 }

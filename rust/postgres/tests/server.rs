@@ -26,12 +26,21 @@ pub(crate) fn new_schema() -> String {
     format!("duewheel_test_{}_{number}", std::process::id())
 }
 
-/// A node over a schema.
-pub(crate) fn join(schema: &str, events: Events) -> PostgresStore {
-    let settings = Settings {
+/// How a node over a schema is opened.
+pub(crate) fn settings(schema: &str) -> Settings {
+    Settings {
         url: url().expect("there is a server"),
         schema: schema.to_owned(),
         ..Settings::default()
-    };
+    }
+}
+
+/// A node over a schema.
+pub(crate) fn join(schema: &str, events: Events) -> PostgresStore {
+    join_as(settings(schema), events)
+}
+
+/// A node that is opened so.
+pub(crate) fn join_as(settings: Settings, events: Events) -> PostgresStore {
     PostgresStore::open(settings, events).unwrap()
 }

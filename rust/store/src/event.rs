@@ -13,6 +13,9 @@ pub enum Event {
     /// All that was claimed under this epoch or before is no longer this node's. What runs may
     /// end, and its outcome is discarded.
     LeaseLost(u64),
+    /// Other nodes ask for these: yield those that have not started. It is said again while they ask, and of what this
+    /// node has not, nothing is to be done.
+    Wanted(Vec<u64>),
     /// A job due at this time of the wall clock is no node's: a page would bring it. A hint, which
     /// may be lost or come for nothing.
     Available(i64),

@@ -47,6 +47,10 @@ pub enum Query {
     Insert(Vec<Job<'static>>),
     /// Cancel a job that is not in memory.
     Cancel(String),
+    /// Have the node that holds this job give it back to this one, which asked to cancel or to move it. Answered when
+    /// that is worth another try: it was given back, or has begun, or is over, or its node was lost. A store of one
+    /// process is not asked.
+    Recall(String),
     /// Move a job that is not in memory.
     Move {
         /// Its id.
@@ -87,11 +91,13 @@ pub enum Answer {
     Job(Option<Job<'static>>),
     /// To `Cancel` and `Move`: whether there was such a job, pending.
     Changed(bool),
+    /// To `Cancel` and `Move`: another node holds it, and may not have started it; [`Query::Recall`] asks it.
+    Held,
     /// To `Dead`.
     Dead(DeadPage),
     /// To `Purge`, how many were forgotten, and to `Count` and `Unfinished`.
     Count(u64),
-    /// To `Insert`: it is done.
+    /// To `Insert` and `Recall`: it is done.
     Done,
     /// To `Nodes`.
     Nodes(Vec<LiveNode>),

@@ -50,7 +50,7 @@ fn run_node(jobs: &SharedJobs, weather: Weather, starts: &Mutex<Vec<(String, boo
                 held.lost = epoch;
             }
             Event::Revoked(seqs) => held.jobs.retain(|seq, _| !seqs.contains(seq)),
-            Event::Poisoned(_) | Event::Unapplied(..) | Event::Available(_) => {}
+            Event::Poisoned(_) | Event::Unapplied(..) | Event::Available(_) | Event::Wanted(_) => {}
         }
     });
     let store = SharedStore::join(jobs, weather, events);

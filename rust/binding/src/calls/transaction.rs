@@ -2,12 +2,12 @@
 
 use crate::calls::schedule::warn_if_ancient;
 use crate::calls::scheduler::SchedulerCore;
-use crate::errors::{error, refused};
+use crate::errors::{error, refused, store_failed};
 use crate::shared::Shared;
 use crate::values::convert;
 use crate::values::options::Fields;
 use duewheel_engine::engine::{Due, Refused};
-use pyo3::exceptions::PyValueError;
+use duewheel_postgres::check_text;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -38,12 +38,8 @@ fn schema(shared: &Shared, py: Python<'_>) -> PyResult<String> {
     })
 }
 
-fn without_nul(text: &str, what: &str) -> PyResult<String> {
-    if text.contains('\0') {
-        return Err(PyValueError::new_err(format!(
-            "{what} must have no NUL, which PostgreSQL keeps in no text: {text:?}"
-        )));
-    }
+fn checked(py: Python<'_>, text: &str, what: &str) -> PyResult<String> {
+    check_text(what, text).map_err(|failure| store_failed(py, &failure, None))?;
     Ok(text.to_owned())
 }
 
@@ -81,10 +77,10 @@ pub(crate) fn transaction_terms(
     let fields = fields.transpose()?.unwrap_or_default();
     let spec = shared.specs.special(target, options, &fields)?;
     let spec = spec.get();
-    let name = without_nul(&spec.text, "target")?;
+    let name = checked(py, &spec.text, "target")?;
     let data = data.map_or(Ok(None), convert::data)?;
     shared.check_data(py, data.as_ref())?;
-    let id = id.map(|id| without_nul(convert::name(id, "id")?, "id"));
+    let id = id.map(|id| checked(py, convert::name(id, "id")?, "id"));
     let id = id.transpose()?;
     if !is_delay {
         warn_if_ancient(shared, py, Due::At(due));
@@ -117,7 +113,7 @@ pub(crate) fn transaction_cancels(
 ) -> PyResult<(String, String)> {
     let py = scheduler.py();
     let schema = schema(scheduler.get().shared(py)?, py)?;
-    Ok((schema, without_nul(convert::name(id, "id")?, "id")?))
+    Ok((schema, checked(py, convert::name(id, "id")?, "id")?))
 }
 
 /// Return the error for an id that is taken.

@@ -17,7 +17,7 @@ pub struct StoreInbox {
     pub(super) sleeper: Arc<Sleeper>,
     pub(super) pages: Mutex<Vec<Page>>,
     pub(super) failed: Mutex<Option<Error>>,
-    /// What the store has taken back and the engine still has.
+    /// What the store has taken back, or others ask for, and the engine still has.
     pub(super) taken_back: Mutex<Vec<Event>>,
     /// When the first of the jobs is due that the store has said to be available.
     pub(super) available: Mutex<Option<i64>>,
@@ -57,7 +57,7 @@ impl StoreInbox {
                 drop(available);
                 inbox.sleeper.wake();
             }
-            Event::Revoked(_) | Event::LeaseLost(_) => inbox.take_back(event),
+            Event::Revoked(_) | Event::LeaseLost(_) | Event::Wanted(_) => inbox.take_back(event),
         })
     }
 

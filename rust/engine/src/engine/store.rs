@@ -368,13 +368,17 @@ impl<P: Payload> State<P> {
         if events.is_empty() {
             return;
         }
-        let (mut epoch, mut seqs) = (None, HashSet::new());
+        let (mut epoch, mut seqs, mut wanted) = (None, HashSet::new(), HashSet::new());
         for event in events {
             match event {
                 Event::LeaseLost(lost) => epoch = epoch.max(Some(lost)),
                 Event::Revoked(revoked) => seqs.extend(revoked),
+                Event::Wanted(seqs) => wanted.extend(seqs),
                 Event::Poisoned(_) | Event::Unapplied(..) | Event::Available(_) => {}
             }
+        }
+        if epoch.is_none() && seqs.is_empty() {
+            return self.give_back(engine, &wanted);
         }
         lease.revoke(epoch, &seqs);
         let lost = |seq: u64| epoch.is_some() || seqs.contains(&seq);
@@ -382,6 +386,22 @@ impl<P: Payload> State<P> {
         let keys = lease.keys_of(lost);
         self.wake_by_inbox();
         self.evict(engine, &keys);
+        self.give_back(engine, &wanted);
+    }
+
+    /// Let other nodes have what they ask for and has not started.
+    fn give_back(&mut self, engine: &Engine<P>, wanted: &HashSet<u64>) {
+        let keys = self
+            .lease()
+            .map(|lease| lease.keys_of(|seq| wanted.contains(&seq)));
+        for key in keys.unwrap_or_default() {
+            if self.withdraw(engine, key) {
+                self.yield_waiting(key);
+            }
+        }
+        // A store that does not take it is closed, or has room later.
+        let _ = self.catch_up();
+        engine.notify(self);
     }
 
     /// Forget jobs that are no longer this node's; what runs of them is stale.

@@ -18,10 +18,15 @@ impl Node {
     pub(super) async fn fly_question(
         &mut self,
         link: &Link,
-        question: Question,
+        mut question: Question,
     ) -> Result<(), Trouble> {
+        if let Query::Recall(id) = &question.query {
+            self.recalls.ask(id, self.settings.timeout, question.then);
+            return Ok(());
+        }
         let answered = if changes(&question.query) {
-            self.change(link, &question.query).await
+            let Question { query, changed, .. } = &mut question;
+            self.change(link, query, changed).await
         } else {
             self.read(link, &question.query).await
         };
@@ -34,32 +39,6 @@ impl Node {
             Err(trouble) => (question.then)(Err(trouble.error())),
         }
         Ok(())
-    }
-
-    /// A question has taken effect, and the reply was lost; `answer` is how many jobs it changed.
-    pub(super) fn end_late(&mut self, question: Question, answer: i64) {
-        let answered = match &question.query {
-            Query::Insert(jobs) => {
-                for job in jobs {
-                    self.held.insert(job.place.seq, key_of(&job.id).0);
-                }
-                Ok(Answer::Done)
-            }
-            Query::Cancel(id) | Query::Move { id, .. } => Ok(self.note_changed(id, answer)),
-            Query::Purge(_) => Ok(Answer::Count(answer.max(0) as u64)),
-            Query::Revive { .. } if answer == 0 => Ok(Answer::Job(None)),
-            // What was claimed is given back, and so is what was revived.
-            _ => Err(Error::InDoubt),
-        };
-        (question.then)(answered);
-    }
-
-    /// A job was withdrawn, or moved and let go of.
-    fn note_changed(&mut self, id: &str, changed: i64) -> Answer {
-        if changed > 0 {
-            self.held.forget(key_of(id).0);
-        }
-        Answer::Changed(changed > 0)
     }
 
     async fn read(&mut self, link: &Link, query: &Query) -> Result<Answer, Trouble> {
@@ -98,7 +77,13 @@ impl Node {
         }
     }
 
-    async fn change(&mut self, link: &Link, query: &Query) -> Result<Answer, Trouble> {
+    /// Ask what changes jobs, unless it has done so by now; `known`: how many it has changed.
+    async fn change(
+        &mut self,
+        link: &Link,
+        query: &Query,
+        known: &mut Option<i64>,
+    ) -> Result<Answer, Trouble> {
         match query {
             Query::Claim {
                 targets,
@@ -108,28 +93,38 @@ impl Node {
                 let page = self.claim(link, targets, *until, *limit).await;
                 page.map(Answer::Page)
             }
-            Query::Insert(jobs) => self.insert(link, jobs).await,
+            Query::Insert(jobs) => self.insert(link, jobs, known).await,
             Query::Cancel(id) => {
                 let key = key_of(id).0;
                 let cancel = |epoch| named(key, epoch);
-                let changed = self.count_changed(link, |sql| &sql.cancel, cancel, i64::MIN);
+                let changed = self.count_changed(link, known, |sql| &sql.cancel, cancel, i64::MIN);
                 let changed = changed.await?;
-                Ok(self.note_changed(id, changed))
+                if changed == CHANGED {
+                    self.held.forget(key);
+                }
+                Ok(changed_as(changed))
             }
             Query::Move { id, to, clock } => {
                 let moves = self.placed(id, *to, *clock);
-                let changed = self.count_changed(link, |sql| &sql.change_place, moves, i64::MIN);
+                let changed =
+                    self.count_changed(link, known, |sql| &sql.change_place, moves, i64::MIN);
                 let changed = changed.await?;
-                Ok(self.note_changed(id, changed))
+                if changed == CHANGED {
+                    // If it was this node's it still is, until the engine yields it.
+                    let key = key_of(id).0;
+                    self.held.forget(key);
+                    self.held.insert(to.seq, key);
+                }
+                Ok(changed_as(changed))
             }
-            Query::Revive { id, to, clock } => self.revive(link, id, *to, *clock).await,
+            Query::Revive { id, to, clock } => self.revive(link, known, id, (*to, *clock)).await,
             Query::Purge(before) => {
                 let before = before.unwrap_or(i64::MAX);
                 let purge = |epoch| {
                     let params = Params::default().with(before, Type::INT8);
                     params.with(epoch, Type::INT8)
                 };
-                let purged = self.count_changed(link, |sql| &sql.purge, purge, i64::MIN);
+                let purged = self.count_changed(link, known, |sql| &sql.purge, purge, i64::MIN);
                 Ok(Answer::Count(purged.await?.max(0) as u64))
             }
             _ => Err(Trouble::Refused(Error::Io("it changes nothing".into()))),
@@ -139,14 +134,14 @@ impl Node {
     async fn revive(
         &mut self,
         link: &Link,
+        known: &mut Option<i64>,
         id: &str,
-        to: Place,
-        clock: ClockKind,
+        (to, clock): (Place, ClockKind),
     ) -> Result<Answer, Trouble> {
         let revive = self.placed(id, to, clock);
         let until = self.given().on_server(to, clock).due;
         match self
-            .count_changed(link, |sql| &sql.revive, revive, until)
+            .count_changed(link, known, |sql| &sql.revive, revive, until)
             .await
         {
             Ok(0) => Ok(Answer::Job(None)),
@@ -172,14 +167,18 @@ impl Node {
         }
     }
 
-    /// Change jobs by one statement, which leaves in the node's row how many; that number.
+    /// Change jobs by one statement, which leaves in the node's row how many; that number, also where it is known by now.
     async fn count_changed(
         &mut self,
         link: &Link,
+        known: &mut Option<i64>,
         sql: fn(&Sql) -> &String,
         params: impl Fn(i64) -> Params,
         until: i64,
     ) -> Result<i64, Trouble> {
+        if let Some(changed) = *known {
+            return Ok(changed);
+        }
         let rows = self.transact(link, TRIES, |all, epoch| {
             let sql = sql(all).as_str();
             let params = params(epoch);
@@ -187,7 +186,9 @@ impl Node {
         });
         let rows = rows.await?;
         let first = rows.first().and_then(|rows| rows.first());
-        first.map_or(Ok(0), |row| Ok(row.try_get(0)?))
+        let changed = first.map_or(Ok(0), |row| row.try_get(0))?;
+        *known = Some(changed);
+        Ok(changed)
     }
 
     async fn get(&self, link: &Link, sql: &str, id: &str) -> Result<Option<Job<'static>>, Trouble> {
@@ -201,7 +202,22 @@ impl Node {
             .map_err(|unreadable| Trouble::Refused(unreadable.why))
     }
 
-    async fn insert(&mut self, link: &Link, jobs: &[Job<'static>]) -> Result<Answer, Trouble> {
+    async fn insert(
+        &mut self,
+        link: &Link,
+        jobs: &[Job<'static>],
+        known: &Option<i64>,
+    ) -> Result<Answer, Trouble> {
+        if known.is_none() {
+            self.put(link, jobs).await?;
+        }
+        for job in jobs {
+            self.held.insert(job.place.seq, key_of(&job.id).0);
+        }
+        Ok(Answer::Done)
+    }
+
+    async fn put(&mut self, link: &Link, jobs: &[Job<'static>]) -> Result<(), Trouble> {
         self.know_targets(
             link,
             jobs.iter().map(|job| job.target.to_string()).collect(),
@@ -226,12 +242,7 @@ impl Node {
             (vec![insert, answered], until)
         });
         match inserted.await {
-            Ok(_) => {
-                for job in jobs {
-                    self.held.insert(job.place.seq, key_of(&job.id).0);
-                }
-                Ok(Answer::Done)
-            }
+            Ok(_) => Ok(()),
             Err(Trouble::Taken(what)) => {
                 let is_it =
                     |job: &&Job<'_>| what.contains(&key_of(&job.id).0.as_hyphenated().to_string());
@@ -285,6 +296,17 @@ impl Node {
         }
         page.last = last.filter(|_| rows.len() as i64 == limit);
         Ok(page)
+    }
+}
+
+/// What `cancel` and `change_place` say of a job that was free, and of one that another node holds.
+const CHANGED: i64 = 1;
+const HELD: i64 = 2;
+
+fn changed_as(changed: i64) -> Answer {
+    match changed {
+        HELD => Answer::Held,
+        changed => Answer::Changed(changed == CHANGED),
     }
 }
 

@@ -33,12 +33,19 @@ impl Node {
                 .with(from.seq as i64, Type::INT8)
                 .with(until, Type::INT8)
         };
+        let epoch = self.lease.map_or(0, |lease| lease.epoch);
         let mut page = Page {
             epoch: self.epoch(),
             ..Page::default()
         };
-        let found = link.query(&self.sql.look, range()).await?;
-        if !found.first().map_or(Ok(false), |row| row.try_get(0))? {
+        let look = range().with(epoch, Type::INT8);
+        let found = link.query(&self.sql.look, look).await?;
+        let mut is_there = false;
+        if let Some(row) = found.first() {
+            is_there = row.try_get(0)?;
+            self.note_wanted(row.try_get(1)?);
+        }
+        if !is_there {
             self.looks.end(None);
             return Ok(page);
         }

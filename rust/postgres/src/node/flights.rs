@@ -2,9 +2,10 @@
 
 use crate::connection::link::Link;
 use crate::connection::trouble::Trouble;
-use crate::node::plan::statements;
+use crate::node::pauses::Pauses;
+use crate::node::plan::{marks, statements};
 use crate::node::post::Batch;
-use crate::node::state::{Flight, Node, PAUSES, jittered};
+use crate::node::state::{Flight, Lease, Node};
 use crate::node::steps::{Given, Resolved};
 use crate::tables::sql::Sql;
 use crate::tables::statement::{Params, Statement};
@@ -17,11 +18,15 @@ impl Node {
             None => Ok(()),
             Some(Flight::Batches(batches)) => self.resolve(link, batches).await,
             Some(Flight::Resolved(batches)) => self.send(link, batches).await,
+            Some(Flight::Landed(batches)) => self.mark_again(link, batches).await,
             Some(Flight::Question(question)) => self.fly_question(link, question).await,
         }
     }
 
     /// After a connection was lost: whether this node still has its lease, and what has become of what was under way.
+    ///
+    /// What was sent on that connection may still be on its way. From now on the lease has another token: so what has not
+    /// taken effect by now never will.
     pub(super) async fn find_out(&mut self, link: &Link) -> Result<(), Trouble> {
         let Some(lease) = self.lease else {
             self.join(link).await?;
@@ -29,12 +34,18 @@ impl Node {
         };
         let params = Params::default()
             .with(lease.epoch, Type::INT8)
-            .with(lease.token, Type::UUID);
+            .with(lease.token, Type::UUID)
+            .with(lease.next, Type::UUID);
         let rows = link.query(&self.sql.in_doubt, params).await?;
+        self.lease = Some(Lease::new(lease.epoch, lease.next));
         let row = rows.first().map(|row| {
             Ok::<_, tokio_postgres::Error>((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
         });
         let (applied, answer, holds): (i64, i64, bool) = row.transpose()?.unwrap_or((0, 0, false));
+        if !holds {
+            // Nothing starts any more, though a mark may turn out to be settled.
+            self.clock.end();
+        }
         let was_sent = std::mem::take(&mut self.is_sent);
         if was_sent
             && applied >= self.flights
@@ -49,19 +60,41 @@ impl Node {
         Ok(())
     }
 
-    /// A flight has taken effect whose reply was lost.
-    pub(super) fn land_late(&mut self, flight: Flight, answer: i64) {
-        match flight {
-            Flight::Resolved(batches) => self
-                .post
-                .settle(batches.last().map_or(0, |batch| batch.ticket)),
+    /// A flight has taken effect whose reply was lost; `answer` is how many jobs it changed, where that was the question.
+    fn land_late(&mut self, flight: Flight, answer: i64) {
+        let flight = match flight {
+            Flight::Resolved(batches) | Flight::Landed(batches) => Flight::Landed(batches),
             // It is sent once its jobs are known by their ids, and was not yet.
-            flight @ Flight::Batches(_) => self.next.push_front(flight),
-            Flight::Question(question) => {
-                self.has_strays = true;
-                self.end_late(question, answer);
+            flight @ Flight::Batches(_) => flight,
+            Flight::Question(mut question) => {
+                if question.claims() {
+                    // What it was given is given back.
+                    self.has_strays = true;
+                    return question.give_up(true);
+                }
+                question.changed = Some(answer);
+                Flight::Question(question)
+            }
+        };
+        self.flying = Some(flight);
+    }
+
+    /// The reply of a flight was lost, and with it which of its marks have found their jobs: make those marks once more.
+    async fn mark_again(&mut self, link: &Link, batches: Vec<Resolved>) -> Result<(), Trouble> {
+        let last = batches.last().map_or(0, |batch| batch.ticket);
+        if !marks(&self.sql, &batches, 0).is_empty() {
+            let marked = self.transact(link, u32::MAX, |sql, epoch| {
+                (marks(sql, &batches, epoch), i64::MIN)
+            });
+            if let Err(trouble) = marked.await {
+                self.keep(Flight::Landed(batches));
+                return Err(trouble);
             }
         }
+        let let_go = batches.iter().filter_map(Resolved::let_go).min();
+        self.looks.note_let_go(let_go.unwrap_or(i64::MAX));
+        self.post.settle(last);
+        Ok(())
     }
 
     /// Send statements as one numbered transaction, until it is known that they have taken effect, or will not.
@@ -73,7 +106,7 @@ impl Node {
     ) -> Result<Vec<Vec<tokio_postgres::Row>>, Trouble> {
         let sql = self.sql.clone();
         self.flights += 1;
-        let mut pause = PAUSES.0;
+        let mut pauses = Pauses::new(Pauses::RECONNECTING);
         loop {
             let lease = match self.lease {
                 Some(lease) => lease,
@@ -105,8 +138,7 @@ impl Node {
                     if tries == 0 {
                         return Err(Trouble::Again(why));
                     }
-                    tokio::time::sleep(jittered(pause)).await;
-                    pause = (pause * 2).min(PAUSES.1);
+                    tokio::time::sleep(pauses.take_jittered()).await;
                 }
                 Err(Trouble::LeaseLost) => {
                     self.is_sent = false;
@@ -188,7 +220,7 @@ impl Node {
             Err(Trouble::Again(_)) => {
                 // A transaction that stays open has made the same target.
                 self.keep(Flight::Batches(batches));
-                tokio::time::sleep(PAUSES.0).await;
+                tokio::time::sleep(Pauses::RECONNECTING.0).await;
                 return Ok(());
             }
             Err(trouble) => {

@@ -23,6 +23,14 @@ impl Held {
         self.ids.get(&seq).copied()
     }
 
+    pub(crate) fn seq(&self, id: Uuid) -> Option<u64> {
+        self.seqs.get(&id).copied()
+    }
+
+    pub(crate) fn has(&self, id: Uuid) -> bool {
+        self.seqs.contains_key(&id)
+    }
+
     pub(crate) fn remove(&mut self, seq: u64) -> Option<Uuid> {
         self.begun.remove(&seq);
         let id = self.ids.remove(&seq)?;

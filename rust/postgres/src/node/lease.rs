@@ -2,10 +2,11 @@
 
 use crate::connection::link::{Beat, Link};
 use crate::connection::trouble::Trouble;
-use crate::node::state::{Lease, Node, PAUSES};
+use crate::node::pauses::Pauses;
+use crate::node::state::{Lease, Node};
 use crate::tables::statement::Params;
 use duewheel_store::{Event, LeaseClock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -19,7 +20,7 @@ const RESCUED_AT_ONCE: i32 = 5_000;
 impl Node {
     /// Take a new lease.
     pub(super) async fn join(&mut self, link: &Link) -> Result<Lease, Trouble> {
-        let token = Uuid::new_v4();
+        let token = self.joining;
         let since = LeaseClock::now();
         let name = self.settings.name.clone();
         let host = host_name();
@@ -36,7 +37,8 @@ impl Node {
             .first()
             .ok_or_else(|| Trouble::Lost("the server gave no lease".into()))?;
         let (epoch, now): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let lease = Lease { epoch, token };
+        let lease = Lease::new(epoch, token);
+        self.joining = Uuid::new_v4();
         self.lease = Some(lease);
         self.flights = 0;
         self.note_beat(since, now);
@@ -50,8 +52,7 @@ impl Node {
         // A tenth is for what the two clocks differ by.
         self.clock.renew(since, (lease.as_nanos() as i64 / 10) * 9);
         self.next_beat = Instant::now() + lease / 4;
-        let here = SystemTime::now().duration_since(UNIX_EPOCH);
-        let here = here.map_or(0, |since| since.as_nanos() as i64) - took / 2;
+        let here = (self.settings.wall)() - took / 2;
         let ahead = server - here;
         self.ahead = if ahead.abs() > TOLERANCE + took {
             ahead
@@ -98,7 +99,7 @@ impl Node {
         };
         match link.transact(&self.sql.beat, &beat, &[]).await {
             Ok((now, _)) => self.note_beat(since, now),
-            Err(Trouble::Again(_)) => self.next_beat = Instant::now() + PAUSES.1,
+            Err(Trouble::Again(_)) => self.next_beat = Instant::now() + Pauses::RECONNECTING.1,
             Err(Trouble::LeaseLost) => {
                 self.lose();
                 self.join(link).await?;
@@ -123,7 +124,13 @@ impl Node {
         for row in link.query(&self.sql.lost, Params::default()).await? {
             freed += self.take_over(link, row.try_get(0)?, true).await?;
         }
-        link.query(&self.sql.forget, Params::default()).await?;
+        if std::mem::take(&mut self.recalls.has_given_up) {
+            self.note_strays();
+        }
+        let here = Params::default().with(self.epoch() as i64, Type::INT8);
+        for row in link.query(&self.sql.forget, here).await? {
+            self.note_wanted(row.try_get(0)?);
+        }
         if freed > 0 {
             self.looks.note_let_go(i64::MIN);
             (self.events)(Event::Available(i64::MIN));
@@ -157,11 +164,12 @@ impl Node {
         }
     }
 
-    /// Give everything back: this node ends in order.
+    /// Give everything back: this node ends in order. Every step may be repeated.
     pub(super) async fn leave(&mut self, link: &Link) -> Result<(), Trouble> {
-        let Some(lease) = self.lease.take() else {
+        let Some(lease) = self.lease else {
             return Ok(());
         };
+        self.is_leaving = true;
         self.clock.end();
         let node = || {
             Params::default()
@@ -172,6 +180,7 @@ impl Node {
         self.take_over(link, lease.epoch, !self.post.leaves())
             .await?;
         link.query(&self.sql.left, node()).await?;
+        self.lease = None;
         Ok(())
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::connection::link::Link;
 use crate::connection::trouble::Trouble;
+use crate::node::pauses::Pauses;
 use crate::node::post::Work;
 use crate::node::question::Question;
-use crate::node::state::{Flight, Node, PAUSES, jittered};
+use crate::node::state::{Flight, Node};
 use crate::tables::opening;
 use duewheel_store::{Error, Event, Found, Grant};
 use std::sync::mpsc::SyncSender;
@@ -30,14 +31,15 @@ impl Node {
         };
         drop(opened);
         let mut link = Some(first);
-        let mut pause = PAUSES.0;
+        let (first, most) = Pauses::RECONNECTING;
+        let mut pauses = Pauses::new((first, most.min(self.settings.lease / 4)));
         let mut closing = None;
         loop {
             let lived = match link.take() {
                 Some(link) => self.serve(&link).await,
                 None => match self.connect().await {
                     Ok(link) => {
-                        pause = PAUSES.0;
+                        pauses.begin_anew();
                         self.serve(&link).await
                     }
                     Err(trouble) => Err(trouble),
@@ -59,14 +61,13 @@ impl Node {
                     return self.post.fail(&Error::Unavailable(why));
                 }
             }
-            let _ = tokio::time::timeout(jittered(pause), self.post.notify.notified()).await;
-            pause = (pause * 2).min(PAUSES.1).min(self.settings.lease / 4);
+            let _ = tokio::time::timeout(pauses.take_jittered(), self.post.notify.notified()).await;
         }
     }
 
     pub(super) async fn open(&mut self) -> Result<(Found, Link), Error> {
         let deadline = Instant::now() + self.settings.timeout;
-        let mut pause = PAUSES.0;
+        let mut pauses = Pauses::new(Pauses::RECONNECTING);
         loop {
             let opened = async {
                 let link = self.connect().await?;
@@ -96,8 +97,7 @@ impl Node {
                     if Instant::now() < deadline =>
                 {
                     drop(trouble);
-                    tokio::time::sleep(jittered(pause)).await;
-                    pause = (pause * 2).min(PAUSES.1);
+                    tokio::time::sleep(pauses.take_jittered()).await;
                 }
                 Err(trouble) => return Err(trouble.error()),
             }
@@ -120,6 +120,9 @@ impl Node {
 
     /// Take messages to the server until there are no more, or the connection is lost.
     pub(super) async fn serve(&mut self, link: &Link) -> Result<(), Trouble> {
+        if self.is_leaving {
+            return self.leave(link).await;
+        }
         self.find_out(link).await?;
         self.connected = Instant::now();
         self.post.note_back();
@@ -127,6 +130,9 @@ impl Node {
             if Instant::now() >= self.next_beat {
                 self.beat(link).await?;
                 self.rescue(link).await?;
+            }
+            if self.recalls.is_time() {
+                self.ask_back(link).await?;
             }
             // Not while a flight is to be sent again: jobs that it ends are held no longer, and are no strays.
             if self.has_strays && self.flying.is_none() && self.next.is_empty() {
@@ -150,7 +156,11 @@ impl Node {
                 self.fly(link).await?;
                 continue;
             }
-            let wait = self.next_beat.saturating_duration_since(Instant::now());
+            let next = self
+                .recalls
+                .next
+                .map_or(self.next_beat, |next| next.min(self.next_beat));
+            let wait = next.saturating_duration_since(Instant::now());
             let _ = tokio::time::timeout(wait, self.post.notify.notified()).await;
             if link.is_closed() {
                 return Err(Trouble::Lost("the server has closed the connection".into()));
@@ -162,6 +172,9 @@ impl Node {
     pub(super) fn give_up_questions(&mut self) {
         for (query, then) in self.post.take_questions() {
             Question::new(query, then).give_up(false);
+        }
+        if self.post.is_given_up() {
+            self.recalls.give_up();
         }
         if self.post.is_given_up()
             && let Some(Flight::Question(_)) = &self.flying

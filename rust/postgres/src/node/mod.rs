@@ -10,10 +10,13 @@ mod held;
 mod lease;
 mod life;
 mod looks;
+mod pauses;
 mod plan;
 pub(crate) mod post;
 mod question;
+mod recalls;
 mod state;
 mod steps;
+mod wanted;
 
 pub(crate) use state::Node;

@@ -74,6 +74,13 @@ pub(crate) fn statements<'a>(
     (written.collect(), until)
 }
 
+/// Those that mark jobs as started, alone: made once more they change nothing, and say again which jobs they find.
+pub(crate) fn marks<'a>(sql: &'a Sql, batches: &[Resolved], epoch: i64) -> Vec<Statement<'a>> {
+    let (mut made, _) = statements(sql, batches, epoch);
+    made.retain(|statement| !statement.marks.is_empty());
+    made
+}
+
 /// The statement of steps of one kind; there is at least one.
 fn statement<'a>(sql: &'a Sql, steps: &[&Step], epoch: i64) -> Statement<'a> {
     let ids = || Params::default().ids(steps.iter().map(|step| step.of().1));

@@ -4,19 +4,17 @@ use crate::node::held::Held;
 use crate::node::looks::Looks;
 use crate::node::post::{Batch, Post};
 use crate::node::question::Question;
+use crate::node::recalls::Recalls;
 use crate::node::steps::{Given, Resolved};
 use crate::settings::Settings;
 use crate::tables::sql::Sql;
 use duewheel_store::{Events, LeaseClock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
-
-/// Between two attempts to reach the server: at first, and at most; no more than a quarter of a lease.
-pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
 /// How often a question is tried that another transaction is in the way of.
 pub(super) const TRIES: u32 = 2;
@@ -26,6 +24,8 @@ pub(super) enum Flight {
     /// As they were submitted.
     Batches(Vec<Batch>),
     Resolved(Vec<Resolved>),
+    /// Those that have taken effect; which of their marks have found their jobs is not known.
+    Landed(Vec<Resolved>),
     Question(Question),
 }
 
@@ -33,7 +33,20 @@ pub(super) enum Flight {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lease {
     pub(super) epoch: i64,
+    /// What its transactions say; a new one with each connection.
     pub(super) token: Uuid,
+    /// The one that comes next: known before it is there, so that a reply that is lost changes nothing.
+    pub(super) next: Uuid,
+}
+
+impl Lease {
+    pub(super) fn new(epoch: i64, token: Uuid) -> Self {
+        Lease {
+            epoch,
+            token,
+            next: Uuid::new_v4(),
+        }
+    }
 }
 
 pub(crate) struct Node {
@@ -45,6 +58,10 @@ pub(crate) struct Node {
     pub(super) events: Arc<Events>,
     pub(super) clock: LeaseClock,
     pub(super) lease: Option<Lease>,
+    /// The token of the next lease that is taken.
+    pub(super) joining: Uuid,
+    /// This node has begun to give everything back.
+    pub(super) is_leaving: bool,
     pub(super) held: Held,
     pub(super) targets: HashMap<String, i32>,
     /// The number of the last flight.
@@ -61,6 +78,7 @@ pub(crate) struct Node {
     /// Since when this connection is there.
     pub(super) connected: Instant,
     pub(super) looks: Looks,
+    pub(super) recalls: Recalls,
     /// How far the server's clock is ahead of this machine's, where that is too much.
     pub(super) ahead: i64,
 }
@@ -73,6 +91,7 @@ impl Node {
     ) -> Self {
         Node {
             looks: Looks::new(settings.window),
+            recalls: Recalls::default(),
             post,
             settings,
             sql,
@@ -81,6 +100,8 @@ impl Node {
             events: Arc::new(events),
             clock: LeaseClock::default(),
             lease: None,
+            joining: Uuid::new_v4(),
+            is_leaving: false,
             held: Held::default(),
             targets: HashMap::new(),
             flights: 0,
@@ -108,11 +129,4 @@ impl Node {
     pub(super) fn note_strays(&mut self) {
         self.has_strays = true;
     }
-}
-
-/// A pause that differs from node to node.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    // Nodes that lost the same server do not come back at one moment.
-    let part = Uuid::new_v4().as_bytes()[0];
-    pause.mul_f64(0.5 + f64::from(part) / 512.0)
 }

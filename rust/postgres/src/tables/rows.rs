@@ -34,18 +34,27 @@ pub(crate) struct NewRow {
     pub(crate) is_held: bool,
 }
 
+/// Refuse what no text of the server's can be; `what` it is called.
+///
+/// # Errors
+///
+/// [`Error::Invalid`].
+pub fn check_text(what: &str, text: &str) -> Result<(), Error> {
+    if text.contains('\0') {
+        return Err(Error::Invalid(format!(
+            "{what} must have no NUL, which PostgreSQL keeps in no text: {text:?}"
+        )));
+    }
+    Ok(())
+}
+
 /// A payload as it is stored, and the key that it is sealed under.
 pub(crate) fn sealed(
     job: &Job<'_>,
     keys: Option<&Keyring>,
 ) -> Result<(Vec<u8>, Option<u32>), Error> {
-    for (what, text) in [("id", &job.id), ("target", &job.target)] {
-        if text.contains('\0') {
-            return Err(Error::Invalid(format!(
-                "{what} must have no NUL, which PostgreSQL keeps in no text: {text:?}"
-            )));
-        }
-    }
+    check_text("id", &job.id)?;
+    check_text("target", &job.target)?;
     match keys {
         Some(keys) => Ok((keys.seal_job(job)?, Some(keys.default_key()))),
         None => Ok((job.data.to_vec(), None)),

@@ -9,6 +9,10 @@ use crate::tables::rows::COLUMNS;
 /// What withdraws or moves a job: it has not begun, and no other node may start it without a mark.
 const FREE: &str = "begun IS NULL AND (owner IS NULL OR owner = $2 OR flags & 2 <> 0)";
 
+/// What became of it: 1, it was free; 2, another node holds it.
+const CHANGED: &str = "CASE WHEN EXISTS (SELECT FROM d) THEN 1 \
+     WHEN EXISTS (SELECT FROM {s}.job WHERE id = $1 AND begun IS NULL AND owner <> $2) THEN 2 ELSE 0 END";
+
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
         /// The statements.
@@ -22,7 +26,8 @@ macro_rules! statements {
                 let quoted = quoted(schema);
                 let literal = quoted.replace('\'', "''");
                 let text = |text: &str| {
-                    text.replace("{s}", &quoted)
+                    text.replace("{changed}", CHANGED)
+                        .replace("{s}", &quoted)
                         .replace("{l}", &literal)
                         .replace("{columns}", COLUMNS)
                         .replace("{free}", FREE)
@@ -38,11 +43,12 @@ statements! {
     listen: "LISTEN {s}",
     notify: "SELECT pg_notify($1, $2)",
     notifies: "INSERT INTO {s}.meta VALUES ('notify', 1) ON CONFLICT (name) DO NOTHING",
-    join: "INSERT INTO {s}.node (epoch, token, lease_until, version, host, pid, name) \
+    join: "WITH before AS (DELETE FROM {s}.node WHERE token = $1) INSERT INTO {s}.node (epoch, token, lease_until, version, host, pid, name) \
                 VALUES (nextval('{l}.epoch'), $1, clock_timestamp() + $2 * interval '1 s', $3, $4, $5, $6) \
                 RETURNING epoch, {s}.now_ns()",
     beat: "SELECT {s}.beat_v1($1, $2, $3, $4, $5, $6, $7)",
-    in_doubt: "SELECT applied, answer, lease_until > '-infinity' FROM {s}.node WHERE epoch = $1 AND token = $2",
+    in_doubt: "UPDATE {s}.node SET token = $3 WHERE epoch = $1 AND token IN ($2, $3) \
+                RETURNING applied, answer, lease_until > '-infinity'",
     targets: "SELECT x, {s}.target_of(x) FROM unnest($1::text[]) x",
     insert: "INSERT INTO {s}.job (due, seq, id, created, job_due, first_start, age_limit, min_backoff, \
                 max_backoff, owner, target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data) \
@@ -52,7 +58,12 @@ statements! {
     begin: "UPDATE {s}.job j SET begun = x.at FROM unnest($1::uuid[], $2::bigint[]) x(id, at) \
                 WHERE j.id = x.id AND j.owner = $3 RETURNING j.seq",
     release: "UPDATE {s}.job SET begun = NULL WHERE id = ANY($1) AND owner = $2 RETURNING seq",
-    give_back: "UPDATE {s}.job SET owner = NULL, begun = NULL WHERE id = ANY($1) AND owner = $2 RETURNING seq",
+    /// To the first node that asks for it and lives, else to nobody. A node that is being rescued gets nothing more, and one
+    /// that gets something is not rescued meanwhile.
+    give_back: "WITH w AS (SELECT w.id, n.epoch, n.claimed_until FROM {s}.wanted w JOIN {s}.node n ON n.epoch = w.asker \
+                WHERE w.id = ANY($1) AND w.owner = $2 AND n.lease_until > '-infinity' FOR KEY SHARE OF n) \
+                UPDATE {s}.job j SET owner = (SELECT min(w.epoch) FROM w WHERE w.id = j.id AND w.claimed_until >= j.due), begun = NULL \
+                WHERE id = ANY($1) AND owner = $2 RETURNING seq",
     over: "DELETE FROM {s}.job WHERE id = ANY($1) AND owner = $2 RETURNING seq",
     again: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, \
                 attempt = x.attempt, run = x.run, first_start = x.first, begun = NULL, owner = x.owner \
@@ -75,7 +86,8 @@ statements! {
                 max_backoff = $8, flags = flags & ~2::smallint | $9, repeat = $10, standing = $11 WHERE id = $1 AND owner = $12 RETURNING seq",
     stand: "UPDATE {s}.job SET job_due = $2, standing = $3 WHERE id = $1 AND owner = $4 AND repeat IS NOT NULL RETURNING seq",
     look: "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
-                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL LIMIT 1) x WHERE w.name = ANY($1))",
+                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL LIMIT 1) x WHERE w.name = ANY($1)), \
+                ARRAY(SELECT id FROM {s}.wanted WHERE owner = $5)",
     page: "WITH x AS MATERIALIZED (SELECT x.* FROM {s}.target w CROSS JOIN LATERAL (SELECT ctid AS at, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($1, $2) AND due < $3 AND begun IS NULL ORDER BY due, seq LIMIT $4) x \
                 ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM {s}.job j \
@@ -95,10 +107,19 @@ statements! {
                 WHERE n.epoch = $1 AND j.target = t.id AND j.due <= n.claimed_until AND j.owner = $1 AND j.id <> ALL($2)",
     get: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
     cancel: "WITH d AS (DELETE FROM {s}.job WHERE id = $1 AND {free} RETURNING seq) \
-                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
+                UPDATE {s}.node SET answer = {changed} WHERE epoch = $2 RETURNING answer",
     change_place: "WITH d AS (UPDATE {s}.job SET due = $3, seq = $4, flags = flags & ~1::smallint | $5, \
                 owner = CASE WHEN owner = $2 THEN owner END WHERE id = $1 AND {free} RETURNING seq) \
-                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
+                UPDATE {s}.node SET answer = {changed} WHERE epoch = $2 RETURNING answer",
+    /// Ask other nodes for these, and say who holds those that have not begun. What comes is found by who rescues this node.
+    recall: "WITH j AS (SELECT id, owner, seq, due FROM {s}.job WHERE id = ANY($1) AND begun IS NULL), \
+                h AS (SELECT id, owner, due FROM j WHERE owner <> $2), \
+                w AS (INSERT INTO {s}.wanted (id, asker, owner) SELECT id, $2, owner FROM h \
+                ON CONFLICT (id, asker) DO UPDATE SET owner = excluded.owner WHERE wanted.owner <> excluded.owner), \
+                n AS (UPDATE {s}.node SET claimed_until = (SELECT max(due) FROM h) \
+                WHERE epoch = $2 AND claimed_until < (SELECT max(due) FROM h)) \
+                SELECT id, owner, seq FROM j",
+    recalled: "DELETE FROM {s}.wanted WHERE id = ANY($1) AND asker = $2",
     dead: "SELECT j.number, {columns}, j.reason, j.error, j.died FROM {s}.dead j JOIN {s}.target t ON t.id = j.target \
                 WHERE j.number < $1 ORDER BY j.number DESC LIMIT $2",
     revive: "WITH d AS (DELETE FROM {s}.dead WHERE number = (SELECT max(number) FROM {s}.dead WHERE id = $1) RETURNING *), \
@@ -115,8 +136,11 @@ statements! {
                 RETURNING epoch",
     lost: "SELECT epoch FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until > -9223372036854775808",
     rescue: "SELECT {s}.rescue_v1($1, $2, $3, $4)",
-    forget: "DELETE FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until = -9223372036854775808 \
-                AND seen < clock_timestamp() - interval '1 hour'",
+    /// What nobody needs any more; and what other nodes ask this one for.
+    forget: "WITH n AS (DELETE FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until = -9223372036854775808 \
+                AND seen < clock_timestamp() - interval '1 hour'), \
+                w AS (DELETE FROM {s}.wanted w WHERE NOT EXISTS (SELECT FROM {s}.node n WHERE n.epoch = w.asker AND n.lease_until > '-infinity')) \
+                SELECT ARRAY(SELECT id FROM {s}.wanted WHERE owner = $1)",
     leave: "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = $1 AND token = $2",
     left: "DELETE FROM {s}.node WHERE epoch = $1 AND token = $2 AND lease_until = '-infinity'",
     nodes: "SELECT name, host, pid, version, (extract(epoch FROM started) * 1000000)::bigint * 1000, \

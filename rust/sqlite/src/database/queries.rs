@@ -26,8 +26,9 @@ impl Queries<'_> {
             } => self.page(*after, *until, *limit).map(Answer::Page),
             Query::Repeats { after, limit } => self.repeats(*after, *limit).map(Answer::Page),
             Query::Nodes => Ok(Answer::Nodes(Vec::new())),
-            Query::Claim { .. } => {
-                let why = "a file is of one process: nothing in it is to be claimed";
+            Query::Claim { .. } | Query::Recall(_) => {
+                let why =
+                    "a file is of one process: nothing in it is to be claimed, or held by others";
                 Err(StoreError::Io(why.into()).into())
             }
             Query::Get(id) => self.get(id).map(Answer::Job),

@@ -71,27 +71,35 @@ impl<P: Payload> Engine<P> {
         released: &mut Released<P>,
     ) -> Result<Pending<Cancelled<P>, P>, Refused> {
         if state.is_asked_about(id) {
-            return Ok(Pending::after_others(id, |engine, id, released| {
-                Ok(match engine.cancel(id, released)? {
-                    Pending::Made(Cancelled::Here(payload), ticket) => {
-                        released.payloads.push(payload);
-                        Pending::Made(Cancelled::Stored, ticket)
-                    }
-                    pending => pending,
-                })
-            }));
+            return Ok(Pending::after_others(id, Self::cancel_again));
         }
         if !state.has_paged_out() {
             return Ok(Pending::Made(Cancelled::No, AT_ONCE));
         }
         let cancel = Query::Cancel(id.to_owned());
-        self.ask_to_change(state, id, cancel, released, |engine, state, id| {
+        let then = |engine: &Engine<P>, state: &mut State<P>, id: &str| {
             state.counts.cancelled += 1;
             if let Some(residency) = &mut state.residency {
                 residency.forget(id);
             }
             engine.notify(state);
             Ok(Pending::Made(Cancelled::Stored, AT_ONCE))
+        };
+        self.ask_to_change(state, (id, cancel), released, then, Self::cancel_again)
+    }
+
+    /// The same call once more, later: there nobody waits for the payload.
+    fn cancel_again(
+        &self,
+        id: &str,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Cancelled<P>, P>, Refused> {
+        Ok(match self.cancel(id, released)? {
+            Pending::Made(Cancelled::Here(payload), ticket) => {
+                released.payloads.push(payload);
+                Pending::Made(Cancelled::Stored, ticket)
+            }
+            pending => pending,
         })
     }
 
@@ -134,10 +142,10 @@ impl<P: Payload> Engine<P> {
         released: &mut Released<P>,
     ) -> Result<Pending<Moved<P>, P>, Refused> {
         let clock = ClockKind::Wall;
+        let again = move |engine: &Engine<P>, id: &str, released: &mut _| {
+            engine.reschedule(id, due, released)
+        };
         if state.is_asked_about(id) {
-            let again = move |engine: &Engine<P>, id: &str, released: &mut _| {
-                engine.reschedule(id, due, released)
-            };
             return Ok(Pending::after_others(id, again));
         }
         if !state.has_paged_out() {
@@ -151,7 +159,7 @@ impl<P: Payload> Engine<P> {
             to,
             clock,
         };
-        self.ask_to_change(state, id, moves, released, move |engine, state, id| {
+        let then = move |engine: &Engine<P>, state: &mut State<P>, id: &str| {
             if state.is_shared() {
                 let yielded = state.yield_one(id, to.seq);
                 return Ok(yielded.map(|_| Pending::Made(Moved::Yes, AT_ONCE))?);
@@ -166,7 +174,8 @@ impl<P: Payload> Engine<P> {
                 }
             }
             Ok(Pending::Made(Moved::Yes, AT_ONCE))
-        })
+        };
+        self.ask_to_change(state, (id, moves), released, then, again)
     }
 
     /// Ask for a job that has come near.
@@ -183,29 +192,27 @@ impl<P: Payload> Engine<P> {
         })
     }
 
-    /// Ask the store to change a job that is not in memory; `then` follows what it has changed.
+    /// Ask the store to change a job that is not in memory; `then` follows what it has changed, and `again` is the call
+    /// once more, when a node that held the job has been asked for it.
     ///
     /// In a shared store only the store can say whether a job is this node's: it is taken out of memory first,
     /// and yielded again where the store has changed nothing.
     fn ask_to_change<T: Default + Send + 'static>(
         &self,
         mut state: MutexGuard<'_, State<P>>,
-        id: &str,
-        question: Query,
+        (id, question): (&str, Query),
         released: &mut Released<P>,
         then: impl FnOnce(&Engine<P>, &mut State<P>, &str) -> Result<Pending<T, P>, Refused>
         + Send
         + 'static,
+        again: impl FnOnce(&Engine<P>, &str, &mut Released<P>) -> Result<Pending<T, P>, Refused>
+        + Send
+        + 'static,
     ) -> Result<Pending<T, P>, Refused> {
         state.catch_up()?;
-        let mut taken = None;
-        if let Some(key) = state.jobs.find(id) {
-            taken = Some(state.store_seq(key, 0));
-            if !state.withdraw(self, key) {
-                return Ok(Pending::Made(T::default(), AT_ONCE));
-            }
-            state.remove(key, released);
-            state.drop_one();
+        let taken = state.take_out(self, id, released);
+        if state.jobs.find(id).is_some() {
+            return Ok(Pending::Made(T::default(), AT_ONCE));
         }
         let id = state.begin_asking(id);
         // A page that was taken already may have it as it was, and come before the answer.
@@ -229,9 +236,12 @@ impl<P: Payload> Engine<P> {
                     if let (Err(error), Some(_), Some(to)) = (&answer, taken, to) {
                         state.yield_if_in_doubt(error, &id, to);
                     }
-                    answer?;
+                    let answer = answer?;
                     yielded.transpose()?;
-                    Ok(Pending::Made(T::default(), AT_ONCE))
+                    Ok(match answer {
+                        Answer::Held => Pending::recall(&id, again),
+                        _ => Pending::Made(T::default(), AT_ONCE),
+                    })
                 })
             })
         };
@@ -250,6 +260,23 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
+    /// Take a job that has not started out of memory, if it is there; what the store calls it.
+    fn take_out(
+        &mut self,
+        engine: &Engine<P>,
+        id: &str,
+        released: &mut Released<P>,
+    ) -> Option<u64> {
+        let key = self.jobs.find(id)?;
+        let seq = self.store_seq(key, 0);
+        if !self.withdraw(engine, key) {
+            return None;
+        }
+        self.remove(key, released);
+        self.drop_one();
+        Some(seq)
+    }
+
     /// The key of a job in memory, where what is in memory is this node's for certain.
     #[inline]
     fn find_to_change(&self, id: &str) -> Option<Key> {

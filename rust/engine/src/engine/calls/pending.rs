@@ -85,6 +85,18 @@ impl<T: 'static, P: Payload> Pending<T, P> {
         Pending::Asks(Ask { wanted, then })
     }
 
+    /// Another node holds this job: have it asked, then make this call again.
+    pub(super) fn recall(
+        id: &Arc<str>,
+        call: impl FnOnce(&Engine<P>, &str, &mut Released<P>) -> Result<Self, Refused> + Send + 'static,
+    ) -> Self {
+        let (question, id) = (Query::Recall(id.as_ref().to_owned()), id.clone());
+        Self::ask(question, move |engine, answer, released| {
+            answer?;
+            call(engine, &id, released)
+        })
+    }
+
     /// Another call asks about this id: make this one when it is over.
     pub(super) fn after_others(
         id: &str,
