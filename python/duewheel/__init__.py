@@ -70,6 +70,7 @@ from duewheel.options import (
 from duewheel.postgres import PostgresStorage
 from duewheel.scheduler import Handler, Scheduler
 from duewheel.storage import Keyring, LocalStorage, Storage
+from duewheel.targets import Limit, Rate
 
 __all__ = [
     "DEFAULT_MAX_BACKOFF",
@@ -95,11 +96,13 @@ __all__ = [
     "JobOptions",
     "Keyring",
     "Lateness",
+    "Limit",
     "LocalStorage",
     "NopScheduler",
     "PayloadTooLargeError",
     "PostgresStorage",
     "RRule",
+    "Rate",
     "Repeat",
     "Schedule",
     "Scheduler",

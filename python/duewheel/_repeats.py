@@ -105,7 +105,7 @@ class Repeating(SchedulerCore):
         **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
         """
         stage = self._stage_of(id)
-        state = (stage, self._started, self._wall_ns())
+        state = (stage, self._started, self._wall_ns(), self._held_by(id))
         try:
             event, repeat = self.get(id), self.get_repeat(id)
         except StorageCorruptError as error:
@@ -143,15 +143,24 @@ class Repeating(SchedulerCore):
         self._report_undeclared()
 
 
+def _held_by(what: str, figure: int | None, target: str) -> str:
+    """Say why a target at a limit starts nothing; `figure`: the limit, or the nanoseconds that its rate leaves."""
+    if what == "concurrency":
+        return f"{figure} of {target!r} run, and no more may (concurrency)"
+    if figure is None:
+        return f"another of {target!r} is to start before it (rate)"
+    return f"{target!r} may start again in {max(figure, 0) / 1e9:.3f} s (rate)"
+
+
 def explanation(
     id: str,
-    state: tuple[str | None, bool, int],
+    state: tuple[str | None, bool, int, tuple[str, int | None] | None],
     event: Event | None,
     repeat: Repeat | None,
     dead: Callable[[], list[DeadEvent]],
 ) -> str:
-    """Say in a text what `Scheduler.explain` has found out; `state`: where it is, whether it is started, the time."""
-    stage, started, now_ns = state
+    """Say in a text what `Scheduler.explain` has found out; `state`: where, started, time, what holds it."""
+    stage, started, now_ns, held = state
     if stage == "running":
         return f"{id!r} runs now"
     if repeat is not None and repeat._held is not None:
@@ -164,6 +173,8 @@ def explanation(
             return f"{id!r} is parked: it was due at {due}, and {event.target!r} has no handler"
         if not started:
             return f"{id!r} waits for the scheduler to be started; it is due at {due}{attempt}"
+        if held is not None:
+            return f"{id!r} is due since {due}{attempt}, and held: {_held_by(*held, event.target)}"
         if stage == "handed" or left_s <= 0:
             return f"{id!r} is due since {due}{attempt}, and waits for a worker"
         return f"{id!r} is due in {left_s:.3f} s, at {due}{attempt}"

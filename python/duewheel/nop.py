@@ -77,11 +77,15 @@ class NopScheduler(Scheduler):
         if received:
             self.close()
 
-    def handle(self, target: object, fn: object) -> Callable[[], None]:
+    def handle(
+        self, target: object, fn: object, *, concurrency: object = None, rate: object = None, priority: object = None
+    ) -> Callable[[], None]:
         """Forget the handler; return a `deregister` that does nothing."""
         return _deregister
 
-    def handler(self, target: object) -> Callable[[_H], _H]:
+    def handler(
+        self, target: object, *, concurrency: object = None, rate: object = None, priority: object = None
+    ) -> Callable[[_H], _H]:
         """Return the decorated function unchanged."""
         return _unchanged
 
@@ -179,7 +183,15 @@ class NopScheduler(Scheduler):
         return ""
 
     def repeated(
-        self, schedule: object, *, target: object = None, data: object = None, **keywords: object
+        self,
+        schedule: object,
+        *,
+        target: object = None,
+        data: object = None,
+        concurrency: object = None,
+        rate: object = None,
+        priority: object = None,
+        **keywords: object,
     ) -> Callable[[_H], _H]:
         """Return the decorated function unchanged."""
         return _unchanged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import math
 import signal
 import threading
@@ -11,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
-from duewheel import _current, _signals
+from duewheel import _current, _signals, targets
 from duewheel._checks import is_async, lists_keywords
 from duewheel._core import DeadEvent, Event, Ids, live_nodes, timeout_s
 from duewheel._repeats import Declared, Repeating
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from duewheel.plugins import Hooks
     from duewheel.postgres import PostgresStorage
     from duewheel.storage import LocalStorage
+    from duewheel.targets import Controls, Limit, Rate
     from duewheel.tasks import TaskDecorator
     from duewheel.testing import ManualClock
 
@@ -108,11 +110,12 @@ class Core(Repeating):
     def _expect_async(self) -> None:
         """Be ready to run something async."""
 
-    def _handle(self, target: str, fn: Handler, on_loop: bool) -> Callable[[], None]:
+    def _handle(self, target: str, fn: Handler, on_loop: bool, controls: Controls) -> Callable[[], None]:
         """Register a handler; return what deregisters it."""
         if self._hooks is not None:
             fn = self._hooks.composed(fn, on_loop)
-        number, registration = self._register(target, fn, on_loop)
+        given = None if controls is targets.NONE else controls.for_engine()
+        number, registration = self._register(target, fn, on_loop, given)
 
         def deregister() -> None:
             self._deregister(number, registration)
@@ -243,30 +246,52 @@ class Scheduler(Core):
 
             _loop.close_by_hand(self._event_loop)
 
-    def handle(self, target: str, fn: Handler) -> Callable[[], None]:
+    def handle(
+        self,
+        target: str,
+        fn: Handler,
+        *,
+        concurrency: int | Limit | None = None,
+        rate: Rate | None = None,
+        priority: float | timedelta = 0,
+    ) -> Callable[[], None]:
         """Register `fn(event)` as the handler of `target`; return what deregisters it.
 
         `deregister()` is idempotent, also after `close`. Once it has returned, nothing more
         starts on `fn`.
 
+        At most `concurrency` of the target run at once, and it starts no more often than `rate` says; what is due
+        and may not start is held in its order, costs no worker, and holds up no other target. `priority` is a head
+        start: what is due is taken up in the order of (due - priority, sequence).
+
+        **Time**: `priority` is seconds or a `timedelta`, and may be negative.
         **Raises** `DuplicateTargetError` when the target has a handler, `TypeError` when `fn` is
-        not callable, `ClosedError`.
+        not callable, `TypeError`, `ValueError` and `OverflowError` for controls that are none, `ClosedError`.
         """
+        controls = targets.checked(concurrency, rate, priority)
         on_loop = is_async(fn)
-        deregister = self._handle(target, fn, on_loop)
+        deregister = self._handle(target, fn, on_loop, controls)
         if on_loop:
             self._expect_async()
         return deregister
 
-    def handler(self, target: str) -> Callable[[_H], _H]:
-        """Register the decorated function as the handler of `target`.
+    def handler(
+        self,
+        target: str,
+        *,
+        concurrency: int | Limit | None = None,
+        rate: Rate | None = None,
+        priority: float | timedelta = 0,
+    ) -> Callable[[_H], _H]:
+        """Register the decorated function as the handler of `target`; the keywords are those of `handle`.
 
         **Raises** as `handle` does.
         """
         self._check_target(target)
+        targets.checked(concurrency, rate, priority)
 
         def register(fn: _H) -> _H:
-            self.handle(target, fn)
+            self.handle(target, fn, concurrency=concurrency, rate=rate, priority=priority)
             return fn
 
         return register
@@ -303,17 +328,22 @@ class Scheduler(Core):
         *,
         target: str | None = None,
         data: Buffer = b"",
+        concurrency: int | Limit | None = None,
+        rate: Rate | None = None,
+        priority: float | timedelta = 0,
         **keywords: Unpack[_RepeatTerms],
     ) -> Callable[[_H], _H]:
         """Register the decorated function, and declare a repeat that calls it; the id is the target.
 
         The target is the function's name unless given. The repeat is taken in when the scheduler starts, at once if it
         has. It runs only in a life of the program that declares it: one that is in the file and is declared no longer
-        waits, `start` logs its id, and `cancel` forgets it. The keywords are those of `repeat`.
+        waits, `start` logs its id, and `cancel` forgets it. The keywords are those of `handle` and of `repeat`.
 
         **Raises** as `handle` and `repeat` do.
         """
-        return self._declaring(self.handle, (schedule, target, data), keywords)
+        targets.checked(concurrency, rate, priority)
+        handle = functools.partial(self.handle, concurrency=concurrency, rate=rate, priority=priority)
+        return self._declaring(handle, (schedule, target, data), keywords)
 
     def run(self, *, drain_timeout: float | timedelta | None = None, signals: Iterable[int] = _signals.ENDS) -> None:
         """Start, then give the calling thread to the scheduler.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from repeating import CHANGES, Repeating
 from repeating import WEIGHTS as REPEATING
-from sides import DELAYS, EXPECTED, IDS, REPEATED, TARGETS, Drawn, Random, Side
+from sides import CONTROLS, DELAYS, EXPECTED, IDS, REPEATED, TARGETS, Drawn, Random, Side
 
 from duewheel import Consistency, LocalStorage
 from duewheel.reference import ReferenceScheduler
@@ -141,8 +141,8 @@ class Pair(Repeating):
         self.both(lambda side: side.scheduler.purge(before))
 
     def register(self, pick):
-        target = pick.one_of(TARGETS)
-        self.both(lambda side: side.register(target))
+        target, controls = pick.one_of(TARGETS), pick.one_of(CONTROLS)
+        self.both(lambda side: side.register(target, controls))
 
     def unregister(self, pick):
         target = pick.one_of(TARGETS)

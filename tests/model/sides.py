@@ -21,6 +21,7 @@ from duewheel import (
     DuplicateTargetError,
     Every,
     JobOptions,
+    Rate,
     Snooze,
     StateError,
     Times,
@@ -40,6 +41,20 @@ EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError)
 IDS = [f"j{number}" for number in range(24)]
 REPEATED = [f"r{number}" for number in range(6)] + IDS[:2]  # some are those of jobs that come once
 DELAYS = [0, 0, 0.1, 0.5, 0.5, 1, 1, 1.0000000001, 2, 3.7, 30]
+# What a target is registered with: nothing, as a rule.
+CONTROLS = [
+    {},
+    {},
+    {},
+    {},
+    {"concurrency": 1},
+    {"concurrency": 3, "priority": 1.5},
+    {"priority": -2},
+    {"priority": 10},
+    {"rate": Rate(2)},
+    {"rate": Rate(1, per=0.7, burst=3), "priority": 0.5},
+    {"rate": Rate(3, per=2, burst=2), "concurrency": 2},
+]
 DECLARED = "declared"  # the target of a repeat that is declared, and its id
 PARIS = "Europe/Paris"
 ASUNCION = "America/Asuncion"  # whose clocks go back at 03:00Z of the same day
@@ -138,20 +153,20 @@ class Side:
         self.labels = {}
         self.ids = {}
         self.deregister = {}
-        self.registered = set()
+        self.registered = {}  # what each target is controlled by
         self.declared = None  # what is declared for the target of that name
         for target in TARGETS[:2]:
             self.register(target)
         self.scheduler.start()
 
-    def register(self, target):
-        self.deregister[target] = self.scheduler.handle(target, self.handler())
-        self.registered.add(target)
+    def register(self, target, controls=CONTROLS[0]):
+        self.deregister[target] = self.scheduler.handle(target, self.handler(), **controls)
+        self.registered[target] = controls
 
     def unregister(self, target):
         if target in self.deregister:
             self.deregister[target]()
-            self.registered.discard(target)
+            self.registered.pop(target, None)
 
     def reopen(self, downtime):
         """Close the file and open it again, with the handlers that there were; count on from what was.
@@ -161,6 +176,7 @@ class Side:
         if not self.is_engine:
             self.scheduler.drain()
             self.clock.advance(downtime)
+            self.scheduler._arrivals.clear()  # a rate is of one life
             if self.declared is not None:
                 when, data, terms = self.declared
                 made = self.scheduler._terms(when, DECLARED, data, declared=True, **terms)
@@ -173,8 +189,8 @@ class Side:
         self.scheduler = self.make()
         assert len(self.scheduler) == pending
         self.before = counts | {"scheduled": counts["scheduled"] - pending}  # those that it finds it counts again
-        for target in self.registered:
-            self.deregister[target] = self.scheduler.handle(target, self.handler())
+        for target, controls in self.registered.items():
+            self.deregister[target] = self.scheduler.handle(target, self.handler(), **controls)
         if self.declared is not None:
             self.declare(*self.declared)
         self.scheduler.start()

@@ -20,6 +20,7 @@ ORDER = [
     "_core",
     "_transactions",
     "options",
+    "targets",
     "storage",
     "postgres",
     "_threads",
@@ -42,6 +43,7 @@ ORDER = [
     "adapters",
     "aio._unopened",
     "aio._waits",
+    "aio._handlers",
     "aio._repeats",
     "aio._storage",
     "aio._timeouts",
@@ -59,6 +61,7 @@ ORDER = [
     "reference._repeats",
     "reference._given",
     "reference._queue",
+    "reference._targets",
     "reference._repeating",
     "reference",
     "",  # the package itself: what `import duewheel` gives, and what its attributes import when they are asked for

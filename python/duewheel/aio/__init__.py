@@ -27,7 +27,7 @@ from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from duewheel import _current, _loop, _signals, _transactions
-from duewheel._checks import is_async, lists_keywords
+from duewheel._checks import lists_keywords
 from duewheel._core import Condition, check_bounds, timeout_s
 from duewheel.aio import _plugging, _repeats, _timeouts, _upkeep, _waits
 from duewheel.aio._context import at, in_, repeat
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from duewheel.errors import StorageError
     from duewheel.options import JobOptions
     from duewheel.postgres import PostgresStorage
-    from duewheel.scheduler import _H
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
@@ -250,29 +249,6 @@ class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging):
                 await self.drain()
         finally:
             await self.close()
-
-    def handle(self, target: str, fn: Callable[[Event], object]) -> Callable[[], None]:
-        """Register `fn(event)`, async or not, as the handler of `target`; return what deregisters it.
-
-        As `duewheel.Scheduler.handle`.
-
-        **Raises** `DuplicateTargetError` when the target has a handler, `TypeError` when `fn` is not callable,
-        `ClosedError`.
-        """
-        return self._core._handle(target, fn, is_async(fn))
-
-    def handler(self, target: str) -> Callable[[_H], _H]:
-        """Register the decorated function as the handler of `target`.
-
-        **Raises** as `handle` does.
-        """
-        self._core._check_target(target)
-
-        def register(fn: _H) -> _H:
-            self.handle(target, fn)
-            return fn
-
-        return register
 
     async def at(
         self,

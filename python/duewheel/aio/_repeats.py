@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from duewheel import targets
 from duewheel._checks import is_async
 from duewheel.aio import _waits
+from duewheel.aio._handlers import Handling
 from duewheel.aio._unopened import UNOPENED
 
 if TYPE_CHECKING:
@@ -17,13 +19,13 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from duewheel._core import AwaitedCalls, Repeat, Schedule, _RepeatKeywords, _RepeatTerms
-    from duewheel.scheduler import _H, Core, Handler
+    from duewheel.scheduler import _H, Handler
+    from duewheel.targets import Limit, Rate
 
 
-class Repeating:
+class Repeating(Handling):
     """The calls of `duewheel.aio.Scheduler` about repeats."""
 
-    _core: Core = UNOPENED
     _awaited: AwaitedCalls = UNOPENED
     _has_store: bool = False
 
@@ -46,6 +48,9 @@ class Repeating:
         *,
         target: str | None = None,
         data: Buffer = b"",
+        concurrency: int | Limit | None = None,
+        rate: Rate | None = None,
+        priority: float | timedelta = 0,
         **keywords: Unpack[_RepeatTerms],
     ) -> Callable[[_H], _H]:
         """Register the decorated function, async or not, and declare a repeat that calls it.
@@ -54,9 +59,10 @@ class Repeating:
         over a file this waits for the disk.
         """
         core = self._core
+        controls = targets.checked(concurrency, rate, priority)
 
         def handle(name: str, fn: Handler) -> object:
-            return core._handle(name, fn, is_async(fn))
+            return core._handle(name, fn, is_async(fn), controls)
 
         return core._declaring(handle, (schedule, target, data), keywords)
 

@@ -30,8 +30,10 @@ from duewheel.reference._given import check_options, datas_of, items
 from duewheel.reference._queue import Entry, Queue
 from duewheel.reference._repeating import Repeating
 from duewheel.reference._rules import backoff_ns, ceiling_ns, exhausted, is_final, resolve
+from duewheel.reference._targets import Controlling
 from duewheel.scheduler import Handler
 from duewheel.storage import Storage
+from duewheel.targets import Limit, Rate
 from duewheel.testing import ManualClock
 
 __all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resolve"]
@@ -73,7 +75,7 @@ def _summary(late_ns: list[int]) -> SimpleNamespace:
     )
 
 
-class ReferenceScheduler(Repeating):
+class ReferenceScheduler(Repeating, Controlling):
     """Schedule as ``duewheel.Scheduler`` does, on the thread that advances ``clock``.
 
     **Time**: at the dues of its clock, exactly.
@@ -95,12 +97,12 @@ class ReferenceScheduler(Repeating):
         self._inside = 0
         self._context = contextvars.copy_context()
         self._handlers: dict[str, tuple[object, Handler]] = {}
-        self._warned: set[str] = set()
         self._queue = Queue(self._clock)
         self._dead: deque[DeadEvent] = deque(maxlen=_DEAD_LIMIT)
         self._counts: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
         self._late_ns: list[int] = []  # of every start
         self._begin_repeats()
+        self._begin_controls()
         clock._attach(self)
 
     # Life
@@ -152,7 +154,15 @@ class ReferenceScheduler(Repeating):
 
     # Handlers
 
-    def handle(self, target: str, fn: Handler) -> Callable[[], None]:
+    def handle(
+        self,
+        target: str,
+        fn: Handler,
+        *,
+        concurrency: int | Limit | None = None,
+        rate: Rate | None = None,
+        priority: float | timedelta = 0,
+    ) -> Callable[[], None]:
         """Register ``fn`` for ``target``; its parked jobs go back to their old places.
 
         **Raises**: ``DuplicateTargetError`` when there is a handler.
@@ -163,6 +173,7 @@ class ReferenceScheduler(Repeating):
             raise TypeError(f"handler must be callable, not {fn!r}")
         if target in self._handlers:
             raise DuplicateTargetError(f"the target {target!r} has a handler: deregister it first")
+        end_controls = self._control(target, concurrency, rate, priority)
         token = object()
         self._handlers[target] = token, fn
         self._handled_since[target] = self._clock.boot()
@@ -175,16 +186,17 @@ class ReferenceScheduler(Repeating):
             # A second call must not take away the handler that followed.
             if self._handlers.get(target, (None,))[0] is token:
                 del self._handlers[target]
+                end_controls()
 
         return deregister
 
-    def handler(self, target: str) -> Callable[[Fn], Fn]:
+    def handler(self, target: str, **controls: Any) -> Callable[[Fn], Fn]:
         """Register the decorated function for ``target``."""
         self._check_open()
         check_name(target, "target")
 
         def register(fn: Fn) -> Fn:
-            self.handle(target, fn)
+            self.handle(target, fn, **controls)
             return fn
 
         return register
@@ -393,29 +405,17 @@ class ReferenceScheduler(Repeating):
         self._note_clock()
         if self._started:
             self._review()
-        entry = self._queue.first() if self._started else None
-        if entry is None:
-            return None
-        due = self._queue.wall_due(entry)
-        return max(due - self._queue.offset(), self._clock.boot()), due
+        start = self._next_start() if self._started else None
+        return None if start is None else (start.at, start.due)
 
     def _manual_run(self) -> bool:
-        first = self._queue.first() if self._started else None
-        if first is None or self._queue.wall_due(first) > self._clock.wall():
+        start = self._next_start() if self._started else None
+        if start is None or start.entry is None:
             return False
-        entry = self._queue.pop()
-        if entry.is_held():
-            entry.stage = "parked"
-            return True
-        registered = self._handlers.get(entry.target)
-        if registered is not None:
-            if entry.repeat is None or self._take_up(entry, entry.repeat):
-                self._run(entry, registered[1])
-            return True
-        entry.stage = "parked"
-        if entry.target not in self._warned:
-            self._warned.add(entry.target)
-            _log.warning("no handler for %r: its due jobs are parked until there is one", entry.target)
+        entry = start.entry
+        if not self._park_if_unhandled(entry) and (entry.repeat is None or self._take_up(entry, entry.repeat)):
+            self._note_start(entry.target)
+            self._run(entry, self._handlers[entry.target][1])
         return True
 
     def _run(self, entry: Entry, fn: Handler) -> None:

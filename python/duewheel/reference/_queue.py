@@ -1,6 +1,7 @@
 """Order jobs by (due, sequence): one heap a clock, so that a step of the wall clock moves nothing."""
 
 import heapq
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +9,7 @@ from duewheel._core import Event, Job, JobOptions, ManualTime
 from duewheel._times import LAST_NS
 from duewheel.reference._repeats import Repeat
 
-_Heap = list[tuple[int, int, "Entry"]]
+_Heap = list[tuple[int, int, int, "Entry"]]
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class Queue:
         self.jobs: dict[str, Entry] = {}
         self._time = time
         self._sequence = 0
+        self._pushes = itertools.count()  # one entry may be pushed twice in one place: no two items are equal
         self._wall_heap: _Heap = []
         self._boot_heap: _Heap = []
 
@@ -87,7 +89,7 @@ class Queue:
         """Let an entry wait in its place, a parked one in its old place."""
         entry.stage = "waiting"
         heap = self._boot_heap if entry.on_boot else self._wall_heap
-        heapq.heappush(heap, (entry.due, entry.sequence, entry))
+        heapq.heappush(heap, (entry.due, entry.sequence, next(self._pushes), entry))
 
     def remove(self, entry: Entry) -> None:
         """Forget an entry, and free its id."""
@@ -101,17 +103,13 @@ class Queue:
     def first(self) -> Entry | None:
         """Return the entry that is due first."""
         heap = self._first_heap()
-        return heap[0][2] if heap else None
-
-    def pop(self) -> Entry:
-        """Take out the entry that is due first."""
-        return heapq.heappop(self._first_heap())[2]
+        return heap[0][-1] if heap else None
 
     def _first_heap(self) -> _Heap:
         """Return the heap whose top is the first of both; an empty one if nothing waits."""
         heads = []
         for heap, offset in ((self._wall_heap, 0), (self._boot_heap, self.offset())):
-            while heap and (heap[0][1] != heap[0][2].sequence or heap[0][2].stage != "waiting"):
+            while heap and (heap[0][1] != heap[0][-1].sequence or heap[0][-1].stage != "waiting"):
                 heapq.heappop(heap)
             if heap:
                 heads.append((heap[0][0] + offset, heap[0][1], heap))

@@ -22,7 +22,7 @@
 //!
 //! # Layers
 //!
-//! `due` ← `jobs` ← `handover` ← `targets`, `residency` ← `engine` ← `timer`. Nothing here knows Python.
+//! `due` ← `jobs` ← `handover` ← `controls` ← `targets`, and `residency` ← `engine` ← `timer`. Nothing here knows Python.
 //!
 //! ```
 //! use duewheel_engine::due::queue::{ClockKind, DueQueue, Now};
@@ -36,6 +36,7 @@
 //! ```
 
 pub mod clock;
+pub mod controls;
 pub mod due;
 pub mod engine;
 pub mod handover;

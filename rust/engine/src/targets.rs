@@ -3,9 +3,8 @@
 //! - A number stands for a target as long as a job in memory or a handler speaks of it, and may stand
 //!   for another one afterwards. What outlives both goes by name: notices, and what is parked on disk.
 //! - A list of parked jobs may name jobs that have left since: the caller tells them by their stage.
-//! - There are no limits per target. One would be looked up here where a batch is handed over, and
-//!   given back where the execution is settled.
 
+use crate::controls::TargetControls;
 use crate::due::queue::Key;
 use crate::handover::lanes::{Lane, Lanes};
 use std::collections::BTreeMap;
@@ -21,6 +20,7 @@ pub(crate) struct Targets {
     since: Vec<i64>,
     /// How many targets have a handler, by lane.
     handlers: Lanes<usize>,
+    pub(crate) controls: TargetControls,
     parked: ParkedLists,
     /// How many of those that are listed are parked.
     parked_count: usize,

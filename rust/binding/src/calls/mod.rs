@@ -4,6 +4,7 @@ pub(crate) mod awaited;
 pub(crate) mod bulk;
 pub(crate) mod cancel_many;
 pub(crate) mod change;
+mod controls;
 pub(crate) mod events;
 pub(crate) mod keywords;
 pub(crate) mod nodes;

@@ -4,6 +4,7 @@ use crate::calls::awaited::AwaitedCalls;
 use crate::calls::bulk::{self, Times};
 use crate::calls::cancel_many;
 use crate::calls::change;
+use crate::calls::controls::{GivenControls, held_by, read_controls};
 use crate::calls::events::Events;
 use crate::calls::query;
 use crate::calls::repeat::{self, Change};
@@ -35,6 +36,7 @@ use crate::values::repeat::Repeat;
 use crate::values::specs::{self, Specs};
 use crate::values::stats::Stats;
 use crate::values::target::Target;
+use duewheel_engine::controls::Controls;
 use duewheel_engine::engine::{Due, Engine, Refused};
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::Released;
@@ -131,8 +133,10 @@ impl SchedulerCore {
         let (number, name) = (target.number, &*target.text);
         loop {
             let (version, handlers) = shared.registry.handlers();
-            let lane = registry::get(&handlers, number).map(|handler| handler.lane);
-            py.detach(|| engine.set_registered(number, name, lane));
+            let handler = registry::get(&handlers, number);
+            let lane = handler.map(|handler| handler.lane);
+            let controls = handler.map_or_else(Controls::default, |handler| handler.controls);
+            py.detach(|| engine.set_controlled(number, name, lane, controls));
             if shared.registry.version() == version {
                 return;
             }
@@ -185,6 +189,9 @@ impl SchedulerCore {
         };
         if backing.settles_later && !clock.manual {
             engine.mark_ahead(workers.saturating_mul(2));
+        }
+        if clock.manual {
+            engine.drive_by_hand();
         }
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
@@ -398,6 +405,12 @@ impl SchedulerCore {
         stage.map_err(|error| refused(py, error, text))
     }
 
+    /// Why the job of an id is held, where it is: `"concurrency"` or `"rate"`, with the limit, or the nanoseconds left.
+    fn _held_by(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<(&'static str, Option<i64>)>> {
+        let text = convert::name(id, "id")?;
+        held_by(id.py(), self.open(id.py())?, text)
+    }
+
     /// Wait until drained or closed.
     fn _wait_stopped(&self, py: Python<'_>) -> PyResult<()> {
         let shared = self.shared(py)?;
@@ -448,12 +461,13 @@ impl SchedulerCore {
     }
 
     /// Register a handler; returns the target's number and the registration.
-    #[pyo3(signature = (target, handler, on_loop=false))]
+    #[pyo3(signature = (target, handler, on_loop=false, controls=None))]
     fn _register(
         &self,
         target: &Bound<'_, PyAny>,
         handler: Py<PyAny>,
         on_loop: bool,
+        controls: Option<GivenControls>,
     ) -> PyResult<(u32, u64)> {
         let py = target.py();
         let shared = self.shared(py)?;
@@ -461,9 +475,10 @@ impl SchedulerCore {
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
+        let controls = read_controls(py, engine, controls)?;
         let target = shared.specs.target(target)?;
         let lane = if on_loop { Lane::Loop } else { Lane::Workers };
-        let Some(registration) = shared.registry.add(&target, handler, lane) else {
+        let Some(registration) = shared.registry.add(&target, handler, (lane, controls)) else {
             return Err(error(
                 py,
                 |names| &names.duplicate_target_error,

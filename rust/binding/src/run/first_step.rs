@@ -331,6 +331,7 @@ impl LoopTurn<'_, '_> {
             self.pause |= matches!(error, Refused::Store(Error::Full));
             return Some(started.unhandled());
         }
+        shared.engine.note_start(&started);
         match self.step(started, &handler, &context) {
             Ok(ended) => ended,
             Err((started, error)) => {

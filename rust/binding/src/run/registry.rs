@@ -1,6 +1,7 @@
 //! The handlers of a scheduler, by the numbers of their targets.
 
 use crate::values::target::Target;
+use duewheel_engine::controls::Controls;
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::sync::Mutex;
 use pyo3::PyTraverseError;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Handler {
     pub(crate) call: Py<PyAny>,
     pub(crate) lane: Lane,
+    pub(crate) controls: Controls,
     pub(crate) target: Arc<Target>,
     /// Which of all registrations it is: an old `deregister` does nothing to a new handler.
     registration: u64,
@@ -99,7 +101,12 @@ impl Registry {
     }
 
     /// Register a handler; `None` when the target has one. Returns its registration.
-    pub(crate) fn add(&self, target: &Arc<Target>, call: Py<PyAny>, lane: Lane) -> Option<u64> {
+    pub(crate) fn add(
+        &self,
+        target: &Arc<Target>,
+        call: Py<PyAny>,
+        (lane, controls): (Lane, Controls),
+    ) -> Option<u64> {
         let mut table = self.table.lock();
         if get(&table.handlers, target.number).is_some() {
             drop(table);
@@ -111,6 +118,7 @@ impl Registry {
         let handler = Handler {
             call,
             lane,
+            controls,
             target: target.clone(),
             registration: table.registrations,
         };

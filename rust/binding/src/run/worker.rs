@@ -238,6 +238,7 @@ fn run(
     if !begin(py, shared, started) {
         return Ran::Unhandled;
     }
+    shared.engine.note_start(started);
     let event = match spare::provide(py, kept.spare.take(), started) {
         Ok(event) => event,
         Err(error) => {

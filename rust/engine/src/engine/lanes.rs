@@ -9,6 +9,7 @@ use crate::handover::lanes::{Lane, LaneBacklog, Lanes, Rank};
 use crate::handover::queue::{Begun, CAPACITY, HandoverQueue};
 use crate::jobs::record::{Execution, Payload, Record, Stage};
 use crate::sleep::Until;
+use crate::targets::Targets;
 use duewheel_model::time::SECOND;
 
 /// How long after a due the timer looks whether the event loop, which its own alarm was to call, has
@@ -58,13 +59,14 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
-    /// How many jobs are due for lanes that are full.
+    /// How many jobs are due for lanes that are full, or held.
     pub(super) fn backlog_count(&self) -> usize {
-        self.backlogs.iter().map(LaneBacklog::len).sum()
+        let waiting: usize = self.backlogs.iter().map(LaneBacklog::len).sum();
+        waiting + self.targets.controls.held_count()
     }
 
-    /// Take a job out of the backlog of its lane, if it is in one.
-    pub(super) fn leave_backlog(&mut self, key: Key) {
+    /// Take a job out of the backlog of its lane, or of what its target holds, if it is in one.
+    pub(super) fn leave_backlog(&mut self, engine: &Engine<P>, key: Key) {
         let Some(record) = self.jobs.queue.get_mut(key) else {
             return;
         };
@@ -73,17 +75,25 @@ impl<P: Payload> State<P> {
         }
         record.set_stage(Stage::Waiting);
         let number = record.payload.target();
+        if self.targets.controls.is_limited(number) {
+            let waits = |rank, key| is_held(&self.jobs.queue, number, rank, key);
+            self.targets.controls.note_left(number, waits);
+            self.see_held(engine, number);
+            return;
+        }
         // A target whose lane has changed has nothing in a backlog.
         let lane = self.targets.lane_of(number).unwrap_or(Lane::Workers);
-        self.backlogs[lane].note_left(|rank, key| is_in_backlog(&self.jobs.queue, rank, key));
+        let within = (&self.jobs.queue, &self.targets, lane);
+        self.backlogs[lane].note_left(|rank, key| is_in_backlog(within, rank, key));
     }
 
-    /// Make all that is in backlogs wait again, in its old place.
-    pub(super) fn requeue_backlogs(&mut self) {
+    /// Make all that is in backlogs, or held, wait again, in its old place.
+    pub(super) fn requeue_backlogs(&mut self, engine: &Engine<P>) {
+        self.requeue_held(engine);
         for lane in Lane::ALL {
             let mut backlog = std::mem::take(&mut self.backlogs[lane]);
-            while let Some(key) =
-                backlog.pop(|rank, key| is_in_backlog(&self.jobs.queue, rank, key))
+            while let Some(key) = backlog
+                .pop(|rank, key| is_in_backlog((&self.jobs.queue, &self.targets, lane), rank, key))
             {
                 self.jobs.put_back(key);
             }
@@ -97,10 +107,16 @@ impl<P: Payload> State<P> {
             if self.targets.is_used(lane) {
                 self.refill(engine, lane);
                 let mut ready = engine.lane(lane).lock();
-                let room = ready.room();
+                let room = match self.targets.controls.are_prior(lane) {
+                    // All that is due is to be known, to find what comes first.
+                    true => BATCH,
+                    false => ready.room(),
+                };
                 // Its runners refill it until nothing is due; what is inserted need not wake the timer.
                 // A backlog is handed over by its own lane's runners only, one batch a refill.
-                ready.room_wanted |= room == 0 || !self.backlogs[lane].is_empty();
+                let has_more =
+                    !self.backlogs[lane].is_empty() || self.targets.controls.has_open(lane);
+                ready.room_wanted |= room == 0 || has_more;
                 most = most.max(room);
             }
         }
@@ -109,14 +125,17 @@ impl<P: Payload> State<P> {
 
     /// Hand over from the backlog of a lane, as far as there is room; whether anything was.
     fn refill(&mut self, engine: &Engine<P>, lane: Lane) -> bool {
+        if self.targets.controls.are_active() {
+            return self.refill_in_order(engine, lane);
+        }
         if self.backlogs[lane].is_empty() {
             return false;
         }
         let mut room = engine.lane(lane).lock().room().min(BATCH);
         let mut outgoing = std::mem::take(&mut self.outgoing);
         while room > 0
-            && let Some(key) =
-                self.backlogs[lane].pop(|rank, key| is_in_backlog(&self.jobs.queue, rank, key))
+            && let Some(key) = self.backlogs[lane]
+                .pop(|rank, key| is_in_backlog((&self.jobs.queue, &self.targets, lane), rank, key))
         {
             if let Some(record) = self.jobs.queue.get_mut(key) {
                 record.set_stage(Stage::Handed);
@@ -134,6 +153,9 @@ impl<P: Payload> State<P> {
 
     /// Hand over what has expired, each to its lane.
     pub(super) fn hand_over(&mut self, engine: &Engine<P>, outgoing: &mut Vec<Execution<P>>) {
+        if self.targets.controls.are_active() {
+            return self.hand_over_controlled(engine, outgoing);
+        }
         if let Some(lane) = self.targets.only_lane() {
             return engine.lane(lane).put(outgoing);
         }
@@ -159,14 +181,10 @@ impl<P: Payload> State<P> {
         }
     }
 
-    fn push_backlog(&mut self, lane: Lane, execution: &Execution<P>) {
-        let due = self.jobs.on_wall(execution.clock, execution.due);
-        let key = execution.key;
-        if let Some(record) = self.jobs.queue.get_mut(key) {
-            record.set_stage(Stage::LaneBacklog);
-        }
-        let sequence = execution.sequence;
-        self.backlogs[lane].push(Rank { due, sequence }, key);
+    pub(super) fn push_backlog(&mut self, lane: Lane, execution: &Execution<P>) {
+        let (rank, key) = (self.rank(execution), execution.key);
+        self.jobs.set_stage(key, Stage::LaneBacklog);
+        self.backlogs[lane].push(rank, key);
     }
 
     /// Refill a lane from its backlog, or from the wheel; `true`: there may be more.
@@ -174,13 +192,36 @@ impl<P: Payload> State<P> {
         if self.phase != Phase::Started || !self.targets.is_used(lane) || !self.may_start() {
             return false;
         }
+        self.open_targets(engine, now.boot);
         self.refill(engine, lane) || self.expire(engine, now, BATCH)
     }
 }
 
-/// Whether a listed job is still in the backlog, and in the same place.
-fn is_in_backlog<P: Payload>(queue: &DueQueue<Record<P>>, rank: Rank, key: Key) -> bool {
-    queue.get(key).is_some_and(|entry| {
-        entry.sequence == rank.sequence && entry.value.stage() == Stage::LaneBacklog
+/// Whether a listed job is still in the backlog of this lane, and in the same place.
+pub(super) fn is_in_backlog<P: Payload>(
+    (queue, targets, lane): (&DueQueue<Record<P>>, &Targets, Lane),
+    rank: Rank,
+    key: Key,
+) -> bool {
+    waiting_for(queue, rank, key).is_some_and(|number| {
+        let of = targets.lane_of(number).unwrap_or(Lane::Workers);
+        of == lane && !targets.controls.is_limited(number)
     })
+}
+
+/// Whether a listed job is still held by this target, and in the same place.
+pub(super) fn is_held<P: Payload>(
+    queue: &DueQueue<Record<P>>,
+    number: u32,
+    rank: Rank,
+    key: Key,
+) -> bool {
+    waiting_for(queue, rank, key) == Some(number)
+}
+
+/// The target of a job that waits beside its lane, in this place.
+fn waiting_for<P: Payload>(queue: &DueQueue<Record<P>>, rank: Rank, key: Key) -> Option<u32> {
+    let entry = queue.get(key)?;
+    let waits = entry.sequence == rank.sequence && entry.value.stage() == Stage::LaneBacklog;
+    waits.then(|| entry.value.payload.target())
 }

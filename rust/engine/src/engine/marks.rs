@@ -53,7 +53,13 @@ impl<P: Payload> Engine<P> {
         let ticket = state.submit(&ops);
         if ticket.is_err() {
             for execution in &mut self.lane(lane).lock().queue {
-                execution.marked = false;
+                let is_noted = |op: &Op<'_>| {
+                    *op == Op::Begin {
+                        seq: execution.sequence,
+                        at,
+                    }
+                };
+                execution.marked &= !ops.iter().any(is_noted);
             }
         }
         Ok(Some(ticket?))

@@ -6,7 +6,9 @@
 //! ([`crate::handover::queue`]); where both are taken, the state's comes first.
 
 mod admit;
+mod by_hand;
 mod calls;
+mod controls;
 mod inbox;
 mod lanes;
 mod marks;
@@ -19,6 +21,7 @@ mod state;
 mod store;
 #[cfg(test)]
 mod tests;
+mod waits;
 
 use crate::clock::Clock;
 use crate::due::queue::{Key, Now};
@@ -35,8 +38,7 @@ use crate::targets::Targets;
 use duewheel_store::Op;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicUsize;
 
 pub use crate::residency::Window;
 pub use calls::{
@@ -137,6 +139,8 @@ pub(crate) struct State<P: Payload> {
     could_not_start: i64,
     review: Option<Review>,
     held: Vec<Held>,
+    /// Virtual time drives it: one execution is handed over when that is asked for.
+    is_by_hand: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -194,6 +198,7 @@ impl<P: Payload> Engine<P> {
             could_not_start: i64::MIN,
             review: None,
             held: Vec::new(),
+            is_by_hand: false,
         };
         let sleeper = Arc::new(Sleeper::shared()?);
         let mut lanes: Lanes<HandoverQueue<P>> = Lanes::default();
@@ -272,15 +277,7 @@ impl<P: Payload> Engine<P> {
         }
         state.settle(self, released);
         state.phase = Phase::Closed;
-        let mut handed: Vec<Key> = Vec::new();
-        for lane in &self.lanes {
-            let mut ready = lane.lock();
-            for execution in ready.queue.drain(..) {
-                state.take_mark_back(&execution);
-                handed.push(execution.key);
-            }
-            lane.close(&mut ready);
-        }
+        let handed = self.close_lanes(&mut state);
         let _ = state.catch_up();
         if let Some(backing) = &state.backing
             && self.under_way() > 0
@@ -301,6 +298,7 @@ impl<P: Payload> Engine<P> {
             state.remove(key, released);
         }
         state.backlogs = Lanes::default();
+        state.targets.controls.drop_held();
         let dropped = if let Some(residency) = &mut state.residency {
             // They stay pending in the store.
             residency.parked.clear();
@@ -323,6 +321,21 @@ impl<P: Payload> Engine<P> {
         self.sleeper.close();
         self.close_store();
         dropped
+    }
+
+    /// Close the lanes; what was handed over and has not started.
+    fn close_lanes(&self, state: &mut State<P>) -> Vec<Key> {
+        let mut handed = Vec::new();
+        for lane in &self.lanes {
+            let mut ready = lane.lock();
+            for execution in ready.queue.drain(..) {
+                state.take_mark_back(&execution);
+                state.give_permit_back(self, execution.permit, execution.key);
+                handed.push(execution.key);
+            }
+            lane.close(&mut ready);
+        }
+        handed
     }
 
     /// Whether it is closed.
@@ -362,6 +375,7 @@ impl<P: Payload> Engine<P> {
                 boot: Some(now.boot.saturating_add(LEASE_LOOK)),
             });
         }
+        state.open_targets(self, now.boot);
         let room = state.make_room(self);
         if room == 0 {
             return Pumped::Sleep(Until::default());
@@ -371,9 +385,10 @@ impl<P: Payload> Engine<P> {
         }
         let (wall, boot) = state.jobs.queue.next_due();
         let page = state.plan_page();
+        let opening = state.targets.controls.next_opening();
         let until = Until {
             wall: wall.into_iter().chain(page.wall).min(),
-            boot: boot.into_iter().chain(page.boot).min(),
+            boot: boot.into_iter().chain(page.boot).chain(opening).min(),
         };
         state.asleep = Some(until);
         Pumped::Sleep(self.plan(&state, until))
@@ -417,79 +432,6 @@ impl<P: Payload> Engine<P> {
             // The wheel is in the middle of a large move: others first.
             drop(state);
             state = self.state.lock();
-        }
-    }
-
-    /// Wait until `done` holds, for at most `timeout`; `true` when it does.
-    fn wait_until(&self, timeout: Duration, done: impl Fn(&State<P>, usize) -> bool) -> bool {
-        let mut state = self.state.lock();
-        if timeout.is_zero() {
-            // The event loop asks so, job for job: even a wait for no time is a system call.
-            return done(&state, self.running());
-        }
-        let deadline = Instant::now() + timeout;
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let reached = loop {
-            if done(&state, self.running()) {
-                break true;
-            }
-            let late;
-            (state, late) = self.changed.wait_until(state, deadline);
-            if late {
-                break done(&state, self.running());
-            }
-        };
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        reached
-    }
-
-    /// Wait until nothing runs.
-    pub fn wait_finished(&self, timeout: Duration) -> bool {
-        self.wait_until(timeout, |_, running| running == 0)
-    }
-
-    /// Wait until nothing is pending but what is parked or cannot be read, or closed, and nothing
-    /// runs.
-    pub fn wait_idle(&self, timeout: Duration) -> bool {
-        self.wait_until(timeout, |state, running| {
-            // What has ended and is not settled yet still counts: its retry may be pending.
-            let pending = state.jobs.queue.len() as u64 + state.paged_out();
-            let mut pending = pending.saturating_sub(state.all_parked() + state.unreadable());
-            if pending > 0 && pending <= state.jobs.repeat_count() as u64 {
-                pending = pending.saturating_sub(state.endless_count(self));
-            }
-            running == 0 && (state.phase == Phase::Closed || pending == 0)
-        })
-    }
-
-    /// Wait until it no longer runs what is due.
-    pub fn wait_stopped(&self, timeout: Duration) -> bool {
-        self.wait_until(timeout, |state, _| state.phase != Phase::Started)
-    }
-
-    /// Have the event loop woken for all that changes, too, or no longer.
-    pub fn watch(&self, watched: bool) {
-        if watched {
-            self.waiting.fetch_add(1, Ordering::SeqCst);
-        } else {
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
-    /// Wake the waits, for something has changed, unless it cannot be what they wait for:
-    /// all of them wait for nothing to run, or for the end.
-    #[inline]
-    fn notify(&self, state: &State<P>) {
-        if self.waiting.load(Ordering::SeqCst) != 0 {
-            self.notify_waiting(state);
-        }
-    }
-
-    #[inline(never)]
-    fn notify_waiting(&self, state: &State<P>) {
-        if state.phase != Phase::Started || self.lanes.iter().all(|lane| lane.lock().is_quiet()) {
-            self.changed.notify_all();
-            self.lane(Lane::Loop).lock().wake();
         }
     }
 }

@@ -20,7 +20,8 @@ impl<P: Payload> Engine<P> {
 
     /// The next page, if what is not in memory may be due before all that is.
     pub fn page_before_next(&self) -> Option<Query> {
-        let mut state = self.state.lock();
+        // What is due may be held, or come after what is not in memory.
+        let mut state = self.expired_by_hand();
         let now = self.now();
         if state.is_shared() {
             return None;

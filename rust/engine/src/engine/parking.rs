@@ -1,6 +1,7 @@
 //! Parking: what becomes of jobs that are due while their target has no handler.
 
 use super::{Engine, State};
+use crate::controls::Controls;
 use crate::due::queue::Key;
 use crate::handover::lanes::Lane;
 use crate::jobs::record::{Comes, Payload, Stage};
@@ -9,11 +10,26 @@ use duewheel_store::Op;
 impl<P: Payload> Engine<P> {
     /// Say where a target's handler runs, if it has one; its parked jobs go back to their old places.
     pub fn set_registered(&self, target: u32, name: &str, lane: Option<Lane>) {
+        self.set_controlled(target, name, lane, Controls::default());
+    }
+
+    /// The same of a target that is controlled.
+    pub fn set_controlled(&self, target: u32, name: &str, lane: Option<Lane>, controls: Controls) {
         let boot = self.clock.boot();
         let mut state = self.state.lock();
-        if state.targets.set_lane(target, lane) {
+        let controls = lane.map_or_else(Controls::default, |_| controls);
+        if state.targets.controls.differ(target, lane, controls) {
+            // What was handed over or held by the old controls is so anew by the others.
+            state.recall(self);
+            let from = state.targets.lane_of(target);
+            state.targets.controls.set(target, (from, lane), controls);
+            self.sleeper.wake();
+        }
+        if state.targets.lane_of(target) != lane {
+            // Before: a job is found in the backlog of the lane that its target has.
+            state.requeue_backlogs(self);
+            state.targets.set_lane(target, lane);
             state.targets.note_since(target, boot);
-            state.requeue_backlogs();
             state.halve_marks(self);
         }
         if let Some(residency) = &mut state.residency
@@ -55,7 +71,9 @@ impl<P: Payload> Engine<P> {
     /// memory nor a handler.
     pub fn renumber(&self, target: u32) {
         let mut state = self.state.lock();
-        if state.targets.lane_of(target).is_some() {
+        let lane = state.targets.lane_of(target);
+        state.targets.controls.forget(target, lane);
+        if lane.is_some() {
             state.targets.set_lane(target, None);
         }
         let left = state.targets.take_parked(target);

@@ -1,6 +1,6 @@
 //! Questions about what is pending, and the manual driving of an engine in virtual time.
 
-use super::{Engine, Phase, Refused, State};
+use super::{Engine, Refused, State};
 use crate::due::queue::{Key, Now};
 use crate::handover::lateness::{Lateness, Summary};
 use crate::handover::queue::HandoverQueue;
@@ -173,7 +173,7 @@ impl<P: Payload> Engine<P> {
         Ok(state.view(self, place.key(), look))
     }
 
-    /// Where the job of this id is: `"running"`, `"handed"`, `"parked"` or `"waiting"`; `None`: not in memory.
+    /// Where the job of this id is: `"running"`, `"handed"`, `"held"`, `"parked"` or `"waiting"`; `None`: not in memory.
     ///
     /// # Errors
     ///
@@ -191,6 +191,7 @@ impl<P: Payload> Engine<P> {
         Ok(Some(match state.jobs.stage(key) {
             Some(Stage::Parked) => "parked",
             Some(Stage::Waiting) => "waiting",
+            Some(Stage::LaneBacklog) => "held",
             _ if state.is_pending(self, key) => "handed",
             _ => "running",
         }))
@@ -273,46 +274,6 @@ impl<P: Payload> Engine<P> {
         Ok(first.filter(|place| end.is_none_or(|end| place.due < end)))
     }
 
-    /// For virtual time: when (on the boot clock) the first due execution can start, and its due
-    /// on the wall clock; `None` when nothing waits or nothing may start.
-    pub fn manual_next(&self) -> Option<(i64, i64)> {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Started {
-            return None;
-        }
-        let (wall, boot) = (self.clock.wall(), self.clock.boot());
-        state.refresh(self, boot);
-        if state.review.is_some() {
-            drop(state);
-            self.review();
-            state = self.state.lock();
-        }
-        let place = state
-            .jobs
-            .queue
-            .first(Now { wall, boot })
-            .and_then(|key| state.place(key))?;
-        let starts = place
-            .due
-            .saturating_sub(state.jobs.offsets.measured())
-            .max(boot);
-        Some((starts, place.due))
-    }
-
-    /// For virtual time: hand over, or park, the one execution that is due first.
-    pub fn manual_expire(&self) -> bool {
-        let mut state = self.state.lock();
-        if state.phase != Phase::Started {
-            return false;
-        }
-        let now = self.now();
-        state.refresh(self, now.boot);
-        let before = state.jobs.queue.queued();
-        // Maintenance of the wheel comes in steps, and may expire nothing.
-        while state.expire(self, now, 1) && state.jobs.queue.queued() == before {}
-        state.jobs.queue.queued() != before
-    }
-
     /// Walk everything and report the first broken invariant.
     ///
     /// # Errors
@@ -349,6 +310,20 @@ impl<P: Payload> State<P> {
             lane.queue.len() + lane.under_way()
         });
         let (out, listed) = (out.sum::<usize>(), self.backlog_count());
+        let queues: Vec<_> = engine.lanes.iter().map(HandoverQueue::lock).collect();
+        let running = queues.iter().map(|lane| lane.running).sum();
+        let permits = || {
+            let handed = queues.iter().flat_map(|lane| &lane.queue);
+            let ended = queues.iter().flat_map(|lane| &lane.done);
+            let handed = handed.map(|execution| execution.permit);
+            handed.chain(ended.map(|done| done.permit))
+        };
+        let known = |number| {
+            permits()
+                .filter(|permit| permit.target() == Some(number))
+                .count()
+        };
+        self.targets.controls.check(known, running)?;
         if (handed, backlog) != (out, listed) {
             return Err(format!(
                 "{handed} jobs were handed over and {backlog} are in backlogs, {out} and {listed} are noted"

@@ -3,6 +3,7 @@
 use super::{Engine, Phase, State};
 use crate::due::queue::{ClockKind, Key};
 use crate::handover::queue::Lane;
+use crate::jobs::permit::Permit;
 use crate::jobs::record::{Dead, Done, Execution, Occurrence, Payload, Released};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Cause, Outcome, Reason};
@@ -41,7 +42,12 @@ impl<P: Payload> State<P> {
         }
         let is_short = ended.len() < SHORT;
         let mut wake = false;
+        let mut frees = false;
         for done in ended.drain(..) {
+            if done.permit != Permit::NONE {
+                frees = true;
+                self.give_permit_back(engine, done.permit, done.key);
+            }
             if done.comes_again {
                 wake |= self.settle_repeat(engine, done, released);
             } else if let Some(done) = self.record(engine, done, released) {
@@ -49,6 +55,9 @@ impl<P: Payload> State<P> {
             }
         }
         self.ended = ended;
+        if frees {
+            self.refill_open(engine);
+        }
         if self.jobs.queue.has_spare() {
             if is_short {
                 self.jobs.queue.trim();

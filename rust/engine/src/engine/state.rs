@@ -78,8 +78,8 @@ impl<P: Payload> State<P> {
             for lane in &engine.lanes {
                 lane.lock().offset = offset;
             }
-            if offset < old {
-                // What was due on the wall clock may not be any more.
+            if offset < old || self.targets.controls.are_active() {
+                // What was due on the wall clock may not be any more, and among what is held the order is another.
                 self.recall(engine);
                 engine.wake_timer();
             }
@@ -99,12 +99,13 @@ impl<P: Payload> State<P> {
             let handed = std::mem::take(&mut lane.lock().queue);
             for execution in handed {
                 self.take_mark_back(&execution);
+                self.give_permit_back(engine, execution.permit, execution.key);
                 self.jobs.put_back(execution.key);
             }
         }
         // A full disk takes the marks back later.
         let _ = self.catch_up();
-        self.requeue_backlogs();
+        self.requeue_backlogs(engine);
     }
 
     #[inline]
@@ -135,7 +136,7 @@ impl<P: Payload> State<P> {
         match stage {
             Stage::Waiting => {}
             Stage::Parked => self.unpark(key),
-            Stage::LaneBacklog => self.leave_backlog(key),
+            Stage::LaneBacklog => self.leave_backlog(engine, key),
             Stage::Handed => {
                 let mut lanes = engine.lanes.iter();
                 let withdrawn = lanes.find_map(|lane| lane.lock().withdraw(key));
@@ -143,7 +144,11 @@ impl<P: Payload> State<P> {
                     return false;
                 };
                 self.take_mark_back(&execution);
+                self.give_permit_back(engine, execution.permit, key);
             }
+        }
+        if self.targets.controls.are_active() {
+            self.refill_open(engine);
         }
         true
     }

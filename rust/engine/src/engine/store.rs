@@ -406,12 +406,13 @@ impl<P: Payload> State<P> {
 
     /// Forget jobs that are no longer this node's; what runs of them is stale.
     fn evict(&mut self, engine: &Engine<P>, keys: &HashSet<Key>) {
-        let mut withdrawn = HashSet::new();
+        let (mut withdrawn, mut permits) = (HashSet::new(), Vec::new());
         for lane in &engine.lanes {
             lane.lock().queue.retain(|execution| {
                 let lost = keys.contains(&execution.key);
                 if lost {
                     withdrawn.insert(execution.key);
+                    permits.push((execution.permit, execution.key));
                 }
                 !lost
             });
@@ -420,11 +421,14 @@ impl<P: Payload> State<P> {
             let handed = self.jobs.stage(key) == Some(Stage::Handed);
             let runs = handed && !withdrawn.contains(&key);
             self.unpark(key);
-            self.leave_backlog(key);
+            self.leave_backlog(engine, key);
             self.drop_one();
             if let Some(payload) = self.take(key) {
                 self.evicted.insert(key, payload, runs);
             }
+        }
+        for (permit, key) in permits {
+            self.give_permit_back(engine, permit, key);
         }
         engine.notify(self);
     }

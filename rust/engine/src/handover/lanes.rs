@@ -57,21 +57,19 @@ impl<'a, T> IntoIterator for &'a Lanes<T> {
 }
 
 /// The order in which a lane hands over what is due: what compares as less comes first.
-///
-/// Another order, by priority say, is a field before these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
-    /// The due, on the wall clock.
+    /// The due, on the wall clock, less the head start of its target.
     pub(crate) due: i64,
     /// The sequence, which no other job in memory has.
     pub(crate) sequence: u64,
 }
 
-/// What is due for a lane that is full, in the order of its [`Rank`].
+/// What is due for a lane that is full, or for a target at its limit, in the order of its [`Rank`].
 ///
 /// - A job that leaves by another way (cancelled, moved) stays listed until it is met, or until most of
 ///   the list is such: the caller says by `waits` which items stand for a job that still waits.
-/// - Nothing here bounds it: all that is due for a full lane lies in it.
+/// - Nothing here bounds it: all that is due and may not be handed over lies in it.
 #[derive(Debug, Default)]
 pub(crate) struct LaneBacklog {
     /// What came in order, as nearly everything does.
@@ -111,6 +109,25 @@ impl LaneBacklog {
                 return Some(key);
             }
         }
+    }
+
+    /// The first job that still waits.
+    pub(crate) fn first(&mut self, waits: impl Fn(Rank, Key) -> bool) -> Option<(Rank, Key)> {
+        if self.is_empty() {
+            return None;
+        }
+        loop {
+            let (rank, key) = self.first_listed()?;
+            if waits(rank, key) {
+                return Some((rank, key));
+            }
+            self.pop_listed();
+        }
+    }
+
+    fn first_listed(&self) -> Option<(Rank, Key)> {
+        let late = self.late.peek().map(|Reverse(item)| item);
+        self.in_order.front().into_iter().chain(late).min().copied()
     }
 
     fn pop_listed(&mut self) -> Option<(Rank, Key)> {

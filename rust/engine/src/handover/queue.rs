@@ -11,6 +11,7 @@ use crate::handover::early_wake::EarlyWake;
 pub use crate::handover::lanes::Lane;
 use crate::handover::lateness::Lateness;
 use crate::handover::loop_waker::LoopWaker;
+use crate::jobs::permit::Permit;
 use crate::jobs::record::{Comes, Done, Execution, Payload, Started};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
@@ -166,13 +167,14 @@ impl<P: Payload> Inner<P> {
         Some(if marks { Turn::Mark } else { Turn::Rest })
     }
 
-    /// Mark the first at-most-once jobs of the queue, `most` at once with those that run; their sequences. None of them
-    /// is marked yet. Not beyond one that is marked after its turn.
+    /// Mark the first at-most-once jobs of the queue that are not, `most` at once with those that run or are marked;
+    /// their sequences. Not beyond one that is marked after its turn.
     pub(crate) fn mark(&mut self, most: usize) -> Vec<u64> {
-        let most = most.saturating_sub(self.running).max(1);
+        let marked = self.queue.iter().filter(|execution| execution.marked);
+        let most = most.saturating_sub(self.running + marked.count()).max(1);
         let queue = self.queue.iter_mut();
         let queue = queue.take_while(|execution| !execution.needs_mark_in_turn());
-        let first = queue.filter(|execution| execution.needs_mark());
+        let first = queue.filter(|execution| execution.needs_mark() && !execution.marked);
         let mark = |execution: &mut Execution<P>| {
             execution.marked = true;
             execution.sequence
@@ -355,6 +357,10 @@ impl<P: Payload> HandoverQueue<P> {
             inner.running -= 1;
             if inner.done.is_empty() {
                 inner.settle_by = now.saturating_add(SETTLE_AFTER);
+            }
+            if done.permit != Permit::NONE {
+                // Another of its target may wait for its end.
+                inner.settle_by = now;
             }
             inner.done.push(done);
         }

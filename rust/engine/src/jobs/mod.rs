@@ -5,6 +5,7 @@ mod digits;
 pub(crate) mod id_index;
 pub mod ids;
 pub(crate) mod offsets;
+pub(crate) mod permit;
 pub mod record;
 pub(crate) mod repeat;
 pub mod repeats;

@@ -2,6 +2,7 @@
 
 use crate::due::queue::{ClockKind, Key};
 use crate::jobs::ids::{self, Halves};
+use crate::jobs::permit::Permit;
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Outcome, Reason};
 use duewheel_model::retry::RetryOptions;
@@ -290,6 +291,8 @@ pub struct Execution<P> {
     pub(crate) comes: Comes,
     /// Whether its start was noted while it waited in its lane.
     pub marked: bool,
+    /// What it was handed over with.
+    pub(crate) permit: Permit,
     /// Its due, on that clock.
     pub due: i64,
     /// The due that the job was first scheduled for.
@@ -350,6 +353,7 @@ impl<P> Started<P> {
         Done {
             key: self.execution.key,
             comes_again: self.comes_again(),
+            permit: self.execution.permit,
             outcome: Some(outcome),
         }
     }
@@ -360,6 +364,7 @@ impl<P> Started<P> {
         Done {
             key: self.execution.key,
             comes_again: self.comes_again(),
+            permit: self.execution.permit,
             outcome: None,
         }
     }
@@ -378,6 +383,8 @@ pub struct Done<F> {
     pub key: Key,
     /// Whether it is of a repeat.
     pub(crate) comes_again: bool,
+    /// What it was handed over with.
+    pub(crate) permit: Permit,
     /// What becomes of its job, times on the boot clock; `None`: it never started.
     pub outcome: Option<Outcome<F>>,
 }

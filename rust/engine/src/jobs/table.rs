@@ -5,6 +5,7 @@ use crate::jobs::blocks::Blocks;
 use crate::jobs::id_index::IdIndex;
 use crate::jobs::ids::{Halves, IdList};
 use crate::jobs::offsets::Offsets;
+use crate::jobs::permit::Permit;
 use crate::jobs::record::{Detail, Execution, Id, Payload, Record, Stage};
 use crate::jobs::repeat::Repeat;
 use crate::jobs::repeats::Plans;
@@ -337,6 +338,7 @@ fn execution<P: Payload>(
         clock: entry.kind,
         comes: record.comes(),
         marked: false,
+        permit: Permit::NONE,
         due: entry.due,
         job_due,
         progress,

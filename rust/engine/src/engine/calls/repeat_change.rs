@@ -56,8 +56,12 @@ impl<P: Payload> Engine<P> {
                 return Err(error);
             }
         };
-        // What was handed over and has not started waits again.
-        if state.jobs.stage(key) == Some(Stage::Handed) && state.withdraw(self, key) {
+        // What is due and has not started waits again, to be parked.
+        let is_due = matches!(
+            state.jobs.stage(key),
+            Some(Stage::Handed | Stage::LaneBacklog)
+        );
+        if is_due && state.withdraw(self, key) {
             state.jobs.put_back(key);
         }
         state.jobs.hold(key);

@@ -13,7 +13,8 @@ use duewheel_store::testing::model::Model;
 use duewheel_store::{Answered, Error, Found, Query, Settled, Store, Ticket};
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 const WORKERS: usize = 4;
 const AHEAD: usize = 2 * WORKERS;

@@ -1,0 +1,105 @@
+"""Decide which of the jobs that are due may start, and when: the controls of targets."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from duewheel._core import ManualTime
+from duewheel.reference._queue import Entry, Queue
+from duewheel.scheduler import Handler
+from duewheel.targets import Controls, Limit, Rate, checked
+
+_log = logging.getLogger("duewheel")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What starts next: when (boot ns), its due (wall ns), and which job it is, if it may start now."""
+
+    at: int
+    due: int
+    entry: Entry | None
+
+
+class Controlling:
+    """What ``ReferenceScheduler`` has for targets that are controlled."""
+
+    _clock: ManualTime
+    _queue: Queue
+    _handlers: dict[str, tuple[object, Handler]]
+
+    def _begin_controls(self) -> None:
+        self._controls: dict[str, Controls] = {}  # of the targets that have a handler, and controls
+        self._arrivals: dict[str, int] = {}  # boot ns: the theoretical arrival of each target's next start
+        self._warned: set[str] = set()
+
+    def _control(
+        self, target: str, concurrency: int | Limit | None, rate: Rate | None, priority: float | timedelta
+    ) -> Callable[[], None]:
+        """Control a target; return what ends it. Handlers run one after another: any ``concurrency`` is kept."""
+        controls = checked(concurrency, rate, priority)
+        if controls != Controls():
+            self._controls[target] = controls
+
+        def end() -> None:
+            self._controls.pop(target, None)
+
+        return end
+
+    def _next_start(self) -> Start | None:
+        """Find what starts next of all that waits."""
+        now = self._clock.boot()
+        if not self._controls:
+            entry = self._queue.first()
+            if entry is None:
+                return None
+            due = self._queue.wall_due(entry)
+            at = max(due - self._queue.offset(), now)
+            return Start(at, due, entry if at == now else None)
+        self._park_due()
+        waiting = [entry for entry in self._queue.jobs.values() if entry.stage == "waiting"]
+        if not waiting:
+            return None
+        at = min(self._may_start(entry) for entry in waiting)
+        first = [entry for entry in waiting if self._may_start(entry) == at]
+        if at > now:
+            return Start(at, min(self._queue.wall_due(entry) for entry in first), None)
+        chosen = min(first, key=self._rank)
+        return Start(now, self._queue.wall_due(chosen), chosen)
+
+    def _may_start(self, entry: Entry) -> int:
+        """Return when a job may start, on the boot clock; its rate is looked at once it is due."""
+        now, due = self._clock.boot(), self._queue.wall_due(entry) - self._queue.offset()
+        controls = self._controls.get(entry.target)
+        if due > now or controls is None or controls.rate is None or entry.target not in self._arrivals:
+            return max(due, now)
+        return max(now, self._arrivals[entry.target] - controls.rate._tolerance_ns)
+
+    def _rank(self, entry: Entry) -> tuple[int, int]:
+        """Return the place of a job among those that may start: its target may have a head start."""
+        controls = self._controls.get(entry.target, Controls())
+        return self._queue.wall_due(entry) - controls.priority, entry.sequence
+
+    def _note_start(self, target: str) -> None:
+        """Count a start of a target with a rate: the next one is expected an interval after it."""
+        controls, now = self._controls.get(target), self._clock.boot()
+        if controls is not None and controls.rate is not None:
+            self._arrivals[target] = max(self._arrivals.get(target, now), now) + controls.rate._interval_ns
+
+    def _park_due(self) -> None:
+        """Park what is due and has no handler, and repeats that are paused."""
+        for entry in self._queue.jobs.values():
+            if entry.stage == "waiting" and self._queue.wall_due(entry) <= self._clock.wall():
+                self._park_if_unhandled(entry)
+
+    def _park_if_unhandled(self, entry: Entry) -> bool:
+        """Park a job that is due and has no handler, or is held back; whether it was."""
+        is_handled = entry.target in self._handlers
+        if is_handled and not entry.is_held():
+            return False
+        entry.stage = "parked"
+        if not is_handled and not entry.is_held() and entry.target not in self._warned:
+            self._warned.add(entry.target)
+            _log.warning("no handler for %r: its due jobs are parked until there is one", entry.target)
+        return True

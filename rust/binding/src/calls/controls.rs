@@ -1,0 +1,52 @@
+//! What a handler is registered with beside its function, and what comes of it.
+
+use crate::errors::{error, refused};
+use crate::values::payload::Handle;
+use duewheel_engine::controls::{Controls, HeldBy, Rate};
+use duewheel_engine::engine::Engine;
+use pyo3::prelude::*;
+
+/// As `duewheel.targets` gives it: concurrency, whether over all nodes, interval and tolerance of the rate, priority.
+pub(super) type GivenControls = (Option<usize>, bool, Option<(i64, i64)>, i64);
+
+/// Read the controls of a target.
+pub(super) fn read_controls(
+    py: Python<'_>,
+    engine: &Engine<Handle>,
+    given: Option<GivenControls>,
+) -> PyResult<Controls> {
+    let Some((concurrency, is_over_nodes, rate, priority)) = given else {
+        return Ok(Controls::default());
+    };
+    if is_over_nodes && engine.is_shared() {
+        let message =
+            "a Limit over all nodes is not there yet: concurrency=n holds for each node by itself";
+        return Err(error(py, |names| &names.state_error, message));
+    }
+    let rate = rate.map(|(interval, tolerance)| Rate {
+        interval,
+        tolerance,
+    });
+    Ok(Controls {
+        concurrency,
+        rate,
+        priority,
+    })
+}
+
+/// Why the job of an id is held: by what, and the limit, or the nanoseconds until the rate allows a start.
+pub(super) fn held_by(
+    py: Python<'_>,
+    engine: &Engine<Handle>,
+    id: &str,
+) -> PyResult<Option<(&'static str, Option<i64>)>> {
+    let held = engine.held_by(id).map_err(|error| refused(py, error, id))?;
+    Ok(match held {
+        None | Some(HeldBy::Nothing) => None,
+        Some(HeldBy::Concurrency(limit)) => Some(("concurrency", i64::try_from(limit).ok())),
+        Some(HeldBy::Rate(at)) => {
+            let left = at.map(|at| at.saturating_sub(engine.clock().boot()));
+            Some(("rate", left))
+        }
+    })
+}
