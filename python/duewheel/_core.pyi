@@ -40,6 +40,7 @@ __all__ = [
     "Cron",
     "Days",
     "DeadEvent",
+    "DeadEvents",
     "Event",
     "EventLoop",
     "Events",
@@ -392,6 +393,9 @@ class Lateness:
     def count(self) -> int:
         """Starts counted."""
     @property
+    def sum(self) -> float:
+        """All of them together, in seconds, exact."""
+    @property
     def mean(self) -> float:
         """The mean, in seconds, exact."""
     @property
@@ -409,6 +413,16 @@ class Lateness:
     @property
     def max(self) -> float:
         """The largest, in seconds, exact."""
+    def buckets(self, bounds: Iterable[float]) -> tuple[int, ...]:
+        """Return how many are at most as large as each bound: a cumulative histogram.
+
+        **Time**: bounds are seconds, infinity included; a value counts for a bound that is within 0.4 % of it.
+        **Raises** `TypeError` for what is no number, `ValueError` for NaN. **Cost**: O(bounds + different values).
+
+        >>> from duewheel import Scheduler
+        >>> Scheduler().stats().lateness.buckets([0.001, 0.01, float("inf")])
+        (0, 0, 0)
+        """
     def asdict(self) -> dict[str, Any]:
         """Return the numbers as a dictionary, in the order of the `repr`."""
     def __eq__(self, other: object, /) -> bool: ...
@@ -527,6 +541,16 @@ class Ids(Sequence[str]):
         """Return how often an id is there: once or never. **Cost**: O(n)."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class DeadEvents:
+    """An iterator over jobs that ended as dead, newest first.
+
+    What dies after the first look is not among them; what is forgotten meanwhile may be left out.
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> DeadEvent: ...
 
 @final
 class Events:
@@ -948,13 +972,26 @@ class Scheduler:
         **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
         **Raises** as `at`. **Cost**: O(levels) without `start`, else O(pending).
         """
-    def between(self, start: _When | None = None, end: _When | None = None) -> Iterator[Event]:
-        """Iterate over the pending events with `start <= due < end`.
+    def between(
+        self, start: _When | None = None, end: _When | None = None, *, target: str | None = None
+    ) -> Iterator[Event]:
+        """Iterate over the pending events with `start <= due < end`, of all targets or of one.
 
         Jobs that stop being pending meanwhile may be left out.
 
         **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
-        **Raises** as `at`. **Cost**: O(pending), then O(1) an event.
+        **Raises** as `at`. **Cost**: O(pending), then O(1) an event; of a store a page at a time.
+        """
+    def dead(
+        self, *, target: str | None = None, before: _When | None = None, limit: int | None = None
+    ) -> Iterator[DeadEvent]:
+        """Iterate over the jobs that ended as dead, newest first.
+
+        In memory the newest 1,000 are kept, in a store all of them until `purge`. Given a `target`, only its own come;
+        given `before`, only what died before that time; given a `limit`, at most so many.
+
+        **Time**: `before` is what `at` takes. **Raises** `ClosedError` after `close`, `TypeError` and `ValueError`
+        for what is no target, time or limit. **Cost**: of a store a page of 1,000 at a time, when it is asked for.
         """
     def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1 and a new age.
@@ -1018,7 +1055,6 @@ class Scheduler:
         controls: tuple[int | None, bool, tuple[int, int] | None, int] | None = None,
     ) -> tuple[int, int]: ...
     def _deregister(self, number: int, registration: int) -> None: ...
-    def _dead(self) -> list[DeadEvent]: ...
     def _restore(self, event: Event) -> None: ...
     def _backup(self, path: str | PathLike[str]) -> None: ...
     def _rotate(self, progress: Callable[[int, int], object] | None = None) -> None: ...
@@ -1216,8 +1252,8 @@ class EventLoop:
     def abandon(self, error: Exception | None = None) -> None:
         """Leave a loop that is closed, or is to be left: running jobs are pending again, or fail with `error`."""
 
-def check_bounds(start: _When | None, end: _When | None) -> None:
-    """Check the bounds of a query."""
+def check_bounds(start: _When | None, end: _When | None, target: str | None = None) -> None:
+    """Check the bounds of a query, and the target that it is about."""
 
 def timeout_s(timeout: _Seconds | None) -> float | None:
     """Check a timeout; return its seconds."""

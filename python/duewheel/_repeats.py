@@ -9,7 +9,7 @@ from duewheel._core import Scheduler as SchedulerCore
 from duewheel.errors import StorageCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import timedelta
     from typing import Unpack
 
@@ -110,7 +110,7 @@ class Repeating(SchedulerCore):
             event, repeat = self.get(id), self.get_repeat(id)
         except StorageCorruptError as error:
             return f"{id!r} is stored and cannot be read, so it never runs: {error}. cancel() removes it"
-        return explanation(id, state, event, repeat, self._dead)
+        return explanation(id, state, event, repeat, self.dead)
 
     def _declaring(
         self, handle: Callable[[str, Handler], object], declared: tuple[Any, str | None, Any], keywords: _RepeatTerms
@@ -157,7 +157,7 @@ def explanation(
     state: tuple[str | None, bool, int, tuple[str, int | None] | None],
     event: Event | None,
     repeat: Repeat | None,
-    dead: Callable[[], list[DeadEvent]],
+    dead: Callable[[], Iterable[DeadEvent]],
 ) -> str:
     """Say in a text what `Scheduler.explain` has found out; `state`: where, started, time, what holds it."""
     stage, started, now_ns, held = state

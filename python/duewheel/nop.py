@@ -174,7 +174,7 @@ class NopScheduler(Scheduler):
         """Return `None`: nothing is pending."""
         return None
 
-    def between(self, start: object = None, end: object = None) -> Iterator[Event]:
+    def between(self, start: object = None, end: object = None, *, target: object = None) -> Iterator[Event]:
         """Iterate over nothing."""
         return iter(())
 
@@ -220,7 +220,7 @@ class NopScheduler(Scheduler):
         """Say that it is discarded."""
         return f"{id!r} is unknown: every job is discarded here"
 
-    def dead(self) -> Iterator[DeadEvent]:
+    def dead(self, *, target: object = None, before: object = None, limit: object = None) -> Iterator[DeadEvent]:
         """Iterate over nothing."""
         return iter(())
 

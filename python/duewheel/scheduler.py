@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import itertools
 import math
 import signal
 import threading
@@ -14,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from duewheel import _current, _signals, targets
 from duewheel._checks import is_async, lists_keywords
-from duewheel._core import DeadEvent, Event, Ids, live_nodes, timeout_s
+from duewheel._core import Event, Ids, live_nodes, timeout_s
 from duewheel._repeats import Declared, Repeating
 from duewheel.errors import StateError, StorageError
 from duewheel.postgres import Node
 from duewheel.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import timedelta
     from os import PathLike
     from types import TracebackType
@@ -127,8 +128,9 @@ class Core(Repeating):
         hooks, opened_ns, self._opened_ns = self._hooks, self._opened_ns, None
         if hooks is None or hooks.dead is None or opened_ns is None or not self._has_store:
             return
-        for dead in reversed(self._dead()):
-            if dead.reason == "interrupted" and dead.died >= opened_ns:
+        newest = list(itertools.takewhile(lambda dead: dead.died >= opened_ns, self.dead()))
+        for dead in reversed(newest):
+            if dead.reason == "interrupted":
                 hooks.dead(dead)
 
     def _refuse_in_memory(self, what: str) -> None:
@@ -389,15 +391,6 @@ class Scheduler(Core):
             if left_s <= _signals.LOOKS_EVERY_S:
                 return False
         return False
-
-    def dead(self) -> Iterator[DeadEvent]:
-        """Iterate over the jobs that ended as dead, newest first.
-
-        In memory the newest 1,000 are kept, in a file all of them until `purge`.
-
-        **Raises** `ClosedError` after `close`.
-        """
-        return iter(self._dead())
 
     @property
     def failure(self) -> StorageError | None:

@@ -28,7 +28,7 @@ def test_stats_as_a_dictionary(quiet):
     stats = scheduler.stats()
     found = stats.asdict()
     assert list(found) == [*COUNTS, "lateness"]
-    assert list(found["lateness"]) == ["count", "mean", "p50", "p90", "p99", "p999", "max"]
+    assert list(found["lateness"]) == ["count", "sum", "mean", "p50", "p90", "p99", "p999", "max"]
     assert all(found[name] == getattr(stats, name) for name in COUNTS)
     assert found["lateness"] == stats.lateness.asdict()
     assert found["lateness"]["count"] == 2
@@ -193,3 +193,33 @@ def test_a_failed_sync_is_told(face, tmp_path):
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_histogram_of_lateness_is_cumulative_and_adds_up(quiet):
+    clock = ManualClock()
+    scheduler = Scheduler(clock=clock)
+    scheduler.handle("t", lambda event: None)
+    for late in (0, 0, 1, 2, 5, 30):
+        scheduler.at(clock.now() + 50 - late, "t")
+    clock.advance(50)
+    scheduler.start()
+    clock.advance(0)
+    lateness = scheduler.stats().lateness
+    assert (lateness.count, lateness.sum, lateness.max) == (6, 38, 30)
+    assert lateness.mean == lateness.sum / lateness.count
+    bounds = (-1, 0, 0.5, 1.01, 10, 29, 30, float("inf"))
+    assert lateness.buckets(bounds) == (0, 2, 2, 3, 5, 5, 6, 6)
+    assert lateness.buckets([]) == ()
+    for wrong, error, says in (
+        (["1"], TypeError, "a bound must be a number of seconds, not '1'"),
+        ([True], TypeError, "not True"),
+        ([float("nan")], ValueError, "not nan"),
+        (5, TypeError, "not iterable"),
+    ):
+        with pytest.raises(error, match=says):
+            lateness.buckets(wrong)
+    assert lateness == scheduler.stats().lateness
+    scheduler.in_(0, "t")
+    clock.advance(0)
+    assert lateness != scheduler.stats().lateness
+    scheduler.close()

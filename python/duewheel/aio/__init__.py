@@ -372,17 +372,24 @@ class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging):
         return await asyncio.to_thread(core.next, start, end)
 
     def between(
-        self, start: datetime | float | None = None, end: datetime | float | None = None
+        self,
+        start: datetime | float | None = None,
+        end: datetime | float | None = None,
+        *,
+        target: str | None = None,
     ) -> AsyncIterator[Event]:
         """Iterate over the pending events with `start <= due < end`. As `duewheel.Scheduler.between`."""
-        check_bounds(start, end)
+        check_bounds(start, end, target)
         self._check_open()
-        return _waits.each(self._core, lambda: self._core.between(start, end))
+        return _waits.each(self._core, lambda: self._core.between(start, end, target=target))
 
-    def dead(self) -> AsyncIterator[DeadEvent]:
+    def dead(
+        self, *, target: str | None = None, before: datetime | float | None = None, limit: int | None = None
+    ) -> AsyncIterator[DeadEvent]:
         """Iterate over the jobs that ended as dead, newest first. As `duewheel.Scheduler.dead`."""
         self._check_open()
-        return _waits.each(self._core, lambda: iter(self._core._dead()))
+        dead = self._core.dead(target=target, before=before, limit=limit)
+        return _waits.each(self._core, lambda: dead)
 
     async def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1. As `duewheel.Scheduler.revive`."""

@@ -324,14 +324,16 @@ class ReferenceScheduler(Repeating, Controlling):
         """Return the first pending event with ``start <= due < end``."""
         return next(self.between(start, end), None)
 
-    def between(self, start: When | None = None, end: When | None = None) -> Iterator[Event]:
+    def between(
+        self, start: When | None = None, end: When | None = None, *, target: str | None = None
+    ) -> Iterator[Event]:
         """Iterate over the pending events with ``start <= due < end``, in the order of (due, sequence)."""
         self._check_open()
         first = None if start is None else _times.wall_ns(start, "start")
         last = None if end is None else _times.wall_ns(end, "end")
         places = sorted((self._queue.wall_due(entry), entry.sequence, entry) for entry in self._queue.pending())
         chosen = [entry for due, _, entry in places if (first is None or first <= due) and (last is None or due < last)]
-        return iter([self._queue.event(entry) for entry in chosen])
+        return iter([self._queue.event(entry) for entry in chosen if target in (None, entry.target)])
 
     def stats(self) -> SimpleNamespace:
         """Count; ``scheduled + revived = pending + running + succeeded + dead + cancelled + dropped``."""
@@ -359,10 +361,14 @@ class ReferenceScheduler(Repeating, Controlling):
 
     # The dead
 
-    def dead(self) -> Iterator[DeadEvent]:
+    def dead(
+        self, *, target: str | None = None, before: When | None = None, limit: int | None = None
+    ) -> Iterator[DeadEvent]:
         """Iterate over the newest 1,000 that ended as dead, newest first."""
         self._check_open()
-        return iter(list(reversed(self._dead)))
+        end = None if before is None else _times.wall_ns(before, "before")
+        newest = [dead for dead in reversed(self._dead) if target in (None, dead.event.target)]
+        return iter([dead for dead in newest if end is None or dead.died < end][:limit])
 
     def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1 and a new age.

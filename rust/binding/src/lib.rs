@@ -14,7 +14,7 @@ mod shared;
 mod stores;
 mod values;
 
-use calls::{awaited, events, keywords, nodes, scheduler, timer, transaction, waiting};
+use calls::{awaited, deads, events, keywords, nodes, scheduler, timer, transaction, waiting};
 use interpreter::{gil, names};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
@@ -62,6 +62,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     pyo3::types::PySequence::register::<ids::Ids>(module.py())?;
     module.add_class::<options::JobOptions>()?;
     module.add_class::<events::Events>()?;
+    module.add_class::<deads::DeadEvents>()?;
     module.add_class::<clock::ManualTime>()?;
     module.add_class::<repeat::Repeat>()?;
     module.add_class::<scheduler::SchedulerCore>()?;

@@ -302,7 +302,7 @@ fn a_step_may_be_as_long_as_the_clock_is_wide() {
         driven.engine.stop();
         driven.engine.start().unwrap();
     }
-    let (pending, at) = (driven.engine.between(None, None), driven.clock.boot());
+    let (pending, at) = (driven.engine.between(None, None, None), driven.clock.boot());
     assert_eq!(pending.unwrap().len(), 2);
     assert!(matches!(
         driven

@@ -10,7 +10,7 @@ use duewheel_engine::testing::{Random, made};
 use duewheel_model::outcome::{Cause, Outcome, Reason};
 use duewheel_model::time::SECOND;
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
-use duewheel_store::{Answer, DeadJob, Error, Job, Query, RetryOptions, Ticket, ask};
+use duewheel_store::{Answer, DeadJob, Error, Job, Query, RetryOptions, Ticket, WhichDead, ask};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -376,9 +376,13 @@ impl Node {
 }
 
 fn dead(store: &SharedStore) -> Vec<DeadJob> {
-    let (before, limit) = (None, usize::MAX);
     loop {
-        match ask(store, Query::Dead { before, limit }) {
+        let query = Query::Dead {
+            which: WhichDead::default(),
+            before: None,
+            limit: usize::MAX,
+        };
+        match ask(store, query) {
             Ok(Answer::Dead(dead)) => return dead.jobs,
             Err(Error::InDoubt) => {}
             other => panic!("{other:?}"),

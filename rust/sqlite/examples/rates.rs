@@ -239,6 +239,7 @@ fn pages(directory: &Path, count: u64) {
     println!("open with {count} jobs of one due: {:?}", began.0.elapsed());
     let began = Mark::now();
     let query = Query::Page {
+        target: None,
         after: Some(Place {
             due: 7,
             seq: count / 2,

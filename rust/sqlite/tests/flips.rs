@@ -6,7 +6,7 @@ mod kit;
 
 use duewheel_sqlite::testing::{Image, SimDisk};
 use duewheel_sqlite::{Error, LocalStore, Settings, no_events};
-use duewheel_store::{Answer, Error as StoreError, Query, Store, ask};
+use duewheel_store::{Answer, Error as StoreError, Query, Store, WhichDead, ask};
 use kit::model::Random;
 use kit::{bury, job, ring};
 use std::collections::BTreeMap;
@@ -75,14 +75,22 @@ fn a_flipped_bit_is_an_error_or_harmless() {
         let page = ask(
             &store,
             Query::Page {
+                target: None,
                 after,
                 until,
                 limit,
             },
         );
         let repeats = ask(&store, Query::Repeats { after: None, limit });
-        let before = None;
-        let dead = ask(&store, Query::Dead { before, limit });
+        let (which, before) = (WhichDead::default(), None);
+        let dead = ask(
+            &store,
+            Query::Dead {
+                which,
+                before,
+                limit,
+            },
+        );
         for answer in [page, repeats, dead] {
             let jobs = match answer {
                 Ok(Answer::Page(page)) => {
@@ -172,6 +180,7 @@ fn a_payload_whose_key_is_forgotten_is_not_given_out_sealed() {
     let store = LocalStore::open(&path, keyed(), no_events()).unwrap();
     let (after, until, limit) = (None, i64::MAX, 10);
     let page = Query::Page {
+        target: None,
         after,
         until,
         limit,

@@ -10,6 +10,8 @@ pub enum Query {
     /// What is due next: jobs that have not begun, after `after` and due before `until`, at most
     /// `limit`, in order. Of a shared store that is whichever node's, and stays so.
     Page {
+        /// Those of this target alone.
+        target: Option<String>,
         /// The last place of the page before.
         after: Option<Place>,
         /// A time of the wall clock.
@@ -62,6 +64,8 @@ pub enum Query {
     },
     /// The dead, newest first.
     Dead {
+        /// Which of them.
+        which: WhichDead,
         /// Those older than this [`DeadJob::number`].
         before: Option<u64>,
         /// How many at most.
@@ -80,6 +84,24 @@ pub enum Query {
     Purge(Option<i64>),
     /// The nodes that share the store and live. A store of one process has none, and is not asked.
     Nodes,
+}
+
+/// Which of the dead are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WhichDead {
+    /// Those of this target alone.
+    pub target: Option<String>,
+    /// Those that died before this time of the wall clock alone.
+    pub died_before: Option<i64>,
+}
+
+impl WhichDead {
+    /// Whether one of this target that died then is among them.
+    #[must_use]
+    pub fn has(&self, target: &str, died: i64) -> bool {
+        self.target.as_deref().is_none_or(|wanted| wanted == target)
+            && self.died_before.is_none_or(|before| died < before)
+    }
 }
 
 /// The answer to a [`Query`].

@@ -249,13 +249,18 @@ pub(crate) fn timeout_s(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<f
     Ok(convert::timeout(timeout)?.map(|timeout| timeout.as_secs_f64()))
 }
 
-/// Check the bounds of a query.
+/// Check the bounds of a query, and the target that it is about.
 #[pyfunction]
+#[pyo3(signature = (start, end, target=None))]
 pub(crate) fn check_bounds(
     start: Option<&Bound<'_, PyAny>>,
     end: Option<&Bound<'_, PyAny>>,
+    target: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
     convert::bound(start, "start")?;
     convert::bound(end, "end")?;
+    if let Some(target) = target {
+        convert::name(target, "target")?;
+    }
     Ok(())
 }

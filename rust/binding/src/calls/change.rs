@@ -4,14 +4,10 @@ use crate::calls::pending::Pending;
 use crate::calls::schedule::warn_if_ancient;
 use crate::shared::{Shared, releasing};
 use crate::values::convert;
-use crate::values::dead::{DeadEvent, DeadParts};
 use crate::values::payload::{Fresh, Handle};
 use duewheel_engine::engine::{Cancelled, Due, Moved};
 use pyo3::prelude::*;
 use std::sync::Arc;
-
-/// How many of the dead are read from a store at once.
-const DEAD: usize = 1_000;
 
 pub(crate) fn cancel(shared: &Arc<Shared>, id: &Bound<'_, PyAny>) -> PyResult<Pending<bool>> {
     cancel_text(shared, id.py(), convert::name(id, "id")?)
@@ -71,29 +67,6 @@ pub(crate) fn purge(
     shared.follow(py, "", purged, |_, _, count, ticket| {
         Ok(Pending::Made(count, ticket))
     })
-}
-
-/// The dead, newest first: those in memory, or all pages of a store.
-pub(crate) fn dead(shared: &Arc<Shared>, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
-    let mut parts = Vec::new();
-    let mut all = Vec::new();
-    let mut before = None;
-    loop {
-        let page = releasing(py, |released| {
-            let look = |dead: &_| parts.push(DeadParts::take(py, dead));
-            shared.engine.dead((before, DEAD), released, look)
-        });
-        let page = shared.answer(py, page)?;
-        before = page.last;
-        shared.read_dead(py, page, &mut all);
-        if before.is_none() {
-            break;
-        }
-    }
-    for parts in parts {
-        all.push(parts.build(py)?);
-    }
-    Ok(all)
 }
 
 impl Shared {

@@ -25,6 +25,8 @@ pub(crate) struct Events {
 
 /// What is still to come: of memory, and of what is paged out.
 struct Left {
+    /// Of which target, if of one.
+    target: Option<String>,
     places: VecDeque<QueryPlace>,
     paged_out: VecDeque<Job<'static>>,
     after: Option<store::Place>,
@@ -87,8 +89,8 @@ impl Events {
     /// `look` finds those in memory.
     pub(crate) fn new(
         shared: Arc<Shared>,
-        start: Option<i64>,
-        end: Option<i64>,
+        target: Option<&str>,
+        (start, end): (Option<i64>, Option<i64>),
         look: impl FnOnce(&Engine<Handle>) -> Result<Vec<QueryPlace>, Refused>,
     ) -> Result<Self, Refused> {
         // Asked first: what is paged out may come in while the others are looked for.
@@ -115,6 +117,7 @@ impl Events {
             seq: i64::MAX as u64,
         };
         let left = Mutex::new(Left {
+            target: target.map(str::to_owned),
             places: places.into(),
             paged_out: VecDeque::new(),
             after: start.filter(|&due| due > i64::MIN).map(last),
@@ -135,6 +138,7 @@ impl Events {
         }
         let after = left.after;
         let question = Query::Page {
+            target: left.target.clone(),
             after,
             until: left.until,
             limit: PAGE,
@@ -257,6 +261,7 @@ fn page_of(place: QueryPlace) -> Step {
         seq: seq.saturating_sub(1),
     };
     let question = Query::Page {
+        target: None,
         after: Some(after),
         until: due.saturating_add(1),
         limit: 1,

@@ -5,6 +5,7 @@ pub(crate) mod bulk;
 pub(crate) mod cancel_many;
 pub(crate) mod change;
 mod controls;
+pub(crate) mod deads;
 pub(crate) mod events;
 pub(crate) mod keywords;
 pub(crate) mod nodes;

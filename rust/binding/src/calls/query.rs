@@ -106,9 +106,29 @@ fn first_events(
     py: Python<'_>,
     (start, end): (Option<i64>, Option<i64>),
 ) -> PyResult<Events> {
-    let events = Events::new(shared.clone(), start, end, |engine| {
+    let events = Events::new(shared.clone(), None, (start, end), |engine| {
         let place = py.detach(|| engine.next(start, end))?;
         Ok(place.into_iter().collect())
+    });
+    events.map_err(|error| refused(py, error, ""))
+}
+
+/// What is pending within bounds, of all targets or of one.
+pub(crate) fn between(
+    shared: &Arc<Shared>,
+    py: Python<'_>,
+    bounds: (Option<i64>, Option<i64>),
+    target: Option<&str>,
+) -> PyResult<Events> {
+    let (start, end) = bounds;
+    let number = target.map(|target| shared.specs.number(target));
+    let events = Events::new(shared.clone(), target, bounds, |engine| {
+        py.detach(|| match number {
+            // No job in memory speaks of it.
+            Some(None) => engine.check_open().map(|()| Vec::new()),
+            Some(Some(number)) => engine.between(start, end, Some(number)),
+            None => engine.between(start, end, None),
+        })
     });
     events.map_err(|error| refused(py, error, ""))
 }

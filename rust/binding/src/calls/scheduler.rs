@@ -5,6 +5,7 @@ use crate::calls::bulk::{self, Times};
 use crate::calls::cancel_many;
 use crate::calls::change;
 use crate::calls::controls::{GivenControls, held_by, read_controls};
+use crate::calls::deads::{self, DeadEvents};
 use crate::calls::events::Events;
 use crate::calls::query;
 use crate::calls::repeat::{self, Change};
@@ -27,7 +28,6 @@ use crate::run::worker_thread;
 use crate::shared::{Backing, Shared, releasing};
 use crate::stores;
 use crate::values::convert;
-use crate::values::dead::DeadEvent;
 use crate::values::event::Event;
 use crate::values::ids::Ids;
 use crate::values::options::Fields;
@@ -769,29 +769,42 @@ impl SchedulerCore {
         shared.finish(py, query::first(shared, py, bounds)?)
     }
 
-    /// Iterate over the pending events with `start <= due < end`.
+    /// Iterate over the pending events with `start <= due < end`, of all targets or of one.
     ///
     /// Jobs that stop being pending meanwhile may be left out.
     ///
     /// **Time**: bounds are what `at` takes; `None` is no bound. **Order**: (due, sequence).
-    /// **Raises** as `at`. **Cost**: O(pending), then O(1) an event.
-    #[pyo3(signature = (start=None, end=None))]
+    /// **Raises** as `at`. **Cost**: O(pending), then O(1) an event; of a store a page at a time.
+    #[pyo3(signature = (start=None, end=None, *, target=None))]
     fn between(
         &self,
         py: Python<'_>,
         start: Option<&Bound<'_, PyAny>>,
         end: Option<&Bound<'_, PyAny>>,
+        target: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Events> {
-        let (start, end) = (convert::bound(start, "start")?, convert::bound(end, "end")?);
-        let events = Events::new(self.shared(py)?.clone(), start, end, |engine| {
-            py.detach(|| engine.between(start, end))
-        });
-        events.map_err(|error| refused(py, error, ""))
+        let bounds = (convert::bound(start, "start")?, convert::bound(end, "end")?);
+        let target = target.map(|target| convert::name(target, "target"));
+        query::between(self.shared(py)?, py, bounds, target.transpose()?)
     }
 
-    /// The dead, newest first, as a list.
-    fn _dead(&self, py: Python<'_>) -> PyResult<Vec<DeadEvent>> {
-        change::dead(self.shared(py)?, py)
+    /// Iterate over the jobs that ended as dead, newest first.
+    ///
+    /// In memory the newest 1,000 are kept, in a store all of them until `purge`. Given a `target`, only its own come;
+    /// given `before`, only what died before that time; given a `limit`, at most so many.
+    ///
+    /// **Time**: `before` is what `at` takes. **Raises** `ClosedError` after `close`, `TypeError` and `ValueError`
+    /// for what is no target, time or limit. **Cost**: of a store a page of 1,000 at a time, when it is asked for.
+    #[pyo3(signature = (*, target=None, before=None, limit=None))]
+    fn dead(
+        &self,
+        py: Python<'_>,
+        target: Option<&Bound<'_, PyAny>>,
+        before: Option<&Bound<'_, PyAny>>,
+        limit: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<DeadEvents> {
+        let which = deads::which(target, before)?;
+        DeadEvents::new(self.shared(py)?, py, which, deads::limit(limit)?)
     }
 
     /// Make the newest dead job of this id due now, from attempt 1 and a new age.

@@ -64,6 +64,11 @@ impl Specs {
         Ok(self.names.target(name.py(), text, renumber))
     }
 
+    /// The number of the target of this name, if anything speaks of it.
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
+        self.names.number(name)
+    }
+
     /// How many targets are known, and how many numbers there are for them.
     pub(crate) fn targets(&self) -> (usize, u32) {
         self.names.counts()

@@ -110,6 +110,13 @@ impl Names {
         target
     }
 
+    /// The number of the target of this name, if it is known.
+    pub(crate) fn number(&self, name: &str) -> Option<u32> {
+        let target = self.known.lock().find(name);
+        // Let go of under no lock, for it may be the last that speaks of it.
+        target.map(|target| target.number)
+    }
+
     /// A new target that is not found by its name.
     pub(crate) fn unlisted(
         self: &Arc<Self>,

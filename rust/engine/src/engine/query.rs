@@ -35,7 +35,7 @@ impl QueryPlace {
 }
 
 /// What an engine has done and holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
     /// Jobs waiting, parked, or handed over and not started.
     pub pending: u64,
@@ -226,7 +226,17 @@ impl<P: Payload> Engine<P> {
         Ok(Some(state.view(self, key, look)))
     }
 
-    /// The places of what is pending with `start <= due < end`, in order; all of it is read.
+    /// Refuse what needs an engine that is not closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn check_open(&self) -> Result<(), Refused> {
+        self.open().map(drop)
+    }
+
+    /// The places of what is pending with `start <= due < end`, of all targets or of the one of this number, in order;
+    /// all of it is read.
     ///
     /// # Errors
     ///
@@ -235,11 +245,19 @@ impl<P: Payload> Engine<P> {
         &self,
         start: Option<i64>,
         end: Option<i64>,
+        target: Option<u32>,
     ) -> Result<Vec<QueryPlace>, Refused> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        let mut places: Vec<QueryPlace> = state.places(self, start, end).collect();
+        let is_of_it = |place: &QueryPlace| {
+            target.is_none_or(|target| {
+                let entry = state.jobs.queue.get(place.key());
+                entry.is_some_and(|entry| entry.value.payload.target() == target)
+            })
+        };
+        let places = state.places(self, start, end).filter(is_of_it);
+        let mut places: Vec<QueryPlace> = places.collect();
         drop(state);
         places.sort_unstable();
         Ok(places)

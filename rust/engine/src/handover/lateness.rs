@@ -32,16 +32,34 @@ const fn middle(bucket: usize) -> u64 {
 }
 
 /// What a [`Lateness`] says, in nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// How many starts were counted.
     pub count: u64,
+    /// The sum of them, exact.
+    pub sum: u128,
     /// The exact mean.
     pub mean: f64,
     /// The quantiles 0.5, 0.9, 0.99 and 0.999.
     pub quantiles: [f64; 4],
     /// The largest, exact.
     pub max: u64,
+    /// How many starts were in each bucket that has any, by the middle of its values, in order.
+    pub buckets: Vec<(u64, u64)>,
+}
+
+impl Summary {
+    /// How many starts were at most so late, as far as buckets tell.
+    #[must_use]
+    pub fn up_to(&self, bound: f64) -> u64 {
+        if self.max as f64 <= bound {
+            return self.count;
+        }
+        let below = self
+            .buckets
+            .partition_point(|&(middle, _)| middle as f64 <= bound);
+        self.buckets[..below].iter().map(|bucket| bucket.1).sum()
+    }
 }
 
 impl Default for Lateness {
@@ -91,8 +109,12 @@ impl Lateness {
             });
             at.map_or(self.max, middle).min(self.max) as f64
         });
+        let buckets = self.buckets.iter().enumerate();
+        let some = buckets.filter(|(_, counted)| **counted > 0);
         Summary {
             count,
+            sum: self.sum,
+            buckets: some.map(|(at, &counted)| (middle(at), counted)).collect(),
             mean: self.sum as f64 / count as f64,
             quantiles,
             max: self.max,
@@ -132,6 +154,15 @@ mod tests {
             );
         }
         assert_eq!(summary.max, 3_700_000);
+        assert_eq!(summary.sum, 37 * 5_000_050_000);
+        for count in [1_u64, 10, 1_000, 50_000, 99_000] {
+            let found = summary.up_to(count as f64 * 37.0);
+            assert!(
+                found.abs_diff(count) <= count / 200 + 1,
+                "{found} for {count}"
+            );
+        }
+        assert_eq!((summary.up_to(-1.0), summary.up_to(3.7e6)), (0, 100_000));
         assert_eq!(summary.mean, 37.0 * 50_000.5);
     }
 }

@@ -253,6 +253,7 @@ impl Frontier {
         };
         let room = self.window.resident.saturating_sub(count);
         Query::Page {
+            target: None,
             after,
             until,
             // Where there is no room, what comes is due before all that is here.
@@ -387,6 +388,7 @@ mod tests {
             after,
             until,
             limit,
+            ..
         } = frontier.begin_page(at(100).due, 4, LEAST_PAGE)
         else {
             panic!("a page");

@@ -8,7 +8,9 @@ use crate::tables::names::key_of;
 use crate::tables::rows::{self, NewRow, flags, insertion, sealed};
 use crate::tables::sql::Sql;
 use crate::tables::statement::{Params, Statement};
-use duewheel_store::{Answer, ClockKind, DeadPage, Error, Job, LiveNode, Page, Place, Query};
+use duewheel_store::{
+    Answer, ClockKind, DeadPage, Error, Job, LiveNode, Page, Place, Query, WhichDead,
+};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -44,11 +46,14 @@ impl Node {
     async fn read(&mut self, link: &Link, query: &Query) -> Result<Answer, Trouble> {
         match query {
             Query::Page {
+                target,
                 after,
                 until,
                 limit,
             } => {
-                let page = self.page(link, *after, *until, *limit).await;
+                let page = self
+                    .page(link, target.as_deref(), *after, *until, *limit)
+                    .await;
                 page.map(Answer::Page)
             }
             Query::Get(id) => {
@@ -65,8 +70,12 @@ impl Node {
             }
             Query::Count => count(link, &self.sql.count, Params::default()).await,
             Query::Nodes => self.live_nodes(link).await.map(Answer::Nodes),
-            Query::Dead { before, limit } => {
-                let page = self.dead(link, *before, *limit).await;
+            Query::Dead {
+                which,
+                before,
+                limit,
+            } => {
+                let page = self.dead(link, which, *before, *limit).await;
                 page.map(Answer::Dead)
             }
             // They come with claims, to one node each.
@@ -276,6 +285,7 @@ impl Node {
     async fn dead(
         &self,
         link: &Link,
+        which: &WhichDead,
         before: Option<u64>,
         limit: usize,
     ) -> Result<DeadPage, Trouble> {
@@ -283,7 +293,9 @@ impl Node {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let params = Params::default()
             .with(before, Type::INT8)
-            .with(limit, Type::INT8);
+            .with(limit, Type::INT8)
+            .with(which.target.clone(), Type::TEXT)
+            .with(which.died_before, Type::INT8);
         let rows = link.query(&self.sql.dead, params).await?;
         let mut page = DeadPage::default();
         let mut last = None;

@@ -81,6 +81,7 @@ impl Node {
     pub(super) async fn page(
         &self,
         link: &Link,
+        target: Option<&str>,
         after: Option<Place>,
         until: i64,
         limit: usize,
@@ -91,7 +92,8 @@ impl Node {
             .with(after.due, Type::INT8)
             .with(after.seq as i64, Type::INT8)
             .with(until, Type::INT8)
-            .with(limit.saturating_add(1), Type::INT8);
+            .with(limit.saturating_add(1), Type::INT8)
+            .with(target.map(str::to_owned), Type::TEXT);
         let mut rows = link.query(&self.sql.page, params).await?;
         let mut page = Page {
             epoch: self.epoch(),

@@ -90,7 +90,7 @@ statements! {
                 ARRAY(SELECT id FROM {s}.wanted WHERE owner = $5)",
     page: "WITH x AS MATERIALIZED (SELECT x.* FROM {s}.target w CROSS JOIN LATERAL (SELECT ctid AS at, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($1, $2) AND due < $3 AND begun IS NULL ORDER BY due, seq LIMIT $4) x \
-                ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM {s}.job j \
+                WHERE $5 IS NULL OR w.name = $5 ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM {s}.job j \
                 JOIN {s}.target t ON t.id = j.target WHERE j.ctid = ANY(ARRAY(SELECT at FROM x)) ORDER BY j.due, j.seq",
     pending: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1 AND j.begun IS NULL",
     count: "SELECT count(*) FROM {s}.job WHERE begun IS NULL",
@@ -121,7 +121,7 @@ statements! {
                 SELECT id, owner, seq FROM j",
     recalled: "DELETE FROM {s}.wanted WHERE id = ANY($1) AND asker = $2",
     dead: "SELECT j.number, {columns}, j.reason, j.error, j.died FROM {s}.dead j JOIN {s}.target t ON t.id = j.target \
-                WHERE j.number < $1 ORDER BY j.number DESC LIMIT $2",
+                WHERE j.number < $1 AND ($3 IS NULL OR t.name = $3) AND ($4 IS NULL OR j.died < $4) ORDER BY j.number DESC LIMIT $2",
     revive: "WITH d AS (DELETE FROM {s}.dead WHERE number = (SELECT max(number) FROM {s}.dead WHERE id = $1) RETURNING *), \
                 i AS (INSERT INTO {s}.job (due, seq, id, created, job_due, age_limit, min_backoff, max_backoff, owner, target, run, \
                 retry_limit, flags, key, name, data) SELECT $3, $4, id, created, job_due, age_limit, min_backoff, max_backoff, $2, \

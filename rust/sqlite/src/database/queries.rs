@@ -2,9 +2,9 @@
 
 use crate::database::apply::TableCounts;
 use crate::database::rows;
-use crate::database::schema::{columns, once, unbegun};
+use crate::database::schema::{columns, of_target, once, unbegun};
 use crate::{Error, StoreError};
-use duewheel_store::{Answer, ClockKind, DeadPage, Job, Keyring, Page, Place, Query};
+use duewheel_store::{Answer, ClockKind, DeadPage, Job, Keyring, Page, Place, Query, WhichDead};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -20,10 +20,14 @@ impl Queries<'_> {
     pub(crate) fn answer(&self, known: &mut TableCounts, query: &Query) -> Result<Answer, Error> {
         match query {
             Query::Page {
+                target,
                 after,
                 until,
                 limit,
-            } => self.page(*after, *until, *limit).map(Answer::Page),
+            } => {
+                let page = self.page(target.as_deref(), *after, *until, *limit);
+                page.map(Answer::Page)
+            }
             Query::Repeats { after, limit } => self.repeats(*after, *limit).map(Answer::Page),
             Query::Nodes => Ok(Answer::Nodes(Vec::new())),
             Query::Claim { .. } | Query::Recall(_) => {
@@ -58,7 +62,11 @@ impl Queries<'_> {
                 known.seq = known.seq.max(to.seq);
                 rows::shift(self.connection, seq, *to, *clock).map(Answer::Changed)
             }
-            Query::Dead { before, limit } => self.dead(*before, *limit),
+            Query::Dead {
+                which,
+                before,
+                limit,
+            } => self.dead(which, *before, *limit),
             Query::Revive { id, to, clock } => self.revive(known, id, *to, *clock).map(Answer::Job),
             Query::Purge(before) => self.purge(*before).map(Answer::Count),
         }
@@ -72,7 +80,13 @@ impl Queries<'_> {
         }
     }
 
-    fn page(&self, after: Option<Place>, until: i64, limit: usize) -> Result<Page, Error> {
+    fn page(
+        &self,
+        target: Option<&str>,
+        after: Option<Place>,
+        until: i64,
+        limit: usize,
+    ) -> Result<Page, Error> {
         // The rest of the due that the last page ended in, then what comes after it: each a
         // range of the index on due, in which SQLite keeps the sequence as well.
         let (due, seq) = after.map_or((i64::MIN, 0), |after| (after.due, after.seq as i64));
@@ -86,9 +100,14 @@ impl Queries<'_> {
                 " FROM job WHERE due = ?1 AND seq > ?2 AND typeof(due) = 'integer'",
                 once!(),
                 unbegun!(),
+                of_target!(),
                 " ORDER BY seq LIMIT ?3"
             ))?;
-            found += self.fill(&mut page, limit, rest.query(params![due, seq, wanted])?)?;
+            found += self.fill(
+                &mut page,
+                limit,
+                rest.query(params![due, seq, wanted, target])?,
+            )?;
         }
         let wanted = wanted - found;
         if wanted > 0 {
@@ -99,6 +118,7 @@ impl Queries<'_> {
                     " FROM job WHERE due > ?1 AND due < ?2 AND typeof(due) = 'integer'",
                     once!(),
                     unbegun!(),
+                    of_target!(),
                     " ORDER BY due, seq LIMIT ?3"
                 )
             } else {
@@ -108,10 +128,15 @@ impl Queries<'_> {
                     " FROM job WHERE due >= ?1 AND due < ?2 AND typeof(due) = 'integer'",
                     once!(),
                     unbegun!(),
+                    of_target!(),
                     " ORDER BY due, seq LIMIT ?3"
                 )
             })?;
-            self.fill(&mut page, limit, next.query(params![due, until, wanted])?)?;
+            self.fill(
+                &mut page,
+                limit,
+                next.query(params![due, until, wanted, target])?,
+            )?;
         }
         Ok(page)
     }
@@ -200,14 +225,19 @@ impl Queries<'_> {
         Ok(Answer::Done)
     }
 
-    fn dead(&self, before: Option<u64>, limit: usize) -> Result<Answer, Error> {
+    fn dead(&self, which: &WhichDead, before: Option<u64>, limit: usize) -> Result<Answer, Error> {
         let mut statement = self.connection.prepare_cached(concat!(
             "SELECT number, ",
             columns!(),
-            ", reason, error, died FROM dead WHERE number < ?1 ORDER BY number DESC LIMIT ?2"
+            ", reason, error, died FROM dead WHERE number < ?1 \
+             AND (?3 IS NULL OR target = ?3) AND (?4 IS NULL OR died < ?4) ORDER BY number DESC LIMIT ?2"
         ))?;
         let before = before.map_or(i64::MAX, |before| before.min(i64::MAX as u64) as i64);
-        let mut rows = statement.query(params![before, limit as i64])?;
+        let WhichDead {
+            target,
+            died_before,
+        } = which;
+        let mut rows = statement.query(params![before, limit as i64, target, died_before])?;
         let mut page = DeadPage::default();
         let mut last = None;
         while let Some(row) = rows.next()? {

@@ -38,6 +38,14 @@ macro_rules! unbegun {
 }
 pub(crate) use unbegun;
 
+/// That a row is of a job of the target that is bound as the fourth, if one is.
+macro_rules! of_target {
+    () => {
+        " AND (?4 IS NULL OR target = ?4)"
+    };
+}
+pub(crate) use of_target;
+
 /// That a row is of a job that comes once.
 macro_rules! once {
     () => {

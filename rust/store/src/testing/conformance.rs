@@ -4,7 +4,7 @@ use crate::testing::drive::{dead, get, insert, page, pending, put, put_yielded, 
 use crate::testing::jobs::{again, begin, bury, done, job, place};
 use crate::testing::model::{Model, Random};
 use crate::testing::repeats;
-use crate::{Answer, ClockKind, Error, Job, Op, Query, Reason, Store, ask};
+use crate::{Answer, ClockKind, Error, Job, Op, Query, Reason, Store, WhichDead, ask};
 use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -195,15 +195,36 @@ fn the_dead_come_newest_first_and_are_purged_by_time(open: Open<'_>) {
         let died = bury(seq, Reason::Discarded, seq as i64);
         put(&*store, &[begin(seq), died]);
     }
-    let (mut seen, mut before) = (Vec::new(), None);
-    while let Ok(Answer::Dead(dead)) = ask(&*store, Query::Dead { before, limit: 2 }) {
-        seen.extend(dead.jobs.iter().map(|dead| dead.job.place.seq));
-        before = dead.last;
-        if before.is_none() {
-            break;
+    let seen = |which: WhichDead| {
+        let (mut seen, mut before) = (Vec::new(), None);
+        loop {
+            let query = Query::Dead {
+                which: which.clone(),
+                before,
+                limit: 2,
+            };
+            let Ok(Answer::Dead(dead)) = ask(&*store, query) else {
+                panic!("no page of the dead");
+            };
+            seen.extend(dead.jobs.iter().map(|dead| dead.job.place.seq));
+            before = dead.last;
+            if before.is_none() {
+                return seen;
+            }
         }
-    }
-    assert_eq!(seen, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    };
+    assert_eq!(seen(WhichDead::default()), [9, 8, 7, 6, 5, 4, 3, 2, 1]);
+    let target = Some(job(1, 10).target.into_owned());
+    let other = Some("another".to_owned());
+    let before = |target, died_before| {
+        seen(WhichDead {
+            target,
+            died_before,
+        })
+    };
+    assert_eq!(before(target, Some(4)), [3, 2, 1]);
+    assert_eq!(before(None, Some(2)), [1]);
+    assert!(before(other, None).is_empty());
     let purged = ask(&*store, Query::Purge(Some(4)));
     assert_eq!(purged, Ok(Answer::Count(3)));
     let id = job(5, 0).id.into_owned();

@@ -1,6 +1,6 @@
 //! A store, driven by one caller that waits for all.
 
-use crate::{Answer, DeadJob, Job, Op, Page, Place, Query, Store, Ticket, ask};
+use crate::{Answer, DeadJob, Job, Op, Page, Place, Query, Store, Ticket, WhichDead, ask};
 
 /// Submit and wait.
 pub fn put(store: &dyn Store, batch: &[Op<'_>]) -> Ticket {
@@ -18,6 +18,7 @@ pub fn insert(store: &dyn Store, jobs: impl IntoIterator<Item = Job<'static>>) -
 /// Ask for a page.
 pub fn page(store: &dyn Store, after: Option<Place>, until: i64, limit: usize) -> Page {
     let query = Query::Page {
+        target: None,
         after,
         until,
         limit,
@@ -110,6 +111,7 @@ pub fn get(store: &dyn Store, id: &str) -> Option<Job<'static>> {
 /// All the dead, newest first.
 pub fn dead(store: &dyn Store) -> Vec<DeadJob> {
     let query = Query::Dead {
+        which: WhichDead::default(),
         before: None,
         limit: usize::MAX >> 1,
     };

@@ -3,19 +3,20 @@
 use super::{AT_ONCE, Coming, Moved, Pending};
 use crate::due::queue::ClockKind;
 use crate::engine::{Engine, Refused, State};
-use crate::jobs::record::{Dead, Detail, Id, Payload, Released};
-use duewheel_store::{Answer, DeadPage, Query};
+use crate::jobs::record::{Dead, Detail, Id, Parts, Payload, Released};
+use duewheel_store::{Answer, DeadPage, Query, WhichDead};
 use std::sync::MutexGuard;
 
 impl<P: Payload> Engine<P> {
-    /// Look at the dead in memory, newest first; those of a store are answered, at most `limit` that
-    /// died before this number.
+    /// Look at the dead in memory, newest first; those of a store are answered, at most `limit` that have a lower number
+    /// than `before`.
     ///
     /// # Errors
     ///
     /// [`Refused::Closed`], and those of the store.
     pub fn dead(
         &self,
+        which: &WhichDead,
         (before, limit): (Option<u64>, usize),
         released: &mut Released<P>,
         look: impl FnMut(&Dead<P>),
@@ -23,12 +24,21 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open()?;
         state.settle(self, released);
         if state.residency.is_none() {
-            state.dead.iter().rev().for_each(look);
+            let is_wanted = |dead: &&Dead<P>| {
+                let wanted = |parts: Parts<'_>| which.has(parts.target, dead.died);
+                dead.payload.parts(wanted)
+            };
+            let wanted = state.dead.iter().rev().filter(is_wanted);
+            wanted.take(limit).for_each(look);
             return Ok(Pending::Made(DeadPage::default(), AT_ONCE));
         }
         drop(state);
         Ok(self
-            .query(Query::Dead { before, limit })?
+            .query(Query::Dead {
+                which: which.clone(),
+                before,
+                limit,
+            })?
             .map(|answer| match answer {
                 Answer::Dead(page) => page,
                 _ => DeadPage::default(),

@@ -242,13 +242,20 @@ impl Table {
         let free = |row: &Row| !row.begun && row.owner.is_none_or(|owner| owner == epoch);
         Ok(match query {
             Query::Page {
+                target,
                 after,
                 until,
                 limit,
             } => {
                 let is_there = |row: &&Row| {
                     let place = row.job.place;
-                    !row.begun && after.is_none_or(|after| place > after) && place.due < until
+                    let is_of_it = target
+                        .as_ref()
+                        .is_none_or(|target| row.job.target == *target);
+                    is_of_it
+                        && !row.begun
+                        && after.is_none_or(|after| place > after)
+                        && place.due < until
                 };
                 let mut rows = self.rows.values().filter(is_there);
                 let jobs: Vec<_> = rows
@@ -339,8 +346,15 @@ impl Table {
                 }
                 None => Answer::Changed(false),
             },
-            Query::Dead { before, limit } => {
-                let older = |dead: &&DeadJob| before.is_none_or(|before| dead.number < before);
+            Query::Dead {
+                which,
+                before,
+                limit,
+            } => {
+                let older = |dead: &&DeadJob| {
+                    before.is_none_or(|before| dead.number < before)
+                        && which.has(&dead.job.target, dead.died)
+                };
                 let dead = self.dead.iter().rev().filter(older);
                 let jobs: Vec<DeadJob> = dead.take(limit).cloned().collect();
                 let full = jobs.last().filter(|_| jobs.len() == limit);
