@@ -1151,6 +1151,8 @@ class AwaitedCalls:
         """As `Scheduler.resume`."""
     def trigger(self, id: str) -> _Made[bool]:
         """As `Scheduler.trigger`."""
+    def get_repeat(self, id: str) -> _Made[Repeat | None]:
+        """As `Scheduler.get_repeat`."""
     def get(self, id: str) -> _Made[Event | None]:
         """As `Scheduler.get`."""
     def next(self, start: _When | None = None, end: _When | None = None) -> _Made[Event | None]:

@@ -161,7 +161,7 @@ def explanation(
 ) -> str:
     """Say in a text what `Scheduler.explain` has found out; `state`: where, started, time, what holds it."""
     stage, started, now_ns, held = state
-    if stage == "running":
+    if stage == "running" or (repeat is not None and repeat.running):
         return f"{id!r} runs now"
     if repeat is not None and repeat._held is not None:
         return f"{id!r} is held back: {repeat._held}"

@@ -14,7 +14,8 @@ log = os.open(told["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
 
 def note(what, event):
-    os.write(log, f"{what} {event.job_id} {event.run} {os.getpid()}\n".encode())
+    number = f" {event.occurrence}" if event.occurrence else ""
+    os.write(log, f"{what} {event.job_id} {event.run} {os.getpid()}{number}\n".encode())
 
 
 storage = PostgresStorage(told["url"], schema=told["schema"], **told.get("storage", {}))

@@ -83,7 +83,8 @@ class Repeating(Handling):
 
     async def get_repeat(self, id: str) -> Repeat | None:
         """Return the repeat of this id, pending or running, if there is one. As `duewheel.Scheduler.get_repeat`."""
-        return self._core.get_repeat(id)
+        core = self._core
+        return await _waits.complete(core, self._awaited.get_repeat(id)) if self._has_store else core.get_repeat(id)
 
     def repeats(self) -> AsyncIterator[Repeat]:
         """Iterate over the repeats, in the order of their dues. As `duewheel.Scheduler.repeats`."""

@@ -61,6 +61,8 @@ pub struct Terms {
     pub window: Option<i64>,
     /// Whether it pauses when an occurrence ends as dead.
     pub pause_on_dead: bool,
+    /// Whether its schedule has a last time of its own: for who cannot ask the schedule.
+    pub ends: bool,
 }
 
 impl Default for Terms {
@@ -73,6 +75,7 @@ impl Default for Terms {
             catch_up: CatchUp::One,
             window: None,
             pause_on_dead: false,
+            ends: false,
         }
     }
 }
@@ -82,6 +85,12 @@ impl Terms {
     #[must_use]
     pub fn admit(&self, time: i64) -> bool {
         self.start.is_none_or(|start| start <= time) && self.end.is_none_or(|end| time < end)
+    }
+
+    /// Whether it may come for ever: nothing but being cancelled ends it for certain.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.count.is_none() && self.end.is_none() && !self.ends
     }
 }
 
@@ -114,6 +123,9 @@ impl fmt::Display for Definition {
         if terms.pause_on_dead {
             f.write_str("pause_on_dead ")?;
         }
+        if terms.ends {
+            f.write_str("ends ")?;
+        }
         write!(f, "catch_up={} {}", terms.catch_up.word(), self.schedule)
     }
 }
@@ -141,6 +153,7 @@ impl FromStr for Definition {
                 "spread" => terms.spread = number()?,
                 "count" => terms.count = Some(value.parse().map_err(|_| NoDefinition)?),
                 "pause_on_dead" => terms.pause_on_dead = true,
+                "ends" => terms.ends = true,
                 "catch_up" => {
                     terms.catch_up = value.parse().map_err(|()| NoDefinition)?;
                     break;
@@ -183,8 +196,10 @@ pub struct Standing {
     pub paused: bool,
     /// It starts only in a life of the program that declares it.
     pub declared: bool,
-    /// Its occurrence died with its process: what comes is the first time after `time`.
+    /// Its occurrence has ended, and nobody has found yet what follows: the first time after `time`.
     pub spent: bool,
+    /// Its due came while it could not start: noted by who knows, where another may take it up.
+    pub overdue: bool,
 }
 
 impl Standing {
@@ -205,6 +220,26 @@ impl Standing {
             paused: false,
             declared: false,
             spent: false,
+            overdue: false,
+        }
+    }
+
+    /// Whether it is not to start, though due. What is spent is looked at once more, for what follows.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.paused && self.triggered.is_none() && !self.spent
+    }
+
+    /// The same once its occurrence has ended, where it was changed while that ran: whoever reads it finds what follows.
+    /// `ended`: what was found without that change; `None`: nothing was to follow.
+    #[must_use]
+    pub fn spent_with(self, ended: Option<&Standing>) -> Self {
+        let pauses = ended.is_some_and(|ended| ended.paused) && self.triggered.is_none();
+        Standing {
+            previous: ended.map_or(self.previous, |ended| ended.previous),
+            paused: self.paused || pauses,
+            spent: true,
+            ..self
         }
     }
 

@@ -6,6 +6,7 @@ use duewheel_store::Event;
 use duewheel_store::testing::conformance::exercise;
 use duewheel_store::testing::drive::{claim, put, put_yielded};
 use duewheel_store::testing::jobs::{begin, once};
+use duewheel_store::testing::nodes;
 use server::{join, new_schema, no_events, url};
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +17,18 @@ fn it_does_what_every_store_must() {
         return;
     }
     exercise(&|| Box::new(join(&new_schema(), no_events())));
+}
+
+#[test]
+fn it_does_what_every_store_must_that_nodes_share() {
+    if url().is_none() {
+        eprintln!("left out: there is no server; say DUEWHEEL_TEST_PG=postgresql://…");
+        return;
+    }
+    nodes::exercise(&|| {
+        let schema = new_schema();
+        Box::new(move |events| Box::new(join(&schema, events)))
+    });
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub enum Query {
         limit: usize,
     },
     /// The repeats that have not begun, in the order of their sequences: an engine of a store that is not shared keeps
-    /// all of them in memory, and there no other page has any.
+    /// all of them in memory, and there no other page has any. Of a shared store they come with claims.
     Repeats {
         /// The last sequence of the page before.
         after: Option<u64>,
@@ -43,7 +43,7 @@ pub enum Query {
     Pending(String),
     /// How many jobs have not begun.
     Count,
-    /// How many jobs of these targets are stored, begun or not.
+    /// How many jobs of these targets are stored, begun or not; in a shared store without repeats that wait and have no end.
     Unfinished(Vec<String>),
     /// Take these in, all or none, unless one of their ids is taken.
     Insert(Vec<Job<'static>>),
@@ -84,6 +84,36 @@ pub enum Query {
     Purge(Option<i64>),
     /// The nodes that share the store and live. A store of one process has none, and is not asked.
     Nodes,
+    /// How the job of this id stands, pending or begun, whichever node's. A store of one process is not asked this and what
+    /// follows: there the engine has all repeats in memory.
+    Repeat(String),
+    /// The ids of all repeats, whichever node's, in the order of their dues.
+    RepeatIds,
+    /// Make a repeat what `to` is, if nothing has changed it since it was found. `None`: it is over.
+    ///
+    /// One that has not begun is no node's from then on, in the place of `to`. One that has stays in its place with who runs
+    /// it; when it ends, it is [spent](duewheel_model::repeat::Standing::spent_with), whatever its end brings as next.
+    Amend {
+        /// What was found.
+        was: Box<StoredRepeat>,
+        /// What it is to be.
+        to: Option<Box<Job<'static>>>,
+    },
+    /// This node declares the repeat of this id from now on, and may claim it.
+    Declare(String),
+}
+
+/// A job as a shared store has it, to be amended if it is a repeat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRepeat {
+    /// The job.
+    pub job: Job<'static>,
+    /// Of what is stored: another one with each change.
+    pub version: u64,
+    /// Whether it has begun, on whichever node.
+    pub begun: bool,
+    /// Whether a node that lives declares it, or none need.
+    pub is_wanted: bool,
 }
 
 /// Which of the dead are asked for.
@@ -111,7 +141,8 @@ pub enum Answer {
     Page(Page),
     /// To `Get` and `Pending`, and to `Revive`: the job as it is pending now.
     Job(Option<Job<'static>>),
-    /// To `Cancel` and `Move`: whether there was such a job, pending.
+    /// To `Cancel`, `Move` and `Amend`: whether there was such a job; a repeat that has begun is cancelled, too: it ends with
+    /// what runs.
     Changed(bool),
     /// To `Cancel` and `Move`: another node holds it, and may not have started it; [`Query::Recall`] asks it.
     Held,
@@ -119,10 +150,14 @@ pub enum Answer {
     Dead(DeadPage),
     /// To `Purge`, how many were forgotten, and to `Count` and `Unfinished`.
     Count(u64),
-    /// To `Insert` and `Recall`: it is done.
+    /// To `Insert`, `Declare` and `Recall`: it is done.
     Done,
     /// To `Nodes`.
     Nodes(Vec<LiveNode>),
+    /// To `Repeat`.
+    Repeat(Option<Box<StoredRepeat>>),
+    /// To `RepeatIds`.
+    Ids(Vec<String>),
 }
 
 /// A node that shares a store, as the store knows it.

@@ -14,7 +14,8 @@ const WANTED: u8 = 4;
 const PAUSED: u8 = 8;
 const DECLARED: u8 = 16;
 const SPENT: u8 = 32;
-const KNOWN: u8 = 63;
+const OVERDUE: u8 = 64;
+const KNOWN: u8 = 127;
 
 /// Write it.
 pub fn encode(standing: &Standing) -> [u8; LENGTH] {
@@ -25,6 +26,7 @@ pub fn encode(standing: &Standing) -> [u8; LENGTH] {
         (standing.paused, PAUSED),
         (standing.declared, DECLARED),
         (standing.spent, SPENT),
+        (standing.overdue, OVERDUE),
     ];
     let numbers = [
         standing.time,
@@ -72,6 +74,7 @@ pub fn decode(bytes: &[u8]) -> Option<Standing> {
         paused: has(PAUSED),
         declared: has(DECLARED),
         spent: has(SPENT),
+        overdue: has(OVERDUE),
     };
     // What is written in one way alone shows more of what was damaged.
     (flags & !KNOWN == 0 && encode(&standing) == *bytes).then_some(standing)

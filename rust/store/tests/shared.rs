@@ -4,6 +4,7 @@ use duewheel_store::testing::conformance::exercise;
 use duewheel_store::testing::drive::{claim, dead, put_yielded};
 use duewheel_store::testing::jobs::{again, begin, done, job, once, place};
 use duewheel_store::testing::model::Random;
+use duewheel_store::testing::nodes;
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
 use duewheel_store::{Event, Events, Job, Op, Store};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,16 @@ fn no_events() -> Events {
 fn it_does_what_every_store_must() {
     for weather in [Weather::default(), STORM] {
         exercise(&|| Box::new(SharedStore::join(&SharedJobs::new(3), weather, no_events())));
+    }
+}
+
+#[test]
+fn it_does_what_every_store_must_that_nodes_share() {
+    for weather in [Weather::default(), STORM] {
+        nodes::exercise(&|| {
+            let jobs = SharedJobs::new(3);
+            Box::new(move |events| Box::new(SharedStore::join(&jobs, weather, events)))
+        });
     }
 }
 

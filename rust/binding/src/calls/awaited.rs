@@ -192,6 +192,11 @@ impl AwaitedCalls {
         })
     }
 
+    /// As `Scheduler.get_repeat`.
+    fn get_repeat(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(id.py(), |shared| repeat::get(shared, id))
+    }
+
     /// As `Scheduler.get`.
     fn get(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.leave(id.py(), |shared| query::get(shared, id))

@@ -9,9 +9,10 @@ use crate::values::ids;
 use crate::values::options::Fields;
 use crate::values::payload::Fresh;
 use crate::values::repeat::Repeat;
-use duewheel_engine::engine::NewRepeat;
+use duewheel_engine::engine::{AT_ONCE, NewRepeat, StoredView};
 use duewheel_engine::jobs::repeats::Plan;
 use duewheel_model::repeat::{CatchUp, Terms};
+use duewheel_store::{Answer, Query};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBoolMethods, PyDict, PyString};
@@ -136,11 +137,6 @@ pub(crate) fn repeat(
     given: &Given<'_, '_>,
 ) -> PyResult<Pending<Py<PyString>>> {
     let py = given.target.py();
-    if shared.engine.is_shared() {
-        let message =
-            "repeats in a database that nodes share are not built yet: keep this one in a file";
-        return Err(error(py, |names| &names.state_error, message));
-    }
     let Keywords {
         tz,
         id,
@@ -217,17 +213,45 @@ pub(crate) fn change(
 }
 
 /// The repeat of this id, if there is one.
-pub(crate) fn get(shared: &Shared, py: Python<'_>, id: &str) -> PyResult<Option<Repeat>> {
+pub(crate) fn get(
+    shared: &Arc<Shared>,
+    id: &Bound<'_, PyAny>,
+) -> PyResult<Pending<Option<Repeat>>> {
+    let (py, id) = (id.py(), convert::name(id, "id")?);
+    let engine = &shared.engine;
+    if engine.is_shared() {
+        let asked = engine.query(Query::Repeat(id.to_owned()));
+        let name = id.to_owned();
+        return shared.follow(py, id, asked, move |py, shared, answer, ticket| {
+            let found = match answer {
+                Answer::Repeat(Some(stored)) => {
+                    let view =
+                        StoredView::of(&stored).map_err(|error| refused(py, error, &name))?;
+                    let seen =
+                        view.map(|view| shared.event(py, &stored.job).map(|event| (view, event)));
+                    let seen = seen.transpose()?;
+                    seen.map(|(view, event)| Repeat::stored(event.into_job(), view, &stored))
+                }
+                _ => None,
+            };
+            Ok(Pending::Made(found, ticket))
+        });
+    }
     let found = releasing(py, |released| {
-        shared
-            .engine
-            .repeat_view(id, released, |view| Repeat::take(py, &view))
+        engine.repeat_view(id, released, |view| Repeat::take(py, &view))
     });
-    found.map_err(|error| refused(py, error, id))
+    let found = found.map_err(|error| refused(py, error, id))?;
+    Ok(Pending::Made(found, AT_ONCE))
 }
 
 /// The ids of all repeats, in the order of their dues.
 pub(crate) fn ids(shared: &Shared, py: Python<'_>) -> PyResult<Vec<String>> {
+    if shared.engine.is_shared() {
+        return Ok(match shared.ask(py, Query::RepeatIds)? {
+            Answer::Ids(ids) => ids,
+            _ => Vec::new(),
+        });
+    }
     let ids = releasing(py, |released| shared.engine.repeat_ids(released));
     let ids = ids.map_err(|error| refused(py, error, ""))?;
     Ok(ids.into_iter().map(|id| id.as_ref().to_owned()).collect())

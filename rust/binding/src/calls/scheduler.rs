@@ -382,8 +382,8 @@ impl SchedulerCore {
     ///
     /// **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
     fn get_repeat(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<Repeat>> {
-        let text = convert::name(id, "id")?;
-        repeat::get(self.shared(id.py())?, id.py(), text)
+        let shared = self.shared(id.py())?;
+        shared.finish(id.py(), repeat::get(shared, id)?)
     }
 
     /// The ids of all repeats, in the order of their dues.

@@ -266,8 +266,18 @@ impl LoopTurn<'_, '_> {
     /// Whether the start of a job is to be on disk before its handler is called.
     fn must_mark(&self, started: &Started<Handle>) -> bool {
         let shared = &*self.event_loop.shared;
-        let spec = || started.execution.payload.spec(self.py());
-        shared.backing.settles_later && spec().get().limits.at_most_once
+        let once = || {
+            started
+                .execution
+                .payload
+                .spec(self.py())
+                .get()
+                .limits
+                .at_most_once
+        };
+        // Of a repeat that nodes share, who changes it is to know whether it has started.
+        let is_shared = || started.comes_again() && shared.backing.schema.is_some();
+        shared.backing.settles_later && (once() || is_shared())
     }
 
     /// Note the starts of all that wait for it; the next turn comes when they are on disk.

@@ -4,10 +4,11 @@ use crate::schedules::value::show_schedule;
 use crate::values::event::Job;
 use crate::values::options::JobOptions;
 use crate::values::payload::Handle;
-use duewheel_engine::engine::RepeatView;
+use duewheel_engine::engine::{RepeatView, StoredView};
 use duewheel_engine::jobs::repeats::{NEVER, Plan};
 use duewheel_model::repeat::Standing;
 use duewheel_model::time::SECOND;
+use duewheel_store::StoredRepeat;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 use std::sync::Arc;
@@ -37,6 +38,19 @@ impl Repeat {
             runs: view.runs,
             is_wanted: view.is_wanted,
             unknown: view.unknown.clone(),
+        }
+    }
+
+    /// As a store that nodes share has it.
+    pub(crate) fn stored(job: Job, view: StoredView, stored: &StoredRepeat) -> Self {
+        Repeat {
+            job,
+            due: view.due,
+            plan: view.plan,
+            standing: view.standing,
+            runs: stored.begun,
+            is_wanted: stored.is_wanted,
+            unknown: view.unknown,
         }
     }
 }

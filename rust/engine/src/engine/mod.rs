@@ -49,7 +49,7 @@ use inbox::Backing;
 pub use inbox::StoreInbox;
 pub(crate) use lanes::BATCHES_OF_A_LANE;
 pub use query::{QueryPlace, Stats};
-pub use repeats::Taken;
+pub use repeats::{StoredView, Taken};
 pub use settle::DEAD_KEPT;
 
 /// How many entries expire under one hold of the lock: about three microseconds.

@@ -218,6 +218,8 @@ impl<P: Payload> State<P> {
             .residency
             .as_deref()
             .and_then(|residency| residency.boot_offsets.of(job));
+        // What comes again over nodes is due by the clock that they have in common.
+        let offset = offset.filter(|_| repeat.is_none() || !self.is_shared());
         let (kind, due) = match offset {
             Some(offset) => (ClockKind::Boot, job.place.due.saturating_sub(offset)),
             None => (ClockKind::Wall, job.place.due),

@@ -183,8 +183,8 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    /// Note that an execution starts, before its handler is called. At most once: it may be
-    /// called when [`wait_begun`](Self::wait_begun) says so of the ticket.
+    /// Note that an execution starts, before its handler is called. At most once, and of a repeat that nodes share, it may be
+    /// called when [`wait_begun`](Self::wait_begun) says so of the ticket: so who changes a repeat knows whether it has started.
     ///
     /// # Errors
     ///
@@ -203,7 +203,8 @@ impl<P: Payload> Engine<P> {
             return Ok(None);
         };
         let store = backing.store.clone();
-        if state.is_shared() {
+        let is_shared = state.is_shared();
+        if is_shared {
             state.apply_revocations(self);
             // A process that was stopped and goes on comes here before any word of the store's.
             if state.jobs.stage(started.execution.key).is_none() || !state.may_start() {
@@ -214,11 +215,9 @@ impl<P: Payload> Engine<P> {
         drop(state);
         let at = self.clock.wall();
         let ticket = store.submit(&[Op::Begin { seq, at }])?;
-        let once = started
-            .execution
-            .payload
-            .parts(|parts| parts.options.at_most_once);
-        Ok(once.then_some(ticket))
+        let once = started.execution.payload.at_most_once();
+        let is_marked = once || (is_shared && started.comes_again());
+        Ok(is_marked.then_some(ticket))
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) enum Flag {
     Paused,
     Declared,
     Spent,
+    Overdue,
     /// `turn` is the time that follows the occurrence that was taken up.
     FollowedAt,
     /// `turn` is the period after its end.
@@ -157,6 +158,7 @@ impl<P> Repeat<P> {
             paused: self.is(Flag::Paused),
             declared: self.is(Flag::Declared),
             spent: self.is(Flag::Spent),
+            overdue: self.is(Flag::Overdue),
         }
     }
 
@@ -173,6 +175,7 @@ impl<P> Repeat<P> {
         self.set(Flag::Paused, standing.paused);
         self.set(Flag::Declared, standing.declared);
         self.set(Flag::Spent, standing.spent);
+        self.set(Flag::Overdue, standing.overdue);
         let asked = standing.triggered.or(standing.wanted);
         if self.rare.is_some()
             || asked.is_some()
@@ -378,6 +381,7 @@ mod tests {
                 paused: true,
                 declared: true,
                 spent: true,
+                overdue: true,
                 ..new
             },
         ]

@@ -39,9 +39,10 @@ impl Plan {
     /// Of a schedule and terms.
     #[must_use]
     pub fn new(schedule: Schedule, terms: Terms) -> Arc<Self> {
+        let ends = schedule.ends();
         Arc::new(Plan {
             schedule,
-            terms,
+            terms: Terms { ends, ..terms },
             rules: 0,
         })
     }
@@ -182,7 +183,7 @@ impl Plan {
 
     /// Whether it may come for ever: nothing but being cancelled ends it for certain.
     pub(crate) fn is_endless(&self) -> bool {
-        self.terms.count.is_none() && self.terms.end.is_none() && !self.schedule.ends()
+        self.terms.is_endless()
     }
 }
 

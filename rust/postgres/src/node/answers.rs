@@ -69,6 +69,9 @@ impl Node {
                 count(link, &self.sql.unfinished, params).await
             }
             Query::Count => count(link, &self.sql.count, Params::default()).await,
+            Query::Repeat(id) => self.look_at_repeat(link, id).await,
+            Query::RepeatIds => self.repeat_ids(link).await,
+            Query::Declare(id) => self.declare(link, id).await,
             Query::Nodes => self.live_nodes(link).await.map(Answer::Nodes),
             Query::Dead {
                 which,
@@ -126,6 +129,7 @@ impl Node {
                 }
                 Ok(changed_as(changed))
             }
+            Query::Amend { was, to } => self.amend(link, known, was, to.as_deref()).await,
             Query::Revive { id, to, clock } => self.revive(link, known, id, (*to, *clock)).await,
             Query::Purge(before) => {
                 let before = before.unwrap_or(i64::MAX);
@@ -177,7 +181,7 @@ impl Node {
     }
 
     /// Change jobs by one statement, which leaves in the node's row how many; that number, also where it is known by now.
-    async fn count_changed(
+    pub(super) async fn count_changed(
         &mut self,
         link: &Link,
         known: &mut Option<i64>,
@@ -313,12 +317,14 @@ impl Node {
 
 /// What `cancel` and `change_place` say of a job that was free, and of one that another node holds.
 const CHANGED: i64 = 1;
-const HELD: i64 = 2;
+/// It is a repeat that runs, and ends with that.
+const ENDS: i64 = 2;
+const HELD: i64 = 3;
 
 fn changed_as(changed: i64) -> Answer {
     match changed {
         HELD => Answer::Held,
-        changed => Answer::Changed(changed == CHANGED),
+        changed => Answer::Changed(changed == CHANGED || changed == ENDS),
     }
 }
 
@@ -330,6 +336,7 @@ fn changes(query: &Query) -> bool {
             | Query::Insert(_)
             | Query::Cancel(_)
             | Query::Move { .. }
+            | Query::Amend { .. }
             | Query::Revive { .. }
             | Query::Purge(_)
     )

@@ -6,7 +6,7 @@ use crate::node::looks::Looks;
 use crate::node::state::{Node, TRIES};
 use crate::tables::rows;
 use crate::tables::statement::{Params, Statement};
-use duewheel_store::{Page, Place};
+use duewheel_store::{Event, Page, Place};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -33,7 +33,7 @@ impl Node {
                 .with(from.seq as i64, Type::INT8)
                 .with(until, Type::INT8)
         };
-        let epoch = self.lease.map_or(0, |lease| lease.epoch);
+        let epoch = self.epoch() as i64;
         let mut page = Page {
             epoch: self.epoch(),
             ..Page::default()
@@ -62,19 +62,42 @@ impl Node {
         };
         page.epoch = self.epoch();
         page.more = rows.len() as i64 == limit;
-        for row in &rows {
-            let key = row.try_get(2)?;
-            self.read_into(&mut page, row)?;
-            if let Some(place) = page.last {
-                self.held.insert(place.seq, key);
-            }
-        }
+        self.take_claimed(&mut page, &rows)?;
         self.looks.end(page.last.filter(|_| page.more));
         // The engine counts by this machine's clock.
         for job in &mut page.jobs {
             job.place.due = job.place.due.saturating_sub(self.ahead);
         }
         Ok(page)
+    }
+
+    /// Hold what was claimed.
+    fn take_claimed(&mut self, page: &mut Page, rows: &[Row]) -> Result<(), Trouble> {
+        let mut lost = Vec::new();
+        for row in rows {
+            let key = row.try_get(2)?;
+            self.read_into(page, row)?;
+            if let Some(place) = page.last {
+                // Others had changed it, and let go of it, before this node heard that it was no longer its own.
+                lost.extend(
+                    self.held
+                        .seq(key)
+                        .and_then(|seq| self.held.remove(seq).map(|_| seq)),
+                );
+                self.held.insert(place.seq, key);
+                if page
+                    .jobs
+                    .last()
+                    .is_some_and(|job| job.place.seq == place.seq && job.repeat.is_some())
+                {
+                    self.held.note_repeat(key);
+                }
+            }
+        }
+        if !lost.is_empty() {
+            (self.events)(Event::Revoked(lost));
+        }
+        Ok(())
     }
 
     /// Read what is pending, whichever node's.

@@ -11,6 +11,8 @@ pub(crate) struct Held {
     seqs: HashMap<Uuid, u64>,
     /// Those that have begun.
     begun: HashSet<u64>,
+    /// Those that are repeats.
+    repeats: HashSet<Uuid>,
 }
 
 impl Held {
@@ -19,12 +21,22 @@ impl Held {
         self.seqs.insert(id, seq);
     }
 
-    pub(crate) fn id(&self, seq: u64) -> Option<Uuid> {
-        self.ids.get(&seq).copied()
+    /// The job of this id is a repeat.
+    pub(crate) fn note_repeat(&mut self, id: Uuid) {
+        self.repeats.insert(id);
     }
 
+    pub(crate) fn is_repeat(&self, id: Uuid) -> bool {
+        self.repeats.contains(&id)
+    }
+
+    /// What the engine calls the job of this id, if it has it.
     pub(crate) fn seq(&self, id: Uuid) -> Option<u64> {
         self.seqs.get(&id).copied()
+    }
+
+    pub(crate) fn id(&self, seq: u64) -> Option<Uuid> {
+        self.ids.get(&seq).copied()
     }
 
     pub(crate) fn has(&self, id: Uuid) -> bool {
@@ -35,6 +47,7 @@ impl Held {
         self.begun.remove(&seq);
         let id = self.ids.remove(&seq)?;
         self.seqs.remove(&id);
+        self.repeats.remove(&id);
         Some(id)
     }
 
@@ -46,8 +59,12 @@ impl Held {
     }
 
     pub(crate) fn rename(&mut self, seq: u64, to: u64) -> Option<Uuid> {
+        let is_repeat = self.id(seq).is_some_and(|id| self.is_repeat(id));
         let id = self.remove(seq)?;
         self.insert(to, id);
+        if is_repeat {
+            self.note_repeat(id);
+        }
         Some(id)
     }
 
@@ -66,6 +83,7 @@ impl Held {
         self.ids.clear();
         self.seqs.clear();
         self.begun.clear();
+        self.repeats.clear();
     }
 
     pub(crate) fn all(&self) -> Vec<Uuid> {

@@ -42,6 +42,8 @@ impl Node {
         self.lease = Some(lease);
         self.flights = 0;
         self.note_beat(since, now);
+        let declared = self.declared.iter().copied().collect();
+        self.declare_all(link, declared).await?;
         Ok(lease)
     }
 

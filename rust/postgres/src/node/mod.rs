@@ -15,6 +15,7 @@ mod plan;
 pub(crate) mod post;
 mod question;
 mod recalls;
+mod repeats;
 mod state;
 mod steps;
 mod wanted;

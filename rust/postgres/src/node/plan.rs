@@ -110,6 +110,7 @@ fn statement<'a>(sql: &'a Sql, steps: &[&Step], epoch: i64) -> Statement<'a> {
         Step::Release(_) => (&sql.release, ids().with(epoch, Type::INT8)),
         Step::GiveBack(_) => (&sql.give_back, ids().with(epoch, Type::INT8)),
         Step::Over(_) => (&sql.over, ids().with(epoch, Type::INT8)),
+        Step::Close { .. } => (&sql.close, close(steps, ids(), epoch)),
         Step::Again { .. } => (&sql.again, again(steps, ids(), epoch)),
         Step::Move { .. } => (&sql.shift, shift(steps, ids(), epoch)),
         Step::Next { .. } => (&sql.next, next(steps, ids(), epoch)),
@@ -139,6 +140,24 @@ fn placed(params: Params, to: impl Iterator<Item = (Place, ClockKind)> + Clone) 
         .longs(to.clone().map(|(to, _)| to.due))
         .longs(to.map(|(to, _)| to.seq as i64))
         .with(flags.collect::<Vec<_>>(), Type::INT2_ARRAY)
+}
+
+fn close(steps: &[&Step], params: Params, epoch: i64) -> Params {
+    let all = steps.iter().filter_map(|step| match step {
+        Step::Close { ends, ended, .. } => Some((*ends, ended.as_deref())),
+        _ => None,
+    });
+    let ended = all
+        .clone()
+        .map(|(_, ended)| ended.map(|ended| standing::encode(ended).to_vec()));
+    let ended: Vec<_> = ended.collect();
+    params
+        .with(
+            all.map(|(ends, _)| ends).collect::<Vec<_>>(),
+            Type::BOOL_ARRAY,
+        )
+        .with(ended, Type::BYTEA_ARRAY)
+        .with(epoch, Type::INT8)
 }
 
 fn again(steps: &[&Step], params: Params, epoch: i64) -> Params {

@@ -9,7 +9,7 @@ use crate::node::steps::{Given, Resolved};
 use crate::settings::Settings;
 use crate::tables::sql::Sql;
 use duewheel_store::{Events, LeaseClock};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio_postgres::Config;
@@ -64,6 +64,8 @@ pub(crate) struct Node {
     pub(super) is_leaving: bool,
     pub(super) held: Held,
     pub(super) targets: HashMap<String, i32>,
+    /// The repeats that this node declares.
+    pub(super) declared: HashSet<Uuid>,
     /// The number of the last flight.
     pub(super) flights: i64,
     /// What is under way, or was when the connection was lost.
@@ -104,6 +106,7 @@ impl Node {
             is_leaving: false,
             held: Held::default(),
             targets: HashMap::new(),
+            declared: HashSet::new(),
             flights: 0,
             flying: None,
             is_sent: false,

@@ -28,6 +28,13 @@ pub(super) enum Step {
     Release(Uuid),
     GiveBack(Uuid),
     Over(Uuid),
+    /// A repeat, before its end: others may have cancelled or amended it while it ran. `ends`: it is no retry; `ended`: what
+    /// was found as next.
+    Close {
+        id: Uuid,
+        ends: bool,
+        ended: Option<Box<Standing>>,
+    },
     Again {
         id: Uuid,
         to: Place,
@@ -70,6 +77,7 @@ pub(super) enum Kind {
     Release,
     GiveBack,
     Over,
+    Close,
     Again,
     Move,
     Next,
@@ -86,6 +94,7 @@ impl Step {
             Step::Release(id) => (Kind::Release, *id),
             Step::GiveBack(id) => (Kind::GiveBack, *id),
             Step::Over(id) => (Kind::Over, *id),
+            Step::Close { id, .. } => (Kind::Close, *id),
             Step::Again { id, .. } => (Kind::Again, *id),
             Step::Move { id, .. } => (Kind::Move, *id),
             Step::Next { id, .. } => (Kind::Next, *id),
@@ -187,6 +196,9 @@ impl Resolved {
             Op::Insert(job) => {
                 let row = given.row(job, data);
                 held.insert(row.job.place.seq, row.id);
+                if row.job.repeat.is_some() {
+                    held.note_repeat(row.id);
+                }
                 Some(Step::Insert(Box::new(row)))
             }
             Op::Yield(seq) => {
@@ -201,7 +213,10 @@ impl Resolved {
                 self.unheld.extend(id.is_none().then_some(seq));
                 id.map(|id| Step::Begin { id, seq, at })
             }
-            Op::Release(seq) => held.release(seq).map(Step::Release),
+            Op::Release(seq) => {
+                self.close(seq, held, false, None);
+                held.release(seq).map(Step::Release)
+            }
             Op::Move { seq, to, clock } => held.rename(seq, to.seq).map(|id| {
                 let to = given.on_server(to, clock);
                 let keeps = true;
@@ -244,12 +259,16 @@ impl Resolved {
 
     fn finish(&mut self, seq: u64, outcome: Ending<'static>, given: &Given<'_>, held: &mut Held) {
         match outcome {
-            Ending::Done => self.add(held.remove(seq).map(Step::Over)),
+            Ending::Done => {
+                self.close(seq, held, true, None);
+                self.add(held.remove(seq).map(Step::Over));
+            }
             Ending::Again {
                 to,
                 clock,
                 progress,
             } => {
+                self.close(seq, held, false, None);
                 let to = given.on_server(to, clock);
                 let again = |id| Step::Again {
                     id,
@@ -260,7 +279,10 @@ impl Resolved {
                 };
                 self.add(held.rename(seq, to.seq).map(again));
             }
-            Ending::Next(next) => self.follow(seq, next, given, held),
+            Ending::Next(next) => {
+                self.close(seq, held, true, Some(next.standing));
+                self.follow(seq, next, given, held);
+            }
             Ending::Dead {
                 reason,
                 error,
@@ -275,12 +297,20 @@ impl Resolved {
                     died,
                     error,
                 }]);
+                let ended = next.as_ref().map(|next| next.standing);
+                self.close(seq, held, true, ended);
                 match next {
                     Some(next) => self.follow(seq, next, given, held),
                     None => self.add(held.remove(seq).map(Step::Over)),
                 }
             }
         }
+    }
+
+    fn close(&mut self, seq: u64, held: &Held, ends: bool, ended: Option<Standing>) {
+        let ended = ended.map(Box::new);
+        let repeat = held.id(seq).filter(|id| held.is_repeat(*id));
+        self.add(repeat.map(|id| Step::Close { id, ends, ended }));
     }
 
     fn follow(&mut self, seq: u64, mut next: Box<Next>, given: &Given<'_>, held: &mut Held) {

@@ -10,17 +10,29 @@ use duewheel_store::{Error, Keyring, check_key};
 use tokio_postgres::types::Type;
 
 /// The version of the tables that this library makes.
-const VERSION: i64 = 1;
-const SCHEMA: &str = include_str!("schema.sql");
+const VERSION: i64 = 2;
+/// What makes the tables of each version of those of the version before.
+const STEPS: [&str; VERSION as usize] = [include_str!("schema.sql"), include_str!("version_2.sql")];
 
-/// What makes the tables: for who may not let the library make them.
+/// What makes the tables, or brings them up to date: for who may not let the library do so.
 pub fn sql(schema: &str) -> String {
     let quoted = quoted(schema);
-    let body = SCHEMA
-        .replace("{s}", &quoted)
-        .replace("{n}", &schema.replace('\'', "''"))
-        .replace("{l}", &quoted.replace('\'', "''"));
-    format!("CREATE SCHEMA IF NOT EXISTS {quoted};\n{body}")
+    let literal = quoted.replace('\'', "''");
+    let mut all = format!("CREATE SCHEMA IF NOT EXISTS {quoted};\n");
+    for (before, step) in STEPS.iter().enumerate() {
+        let body = step
+            .replace("{s}", &quoted)
+            .replace("{n}", &schema.replace('\'', "''"))
+            .replace("{l}", &literal);
+        let is_wanted = match before {
+            0 => format!("to_regclass('{literal}.meta') IS NULL"),
+            _ => format!("(SELECT value FROM {quoted}.meta WHERE name = 'schema') = {before}"),
+        };
+        all += &format!(
+            "DO $make$ BEGIN IF {is_wanted} THEN EXECUTE $all$\n{body}$all$; END IF; END $make$;\n"
+        );
+    }
+    all
 }
 
 fn version_error(schema: &str, why: &str) -> Trouble {
@@ -33,16 +45,16 @@ fn version_error(schema: &str, why: &str) -> Trouble {
 /// Make the tables where there are none, and check that this library knows them.
 pub(crate) async fn open(link: &Link, settings: &Settings) -> Result<(), Trouble> {
     let schema = &settings.schema;
-    if found(link, schema).await?.is_none() {
+    let before = found(link, schema).await?;
+    if before.is_none_or(|(version, _)| version < VERSION) && (settings.migrate || before.is_none())
+    {
         if !settings.migrate {
             return Err(version_error(schema, "are not there"));
         }
         let lock = format!("duewheel:{schema}").replace('\'', "''");
         let made = link
             .execute(&format!(
-                "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('{lock}', 0)); \
-                 DO $make$ BEGIN IF to_regclass('{}.meta') IS NULL THEN EXECUTE $all${}$all$; END IF; END $make$; COMMIT",
-                quoted(schema).replace('\'', "''"),
+                "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('{lock}', 0)); {} COMMIT",
                 sql(schema),
             ))
             .await;

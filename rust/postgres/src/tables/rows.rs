@@ -16,6 +16,9 @@ pub(crate) const COLUMNS: &str = "j.due, j.seq, j.id, j.created, j.job_due, j.fi
      j.max_backoff, j.attempt, j.run, j.interruptions, j.retry_limit, j.flags, j.key, j.name, j.repeat, j.standing, \
      j.data, t.name";
 
+/// How many they are.
+pub(crate) const WIDTH: usize = 20;
+
 const BOOT: i16 = 1;
 const ONCE: i16 = 2;
 
@@ -98,7 +101,11 @@ pub(crate) fn insertion(rows: &[&NewRow], epoch: i64) -> Params {
         .maybe_longs(maybe(|job| job.options.age_limit))
         .longs(of(|job| job.options.min_backoff))
         .longs(of(|job| job.options.max_backoff))
-        .maybe_longs(rows.iter().map(|row| row.is_held.then_some(epoch)))
+        .maybe_longs(rows.iter().map(|row| {
+            // A repeat that no node has is of owner 0.
+            let nobody = row.job.repeat.is_some().then_some(0);
+            row.is_held.then_some(epoch).or(nobody)
+        }))
         .with(
             rows.iter().map(|row| row.target).collect::<Vec<_>>(),
             Type::INT4_ARRAY,
@@ -298,7 +305,8 @@ pub(crate) fn dead(row: &Row, keys: Option<&Keyring>) -> Result<DeadJob, Unreada
         ..unreadable
     };
     let job = job(row, 1, keys).map_err(named)?;
-    let reader = Reader { row, from: 21 };
+    let from = 1 + WIDTH;
+    let reader = Reader { row, from };
     let reason: i16 = reader.get(0).unwrap_or(0);
     Ok(DeadJob {
         number: number.max(0) as u64,

@@ -51,12 +51,6 @@ CREATE TABLE {s}.dead (
 );
 CREATE INDEX dead_id ON {s}.dead (id);
 CREATE INDEX dead_died ON {s}.dead (died);
--- What nodes ask each other for: a job that another holds, to cancel or to move it.
-CREATE TABLE {s}.wanted (
-    id uuid, asker bigint,                           -- the epoch that asks
-    owner bigint NOT NULL,                           -- the epoch that held it then
-    PRIMARY KEY (id, asker)
-);
 CREATE TABLE {s}.keys (key bigint PRIMARY KEY, proof bytea NOT NULL);
 
 CREATE FUNCTION {s}.now_ns() RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE AS

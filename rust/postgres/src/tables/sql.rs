@@ -7,11 +7,20 @@ use crate::tables::names::quoted;
 use crate::tables::rows::COLUMNS;
 
 /// What withdraws or moves a job: it has not begun, and no other node may start it without a mark.
-const FREE: &str = "begun IS NULL AND (owner IS NULL OR owner = $2 OR flags & 2 <> 0)";
+const FREE: &str =
+    "begun IS NULL AND (owner IS NULL OR owner = $2 OR flags & 2 <> 0 OR repeat IS NOT NULL)";
 
-/// What became of it: 1, it was free; 2, another node holds it.
+/// What may be claimed under the lease that stands for `{epoch}`: no node has it; a repeat is of owner 0 then, and is neither
+/// held back nor declared by others alone.
+const UNCLAIMED: &str = "(owner IS NULL OR owner = 0 AND get_byte(standing, 0) & 42 <> 8 AND (get_byte(standing, 0) & 16 = 0 \
+    OR EXISTS (SELECT FROM {s}.declared d WHERE d.epoch = {epoch} AND d.id = job.id)))";
+
+/// The owner of a row that no node has.
+const NOBODY: &str = "CASE WHEN repeat IS NOT NULL THEN 0 END";
+
+/// What became of it: 1, it was free; 3, another node holds it.
 const CHANGED: &str = "CASE WHEN EXISTS (SELECT FROM d) THEN 1 \
-     WHEN EXISTS (SELECT FROM {s}.job WHERE id = $1 AND begun IS NULL AND owner <> $2) THEN 2 ELSE 0 END";
+     WHEN EXISTS (SELECT FROM {s}.job WHERE id = $1 AND begun IS NULL AND owner <> $2) THEN 3 ELSE 0 END";
 
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident: $text:literal,)*) => {
@@ -26,7 +35,11 @@ macro_rules! statements {
                 let quoted = quoted(schema);
                 let literal = quoted.replace('\'', "''");
                 let text = |text: &str| {
-                    text.replace("{changed}", CHANGED)
+                    let unclaimed = |epoch| UNCLAIMED.replace("{epoch}", epoch);
+                    text.replace("{unclaimed:$5}", &unclaimed("$5"))
+                        .replace("{unclaimed:$6}", &unclaimed("$6"))
+                        .replace("{nobody}", NOBODY)
+                        .replace("{changed}", CHANGED)
                         .replace("{s}", &quoted)
                         .replace("{l}", &literal)
                         .replace("{columns}", COLUMNS)
@@ -57,23 +70,25 @@ statements! {
                 $14::bigint[], $15::bigint[], $16::smallint[], $17::bigint[], $18::text[], $19::text[], $20::bytea[], $21::bytea[])",
     begin: "UPDATE {s}.job j SET begun = x.at FROM unnest($1::uuid[], $2::bigint[]) x(id, at) \
                 WHERE j.id = x.id AND j.owner = $3 RETURNING j.seq",
-    release: "UPDATE {s}.job SET begun = NULL WHERE id = ANY($1) AND owner = $2 RETURNING seq",
+    /// What was amended since it had begun is to come again as it is now.
+    release: "UPDATE {s}.job SET begun = NULL, owner = CASE WHEN flags & 4 <> 0 THEN 0 ELSE owner END WHERE id = ANY($1) AND owner = $2 RETURNING seq",
     /// To the first node that asks for it and lives, else to nobody. A node that is being rescued gets nothing more, and one
     /// that gets something is not rescued meanwhile.
     give_back: "WITH w AS (SELECT w.id, n.epoch, n.claimed_until FROM {s}.wanted w JOIN {s}.node n ON n.epoch = w.asker \
                 WHERE w.id = ANY($1) AND w.owner = $2 AND n.lease_until > '-infinity' FOR KEY SHARE OF n) \
-                UPDATE {s}.job j SET owner = (SELECT min(w.epoch) FROM w WHERE w.id = j.id AND w.claimed_until >= j.due), begun = NULL \
+                UPDATE {s}.job j SET begun = NULL, \
+                owner = coalesce((SELECT min(w.epoch) FROM w WHERE w.id = j.id AND w.claimed_until >= j.due), {nobody}) \
                 WHERE id = ANY($1) AND owner = $2 RETURNING seq",
     over: "DELETE FROM {s}.job WHERE id = ANY($1) AND owner = $2 RETURNING seq",
     again: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, \
-                attempt = x.attempt, run = x.run, first_start = x.first, begun = NULL, owner = x.owner \
+                attempt = x.attempt, run = x.run, first_start = x.first, begun = NULL, owner = coalesce(x.owner, {nobody}) \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[], \
                 $8::bigint[]) x(id, due, seq, flags, attempt, run, first, owner) WHERE j.id = x.id AND j.owner = $9 RETURNING j.seq",
-    shift: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, owner = x.owner \
+    shift: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, owner = coalesce(x.owner, {nobody}) \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[]) x(id, due, seq, flags, owner) \
                 WHERE j.id = x.id AND j.owner = $6 RETURNING j.seq",
     next: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, attempt = 1, \
-                run = x.run, interruptions = 0, first_start = NULL, begun = NULL, job_due = x.job_due, standing = x.standing, owner = x.owner \
+                run = x.run, interruptions = 0, first_start = NULL, begun = NULL, job_due = x.job_due, standing = x.standing, owner = coalesce(x.owner, 0) \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bytea[], \
                 $8::bigint[]) x(id, due, seq, flags, job_due, run, standing, owner) WHERE j.id = x.id AND j.owner = $9 RETURNING j.seq",
     bury: "INSERT INTO {s}.dead (due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, \
@@ -86,7 +101,7 @@ statements! {
                 max_backoff = $8, flags = flags & ~2::smallint | $9, repeat = $10, standing = $11 WHERE id = $1 AND owner = $12 RETURNING seq",
     stand: "UPDATE {s}.job SET job_due = $2, standing = $3 WHERE id = $1 AND owner = $4 AND repeat IS NOT NULL RETURNING seq",
     look: "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
-                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL LIMIT 1) x WHERE w.name = ANY($1)), \
+                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND {unclaimed:$5} LIMIT 1) x WHERE w.name = ANY($1)), \
                 ARRAY(SELECT id FROM {s}.wanted WHERE owner = $5)",
     page: "WITH x AS MATERIALIZED (SELECT x.* FROM {s}.target w CROSS JOIN LATERAL (SELECT ctid AS at, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($1, $2) AND due < $3 AND begun IS NULL ORDER BY due, seq LIMIT $4) x \
@@ -94,25 +109,26 @@ statements! {
                 JOIN {s}.target t ON t.id = j.target WHERE j.ctid = ANY(ARRAY(SELECT at FROM x)) ORDER BY j.due, j.seq",
     pending: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1 AND j.begun IS NULL",
     count: "SELECT count(*) FROM {s}.job WHERE begun IS NULL",
-    unfinished: "SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1))",
+    /// Without repeats that wait and have no end.
+    unfinished: "SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1)) AND (repeat IS NULL \
+                OR begun IS NOT NULL OR first_start IS NOT NULL OR split_part(repeat, 'catch_up=', 1) ~ '(count|end)=|ends ')",
     claim: "WITH w AS (SELECT id FROM {s}.target WHERE name = ANY($1)), \
                 c AS MATERIALIZED (SELECT x.ctid, x.due, x.seq FROM w CROSS JOIN LATERAL (SELECT ctid, due, seq FROM {s}.job \
-                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND owner IS NULL ORDER BY due, seq LIMIT $5 \
+                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND {unclaimed:$6} ORDER BY due, seq LIMIT $5 \
                 FOR UPDATE SKIP LOCKED) x ORDER BY x.due, x.seq LIMIT $5), \
-                j AS (UPDATE {s}.job j SET owner = $6, begun = NULL WHERE j.ctid = ANY(ARRAY(SELECT ctid FROM c)) RETURNING j.*), \
+                j AS (UPDATE {s}.job j SET owner = $6, begun = NULL, flags = flags & ~12::smallint WHERE j.ctid = ANY(ARRAY(SELECT ctid FROM c)) RETURNING j.*), \
                 n AS (UPDATE {s}.node SET claimed_until = greatest(claimed_until, (SELECT max(due) FROM j)) \
                 WHERE epoch = $6 AND (SELECT max(due) FROM j) > claimed_until) \
                 SELECT {columns} FROM j JOIN {s}.target t ON t.id = j.target ORDER BY j.due, j.seq",
-    stray: "UPDATE {s}.job j SET owner = NULL, begun = NULL FROM {s}.target t, {s}.node n \
+    stray: "UPDATE {s}.job j SET owner = {nobody}, begun = NULL FROM {s}.target t, {s}.node n \
                 WHERE n.epoch = $1 AND j.target = t.id AND j.due <= n.claimed_until AND j.owner = $1 AND j.id <> ALL($2)",
     get: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
-    cancel: "WITH d AS (DELETE FROM {s}.job WHERE id = $1 AND {free} RETURNING seq) \
-                UPDATE {s}.node SET answer = {changed} WHERE epoch = $2 RETURNING answer",
+    cancel: "UPDATE {s}.node SET answer = {s}.cancel_v1($1, $2) WHERE epoch = $2 RETURNING answer",
     change_place: "WITH d AS (UPDATE {s}.job SET due = $3, seq = $4, flags = flags & ~1::smallint | $5, \
-                owner = CASE WHEN owner = $2 THEN owner END WHERE id = $1 AND {free} RETURNING seq) \
+                owner = CASE WHEN owner = $2 THEN owner ELSE {nobody} END WHERE id = $1 AND {free} RETURNING seq) \
                 UPDATE {s}.node SET answer = {changed} WHERE epoch = $2 RETURNING answer",
     /// Ask other nodes for these, and say who holds those that have not begun. What comes is found by who rescues this node.
-    recall: "WITH j AS (SELECT id, owner, seq, due FROM {s}.job WHERE id = ANY($1) AND begun IS NULL), \
+    recall: "WITH j AS (SELECT id, nullif(owner, 0) AS owner, seq, due FROM {s}.job WHERE id = ANY($1) AND begun IS NULL), \
                 h AS (SELECT id, owner, due FROM j WHERE owner <> $2), \
                 w AS (INSERT INTO {s}.wanted (id, asker, owner) SELECT id, $2, owner FROM h \
                 ON CONFLICT (id, asker) DO UPDATE SET owner = excluded.owner WHERE wanted.owner <> excluded.owner), \
@@ -131,6 +147,26 @@ statements! {
     purge: "WITH d AS (DELETE FROM {s}.dead WHERE died < $1 RETURNING 1) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
     answered: "UPDATE {s}.node SET answer = 1 WHERE epoch = $1 RETURNING answer",
+    repeat: "SELECT {columns}, j.xmin::text::bigint, j.begun IS NOT NULL, j.standing IS NULL OR get_byte(j.standing, 0) & 16 = 0 \
+                OR EXISTS (SELECT FROM {s}.declared d JOIN {s}.node n ON n.epoch = d.epoch WHERE d.id = j.id AND n.lease_until > clock_timestamp()) \
+                FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
+    repeat_ids: "SELECT id, name FROM {s}.job WHERE repeat IS NOT NULL ORDER BY due, seq",
+    /// What has begun keeps its node, which is told by a flag when it ends.
+    amend: "WITH u AS (UPDATE {s}.job SET target = $2, data = $3, key = $4, retry_limit = $5, age_limit = $6, min_backoff = $7, \
+                max_backoff = $8, flags = flags & ~3::smallint | $9 | (CASE WHEN begun IS NULL THEN 0 ELSE 4 END)::smallint, repeat = $10, \
+                standing = $11, due = $14, seq = $15, job_due = $16, owner = CASE WHEN begun IS NULL THEN 0 ELSE owner END \
+                WHERE id = $1 AND xmin::text::bigint = $13 AND repeat IS NOT NULL RETURNING 1) \
+                UPDATE {s}.node SET answer = (SELECT count(*) FROM u) WHERE epoch = $12 RETURNING answer",
+    end: "WITH d AS (DELETE FROM {s}.job WHERE id = $1 AND xmin::text::bigint = $3 AND begun IS NULL RETURNING 1) \
+                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
+    declare: "INSERT INTO {s}.declared SELECT n.epoch, x FROM {s}.node n, unnest($2::uuid[]) x WHERE n.epoch = $1 ON CONFLICT DO NOTHING",
+    /// Before the end of a repeat: one that was cancelled while it ran is over; one that was amended is nobody's from here on, so
+    /// that nothing else of its end is found, but for a retry.
+    close: "WITH x AS (SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::bytea[]) x(id, ends, ended)), \
+                d AS (DELETE FROM {s}.job j USING x WHERE j.id = x.id AND j.owner = $4 AND j.flags & 8 <> 0) \
+                UPDATE {s}.job j SET due = {s}.now_ns(), owner = 0, begun = NULL, attempt = 1, run = least(run + 1, 4294967295), \
+                interruptions = 0, first_start = NULL, flags = j.flags & ~4::smallint, standing = {s}.spent_v1(j.standing, x.ended) \
+                FROM x WHERE j.id = x.id AND j.owner = $4 AND j.flags & 12 = 4 AND x.ends",
     lapsed: "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = (SELECT epoch FROM {s}.node \
                 WHERE lease_until < clock_timestamp() AND lease_until > '-infinity' ORDER BY epoch LIMIT 1 FOR UPDATE SKIP LOCKED) \
                 RETURNING epoch",

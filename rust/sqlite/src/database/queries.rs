@@ -30,9 +30,13 @@ impl Queries<'_> {
             }
             Query::Repeats { after, limit } => self.repeats(*after, *limit).map(Answer::Page),
             Query::Nodes => Ok(Answer::Nodes(Vec::new())),
-            Query::Claim { .. } | Query::Recall(_) => {
-                let why =
-                    "a file is of one process: nothing in it is to be claimed, or held by others";
+            Query::Claim { .. }
+            | Query::Recall(_)
+            | Query::Repeat(_)
+            | Query::RepeatIds
+            | Query::Amend { .. }
+            | Query::Declare(_) => {
+                let why = "a file is of one process: this is asked of what nodes share";
                 Err(StoreError::Io(why.into()).into())
             }
             Query::Get(id) => self.get(id).map(Answer::Job),

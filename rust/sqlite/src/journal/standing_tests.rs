@@ -8,13 +8,13 @@ prop_compose! {
     pub(crate) fn any_standing()(
         times in any::<(i64, i64, i64, i64)>(), counts in any::<(u64, u64, u64)>(),
         moments in any::<(Option<i64>, Option<i64>, Option<i64>)>(),
-        flags in any::<(bool, bool, bool)>(),
+        flags in any::<(bool, bool, bool, bool)>(),
     ) -> Standing {
         Standing {
             time: times.0, last: times.1, anchor: times.2, offset: times.3,
             occurrence: counts.0, missed: counts.1, fingerprint: counts.2,
             previous: moments.0, triggered: moments.1, wanted: moments.2,
-            paused: flags.0, declared: flags.1, spent: flags.2,
+            paused: flags.0, declared: flags.1, spent: flags.2, overdue: flags.3,
         }
     }
 }
@@ -34,7 +34,7 @@ proptest! {
         bytes.resize(length, 0);
         prop_assert_eq!(decode(&bytes).is_some(), length == LENGTH);
         let mut bytes = encode(&standing);
-        bytes[0] |= 64;
+        bytes[0] |= 128;
         prop_assert_eq!(decode(&bytes), None);
     }
 }

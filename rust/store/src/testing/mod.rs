@@ -6,6 +6,7 @@ pub mod drive;
 mod full;
 pub mod jobs;
 pub mod model;
+pub mod nodes;
 mod repeats;
 mod shared;
 

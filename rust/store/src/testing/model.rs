@@ -73,6 +73,19 @@ pub(crate) fn go_on(job: &mut Job<'static>) {
     }
 }
 
+/// Its occurrence has ended, and was changed while it ran: what follows is found by whoever reads it.
+pub(crate) fn spend(job: &mut Job<'static>, next: Option<&Next>) {
+    job.progress = Progress {
+        run: job.progress.run.saturating_add(1),
+        ..Progress::NEW
+    };
+    job.interruptions = 0;
+    if let Some(repeat) = &mut job.repeat {
+        let ended = next.map(|next| &next.standing);
+        repeat.standing = repeat.standing.spent_with(ended);
+    }
+}
+
 /// What a store should hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {

@@ -211,7 +211,10 @@ impl<P: Payload> Engine<P> {
     ) -> Result<Pending<T, P>, Refused> {
         state.catch_up()?;
         let taken = state.take_out(self, id, released);
-        if state.jobs.find(id).is_some() {
+        let runs = state.jobs.find(id);
+        // What runs is not changed, but a repeat is cancelled, which ends with it.
+        let ends = |key| matches!(question, Query::Cancel(_)) && state.jobs.repeat(key).is_some();
+        if runs.is_some_and(|key| !ends(key)) {
             return Ok(Pending::Made(T::default(), AT_ONCE));
         }
         let id = state.begin_asking(id);

@@ -10,6 +10,7 @@ mod dead;
 mod pending;
 mod repeat;
 mod repeat_change;
+mod repeat_shared;
 mod schedule;
 mod schedule_many;
 mod timer;

@@ -31,7 +31,12 @@ pub struct NewRepeat<P> {
 
 impl<P> NewRepeat<P> {
     /// How far it has come when it is new now.
-    fn standing(&self, clock: ClockKind, wall: i64, boot: i64) -> Result<Standing, Refused> {
+    pub(super) fn standing(
+        &self,
+        clock: ClockKind,
+        wall: i64,
+        boot: i64,
+    ) -> Result<Standing, Refused> {
         let refused = |error: duewheel_schedule::Error| Refused::Schedule(error.to_string());
         let now = match clock {
             ClockKind::Wall => wall,
@@ -48,7 +53,7 @@ impl<P> NewRepeat<P> {
         })
     }
 
-    fn offset(&self, id: &str) -> i64 {
+    pub(super) fn offset(&self, id: &str) -> i64 {
         let spread = self.plan.terms().spread;
         if spread == 0 {
             return 0;
@@ -70,7 +75,17 @@ impl<P: Payload> Engine<P> {
         released: &mut Released<P>,
     ) -> Result<Pending<Option<Halves>, P>, Refused> {
         let boot = self.clock.boot();
-        let clock = new.plan.clock();
+        let is_shared = self.is_shared();
+        if let (true, Some(id)) = (is_shared, new.id.clone()) {
+            drop(self.open_to_change()?);
+            return Ok(self.repeat_shared(id, new).map(|()| None));
+        }
+        // What nodes share is due by the one clock that they have in common.
+        let clock = if is_shared {
+            ClockKind::Wall
+        } else {
+            new.plan.clock()
+        };
         // Found before the lock is taken: a schedule may be slow.
         let standing = new.standing(clock, self.clock.wall(), boot);
         let mut state = self.open_to_change()?;
@@ -94,8 +109,13 @@ impl<P: Payload> Engine<P> {
             // Only the store knows whether a job that is not in memory has this id.
             return Ok(state.ask_to_insert(taken, true).map(|()| None));
         }
-        let ticket = state.write_detail(&taken, true)?;
-        let wake = state.insert_new(taken, true, released);
+        let ticket = state.write_detail(&taken, !is_shared)?;
+        if is_shared && let Some(residency) = &mut state.residency {
+            // It comes with a page, if this node gets it.
+            residency.frontier.paged_out += 1;
+            state.request_page_if_near(taken.place, self.clock.wall());
+        }
+        let wake = state.insert_new(taken, !is_shared, released);
         drop(state);
         if wake {
             self.sleeper.wake();
@@ -106,7 +126,7 @@ impl<P: Payload> Engine<P> {
 
 impl<P: Payload> State<P> {
     /// What is taken in of a new repeat, and its id, where that is made.
-    fn new_repeat(
+    pub(super) fn new_repeat(
         &mut self,
         new: &NewRepeat<P>,
         standing: Standing,
@@ -116,7 +136,7 @@ impl<P: Payload> State<P> {
         let (id, halves) = match &new.id {
             Some(id) => (Id::Given(id.clone()), None),
             None => {
-                let halves = self.jobs.new_id(boot, true);
+                let halves = self.jobs.new_id(boot, !self.is_shared());
                 (Id::Generated(halves), Some(halves))
             }
         };

@@ -1,5 +1,6 @@
 //! `pause`, `resume` and `trigger` of a repeat, and looking at it. Repeats of a store of one process are all in memory.
 
+use super::repeat_shared::Change;
 use super::{AT_ONCE, Pending};
 use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
@@ -34,6 +35,9 @@ impl<P: Payload> Engine<P> {
     ///
     /// [`Refused::Closed`], and those of the store.
     pub fn pause(&self, id: &str, released: &mut Released<P>) -> Result<Pending<bool, P>, Refused> {
+        if self.is_shared() {
+            return self.change_shared(id, Change::Pause);
+        }
         let mut state = self.open_to_change()?;
         state.settle(self, released);
         let Some(key) = state.find_repeat(id) else {
@@ -79,6 +83,9 @@ impl<P: Payload> Engine<P> {
         id: &str,
         released: &mut Released<P>,
     ) -> Result<Pending<bool, P>, Refused> {
+        if self.is_shared() {
+            return self.change_shared(id, Change::Resume);
+        }
         let boot = self.clock.boot();
         let mut state = self.open_to_change()?;
         state.settle(self, released);
@@ -120,6 +127,9 @@ impl<P: Payload> Engine<P> {
         id: &str,
         released: &mut Released<P>,
     ) -> Result<Pending<bool, P>, Refused> {
+        if self.is_shared() {
+            return self.change_shared(id, Change::Trigger);
+        }
         let boot = self.clock.boot();
         let mut state = self.open_to_change()?;
         state.settle(self, released);

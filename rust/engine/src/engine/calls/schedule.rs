@@ -165,7 +165,7 @@ pub(super) struct New<P: Payload> {
 }
 
 impl<P: Payload> New<P> {
-    fn with_job<R>(&self, look: impl FnOnce(Job<'_>) -> R) -> R {
+    pub(super) fn with_job<R>(&self, look: impl FnOnce(Job<'_>) -> R) -> R {
         let detail = &self.detail;
         detail.id.with_str(|id| {
             self.payload.parts(|parts| {

@@ -19,6 +19,10 @@ impl<P: Payload> State<P> {
         done: Done<P::Failure>,
         released: &mut Released<P>,
     ) -> bool {
+        let unstarted = &mut self.counts.unstarted;
+        let Some(done) = self.evicted.discard(done, unstarted, released) else {
+            return false;
+        };
         let key = done.key;
         let Some(execution) = self.jobs.execution(key) else {
             return false;
@@ -101,6 +105,10 @@ impl<P: Payload> State<P> {
             self.remove(key, released);
             return false;
         }
+        if self.is_shared() {
+            self.let_go_moved(key);
+            return false;
+        }
         let _ = self.write_standing(key, true);
         self.requeue_repeat(engine, key);
         false
@@ -181,6 +189,7 @@ impl<P: Payload> State<P> {
         let (boot, ahead) = (engine.clock.boot(), self.jobs.offsets.measured());
         let repeat = self.jobs.repeat_mut(key)?;
         let (clock, mut standing) = (repeat.clock(), repeat.standing());
+        standing.overdue = false;
         let now = moment_on(clock, boot, ahead);
         let time = match repeat.then() {
             Then::At(time) => time,
@@ -209,10 +218,16 @@ impl<P: Payload> State<P> {
             return None;
         }
         let (clock, due) = repeat.due();
-        let standing = repeat.on_wall(ahead);
+        let mut standing = repeat.on_wall(ahead);
         let to = self.next_place(clock, due);
-        if self.phase == Phase::Closed {
+        let is_shared = self.is_shared();
+        // Whoever takes it up does not know when this one ended.
+        standing.overdue = is_shared && standing.triggered.is_none() && to.due < now;
+        if self.phase == Phase::Closed || is_shared {
             self.reserve_seq(to.seq);
+        }
+        if is_shared {
+            self.request_page_if_near(to, engine.clock.wall());
         }
         Some(Next {
             to,
@@ -231,7 +246,8 @@ impl<P: Payload> State<P> {
             return false;
         };
         self.counts.scheduled += 1;
-        if self.phase == Phase::Closed {
+        // In a shared store it has been yielded, and comes with a page to whoever gets it.
+        if self.phase == Phase::Closed || self.is_shared() {
             self.drop_one();
             self.remove(key, released);
             return false;
@@ -257,8 +273,17 @@ impl<P: Payload> State<P> {
         if self.residency.is_some() {
             execution.id.with_str(|id| self.note_changed(id));
         }
+        let next = match &outcome {
+            Ending::Next(next)
+            | Ending::Dead {
+                next: Some(next), ..
+            } => Some(next.to.seq),
+            _ => None,
+        };
+        let yielded = next.filter(|_| self.is_shared()).map(Op::Yield);
         if let Some(residency) = &mut self.residency {
             residency.outbox.push(Op::Finish { seq, outcome });
+            residency.outbox.extend(yielded.into_iter());
         }
     }
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 /// What a store has of a repeat, read under no lock.
 pub(in crate::engine) struct FoundRepeat {
-    plan: Arc<Plan>,
-    standing: Standing,
-    unknown: Option<Arc<str>>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) standing: Standing,
+    pub(super) unknown: Option<Arc<str>>,
 }
 
 impl FoundRepeat {
@@ -50,6 +50,10 @@ impl FoundRepeat {
                 standing.fingerprint = found;
                 if standing.spent {
                     spend(&mut standing, &times);
+                    if (plan.terms().count).is_some_and(|count| standing.occurrence > count) {
+                        // It is over as soon as it is looked at.
+                        (standing.time, standing.triggered) = (NEVER, None);
+                    }
                 }
                 None
             }
@@ -104,14 +108,17 @@ impl<P: Payload> State<P> {
             Some(offset) => (ClockKind::Boot, standing.shifted(offset.saturating_neg())),
         };
         let mut repeat = Repeat::new(plan, standing, clock);
-        repeat.set(Flag::Wanted, !standing.declared);
+        // Of a shared store a node gets only what it declares, or what none need.
+        repeat.set(Flag::Wanted, !standing.declared || self.is_shared());
         if let (Some(why), Some(execution)) = (&unknown, self.jobs.execution(key)) {
             let (id, why) = (execution.id.with_str(str::to_owned), why.clone());
             self.held.push(Held { id, why });
         }
         repeat.set_unknown(unknown);
         self.jobs.set_repeat(key, repeat);
-        if is_moved {
+        if is_moved && self.is_shared() {
+            self.let_go_moved(key);
+        } else if is_moved {
             // A store that takes nothing has failed, and says so itself.
             let _ = self.write_standing(key, true);
             if let Some((clock, due)) = self.jobs.repeat(key).map(Repeat::due) {

@@ -5,8 +5,11 @@
 
 mod ending;
 mod found;
+mod stored;
 mod take_up;
 mod waiting;
 
 pub(super) use found::FoundRepeat;
+pub(super) use stored::Edited;
+pub use stored::StoredView;
 pub use take_up::Taken;

@@ -180,7 +180,7 @@ impl Asked {
             self.plan.terms(),
             (time, due, self.standing.offset),
             now,
-            due < self.since,
+            due < self.since || self.standing.overdue,
             times,
         )
     }
@@ -203,6 +203,7 @@ impl<P: Payload> State<P> {
         repeat.change(|standing| {
             standing.missed += found.missed;
             standing.time = time;
+            standing.overdue = false;
             if is_new && found.runs && time != NEVER {
                 standing.last = standing.last.max(time);
             }

@@ -107,6 +107,22 @@ impl<P: Payload> State<P> {
         self.requeue_repeat(engine, key);
     }
 
+    /// In a store that nodes share: let whoever gets it have a repeat where its standing says, with the store's next page.
+    pub(in crate::engine) fn let_go_moved(&mut self, key: Key) {
+        let to = self.jobs.repeat(key).map(Repeat::due);
+        // A store that takes nothing has failed, and says so itself.
+        let _ = self.write_standing(key, true);
+        if let Some((_, due)) = to {
+            let now = self.jobs.offsets.measured_now().wall;
+            let seq = self.next_given();
+            self.request_page_if_near(Place { due, seq }, now);
+        }
+        self.drop_one();
+        if let Some(payload) = self.take(key) {
+            self.evicted.insert(key, payload, false);
+        }
+    }
+
     /// Queue a repeat that was withdrawn where its standing says.
     pub(in crate::engine) fn requeue_repeat(&mut self, engine: &Engine<P>, key: Key) {
         let ahead = self.jobs.offsets.measured();
@@ -154,7 +170,10 @@ impl<P: Payload> State<P> {
             standing: Box::new(standing),
         };
         execution.id.with_str(|id| self.note_changed(id));
-        if moves {
+        if moves && self.is_shared() {
+            self.reserve_seq(to.seq);
+            Ok(self.submit(&[stand, Op::Move { seq, to, clock }, Op::Yield(to.seq)])?)
+        } else if moves {
             Ok(self.submit(&[stand, Op::Move { seq, to, clock }])?)
         } else {
             Ok(self.submit(&[stand])?)

@@ -1,5 +1,6 @@
 //! What the nodes share: jobs, each claimed under the epoch of a node's lease or under none.
 
+use super::repeats::Changed;
 use crate::testing::model::{edit, follow, go_on, stand};
 use crate::{
     Answer, DeadJob, DeadPage, Ending, Error, Event, Events, Job, Op, Page, Place, Query, Reason,
@@ -14,6 +15,10 @@ pub(super) struct Row {
     /// Under which epoch it is claimed.
     pub(super) owner: Option<u64>,
     pub(super) begun: bool,
+    /// What was done to a repeat while it runs.
+    pub(super) changed: Changed,
+    /// Another one with each change.
+    pub(super) version: u64,
 }
 
 #[derive(Debug, Default)]
@@ -23,6 +28,11 @@ pub(super) struct Table {
     /// The ids of what was done, deleted or cancelled.
     pub(super) over: Vec<String>,
     pub(super) epochs: u64,
+    pub(super) versions: u64,
+    /// The repeats that each epoch declares.
+    pub(super) declared: BTreeSet<(u64, String)>,
+    /// What was taken from an epoch that has not been told: its id and sequence there.
+    pub(super) untold: Vec<(u64, String, u64)>,
     /// Those whose nodes end in order.
     pub(super) left: BTreeSet<u64>,
     pub(super) max_interruptions: u32,
@@ -96,8 +106,15 @@ impl Table {
     }
 
     pub(super) fn put(&mut self, job: Job<'static>, owner: Option<u64>) {
-        let begun = false;
-        self.rows.insert(job.place, Row { job, owner, begun });
+        self.versions += 1;
+        let row = Row {
+            job,
+            owner,
+            begun: false,
+            changed: Changed::No,
+            version: self.versions,
+        };
+        self.rows.insert(row.job.place, row);
     }
 
     pub(super) fn end(&mut self, at: Place) -> bool {
@@ -132,10 +149,12 @@ impl Table {
         let interruptions = u32::from(!self.left.contains(&epoch));
         for &place in &places {
             let limit = self.max_interruptions;
+            self.versions += 1;
+            let version = self.versions;
             let Some(row) = self.rows.get_mut(&place) else {
                 continue;
             };
-            row.owner = None;
+            (row.owner, row.version) = (None, version);
             if std::mem::take(&mut row.begun) {
                 row.job.interruptions += interruptions;
                 let dies = row.job.options.at_most_once || row.job.interruptions >= limit;
@@ -183,42 +202,54 @@ impl Table {
                 job_due, standing, ..
             } => self.row(at, |row| stand(&mut row.job, job_due, *standing)),
             Op::Begin { .. } => self.row(at, |row| row.begun = true),
-            Op::Release(_) => self.row(at, |row| row.begun = false),
+            Op::Release(_) => self.release(at),
             Op::Yield(_) => self.row(at, |row| row.owner = None),
-            Op::Finish { outcome, .. } => match outcome {
-                Ending::Done => {
-                    self.end(at);
-                }
-                Ending::Again {
-                    to,
-                    clock,
-                    progress,
-                } => self.shift(at, to, Some(epoch), |job| {
-                    (job.clock, job.progress) = (clock, progress);
-                }),
-                Ending::Dead {
-                    reason,
-                    error,
-                    died,
-                    next,
-                } => {
-                    self.bury(at, reason, &error, died);
-                    match next {
-                        Some(next) => {
-                            self.shift(at, next.to, Some(epoch), |job| follow(job, &next));
-                        }
-                        None => drop(self.rows.remove(&at)),
+            Op::Finish { outcome, .. } => {
+                let outcome = match self.close_repeat(at, outcome) {
+                    Some(outcome) => outcome,
+                    None => return,
+                };
+                self.finish(at, outcome, epoch);
+            }
+        }
+    }
+
+    fn finish(&mut self, at: Place, outcome: Ending<'static>, epoch: u64) {
+        match outcome {
+            Ending::Done => {
+                self.end(at);
+            }
+            Ending::Again {
+                to,
+                clock,
+                progress,
+            } => self.shift(at, to, Some(epoch), |job| {
+                (job.clock, job.progress) = (clock, progress);
+            }),
+            Ending::Dead {
+                reason,
+                error,
+                died,
+                next,
+            } => {
+                self.bury(at, reason, &error, died);
+                match next {
+                    Some(next) => {
+                        self.shift(at, next.to, Some(epoch), |job| follow(job, &next));
                     }
+                    None => drop(self.rows.remove(&at)),
                 }
-                Ending::Next(next) => {
-                    self.shift(at, next.to, Some(epoch), |job| follow(job, &next));
-                }
-            },
+            }
+            Ending::Next(next) => {
+                self.shift(at, next.to, Some(epoch), |job| follow(job, &next));
+            }
         }
     }
 
     pub(super) fn row(&mut self, at: Place, change: impl FnOnce(&mut Row)) {
+        self.versions += 1;
         if let Some(row) = self.rows.get_mut(&at) {
+            row.version = self.versions;
             change(row);
         }
     }
@@ -238,8 +269,11 @@ impl Table {
     }
 
     pub(super) fn answer(&mut self, query: Query, epoch: u64) -> Result<Answer, Error> {
-        // Of jobs of other nodes nobody here can say that they will not start.
-        let free = |row: &Row| !row.begun && row.owner.is_none_or(|owner| owner == epoch);
+        // Of jobs of other nodes nobody here can say that they will not start, but of repeats, which are marked before.
+        let free = |row: &Row| {
+            let is_own = row.owner.is_none_or(|owner| owner == epoch);
+            !row.begun && (is_own || row.job.repeat.is_some())
+        };
         Ok(match query {
             Query::Page {
                 target,
@@ -276,15 +310,19 @@ impl Table {
                 until,
                 limit,
             } => {
+                let declared = &self.declared;
                 let free = |row: &&mut Row| {
                     row.owner.is_none()
                         && row.job.place.due < until
                         && targets.iter().any(|target| *target == row.job.target)
+                        && super::repeats::may_claim(declared, &row.job, epoch)
                 };
                 let mut jobs = Vec::new();
                 let mut rows = self.rows.values_mut().filter(free);
                 for row in rows.by_ref().take(limit) {
-                    row.owner = Some(epoch);
+                    self.versions += 1;
+                    (row.owner, row.version, row.changed) =
+                        (Some(epoch), self.versions, Changed::No);
                     jobs.push(row.job.clone());
                 }
                 let more = rows.next().is_some();
@@ -296,7 +334,7 @@ impl Table {
                     epoch,
                 })
             }
-            // They come with other pages, to one node each.
+            // They come with claims, to one node each.
             Query::Repeats { .. } => Answer::Page(Page {
                 epoch,
                 ..Page::default()
@@ -309,7 +347,8 @@ impl Table {
             Query::Unfinished(targets) => {
                 let rows = self.rows.values();
                 let is_of = |row: &&Row| targets.iter().any(|target| *target == row.job.target);
-                Answer::Count(rows.filter(is_of).count() as u64)
+                let unfinished = rows.filter(is_of).filter(|row| !row.waits_for_ever());
+                Answer::Count(unfinished.count() as u64)
             }
             Query::Count => {
                 let pending = self.rows.values().filter(|row| !row.begun);
@@ -334,13 +373,16 @@ impl Table {
             Query::Cancel(id) => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
                     let place = row.job.place;
+                    self.take_back(place, epoch);
                     Answer::Changed(self.end(place))
                 }
-                None => Answer::Changed(false),
+                None => Answer::Changed(self.end_running(&id)),
             },
             Query::Move { id, to, clock } => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
                     let (place, owner) = (row.job.place, row.owner);
+                    let owner = owner.filter(|owner| *owner == epoch);
+                    self.take_back(place, epoch);
                     self.shift(place, to, owner, |job| job.clock = clock);
                     Answer::Changed(true)
                 }
@@ -377,6 +419,16 @@ impl Table {
                 job.repeat = None;
                 self.put(job.clone(), Some(epoch));
                 Answer::Job(Some(job))
+            }
+            Query::Repeat(id) => Answer::Repeat(self.stored_repeat(&id)),
+            Query::RepeatIds => {
+                let repeats = self.rows.values().filter(|row| row.job.repeat.is_some());
+                Answer::Ids(repeats.map(|row| row.job.id.to_string()).collect())
+            }
+            Query::Amend { was, to } => Answer::Changed(self.amend(&was, to, epoch)),
+            Query::Declare(id) => {
+                self.declared.insert((epoch, id));
+                Answer::Done
             }
             Query::Purge(before) => {
                 let all = self.dead.len();

@@ -3,6 +3,7 @@
 
 mod jobs;
 mod node;
+mod repeats;
 
 pub use jobs::SharedJobs;
 pub use node::Weather;

@@ -1,7 +1,7 @@
 //! What takes the messages of a node to what is shared, in bad weather.
 
 use super::jobs::SharedJobs;
-use crate::{Answered, Error, Event, Events, Op, Query, Settled};
+use crate::{Answer, Answered, Error, Event, Events, Op, Query, Settled};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -93,7 +93,10 @@ impl Node {
     }
 
     pub(super) fn leave(&self) {
-        self.jobs.lock().expire(self.epoch, || true);
+        let mut table = self.jobs.lock();
+        table.expire(self.epoch, || true);
+        table.declare_again(self.epoch, None);
+        drop(table);
         self.jobs.nodes().retain(|(node, _)| *node != self.number);
     }
 
@@ -105,6 +108,7 @@ impl Node {
             table.expire(self.epoch, || true);
             table.epochs += 1;
             let lost = std::mem::replace(&mut self.epoch, table.epochs);
+            table.declare_again(lost, Some(self.epoch));
             drop(table);
             (self.events)(Event::LeaseLost(lost));
         } else if revoked < self.weather.revocations {
@@ -128,7 +132,11 @@ impl Node {
         let doubt = self.random() % 100 < self.weather.doubts;
         match message {
             Message::Batch(number, ops) => {
-                if let Some(due) = self.apply(ops) {
+                let (due, lost) = self.apply(ops);
+                if !lost.is_empty() {
+                    (self.events)(Event::Revoked(lost));
+                }
+                if let Some(due) = due {
                     self.jobs.tell(self.number, due);
                 }
                 if doubt {
@@ -147,26 +155,51 @@ impl Node {
                 then(Err(Error::InDoubt));
             }
             Message::Query(query, then) => {
-                let answer = self.jobs.lock().answer(query, self.epoch);
+                let (answer, lost) = self.answer(query);
+                if !lost.is_empty() {
+                    (self.events)(Event::Revoked(lost));
+                }
                 then(answer);
             }
         }
     }
 
-    /// Make a batch true; when the first of the jobs is due that it yields.
-    pub(super) fn apply(&self, ops: Vec<Op<'static>>) -> Option<i64> {
+    /// The answer, and under which sequences this node held what it claims with it, and was taken from it meanwhile.
+    fn answer(&self, query: Query) -> (Result<Answer, Error>, Vec<u64>) {
+        let claims = is_claim(&query);
         let mut table = self.jobs.lock();
-        let mut yielded = None;
+        let answer = table.answer(query, self.epoch);
+        let mut lost = Vec::new();
+        if let (true, Ok(Answer::Page(page))) = (claims, &answer) {
+            let is_again = |id: &str| page.jobs.iter().any(|job| job.id == id);
+            table.untold.retain(|(epoch, id, seq)| {
+                let told = *epoch == self.epoch && is_again(id);
+                lost.extend(told.then_some(*seq));
+                !told
+            });
+        }
+        (answer, lost)
+    }
+
+    /// Make a batch true; when the first of the jobs is due that it yields, and what it marks that is not this node's.
+    pub(super) fn apply(&self, ops: Vec<Op<'static>>) -> (Option<i64>, Vec<u64>) {
+        let mut table = self.jobs.lock();
+        let (mut yielded, mut lost) = (None, Vec::new());
         for op in ops {
             let own = match op {
                 Op::Yield(seq) => table.own(seq, self.epoch),
+                Op::Begin { seq, .. } => {
+                    let is_own = table.own(seq, self.epoch).is_some();
+                    lost.extend((!is_own).then_some(seq));
+                    None
+                }
                 _ => None,
             };
             let due = own.map(|place| place.due);
             yielded = yielded.into_iter().chain(due).min();
             table.apply(op, self.epoch);
         }
-        yielded
+        (yielded, lost)
     }
 }
 
