@@ -46,7 +46,10 @@ impl SharedStore {
     /// By hand, take one message to what is shared, or lose it on the way; `false`: there is none.
     pub fn step(&self) -> bool {
         let Some(node) = &self.node else { return false };
-        let mut node = node.lock().unwrap_or_else(PoisonError::into_inner);
+        // What asks once more as it is answered is answered by the step that is under way next.
+        let Ok(mut node) = node.try_lock() else {
+            return false;
+        };
         if self.lock().messages.is_empty() {
             return false;
         }
