@@ -49,6 +49,10 @@ impl Payload for Data {
         })
     }
 
+    fn for_dead(self, _failure: &mut String) -> Option<Self> {
+        None // the repeat goes on with it
+    }
+
     fn text(failure: &String) -> String {
         failure.clone()
     }

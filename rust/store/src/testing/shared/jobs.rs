@@ -373,7 +373,7 @@ impl Table {
             Query::Cancel(id) => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
                     let place = row.job.place;
-                    self.take_back(place, epoch);
+                    self.take_back(place);
                     Answer::Changed(self.end(place))
                 }
                 None => Answer::Changed(self.end_running(&id)),
@@ -382,7 +382,7 @@ impl Table {
                 Some(row) => {
                     let (place, owner) = (row.job.place, row.owner);
                     let owner = owner.filter(|owner| *owner == epoch);
-                    self.take_back(place, epoch);
+                    self.take_back(place);
                     self.shift(place, to, owner, |job| job.clock = clock);
                     Answer::Changed(true)
                 }
@@ -425,7 +425,7 @@ impl Table {
                 let repeats = self.rows.values().filter(|row| row.job.repeat.is_some());
                 Answer::Ids(repeats.map(|row| row.job.id.to_string()).collect())
             }
-            Query::Amend { was, to } => Answer::Changed(self.amend(&was, to, epoch)),
+            Query::Amend { was, to } => Answer::Changed(self.amend(&was, to)),
             Query::Declare(id) => {
                 self.declared.insert((epoch, id));
                 Answer::Done

@@ -72,28 +72,23 @@ impl Table {
         }))
     }
 
-    /// A job is another node's no longer, which is told when it claims the job again.
-    pub(super) fn take_back(&mut self, at: Place, epoch: u64) {
+    /// A job is a node's no longer, which is told when it claims the job again: also the one that asked, whose answer may be lost.
+    pub(super) fn take_back(&mut self, at: Place) {
         if let Some(row) = self.rows.get(&at)
-            && let Some(owner) = row.owner.filter(|owner| *owner != epoch)
+            && let Some(owner) = row.owner
         {
             self.untold.push((owner, row.job.id.to_string(), at.seq));
         }
     }
 
-    pub(super) fn amend(
-        &mut self,
-        was: &StoredRepeat,
-        to: Option<Box<Job<'static>>>,
-        epoch: u64,
-    ) -> bool {
+    pub(super) fn amend(&mut self, was: &StoredRepeat, to: Option<Box<Job<'static>>>) -> bool {
         let found = self.find(&was.job.id);
         let Some(row) = found.filter(|row| row.version == was.version) else {
             return false;
         };
         let (at, begun, interruptions) = (row.job.place, row.begun, row.job.interruptions);
         let Some(to) = to else {
-            self.take_back(at, epoch);
+            self.take_back(at);
             return self.end(at);
         };
         if begun {
@@ -104,7 +99,7 @@ impl Table {
             });
             return true;
         }
-        self.take_back(at, epoch);
+        self.take_back(at);
         self.shift(at, to.place, None, |job| {
             *job = Job {
                 interruptions,
