@@ -278,8 +278,6 @@ def test_what_a_database_does_not_do(node, tmp_path):
     scheduler = node()
     with pytest.raises(StateError, match="pg_dump"):
         scheduler.backup(tmp_path / "copy")
-    with pytest.raises(StateError, match="not built"):
-        scheduler.repeat(60, "a")
     with pytest.raises(StateError, match="memory"):
         scheduler.timer(5, "a")
 
