@@ -211,10 +211,7 @@ impl<P: Payload> Engine<P> {
     ) -> Result<Pending<T, P>, Refused> {
         state.catch_up()?;
         let taken = state.take_out(self, id, released);
-        let runs = state.jobs.find(id);
-        // What runs is not changed, but a repeat is cancelled, which ends with it.
-        let ends = |key| matches!(question, Query::Cancel(_)) && state.jobs.repeat(key).is_some();
-        if runs.is_some_and(|key| !ends(key)) {
+        if state.refuses_change(id, &question) {
             return Ok(Pending::Made(T::default(), AT_ONCE));
         }
         let id = state.begin_asking(id);
@@ -263,6 +260,14 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
+    /// Whether a job that was taken out unless it runs does run: it is not changed, but a repeat is cancelled, which ends with
+    /// what runs.
+    fn refuses_change(&self, id: &str, question: &Query) -> bool {
+        let cancels = matches!(question, Query::Cancel(_));
+        let running = self.jobs.find(id);
+        running.is_some_and(|key| !(cancels && self.jobs.repeat(key).is_some()))
+    }
+
     /// Take a job that has not started out of memory, if it is there; what the store calls it.
     fn take_out(
         &mut self,
