@@ -10,6 +10,14 @@ from page import counted
 from postgres_rows import CHURN, LATE_AHEAD_S, LATE_PER_S, LOOK_ROWS, ROWS, WATCH_S
 from postgres_sides import OURS, SIDES
 
+NOTES = """\
+- A peer that runs fewer jobs a second than come in is later with each of them: its lateness is that of a queue that grows. procrastinate
+  does so at 200 a second.
+- awa is the later the more often it looks and promotes: 50 ms was its best of 10, 20, 25, 50, 100 and 200.
+- pgqueuer waits for at least 100 ms before a job that is due soon, unless an attribute that its documents do not name is lowered, as here.
+- Latenesses are by the clock in the handler, for all; duewheel, River and awa are told dues in microseconds, graphile-worker in
+  milliseconds, and pgqueuer takes delays only, of which the server makes a due.
+"""
 METHOD = f"""\
 Each sample has a database of its own and fresh processes; within a round the sides take turns, row by row; a figure is the median of
 the rounds, with the lowest and the highest in brackets, a ratio is to the best of the peers in the same round. Jobs are no-ops with
@@ -222,6 +230,9 @@ def page(raw: dict[str, Any]) -> str:
         "## Method",
         "",
         METHOD,
+        "## Notes",
+        "",
+        NOTES,
     ]
     return "\n".join(lines).rstrip() + "\n"
 

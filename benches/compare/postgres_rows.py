@@ -299,11 +299,11 @@ class Row:
 
 
 ROWS = {
-    "late": Row("due 5 s ahead, 200 a second, scheduled by another process", late, 1_200, 300),
+    "late": Row("due 5 s ahead, 200 a second, scheduled by another process", late, 1_000, 300),
     "single": Row("schedule one by one, 16 clients", single),
     "bulk": Row("schedule 10,000 with a call", bulk, least=10_000),
     "run": Row("run and finish due no-ops, one node", run),
     "run_two": Row("run and finish due no-ops, two nodes", run_two, 100_000, ours_alone=True),
-    "idle": Row("idle", idle),
+    "idle": Row("idle", idle, rounds=1),
     "look": Row("an empty look, with rows due in an hour", look, LOOK_ROWS, 100_000, ours_alone=True, rounds=1),
 }
