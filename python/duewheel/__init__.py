@@ -142,10 +142,22 @@ def __getattr__(name: str) -> object:
         import duewheel.codecs
 
         return duewheel.codecs
+    if name == "flask":
+        import duewheel.flask
+
+        return duewheel.flask
+    if name == "logs":
+        import duewheel.logs
+
+        return duewheel.logs
     if name == "plugins":
         import duewheel.plugins
 
         return duewheel.plugins
+    if name == "pytest_plugin":
+        import duewheel.pytest_plugin
+
+        return duewheel.pytest_plugin
     if name == "reference":
         import duewheel.reference
 

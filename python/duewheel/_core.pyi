@@ -352,6 +352,8 @@ class Repeat:
 
         What is missed meanwhile, and what is triggered, nobody knows ahead.
         """
+    def _repr_html_(self) -> str:
+        """Show it in a notebook, as a table."""
     @property
     def _held(self) -> str | None:
         """Why it does not start when it is due, if it does not."""
@@ -514,6 +516,8 @@ class Stats:
     @property
     def lateness(self) -> Lateness:
         """Start minus due, of every start."""
+    def _repr_html_(self) -> str:
+        """Show them in a notebook, as tables."""
     def asdict(self) -> dict[str, Any]:
         """Return the numbers as a dictionary, in the order of the `repr`; `lateness` is one, too."""
     def __eq__(self, other: object, /) -> bool: ...
@@ -1055,6 +1059,7 @@ class Scheduler:
         controls: tuple[int | None, bool, tuple[int, int] | None, int] | None = None,
     ) -> tuple[int, int]: ...
     def _deregister(self, number: int, registration: int) -> None: ...
+    def _wrap_handlers(self, wrap: Callable[[Callable[..., Any], bool], Callable[..., Any]]) -> None: ...
     def _restore(self, event: Event) -> None: ...
     def _backup(self, path: str | PathLike[str]) -> None: ...
     def _rotate(self, progress: Callable[[int, int], object] | None = None) -> None: ...

@@ -26,12 +26,14 @@ def failed(event: Event | None, error: BaseException, dead: bool) -> None:
         event.attempt,
         what,
         exc_info=error,
+        extra={"job_id": event.job_id, "target": event.target, "run": event.run, "attempt": event.attempt},
     )
 
 
 def parked(target: str) -> None:
     """Report, once a target, that its jobs wait for a handler."""
-    logger.warning("a job is due for %r, which has no handler: it is parked until one is registered", target)
+    message = "a job is due for %r, which has no handler: it is parked until one is registered"
+    logger.warning(message, target, extra={"target": target})
 
 
 def missed(id: str, count: int) -> None:

@@ -70,11 +70,22 @@ class Hooks:
         if (report := self.ended) is not None:
             self.ended = lambda event, state, error: report(event, AttemptOutcome(state, error))
 
+    def put_around(self, around: Callable[[Event], AbstractContextManager[object]]) -> None:
+        """Have this around all handlers that are composed from now on, outermost."""
+        self.arounds.insert(0, around)
+
     def composed(self, handler: Callable[[Event], Any], on_loop: bool) -> Callable[[Event], Any]:
         """Return a handler with what is around it: the one of the first plugin outermost."""
         for around in reversed(self.arounds):
-            handler = _around_coroutine(around, handler) if on_loop else _around_call(around, handler)
+            handler = put_around(around, handler, on_loop)
         return handler
+
+
+def put_around(
+    around: Callable[[Event], AbstractContextManager[object]], handler: Callable[[Event], Any], on_loop: bool
+) -> Callable[[Event], Any]:
+    """Return a handler with this around it."""
+    return _around_coroutine(around, handler) if on_loop else _around_call(around, handler)
 
 
 def _checked(plugins: Iterable[object]) -> list[object]:

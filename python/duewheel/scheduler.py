@@ -14,12 +14,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from duewheel import _current, _signals, targets
+from duewheel._arounds import Surrounded
 from duewheel._checks import is_async, lists_keywords
 from duewheel._core import Event, Ids, live_nodes, timeout_s
-from duewheel._repeats import Declared, Repeating
+from duewheel._repeats import Declared
 from duewheel.errors import StateError, StorageError
 from duewheel.postgres import Node
-from duewheel.storage import Storage
+from duewheel.storage import Storage, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from duewheel._core import EventLoop, JobOptions, Schedule, _RepeatTerms, _TaskKeywords
     from duewheel.codecs import Codec
-    from duewheel.plugins import Hooks
     from duewheel.postgres import PostgresStorage
     from duewheel.storage import LocalStorage
     from duewheel.targets import Controls, Limit, Rate
@@ -49,11 +49,11 @@ Handler: TypeAlias = Callable[[Event], object]
 _H = TypeVar("_H", bound=Handler)
 
 
-class Core(Repeating):
+class Core(Surrounded):
     """The engine, and the event loop of its async handlers."""
 
     _event_loop: EventLoop | None = None
-    _hooks: Hooks | None = None
+    _path: str | None = None  # of its file
     _opened_ns: int | None = None  # until plugins have been told what an earlier life has interrupted
 
     def __init__(
@@ -76,6 +76,7 @@ class Core(Repeating):
         self._declared = Declared()
         self._opened_ns = time.time_ns()  # a store notes interruptions by this clock, also where another one is given
         self._open(storage, workers, options, clock, seed, tasks, self._hooks)
+        self._path = path_of(storage)
         if clock is not None:
             clock._attach(self)
 

@@ -136,6 +136,15 @@ class LocalStorage:
         return f"LocalStorage({self._path!r}, durability={self._durability!r})"
 
 
+def path_of(storage: object) -> str | None:
+    """Return where the file of a store is, links followed; `None`: it has no file."""
+    found = storage._path if isinstance(storage, LocalStorage) else storage
+    if found is None or not isinstance(found, str | os.PathLike):
+        return None
+    path = os.fsdecode(found)
+    return None if "://" in path else os.path.realpath(path)
+
+
 class Storage:
     """Read and change what is pending, event by event; made by `Scheduler.storage`.
 

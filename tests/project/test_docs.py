@@ -2,7 +2,9 @@
 
 import doctest
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from starlette.testclient import TestClient
@@ -12,6 +14,12 @@ import duewheel.aio
 import duewheel.scheduler
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def module_of_the_example(monkeypatch):
+    """The module in which functions of an example say they are: frameworks look it up."""
+    monkeypatch.setitem(sys.modules, "example", ModuleType("example"))
 
 
 def examples():
@@ -51,7 +59,10 @@ def test_the_examples_of_asyncio_say_what_they_do(capsys):
         assert capsys.readouterr().out == "hello Ada\n"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tasks.md", "docs/plugins.md"])
+SAYING = ["README.md", *(f"docs/{name}.md" for name in ("tasks", "plugins", "integrations", "testing"))]
+
+
+@pytest.mark.parametrize("page", SAYING)
 def test_the_examples_of_tasks_and_plugins_say_what_they_do(page, capsys):
     text = (ROOT / page).read_text("utf-8")
     text = text.partition("## Tasks")[2].partition("\n## ")[0] if page == "README.md" else text

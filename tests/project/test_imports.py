@@ -11,6 +11,7 @@ import pytest
 
 ORDER = [
     "_checks",
+    "_extras",
     "_times",
     "_schedules",
     "errors",
@@ -18,6 +19,8 @@ ORDER = [
     "_failure",
     "_log",
     "_core",
+    "_html",
+    "logs",
     "_transactions",
     "options",
     "targets",
@@ -28,6 +31,7 @@ ORDER = [
     "_loop",
     "_repeats",
     "plugins",
+    "_arounds",
     "_signature",
     "codecs._names",
     "codecs._annotated",
@@ -37,6 +41,7 @@ ORDER = [
     "codecs",
     "tasks",
     "scheduler",
+    "flask",
     "nop",
     "context",
     "config",
@@ -44,6 +49,7 @@ ORDER = [
     "aio._unopened",
     "aio._waits",
     "aio._handlers",
+    "aio._lifespan",
     "aio._repeats",
     "aio._storage",
     "aio._timeouts",
@@ -53,6 +59,7 @@ ORDER = [
     "aio._context",
     "aio",
     "testing",
+    "pytest_plugin",
     "reference._zones",
     "reference._cron",
     "reference._recurrence",
@@ -68,7 +75,7 @@ ORDER = [
 ]
 """A module imports only what stands before it. A new module takes its place here."""
 
-ON_DEMAND = ("testing", "reference")
+ON_DEMAND = ("testing", "reference", "pytest_plugin")
 """Modules, with those below them, that no other imports: the package does when its attribute is read."""
 
 PACKAGE = Path(find_spec("duewheel").origin).parent

@@ -197,6 +197,8 @@ def test_needs_nothing_at_run_time():
     assert not [requirement for requirement in needed if "extra ==" not in requirement]
 
 
-@pytest.mark.parametrize("name", ["aio", "codecs", "plugins", "reference", "tasks", "testing"])
+@pytest.mark.parametrize(
+    "name", ["aio", "codecs", "flask", "logs", "plugins", "pytest_plugin", "reference", "tasks", "testing"]
+)
 def test_a_module_is_there_when_it_is_asked_for(name):
     assert getattr(duewheel, name) is importlib.import_module(f"duewheel.{name}")

@@ -3,6 +3,8 @@
 What must be refused stands with a `type: ignore`, and mypy says so if it is not needed.
 """
 
+import functools
+import logging
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -11,8 +13,11 @@ from typing import Any, assert_type
 from zoneinfo import ZoneInfo
 
 import numpy as np
+from fastapi import FastAPI
+from flask import Flask
 
 import duewheel
+import duewheel.flask
 from duewheel import (
     DEFAULT_MAX_BACKOFF,
     DEFAULT_RETRY_LIMIT,
@@ -43,6 +48,7 @@ from duewheel import (
     adapters,
     aio,
 )
+from duewheel.logs import JobFilter
 from duewheel.testing import ManualClock
 
 NOW = datetime.now(UTC)
@@ -177,6 +183,15 @@ def life(scheduler: Scheduler) -> None:
     assert_type(stats.lateness.asdict(), dict[str, Any])
     assert_type(scheduler.failure, StorageError | None)
     scheduler.close()
+
+
+def frameworks(scheduler: Scheduler, awaited: aio.Scheduler) -> None:
+    FastAPI(lifespan=awaited.lifespan)
+    FastAPI(lifespan=functools.partial(awaited.lifespan, drain_timeout=timedelta(seconds=8)))
+    duewheel.flask.init_app(Flask("shop"), scheduler)
+    duewheel.flask.init_app(Flask("shop"), awaited)
+    duewheel.flask.init_app(scheduler)  # type: ignore[call-arg, arg-type]
+    logging.StreamHandler().addFilter(JobFilter())
 
 
 def options() -> None:

@@ -1,4 +1,4 @@
-"""Tasks and plugins of a scheduler that is awaited."""
+"""Tasks and plugins of a scheduler that is awaited, and what it shows in a notebook."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ class Plugging:
             return Task(self, fn, target, codec, keywords)
 
         return register
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: its state and its numbers."""
+        from duewheel import _html
+
+        return _html.scheduler(self, self._core.stats())
 
     async def _report_interrupted(self) -> None:
         core = self._core

@@ -500,6 +500,15 @@ impl SchedulerCore {
         Ok(())
     }
 
+    /// Put `wrap(handler, on_loop)` in the place of each handler that is registered.
+    fn _wrap_handlers(&self, wrap: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = wrap.py();
+        self.shared(py)?.registry.wrap(|handler| {
+            let on_loop = handler.lane == Lane::Loop;
+            Ok(wrap.call1((handler.call.clone_ref(py), on_loop))?.unbind())
+        })
+    }
+
     /// Schedule a job for a time of the wall clock; return its id.
     ///
     /// `data` is bytes-like. `id` names the job, else it gets a UUIDv7. The keywords of `JobOptions`

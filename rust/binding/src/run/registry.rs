@@ -127,6 +127,42 @@ impl Registry {
         Some(table.registrations)
     }
 
+    /// Put what `wrap` makes of it in the place of each handler. One that is taken out or registered meanwhile stays as
+    /// it is.
+    pub(crate) fn wrap(
+        &self,
+        mut wrap: impl FnMut(&Handler) -> PyResult<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let (_, present) = self.handlers();
+        let wrapped = present
+            .iter()
+            .map(|handler| {
+                Ok(Handler {
+                    call: wrap(handler)?,
+                    lane: handler.lane,
+                    controls: handler.controls,
+                    target: handler.target.clone(),
+                    registration: handler.registration,
+                })
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        let mut table = self.table.lock();
+        let old: Vec<_> = wrapped
+            .into_iter()
+            .map(|handler| {
+                let number = handler.target.number;
+                let is_present = get(&table.handlers, number)
+                    .is_some_and(|present| present.registration == handler.registration);
+                is_present.then(|| table.handlers.set(number, Some(handler)))
+            })
+            .collect();
+        self.version.fetch_add(1, Ordering::Release);
+        drop(table);
+        // Freeing a handler may run Python: not under the lock.
+        drop((old, present));
+        Ok(())
+    }
+
     /// Take a handler out, if this registration is still the present one.
     pub(crate) fn remove(&self, number: u32, registration: u64) -> Option<Arc<Handler>> {
         let mut table = self.table.lock();

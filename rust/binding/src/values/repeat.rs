@@ -183,6 +183,12 @@ impl Repeat {
         py.detach(|| self.plan.upcoming(&self.standing, self.due, n))
     }
 
+    /// Show it in a notebook, as a table.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let html = slf.py().import("duewheel._html")?;
+        html.call_method1("of_repeat", (slf,))
+    }
+
     /// Why it does not start when it is due, if it does not.
     #[getter]
     fn _held(&self) -> Option<String> {

@@ -203,6 +203,12 @@ impl Stats {
         Ok(numbers)
     }
 
+    /// Show them in a notebook, as tables.
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let html = slf.py().import("duewheel._html")?;
+        html.call_method1("of_stats", (slf,))
+    }
+
     /// What a scheduler that does nothing has done.
     #[staticmethod]
     fn _zeros() -> Self {
