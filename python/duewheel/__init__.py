@@ -138,6 +138,10 @@ def __getattr__(name: str) -> object:
         import duewheel.aio
 
         return duewheel.aio
+    if name == "cli":
+        import duewheel.cli
+
+        return duewheel.cli
     if name == "codecs":
         import duewheel.codecs
 

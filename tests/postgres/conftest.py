@@ -1,38 +1,22 @@
 """What tests over PostgreSQL share: a server, schemas of their own, and nodes that are processes."""
 
-import itertools
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pg_server as servers
 import pytest
+from pg_given import schema, url
 
 from duewheel import PostgresStorage, Scheduler
+
+__all__ = ["schema", "url"]
 
 NODE = Path(__file__).with_name("node.py")
 
 if sys.platform == "win32":
     collect_ignore_glob = ["test_*.py"]  # signals, users
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def url():
-    given = os.environ.get(servers.VARIABLE)
-    if given:
-        yield given
-        return
-    server = servers.start(settings=("fsync=off",))
-    if server is None:
-        if "CI" in os.environ:
-            pytest.fail("there is no server of PostgreSQL, and CI leaves nothing out")
-        pytest.skip(f"LEFT OUT: there is no server of PostgreSQL; say {servers.VARIABLE}=postgresql://…")
-    yield server.url
-    server.stop()
 
 
 @pytest.fixture
@@ -43,11 +27,6 @@ def server():
         pytest.skip("LEFT OUT: there are no programs of a server of PostgreSQL")
     yield server
     server.stop()
-
-
-@pytest.fixture
-def schema():
-    return f"duewheel_test_{os.getpid()}_{next(_numbers)}"
 
 
 @pytest.fixture

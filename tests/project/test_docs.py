@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 import duewheel
 import duewheel.aio
+import duewheel.cli
 import duewheel.scheduler
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +87,10 @@ def test_the_application_of_the_asyncio_page_runs(capsys):
     assert capsys.readouterr().out == "sent to ada@example.org\n"
 
 
-@pytest.mark.parametrize("module", [duewheel, duewheel.aio, duewheel.scheduler], ids=lambda module: module.__name__)
+MODULES = [duewheel, duewheel.aio, duewheel.cli, duewheel.scheduler]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_docstrings_run(module):
     failed, tried = doctest.testmod(module)
     assert tried and not failed

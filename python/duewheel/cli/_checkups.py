@@ -1,0 +1,188 @@
+"""What the doctor asks the store: whether it is sound, what is overdue, who runs it, the dead."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from duewheel.cli._machine import Finding
+from duewheel.cli._output import at_local_exactly, counted, span
+from duewheel.cli._shown import last_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duewheel.cli._reach import Reached
+
+_LOOKED_AT = 100_000
+"""How many jobs a check looks at: beyond, it says that there are more."""
+_LATE_NS = 5 * 1_000_000_000
+"""What is due for so long is overdue: anything may be late by a moment."""
+_DAY_NS = 86_400 * 1_000_000_000
+_MANY_DEAD = 10_000
+_OFF_NS = 5 * 1_000_000_000
+
+
+def unreachable(error: str) -> Finding:
+    """Say that the store could not be opened."""
+    said, _, remedy = error.partition("\n")
+    if not remedy:
+        remedy = "the error says what is wrong; docs/store.md says how a file is restored"
+    return Finding("store", "fault", said, " ".join(remedy.split("\n")))
+
+
+def of_the_store(reached: Reached) -> Iterator[Finding]:
+    """Look at the jobs of a store that was reached."""
+    if reached.how == "owner":
+        yield Finding("store", "ok", "the process that has the file answers")
+    elif reached.how == "file":
+        yield Finding("store", "ok", "the file opens, and its journal is whole; no process has it")
+    else:
+        yield from _nodes(reached)
+    now_ns = time.time_ns()
+    yield from _overdue(reached, now_ns)
+    yield from _parked(reached)
+    yield from _held_back(reached)
+    yield from _dead(reached, now_ns)
+
+
+def _nodes(reached: Reached) -> Iterator[Finding]:
+    here_ns = time.time_ns()
+    others = reached.other_nodes()
+    own = [node for node in reached.calls.nodes() if node.pid == os.getpid() and node not in others]
+    if not others:
+        yield Finding("nodes", "warning", "the database answers, and no node lives: nothing runs", "start a worker")
+    else:
+        names = ", ".join(sorted(node.name for node in others)[:10])
+        running = sum(node.running for node in others)
+        yield Finding("nodes", "ok", f"{counted(len(others), 'node')}, {counted(running, 'job')} running: {names}")
+    found = Counter(node.version for node in others)
+    if len(found) > 1:
+        each = ", ".join(f"{count} of {version}" for version, count in sorted(found.items()))
+        yield Finding("versions", "warning", f"nodes of several versions: {each}", "bring all to the newest")
+    for node in own[:1]:
+        off_ns = here_ns - node.started
+        if abs(off_ns) > _OFF_NS:  # by when this joined, a moment ago
+            said = f"this machine's clock is off the server's by {off_ns / 1e9:+.1f} s"
+            yield Finding("clock", "warning", said, "have a service keep the time on both, such as chrony")
+
+
+def _overdue(reached: Reached, now_ns: int) -> Iterator[Finding]:
+    late = list(islice(reached.calls.between(end=(now_ns - _LATE_NS) / 1e9), _LOOKED_AT + 1))
+    pending = len(reached.calls)
+    if not late:
+        yield Finding("overdue", "ok", f"nothing is overdue; {counted(pending, 'job')} pending")
+        return
+    more = "more than " if len(late) > _LOOKED_AT else ""
+    by_target = Counter(event.target for event in late)
+    most = ", ".join(f"{target} {count:,}" for target, count in by_target.most_common(5))
+    count = min(len(late), _LOOKED_AT)
+    said = f"{more}{counted(count, 'job')} overdue, the first for {span(now_ns - late[0].due)}, by target: {most}"
+    if reached.how == "file":
+        remedy = "start the program: no process has the file, so nothing runs"
+    elif reached.how == "database":
+        remedy = "start a worker that has handlers for these targets, or more workers"
+    else:
+        remedy = "have handlers for these targets, and enough workers for what they take; `duewheel running` shows them"
+    yield Finding("overdue", "warning", said, remedy)
+
+
+def _parked(reached: Reached) -> Iterator[Finding]:
+    if not reached.runs:
+        return
+    parked = reached.calls.stats().parked
+    if not parked:
+        yield Finding("parked", "ok", "all that is due has a handler")
+        return
+    by_target = {name: numbers.parked for name, numbers in reached.ask("targets").items() if numbers.parked}
+    names = ", ".join(f"{name} {count:,}" for name, count in sorted(by_target.items(), key=lambda one: -one[1])[:5])
+    said = f"{counted(parked, 'job')} parked, their targets have no handler: {names}"
+    yield Finding("parked", "warning", said, "register the handlers, or cancel the jobs; explain ID says why one waits")
+
+
+def _held_back(reached: Reached) -> Iterator[Finding]:
+    held = [repeat for repeat in reached.calls.repeats() if repeat._held is not None and not repeat.paused]
+    if not reached.runs:  # what is declared is held back by all who do not run the program
+        held = [repeat for repeat in held if not repeat.declared]
+    if held:
+        first = "; ".join(f"{repeat.id}: {repeat._held}" for repeat in held[:5])
+        said = f"{counted(len(held), 'repeat')} held back: {first}"
+        yield Finding("repeats", "warning", said, "declare them again, or cancel them; a zone needs tzdata")
+    paused = sum(1 for repeat in reached.calls.repeats() if repeat.paused)
+    if paused:
+        yield Finding("repeats", "note", f"{counted(paused, 'repeat')} paused", "resume ID lets one go on")
+
+
+def _dead(reached: Reached, now_ns: int) -> Iterator[Finding]:
+    dead = list(islice(reached.calls.dead(), _LOOKED_AT + 1))
+    if not dead:
+        yield Finding("dead", "ok", "no job is dead")
+        return
+    count, more = min(len(dead), _LOOKED_AT), "more than " if len(dead) > _LOOKED_AT else ""
+    today = sum(1 for one in dead if one.died > now_ns - _DAY_NS)
+    yesterday = sum(1 for one in dead if now_ns - 2 * _DAY_NS < one.died <= now_ns - _DAY_NS)
+    by_target = Counter(one.event.target for one in dead if one.died > now_ns - _DAY_NS)
+    said = f"{more}{count:,} dead, {today:,} of them within a day, {yesterday:,} in the day before"
+    if by_target:
+        said += ", of " + ", ".join(f"{target} {number:,}" for target, number in by_target.most_common(3))
+        said += f"; the last: {last_line(dead[0].error)}"
+    if today:
+        remedy = "duewheel dead shows them; mend what failed, then revive --all --target T"
+        yield Finding("dead", "warning", said, remedy)
+    elif count > _MANY_DEAD:
+        yield Finding("dead", "warning", said, "they stay until purge: duewheel purge --before 30d")
+    else:
+        yield Finding("dead", "ok", said)
+    if dead[0].died > now_ns + _LATE_NS:
+        when = at_local_exactly(dead[0].died)
+        remedy = "jobs of at() run by the clock as it is now; look at what sets it"
+        yield Finding("clock", "warning", f"a job died at {when}, which is to come: the clock was set back", remedy)
+
+
+# The pages
+
+
+def of_a_copy(reached: Reached) -> Finding:
+    """Check the pages of a file in use: those of a copy of it, which is removed again."""
+    with tempfile.TemporaryDirectory(prefix="duewheel-doctor-", dir=reached.place.path.resolve().parent) as folder:
+        copy = Path(folder) / "copy.db"
+        reached.calls.backup(copy)
+        return next(iter(of_the_pages(copy)))
+
+
+def of_the_pages(path: Path) -> Iterator[Finding]:
+    """Check the pages of a file that nobody has open."""
+    try:
+        import sqlite3
+    except ImportError:
+        yield Finding("pages", "note", "not checked: this Python has no sqlite3", "take one that has it")
+        return
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1)
+        try:
+            said = [row[0] for row in connection.execute("PRAGMA quick_check(10)")]
+            (schema,) = connection.execute("PRAGMA user_version").fetchone()
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            unapplied = 0
+            if "unapplied" in tables:
+                (unapplied,) = connection.execute("SELECT count(*) FROM unapplied").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        yield Finding("pages", "note", f"not checked: {error}", "look again when no process has the file")
+        return
+    except sqlite3.DatabaseError as error:
+        said, schema, unapplied = [str(error)], 0, 0
+    if said == ["ok"]:
+        yield Finding("pages", "ok", f"sound; schema {schema}, SQLite {sqlite3.sqlite_version} looked")
+    else:
+        remedy = "stop the program, export what can be read, and restore a backup: docs/store.md says how"
+        yield Finding("pages", "fault", f"damaged: {'; '.join(said[:3])}", remedy)
+    if unapplied:
+        said_of_it = f"{counted(unapplied, 'record')} of the journal could not be applied, and are kept as they were"
+        yield Finding("journal", "fault", said_of_it, "look at the table unapplied; docs/store.md says what it has")
