@@ -76,6 +76,7 @@ __all__ = [
     "timeout_s",
     "touch",
     "transaction_cancels",
+    "transaction_repeats",
     "transaction_terms",
 ]
 
@@ -126,11 +127,10 @@ class _RepeatKeywords(_RepeatTerms, total=False):
     """The keywords of `Scheduler.repeat`."""
 
     id: str | None
+    connection: Any
 
 class _UsingKeywords(_RepeatKeywords, total=False):
     """The keywords of `Task.using`: those of `at` and `in_`, and of `repeat`."""
-
-    connection: Any
 
 class _Array(Protocol):
     """An array of NumPy's, which is a `Buffer` to type checkers only from Python 3.12."""
@@ -1286,6 +1286,15 @@ def transaction_terms(
     **job_options: Unpack[_JobOptions],
 ) -> tuple[str, tuple[Any, ...]]:
     """Return the schema, and what a statement that schedules a job is given; refuse what `at` and `in_` refuse."""
+
+def transaction_repeats(
+    scheduler: Scheduler,
+    schedule: Schedule | str | timedelta | float,
+    target: str,
+    data: Buffer | None = None,
+    **keywords: Unpack[_RepeatKeywords],
+) -> tuple[str, tuple[Any, ...]]:
+    """Return the schema, and what a statement that schedules a repeat is given; refuse what `repeat` refuses."""
 
 def transaction_cancels(scheduler: Scheduler, id: str) -> tuple[str, str]:
     """Return the schema and the id for a statement that withdraws a job; refuse what `cancel` refuses."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from duewheel import _transactions
 from duewheel._core import Scheduler as SchedulerCore
 from duewheel.errors import StorageCorruptError
 
@@ -89,6 +90,10 @@ class Repeating(SchedulerCore):
         >>> scheduler.cancel("sweep"), scheduler.close()
         (True, None)
         """
+        connection = keywords.pop("connection", None)
+        if connection is not None:
+            statement = _transactions.repeating(self, schedule, target, data, dict(keywords))
+            return str(_transactions.run_here(connection, statement))
         return self._repeat(schedule, target, data, False, **keywords)
 
     def repeats(self) -> Iterator[Repeat]:

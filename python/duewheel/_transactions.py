@@ -38,6 +38,7 @@ _KINDS = {
 """The driver, and whether it is awaited, by the package and the name of a class."""
 
 _TERMS = ("text", "bigint", "boolean", "bytea", "text", "bigint", "bigint", "bigint", "bigint", "boolean")
+_REPEAT_TERMS = ("text", "bigint", "bytea", "text", *_TERMS[5:], "text", "bytea")
 _UNIQUE_VIOLATION = "23505"
 _INDEX_OF_IDS = '"job_id"'
 
@@ -77,7 +78,7 @@ def _at(
 ) -> str:
     if connection is None:
         return _core.Scheduler.at(self, when, target, data, id=id, options=options, **job_options)
-    found: str = _run(connection, scheduling(self, False, when, target, data, id, options, job_options))
+    found: str = run_here(connection, scheduling(self, False, when, target, data, id, options, job_options))
     return found
 
 
@@ -94,14 +95,14 @@ def _in(
 ) -> str:
     if connection is None:
         return _core.Scheduler.in_(self, delay, target, data, id=id, options=options, **job_options)
-    found: str = _run(connection, scheduling(self, True, delay, target, data, id, options, job_options))
+    found: str = run_here(connection, scheduling(self, True, delay, target, data, id, options, job_options))
     return found
 
 
 def _cancel(self: _core.Scheduler, id: Any, *, connection: Any) -> bool:
     if connection is None:
         return _core.Scheduler.cancel(self, id)
-    return bool(_run(connection, cancelling(self, id)))
+    return bool(run_here(connection, cancelling(self, id)))
 
 
 _CALLS: dict[str, Callable[..., Any]] = {"at": _at, "in_": _in, "cancel": _cancel}
@@ -116,6 +117,12 @@ def scheduling(
     """Return the statement of `at` or `in_`; refuse what they refuse."""
     schema, values = _core.transaction_terms(core, is_delay, when, target, data, id=id, options=options, **job_options)
     return _Statement(schema, "schedule_v1", _TERMS, values, id)
+
+
+def repeating(core: _core.Scheduler, schedule: Any, target: Any, data: Any, keywords: dict[str, Any]) -> _Statement:
+    """Return the statement of `repeat`; refuse what it refuses."""
+    schema, values = _core.transaction_repeats(core, schedule, target, data, **keywords)
+    return _Statement(schema, "repeat_v1", _REPEAT_TERMS, values, values[3])
 
 
 def cancelling(core: _core.Scheduler, id: Any) -> _Statement:
@@ -159,7 +166,7 @@ def _is_taken(error: Exception) -> bool:
     return False
 
 
-def _run(connection: Any, statement: _Statement) -> Any:
+def run_here(connection: Any, statement: _Statement) -> Any:
     """Run a statement on a connection that is not awaited; return its one value."""
     driver, is_async = _driver(connection)
     if is_async:

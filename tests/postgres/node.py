@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from duewheel import PostgresStorage, Scheduler
+from duewheel import Limit, PostgresStorage, Scheduler
 
 told = json.loads(sys.argv[1])
 logging.getLogger("duewheel").setLevel(logging.CRITICAL)
@@ -22,7 +22,10 @@ storage = PostgresStorage(told["url"], schema=told["schema"], **told.get("storag
 scheduler = Scheduler(storage, workers=told.get("workers", 4))
 
 
-@scheduler.handler("work")
+limit = told.get("limit")
+
+
+@scheduler.handler("work", concurrency=None if limit is None else Limit(limit))
 def work(event):
     note("start", event)
     time.sleep(told.get("takes", 0))

@@ -236,7 +236,9 @@ def test_what_a_call_refuses_is_refused_before_anything_is_sent(node, connection
         (ValueError, "max_backoff", lambda c: scheduler.in_(1, "a", min_backoff=2, max_backoff=1, connection=c)),
         (TypeError, "'retries': it takes", lambda c: scheduler.in_(1, "a", retries=1, connection=c)),
         (TypeError, r"Scheduler.in_\(\) missing", lambda c: scheduler.in_(1, connection=c)),
-        (StateError, "repeat", lambda c: scheduler.repeat(60, "a", connection=c)),
+        (ValueError, "cron", lambda c: scheduler.repeat("no cron", "a", connection=c)),
+        (ValueError, "max_backoff", lambda c: scheduler.repeat(60, "a", min_backoff=2, max_backoff=1, connection=c)),
+        (ValueError, "id must have no NUL", lambda c: scheduler.repeat(60, "a", id="a\0b", connection=c)),
         (TypeError, "unexpected keyword argument 'connection'", lambda c: scheduler.timer(60, "a", connection=c)),
     ]
     for error, why, call in refused:
@@ -265,6 +267,55 @@ def test_connections_that_are_of_no_use(node, url, connection):
     assert scheduler.cancel("x", connection=None) is True
 
 
+def test_a_repeat_is_there_if_the_transaction_commits(node, connection):
+    ran = []
+    scheduler = node(handlers={"a": lambda event: ran.append((event.data, event.occurrence))})
+    scheduler.repeat(3600, "a", id="x", connection=connection)
+    connection.rollback()
+    assert scheduler.get_repeat("x") is None
+    terms = {"count": 3, "catch_up": "all", "window": 60, "retry_limit": 7}
+    assert scheduler.repeat(0.1, "a", b"data", id="x", **terms, connection=connection) == "x"
+    made = scheduler.repeat("0 0 1 1 *", "a", tz="Europe/Berlin", spread=60, connection=connection)
+    connection.commit()
+    assert scheduler.get_repeat(made).next >= time.time_ns()
+    end = time.monotonic() + 20
+    while len(ran) < 3:
+        assert time.monotonic() < end, ran
+        time.sleep(0.02)
+    assert ran == [(b"data", 1), (b"data", 2), (b"data", 3)]
+    assert scheduler.cancel(made, connection=connection)
+    connection.commit()
+    assert scheduler.get_repeat(made) is None
+
+
+def test_a_repeat_that_is_there_stays_as_it_is_or_is_changed_outside(node, connection):
+    scheduler = node(start=False)
+    for first in ({}, {"connection": connection}):
+        id = scheduler.repeat(3600, "a", b"data", id=f"x{len(first)}", retry_limit=2, **first)
+        connection.commit()
+        before = repr(scheduler.get_repeat(id))
+        assert scheduler.repeat(3600, "a", b"data", id=id, retry_limit=2, connection=connection) == id
+        connection.commit()
+        assert repr(scheduler.get_repeat(id)) == before
+        for changed in ((60, "a", b"data"), (3600, "b", b"data"), (3600, "a", b"other")):
+            with pytest.raises(DuplicateJobError, match=id):
+                scheduler.repeat(*changed, id=id, retry_limit=2, connection=connection)
+            connection.rollback()
+        assert repr(scheduler.get_repeat(id)) == before
+        assert scheduler.repeat(60, "a", b"data", id=id, retry_limit=2) == id
+
+
+def test_a_repeat_in_a_transaction_that_is_awaited(storage, url):
+    async def main():
+        async with aio.Scheduler(storage()) as scheduler, async_psycopg(url) as (connection, commit, *_):
+            await scheduler.repeat(3600, "a", id="x", connection=connection)
+            assert await scheduler.get_repeat("x") is None
+            await commit()
+            assert (await scheduler.get_repeat("x")).target == "a"
+
+    asyncio.run(main())
+
+
 def test_an_async_connection_is_for_coroutines_alone(node, storage, url, connection):
     scheduler = node()
 
@@ -275,7 +326,7 @@ def test_an_async_connection_is_for_coroutines_alone(node, storage, url, connect
         async with aio.Scheduler(storage()) as waiting:
             with pytest.raises(TypeError, match=r"duewheel\.Scheduler with it, in a thread"):
                 await waiting.in_(1, "a", connection=connection)
-            with pytest.raises(StateError, match="repeat"):
+            with pytest.raises(TypeError, match=r"duewheel\.Scheduler with it, in a thread"):
                 await waiting.repeat(60, "a", connection=connection)
 
     asyncio.run(main())

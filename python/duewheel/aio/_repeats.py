@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from duewheel import targets
+from duewheel import _transactions, targets
 from duewheel._checks import is_async
 from duewheel.aio import _waits
 from duewheel.aio._handlers import Handling
@@ -38,6 +38,10 @@ class Repeating(Handling):
     ) -> str:
         """Schedule a job that comes again at the times of `schedule`; return its id. As `duewheel.Scheduler.repeat`."""
         core = self._core
+        connection = keywords.pop("connection", None)
+        if connection is not None:
+            statement = _transactions.repeating(core, schedule, target, data, dict(keywords))
+            return str(await _transactions.run(connection, statement))
         if self._has_store:
             return await _waits.complete(core, self._awaited.repeat(schedule, target, data, False, **keywords))
         return core._repeat(schedule, target, data, False, **keywords)

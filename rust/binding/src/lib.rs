@@ -83,6 +83,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(transaction::duplicate_job, module)?)?;
     module.add_function(wrap_pyfunction!(transaction::transaction_cancels, module)?)?;
     module.add_function(wrap_pyfunction!(transaction::transaction_terms, module)?)?;
+    module.add_function(wrap_pyfunction!(transaction::transaction_repeats, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::check_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
     module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;

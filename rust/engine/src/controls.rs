@@ -19,6 +19,8 @@ use std::collections::BTreeSet;
 pub struct Controls {
     /// How many of the target run at once.
     pub concurrency: Option<usize>,
+    /// Whether that is over all nodes that share a store.
+    pub is_over_nodes: bool,
     /// How often it starts.
     pub rate: Option<Rate>,
     /// How many nanoseconds earlier than its due it stands in the order of what is due.
@@ -26,6 +28,11 @@ pub struct Controls {
 }
 
 impl Controls {
+    /// How many of the target all nodes together hold at most.
+    pub(crate) fn over_nodes(&self) -> Option<usize> {
+        self.concurrency.filter(|_| self.is_over_nodes)
+    }
+
     fn is_limit(&self) -> bool {
         self.concurrency.is_some() || self.rate.is_some()
     }

@@ -132,9 +132,7 @@ impl Rotation {
         let s = quoted(&self.settings.schema);
         let sql =
             format!("SELECT (SELECT count(*) FROM {s}.job) + (SELECT count(*) FROM {s}.dead)");
-        let rows = link.query(&sql, Params::default()).await?;
-        let count = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
-        Ok(count.max(0) as u64)
+        link.count(&sql, Params::default()).await
     }
 
     /// Encrypt the next rows of a table that have another key, or none.

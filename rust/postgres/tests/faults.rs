@@ -7,7 +7,7 @@ mod server;
 use duewheel_postgres::{PostgresStore, Settings};
 use duewheel_store::testing::drive::{claim, dead, get, insert, put, put_yielded};
 use duewheel_store::testing::jobs::{begin, bury, job, once, place};
-use duewheel_store::{Answer, ClockKind, Error, Event, Op, Query, Reason, Store, ask};
+use duewheel_store::{Answer, ClockKind, Error, Event, Limited, Op, Query, Reason, Store, ask};
 use proxy::{Fault, Proxy};
 use server::{join_as, new_schema, no_events, settings, url};
 use std::sync::mpsc::{Receiver, channel};
@@ -201,6 +201,7 @@ fn what_was_claimed_by_a_reply_that_was_lost_is_given_back() {
     put_yielded(&nodes.near, &[job(1, 10)]);
     let claims = Query::Claim {
         targets: vec![TARGET[0].to_owned()],
+        limited: Limited::default(),
         until: 100,
         limit: 10,
     };

@@ -22,7 +22,7 @@ pub use keyring::Keyring;
 pub use lease::LeaseClock;
 pub use op::{Ending, Next, Op, Ticket};
 pub use query::{
-    Answer, DeadJob, DeadPage, LiveNode, Page, Query, StoredRepeat, Unreadable, WhichDead,
+    Answer, DeadJob, DeadPage, Limited, LiveNode, Page, Query, StoredRepeat, Unreadable, WhichDead,
 };
 pub use sealing::{SealedBatch, check_key, open_payload};
 pub use store::{Answered, Events, Found, Grant, Settled, Store, ask};

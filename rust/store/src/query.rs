@@ -4,6 +4,15 @@ use crate::Error;
 use duewheel_model::job::{ClockKind, Job, Place};
 use duewheel_model::outcome::Reason;
 
+/// Targets of which all nodes together hold only so many jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limited {
+    /// How many at most, by target.
+    pub most: Vec<(String, usize)>,
+    /// Only what is due before that is claimed of them: what waits for its due would take a place from what is due.
+    pub until: i64,
+}
+
 /// What only the store can know or decide.
 #[derive(Debug)]
 pub enum Query {
@@ -30,8 +39,10 @@ pub enum Query {
     /// What is due next and no node's, for this node: jobs of these targets that are due before `until`, at most
     /// `limit`, the first by due. A store of one process has nothing to claim, and is not asked.
     Claim {
-        /// The targets that have handlers here.
+        /// The targets that have handlers here, but for those that are limited.
         targets: Vec<String>,
+        /// The others.
+        limited: Limited,
         /// A time of the wall clock.
         until: i64,
         /// How many at most.

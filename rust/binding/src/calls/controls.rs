@@ -1,6 +1,6 @@
 //! What a handler is registered with beside its function, and what comes of it.
 
-use crate::errors::{error, refused};
+use crate::errors::refused;
 use crate::values::payload::Handle;
 use duewheel_engine::controls::{Controls, HeldBy, Rate};
 use duewheel_engine::engine::Engine;
@@ -10,28 +10,20 @@ use pyo3::prelude::*;
 pub(super) type GivenControls = (Option<usize>, bool, Option<(i64, i64)>, i64);
 
 /// Read the controls of a target.
-pub(super) fn read_controls(
-    py: Python<'_>,
-    engine: &Engine<Handle>,
-    given: Option<GivenControls>,
-) -> PyResult<Controls> {
+pub(super) fn read_controls(given: Option<GivenControls>) -> Controls {
     let Some((concurrency, is_over_nodes, rate, priority)) = given else {
-        return Ok(Controls::default());
+        return Controls::default();
     };
-    if is_over_nodes && engine.is_shared() {
-        let message =
-            "a Limit over all nodes is not there yet: concurrency=n holds for each node by itself";
-        return Err(error(py, |names| &names.state_error, message));
-    }
     let rate = rate.map(|(interval, tolerance)| Rate {
         interval,
         tolerance,
     });
-    Ok(Controls {
+    Controls {
         concurrency,
+        is_over_nodes,
         rate,
         priority,
-    })
+    }
 }
 
 /// Why the job of an id is held: by what, and the limit, or the nanoseconds until the rate allows a start.

@@ -1,13 +1,13 @@
 //! `repeat` and the calls about repeats: one body, for threads and for coroutines.
 
 use crate::calls::pending::Pending;
-use crate::errors::{error, refused, schedule_failed};
+use crate::errors::{refused, schedule_failed};
 use crate::schedules::reading::read_schedule;
 use crate::shared::{Shared, releasing};
 use crate::values::convert;
 use crate::values::ids;
 use crate::values::options::Fields;
-use crate::values::payload::Fresh;
+use crate::values::payload::{Fresh, Handle};
 use crate::values::repeat::Repeat;
 use duewheel_engine::engine::{AT_ONCE, NewRepeat, StoredView};
 use duewheel_engine::jobs::repeats::Plan;
@@ -70,11 +70,6 @@ fn read<'py>(py: Python<'py>, given: Option<&Bound<'py, PyDict>>) -> PyResult<Ke
                     .transpose()?;
             }
             "catch_up" => terms.catch_up = catch_up(&value)?,
-            "connection" if some.is_none() => {}
-            "connection" => {
-                let message = "repeat() takes no connection= yet: at(), in_() and cancel() do, over PostgreSQL";
-                return Err(error(py, |names| &names.state_error, message));
-            }
             "pause_on_dead" => terms.pause_on_dead = flag(&value, "pause_on_dead")?,
             _ => options.set_item(name, value)?,
         }
@@ -131,11 +126,41 @@ pub(crate) fn check<'py>(
     data.map_or(Ok(None), convert::data).map(drop)
 }
 
-/// Schedule a repeat, or edit the one of its id; its id.
-pub(crate) fn repeat(
-    shared: &Arc<Shared>,
-    given: &Given<'_, '_>,
-) -> PyResult<Pending<Py<PyString>>> {
+/// A repeat as it is given; the engine's is made of it, once its payload is the engine's.
+pub(crate) struct Made<'py> {
+    pub(crate) id: Option<Arc<str>>,
+    pub(crate) payload: Fresh<'py>,
+    plan: Arc<Plan>,
+    declared: bool,
+    seed: u64,
+}
+
+impl<'py> Made<'py> {
+    pub(crate) fn give<R, E>(
+        self,
+        call: impl FnOnce(NewRepeat<Handle>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let Made {
+            id,
+            payload,
+            plan,
+            declared,
+            seed,
+        } = self;
+        payload.give(|payload| {
+            call(NewRepeat {
+                id,
+                plan,
+                declared,
+                payload,
+                seed,
+            })
+        })
+    }
+}
+
+/// Read what a repeat is scheduled with.
+pub(crate) fn made<'py>(shared: &Shared, given: &Given<'_, 'py>) -> PyResult<Made<'py>> {
     let py = given.target.py();
     let Keywords {
         tz,
@@ -160,20 +185,25 @@ pub(crate) fn repeat(
         None => None,
         Some(id) => Some(Arc::<str>::from(convert::name(id, "id")?)),
     };
-    let plan = Plan::new(schedule, terms);
-    let fresh = Fresh::new(py, data, spec);
-    let seed = shared.seed;
+    Ok(Made {
+        id: text,
+        payload: Fresh::new(py, data, spec),
+        plan: Plan::new(schedule, terms),
+        declared: given.declared,
+        seed: shared.seed,
+    })
+}
+
+/// Schedule a repeat, or edit the one of its id; its id.
+pub(crate) fn repeat(
+    shared: &Arc<Shared>,
+    given: &Given<'_, '_>,
+) -> PyResult<Pending<Py<PyString>>> {
+    let py = given.target.py();
+    let made = made(shared, given)?;
+    let text = made.id.clone();
     let made = releasing(py, |released| {
-        fresh.give(|payload| {
-            let new = NewRepeat {
-                id: text.clone(),
-                plan,
-                declared: given.declared,
-                payload,
-                seed,
-            };
-            shared.engine.repeat(new, released)
-        })
+        made.give(|new| shared.engine.repeat(new, released))
     });
     let shown = text.as_deref().unwrap_or_default();
     let id = text.clone();

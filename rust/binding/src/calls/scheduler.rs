@@ -475,7 +475,7 @@ impl SchedulerCore {
         if engine.is_closed() {
             return Err(refused(py, Refused::Closed, ""));
         }
-        let controls = read_controls(py, engine, controls)?;
+        let controls = read_controls(controls);
         let target = shared.specs.target(target)?;
         let lane = if on_loop { Lane::Loop } else { Lane::Workers };
         let Some(registration) = shared.registry.add(&target, handler, (lane, controls)) else {

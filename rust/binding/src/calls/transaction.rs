@@ -1,5 +1,6 @@
-//! `at`, `in_` and `cancel` in a transaction of the caller's: what the statement says, which Python sends.
+//! `at`, `in_`, `repeat` and `cancel` in a transaction of the caller's: what the statement says, which Python sends.
 
+use crate::calls::repeat::{Given, made};
 use crate::calls::schedule::warn_if_ancient;
 use crate::calls::scheduler::SchedulerCore;
 use crate::errors::{error, refused, store_failed};
@@ -8,6 +9,7 @@ use crate::values::convert;
 use crate::values::options::Fields;
 use duewheel_engine::engine::{Due, Refused};
 use duewheel_postgres::check_text;
+use duewheel_store::standing;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -101,6 +103,75 @@ pub(crate) fn transaction_terms(
             backoffs.1,
             limits.age_limit,
             limits.at_most_once,
+        ),
+    ))
+}
+
+/// Target, due, data, id; retry limit, shortest and longest backoff, age limit, whether it starts at most once; definition, and
+/// how far it has come: the parameters of `repeat_v1`, in its order.
+type RepeatTerms = (
+    String,
+    i64,
+    Py<PyBytes>,
+    String,
+    Option<u32>,
+    i64,
+    i64,
+    Option<i64>,
+    bool,
+    String,
+    Py<PyBytes>,
+);
+
+/// Return the schema, and what a statement that schedules a repeat is given; refuse what `repeat` refuses.
+#[pyfunction]
+#[pyo3(signature = (scheduler, schedule, target, data=None, **keywords))]
+pub(crate) fn transaction_repeats<'py>(
+    scheduler: &Bound<'py, SchedulerCore>,
+    schedule: &Bound<'py, PyAny>,
+    target: &Bound<'py, PyAny>,
+    data: Option<Bound<'py, PyAny>>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> PyResult<(String, RepeatTerms)> {
+    let py = scheduler.py();
+    let shared = scheduler.get().shared(py)?;
+    let schema = schema(shared, py)?;
+    let given = Given {
+        schedule,
+        target,
+        data,
+        keywords,
+        declared: false,
+    };
+    let made = made(shared, &given)?;
+    let text = made.id.clone().unwrap_or_default();
+    // Its payload stays here: the tables get a copy.
+    let mut job = Err(Refused::Closed);
+    let _ = made.give(|new| {
+        job = shared.engine.repeat_for_tables(&new);
+        Err::<(), ()>(())
+    });
+    let job = job.map_err(|error| refused(py, error, &text))?;
+    let target = checked(py, &job.target, "target")?;
+    let id = checked(py, &job.id, "id")?;
+    let repeat = job.repeat.as_deref();
+    let definition = repeat.map(|repeat| repeat.definition.to_string());
+    let standing = repeat.map(|repeat| PyBytes::new(py, &standing::encode(&repeat.standing)));
+    let options = &job.options;
+    Ok((
+        schema,
+        (
+            target,
+            job.place.due,
+            PyBytes::new(py, &job.data).unbind(),
+            id,
+            options.retry_limit,
+            options.min_backoff,
+            options.max_backoff,
+            options.age_limit,
+            options.at_most_once,
+            definition.unwrap_or_default(),
+            standing.unwrap_or_else(|| PyBytes::new(py, b"")).unbind(),
         ),
     ))
 }

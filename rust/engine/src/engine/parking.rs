@@ -40,7 +40,10 @@ impl<P: Payload> Engine<P> {
             residency.frontier.start_over();
         }
         if let Some(lease) = state.lease_mut() {
-            lease.set_handled(name, lane.is_some());
+            match lane {
+                Some(_) => lease.set_handled(name, controls.over_nodes()),
+                None => lease.set_unhandled(name),
+            }
         }
         if lane.is_none() {
             // What was parked on disk is so again: waiting for idleness does not wait for it.

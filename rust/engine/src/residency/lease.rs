@@ -12,8 +12,8 @@
 use crate::due::queue::Key;
 use crate::jobs::record::{Done, Payload, Released};
 use duewheel_model::outcome::Outcome;
-use duewheel_store::{Error, Grant, LeaseClock};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use duewheel_store::{Error, Grant, LeaseClock, Limited, Query};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 /// How many sequences are left at least: more than one call takes.
@@ -39,8 +39,8 @@ pub(crate) struct Lease {
     is_page_taken: bool,
     /// What of that page was revoked since.
     revoked: HashSet<u64>,
-    /// The targets that have handlers here: no others are claimed.
-    handled: BTreeSet<Box<str>>,
+    /// The targets that have handlers here, and how many of each all nodes together hold: no others are claimed.
+    handled: BTreeMap<Box<str>, Option<usize>>,
     /// Until when what is held may start.
     clock: LeaseClock,
 }
@@ -56,7 +56,7 @@ impl Lease {
             waits_for_room: false,
             is_page_taken: false,
             revoked: HashSet::new(),
-            handled: BTreeSet::new(),
+            handled: BTreeMap::new(),
             clock: grant.lease,
         }
     }
@@ -66,22 +66,42 @@ impl Lease {
         self.clock.holds()
     }
 
-    /// Say whether a target has a handler here.
-    pub(crate) fn set_handled(&mut self, target: &str, is_handled: bool) {
-        if is_handled {
-            self.handled.insert(target.into());
-            self.poll_now();
-        } else {
-            self.handled.remove(target);
-        }
+    /// Say that a target has a handler here, and how many of it all nodes together hold at most.
+    pub(crate) fn set_handled(&mut self, target: &str, most: Option<usize>) {
+        self.handled.insert(target.into(), most);
+        self.poll_now();
+    }
+
+    /// Say that a target has no handler here.
+    pub(crate) fn set_unhandled(&mut self, target: &str) {
+        self.handled.remove(target);
     }
 
     /// The targets that have handlers here.
     pub(crate) fn targets(&self) -> Vec<String> {
-        self.handled
-            .iter()
-            .map(|target| target.to_string())
-            .collect()
+        let names = self.handled.keys();
+        names.map(|target| target.to_string()).collect()
+    }
+
+    /// The claim of what is due by then.
+    pub(crate) fn claim(&self, now: i64, until: i64, limit: usize) -> Query {
+        let (mut targets, mut most) = (Vec::new(), Vec::new());
+        for (target, held) in &self.handled {
+            match held {
+                None => targets.push(target.to_string()),
+                Some(held) => most.push((target.to_string(), *held)),
+            }
+        }
+        Query::Claim {
+            targets,
+            limited: Limited {
+                most,
+                // The next look is as far away.
+                until: now.saturating_add(self.interval).min(until),
+            },
+            until,
+            limit,
+        }
     }
 
     /// What a job in memory is called in the store.
@@ -259,7 +279,7 @@ mod tests {
             poll,
             lease,
         });
-        lease.set_handled("t", true);
+        lease.set_handled("t", None);
         lease
     }
 

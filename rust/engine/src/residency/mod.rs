@@ -111,11 +111,7 @@ impl Residency {
         let until = self.frontier.page_bound(now);
         let page = self.begin_page(until, count);
         match (&self.lease, page) {
-            (Some(lease), Query::Page { until, limit, .. }) => Query::Claim {
-                targets: lease.targets(),
-                until,
-                limit,
-            },
+            (Some(lease), Query::Page { until, limit, .. }) => lease.claim(now.wall, until, limit),
             (_, page) => page,
         }
     }

@@ -124,6 +124,13 @@ impl Link {
             .await
     }
 
+    /// A statement whose one value is a number of rows.
+    pub(crate) async fn count(&self, sql: &str, params: Params) -> Result<u64, Trouble> {
+        let rows = self.query(sql, params).await?;
+        let count = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
+        Ok(count.max(0) as u64)
+    }
+
     /// One statement, which waits for no transaction that stays open.
     pub(crate) async fn query_briefly(
         &self,

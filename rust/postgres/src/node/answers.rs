@@ -66,9 +66,13 @@ impl Node {
             }
             Query::Unfinished(targets) => {
                 let params = Params::default().with(targets.clone(), Type::TEXT_ARRAY);
-                count(link, &self.sql.unfinished, params).await
+                let unfinished = link.count(&self.sql.unfinished, params).await;
+                unfinished.map(Answer::Count)
             }
-            Query::Count => count(link, &self.sql.count, Params::default()).await,
+            Query::Count => {
+                let all = link.count(&self.sql.count, Params::default()).await;
+                all.map(Answer::Count)
+            }
             Query::Repeat(id) => self.look_at_repeat(link, id).await,
             Query::RepeatIds => self.repeat_ids(link).await,
             Query::Declare(id) => self.declare(link, id).await,
@@ -99,11 +103,12 @@ impl Node {
         match query {
             Query::Claim {
                 targets,
+                limited,
                 until,
                 limit,
             } => {
-                let page = self.claim(link, targets, *until, *limit).await;
-                page.map(Answer::Page)
+                let page = self.claim_in_turn(link, targets, limited, (*until, *limit));
+                page.await.map(Answer::Page)
             }
             Query::Insert(jobs) => self.insert(link, jobs, known).await,
             Query::Cancel(id) => {
@@ -340,12 +345,6 @@ fn changes(query: &Query) -> bool {
             | Query::Revive { .. }
             | Query::Purge(_)
     )
-}
-
-async fn count(link: &Link, sql: &str, params: Params) -> Result<Answer, Trouble> {
-    let rows = link.query(sql, params).await?;
-    let count = rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
-    Ok(Answer::Count(count.max(0) as u64))
 }
 
 fn named(key: Uuid, epoch: i64) -> Params {

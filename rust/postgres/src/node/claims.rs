@@ -5,18 +5,53 @@ use crate::connection::trouble::Trouble;
 use crate::node::looks::Looks;
 use crate::node::state::{Node, TRIES};
 use crate::tables::rows;
+use crate::tables::sql::Sql;
 use crate::tables::statement::{Params, Statement};
-use duewheel_store::{Event, Page, Place};
+use duewheel_store::{Event, Limited, Page, Place};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 impl Node {
+    /// Claim what is due and no node's: of targets that are limited over all nodes, or of the others, in turns. One claim
+    /// is one transaction, so that a connection that is lost after it has not lost what it has brought.
+    pub(super) async fn claim_in_turn(
+        &mut self,
+        link: &Link,
+        targets: &[String],
+        limited: &Limited,
+        (until, limit): (i64, usize),
+    ) -> Result<Page, Trouble> {
+        self.is_limited = !limited.most.is_empty();
+        if !self.is_limited {
+            return self.claim(link, targets, until, limit).await;
+        }
+        self.limited_come_first = !self.limited_come_first;
+        for is_limited in [self.limited_come_first, !self.limited_come_first] {
+            let mut page = match is_limited {
+                true => self.claim_limited(link, limited, limit).await?,
+                false => self.claim(link, targets, until, limit).await?,
+            };
+            if page.last.is_some() {
+                page.more = true; // of the others
+                return Ok(page);
+            }
+        }
+        Ok(self.empty_page())
+    }
+
+    fn empty_page(&self) -> Page {
+        Page {
+            epoch: self.epoch(),
+            ..Page::default()
+        }
+    }
+
     /// Claim what is due and no node's.
     ///
     /// Most looks find nothing, so they only look: a claim writes the node's row. They begin at a mark, for what is before
     /// it was claimed by earlier ones, and would be passed over row by row; now and then at the beginning, for what a
     /// transaction has brought late.
-    pub(super) async fn claim(
+    async fn claim(
         &mut self,
         link: &Link,
         targets: &[String],
@@ -34,10 +69,7 @@ impl Node {
                 .with(until, Type::INT8)
         };
         let epoch = self.epoch() as i64;
-        let mut page = Page {
-            epoch: self.epoch(),
-            ..Page::default()
-        };
+        let mut page = self.empty_page();
         let look = range().with(epoch, Type::INT8);
         let found = link.query(&self.sql.look, look).await?;
         let mut is_there = false;
@@ -49,26 +81,73 @@ impl Node {
             self.looks.end(None);
             return Ok(page);
         }
-        let claimed = self.transact(link, TRIES, |sql, epoch| {
+        let claimed = self.taken(link, |sql, epoch| {
             let params = range().with(limit, Type::INT8).with(epoch, Type::INT8);
-            (vec![Statement::new(&sql.claim, params)], i64::MIN)
+            vec![Statement::new(&sql.claim, params)]
         });
-        let rows = match claimed.await {
-            Ok(mut rows) => rows.pop().unwrap_or_default(),
-            Err(trouble) => {
-                self.note_strays();
-                return Err(trouble);
-            }
-        };
+        let rows = claimed.await?;
         page.epoch = self.epoch();
         page.more = rows.len() as i64 == limit;
         self.take_claimed(&mut page, &rows)?;
         self.looks.end(page.last.filter(|_| page.more));
-        // The engine counts by this machine's clock.
-        for job in &mut page.jobs {
-            job.place.due = job.place.due.saturating_sub(self.ahead);
-        }
         Ok(page)
+    }
+
+    /// Claim what is due and no node's of targets of which all nodes together hold only so many, from the beginning: what
+    /// earlier looks have left is due still.
+    async fn claim_limited(
+        &mut self,
+        link: &Link,
+        limited: &Limited,
+        limit: usize,
+    ) -> Result<Page, Trouble> {
+        let (names, most): (Vec<_>, Vec<_>) = limited
+            .most
+            .iter()
+            .map(|(name, most)| (name.clone(), i64::try_from(*most).unwrap_or(i64::MAX)))
+            .unzip();
+        let until = limited.until.saturating_add(self.ahead);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let named = || Params::default().with(names.clone(), Type::TEXT_ARRAY);
+        let look = named()
+            .with(until, Type::INT8)
+            .with(self.epoch() as i64, Type::INT8);
+        let found = link.query(&self.sql.limited_look, look).await?;
+        if !found.first().is_some_and(|row| row.get(0)) {
+            return Ok(self.empty_page());
+        }
+        let claimed = self.taken(link, |sql, epoch| {
+            let params = named()
+                .with(most.clone(), Type::INT8_ARRAY)
+                .with(until, Type::INT8)
+                .with(limit, Type::INT8)
+                .with(epoch, Type::INT8);
+            vec![
+                Statement::new(&sql.limited_lock, named()),
+                Statement::new(&sql.limited_left, named()),
+                Statement::new(&sql.limited_claim, params),
+            ]
+        });
+        let rows = claimed.await?;
+        let mut page = self.empty_page();
+        self.take_claimed(&mut page, &rows)?;
+        Ok(page)
+    }
+
+    /// Make a claim, whose last statement returns what it has taken.
+    async fn taken(
+        &mut self,
+        link: &Link,
+        mut make: impl for<'a> FnMut(&'a Sql, i64) -> Vec<Statement<'a>>,
+    ) -> Result<Vec<Row>, Trouble> {
+        let claimed = self.transact(link, TRIES, |sql, epoch| (make(sql, epoch), i64::MIN));
+        match claimed.await {
+            Ok(mut rows) => Ok(rows.pop().unwrap_or_default()),
+            Err(trouble) => {
+                self.note_strays();
+                Err(trouble)
+            }
+        }
     }
 
     /// Hold what was claimed.
@@ -93,6 +172,10 @@ impl Node {
                     self.held.note_repeat(key);
                 }
             }
+        }
+        // The engine counts by this machine's clock.
+        for job in &mut page.jobs {
+            job.place.due = job.place.due.saturating_sub(self.ahead);
         }
         if !lost.is_empty() {
             (self.events)(Event::Revoked(lost));

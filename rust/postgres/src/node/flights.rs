@@ -277,6 +277,9 @@ impl Node {
             Ok(_) => {
                 self.looks.note_let_go(let_go.unwrap_or(i64::MAX));
                 self.post.settle(last);
+                if self.is_limited && batches.iter().any(Resolved::ends_any) {
+                    (self.events)(Event::Available(i64::MIN));
+                }
             }
             Err(Trouble::Refused(_) | Trouble::Taken(_)) if batches.len() > 1 => {
                 // Each by itself, so that the one that is at fault is refused alone.

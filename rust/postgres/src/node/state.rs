@@ -80,6 +80,10 @@ pub(crate) struct Node {
     /// Since when this connection is there.
     pub(super) connected: Instant,
     pub(super) looks: Looks,
+    /// Targets that are handled here are limited over all nodes: what ends may let another job start.
+    pub(super) is_limited: bool,
+    /// Whether the last claim began with those.
+    pub(super) limited_come_first: bool,
     pub(super) recalls: Recalls,
     /// How far the server's clock is ahead of this machine's, where that is too much.
     pub(super) ahead: i64,
@@ -93,6 +97,8 @@ impl Node {
     ) -> Self {
         Node {
             looks: Looks::new(settings.window),
+            is_limited: false,
+            limited_come_first: false,
             recalls: Recalls::default(),
             post,
             settings,

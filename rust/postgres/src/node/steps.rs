@@ -343,6 +343,16 @@ impl Resolved {
         self.steps.is_empty()
     }
 
+    /// Whether this node lets go of any job that it held.
+    pub(crate) fn ends_any(&self) -> bool {
+        self.steps.iter().any(|step| {
+            !matches!(
+                step,
+                Step::Insert(_) | Step::Begin { .. } | Step::Release(_) | Step::Edit { .. }
+            )
+        })
+    }
+
     /// The targets of jobs that a batch brings or edits.
     pub(crate) fn targets(ops: &[Sealed]) -> impl Iterator<Item = &str> {
         ops.iter().filter_map(|(op, _)| match op {

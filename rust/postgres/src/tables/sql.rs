@@ -38,6 +38,7 @@ macro_rules! statements {
                     let unclaimed = |epoch| UNCLAIMED.replace("{epoch}", epoch);
                     text.replace("{unclaimed:$5}", &unclaimed("$5"))
                         .replace("{unclaimed:$6}", &unclaimed("$6"))
+                        .replace("{unclaimed:$3}", &unclaimed("$3"))
                         .replace("{nobody}", NOBODY)
                         .replace("{changed}", CHANGED)
                         .replace("{s}", &quoted)
@@ -119,6 +120,23 @@ statements! {
                 j AS (UPDATE {s}.job j SET owner = $6, begun = NULL, flags = flags & ~12::smallint WHERE j.ctid = ANY(ARRAY(SELECT ctid FROM c)) RETURNING j.*), \
                 n AS (UPDATE {s}.node SET claimed_until = greatest(claimed_until, (SELECT max(due) FROM j)) \
                 WHERE epoch = $6 AND (SELECT max(due) FROM j) > claimed_until) \
+                SELECT {columns} FROM j JOIN {s}.target t ON t.id = j.target ORDER BY j.due, j.seq",
+    /// One claim at a time of targets that are limited over all nodes.
+    limited_lock: "SELECT FROM {s}.target WHERE name = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+    /// What a node no longer holds has left its place.
+    limited_left: "DELETE FROM {s}.place p USING {s}.target t WHERE t.name = ANY($1) AND p.target = t.id \
+                AND NOT EXISTS (SELECT FROM {s}.job j WHERE j.id = p.id AND j.owner = p.epoch AND j.target = p.target)",
+    limited_look: "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
+                WHERE target = w.id AND due < $2 AND {unclaimed:$3} LIMIT 1) x WHERE w.name = ANY($1))",
+    limited_claim: "WITH w AS (SELECT t.id, x.most - (SELECT count(*) FROM {s}.place p WHERE p.target = t.id) AS room \
+                FROM unnest($1::text[], $2::bigint[]) x(name, most) JOIN {s}.target t ON t.name = x.name), \
+                c AS MATERIALIZED (SELECT x.ctid FROM w CROSS JOIN LATERAL (SELECT ctid, due, seq FROM {s}.job \
+                WHERE target = w.id AND due < $3 AND {unclaimed:$5} ORDER BY due, seq LIMIT greatest(w.room, 0) \
+                FOR UPDATE SKIP LOCKED) x ORDER BY x.due, x.seq LIMIT $4), \
+                j AS (UPDATE {s}.job j SET owner = $5, begun = NULL, flags = flags & ~12::smallint WHERE j.ctid = ANY(ARRAY(SELECT ctid FROM c)) RETURNING j.*), \
+                p AS (INSERT INTO {s}.place SELECT target, $5, id FROM j), \
+                n AS (UPDATE {s}.node SET claimed_until = greatest(claimed_until, (SELECT max(due) FROM j)) \
+                WHERE epoch = $5 AND (SELECT max(due) FROM j) > claimed_until) \
                 SELECT {columns} FROM j JOIN {s}.target t ON t.id = j.target ORDER BY j.due, j.seq",
     stray: "UPDATE {s}.job j SET owner = {nobody}, begun = NULL FROM {s}.target t, {s}.node n \
                 WHERE n.epoch = $1 AND j.target = t.id AND j.due <= n.claimed_until AND j.owner = $1 AND j.id <> ALL($2)",

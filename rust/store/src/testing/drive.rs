@@ -1,6 +1,6 @@
 //! A store, driven by one caller that waits for all.
 
-use crate::{Answer, DeadJob, Job, Op, Page, Place, Query, Store, Ticket, WhichDead, ask};
+use crate::{Answer, DeadJob, Job, Limited, Op, Page, Place, Query, Store, Ticket, WhichDead, ask};
 
 /// Submit and wait.
 pub fn put(store: &dyn Store, batch: &[Op<'_>]) -> Ticket {
@@ -32,8 +32,28 @@ pub fn page(store: &dyn Store, after: Option<Place>, until: i64, limit: usize) -
 /// Claim jobs of these targets.
 pub fn claim(store: &dyn Store, targets: &[&str], until: i64, limit: usize) -> Page {
     let targets = targets.iter().map(|&target| target.to_owned()).collect();
+    claimed(store, targets, Limited::default(), until, limit)
+}
+
+/// Claim jobs of a target of which all nodes together hold so many at most.
+pub fn claim_limited(store: &dyn Store, target: &str, most: usize, until: i64) -> Page {
+    let limited = Limited {
+        most: vec![(target.to_owned(), most)],
+        until,
+    };
+    claimed(store, Vec::new(), limited, i64::MAX, 100)
+}
+
+fn claimed(
+    store: &dyn Store,
+    targets: Vec<String>,
+    limited: Limited,
+    until: i64,
+    limit: usize,
+) -> Page {
     let query = Query::Claim {
         targets,
+        limited,
         until,
         limit,
     };

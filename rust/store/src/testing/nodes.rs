@@ -1,7 +1,7 @@
-//! What every store that nodes share must do with jobs that come again.
+//! What every store that nodes share must do with jobs that come again, and with limits over all nodes.
 
-use crate::testing::drive::{claim, dead, put, put_yielded};
-use crate::testing::jobs::{again, begin, bury_followed, followed, job, next, place, repeat};
+use crate::testing::drive::{claim, claim_limited, dead, put, put_yielded};
+use crate::testing::jobs::{again, begin, bury_followed, done, followed, job, next, place, repeat};
 use crate::{Answer, Event, Events, Job, Op, Query, Reason, Standing, Store, StoredRepeat, ask};
 use std::sync::{Arc, Mutex};
 
@@ -33,6 +33,14 @@ const PROMISES: &[Promise] = &[
         "who waits for what is unfinished waits for no repeat without an end",
         unfinished,
     ),
+    (
+        "of a limited target all nodes together hold so many",
+        limited,
+    ),
+    (
+        "what a node no longer holds of a limited target leaves its place",
+        limited_and_left,
+    ),
 ];
 
 /// Two nodes, and what the second has heard to be taken back.
@@ -42,7 +50,7 @@ struct Nodes {
     heard: Arc<Mutex<Vec<Event>>>,
 }
 
-/// Hold a store that nodes share to all that the boundary promises of repeats.
+/// Hold a store that nodes share to all that the boundary promises of repeats and limits.
 ///
 /// # Panics
 ///
@@ -304,4 +312,53 @@ fn unfinished(nodes: &Nodes) {
     assert_eq!(count(), Ok(Answer::Count(1)), "it has an end");
     put_yielded(&*nodes.one, &[job(3, 10)]);
     assert_eq!(count(), Ok(Answer::Count(2)));
+}
+
+/// The sequences of what a node claims of the target that is limited to two.
+fn claimed_of_two(store: &dyn Store, until: i64) -> Vec<u64> {
+    let page = claim_limited(store, "email.welcome", 2, until);
+    page.jobs.iter().map(|job| job.place.seq).collect()
+}
+
+fn limited(nodes: &Nodes) {
+    put_yielded(&*nodes.one, &[1, 2, 3, 4, 5].map(|n| job(n, 10 + n as i64)));
+    assert_eq!(
+        claimed_of_two(&*nodes.one, 11),
+        [] as [u64; 0],
+        "due then, not before"
+    );
+    assert_eq!(claimed_of_two(&*nodes.one, 12).len(), 1);
+    assert_eq!(claimed_of_two(&*nodes.other, 100).len(), 1);
+    assert_eq!(claimed_of_two(&*nodes.one, 100), [] as [u64; 0]);
+    assert_eq!(claimed_of_two(&*nodes.other, 100), [] as [u64; 0]);
+    put(&*nodes.one, &[begin(1)]);
+    assert_eq!(
+        claimed_of_two(&*nodes.other, 100),
+        [] as [u64; 0],
+        "what runs has a place"
+    );
+    put(&*nodes.one, &[done(1)]);
+    assert_eq!(claimed_of_two(&*nodes.other, 100), [3]);
+    assert_eq!(claimed_of_two(&*nodes.one, 100), [] as [u64; 0]);
+    assert_eq!(
+        claim(&*nodes.one, &["email.welcome"], 100, 9).jobs.len(),
+        2,
+        "by who has no limit"
+    );
+}
+
+fn limited_and_left(nodes: &Nodes) {
+    put_yielded(&*nodes.one, &[job(1, 10), job(2, 11), job(3, 12)]);
+    assert_eq!(claimed_of_two(&*nodes.one, 100), [1, 2]);
+    // A retry, and what is only let go of.
+    put(&*nodes.one, &[begin(1)]);
+    put(
+        &*nodes.one,
+        &[again(1, place(50, 60), 2, 2), Op::Yield(60), Op::Yield(2)],
+    );
+    assert_eq!(claimed_of_two(&*nodes.other, 30), [2, 3]);
+    assert_eq!(claimed_of_two(&*nodes.one, 100), [] as [u64; 0]);
+    // A node that ends in order.
+    nodes.other.close().unwrap();
+    assert_eq!(claimed_of_two(&*nodes.one, 30), [2, 3]);
 }

@@ -80,6 +80,20 @@ impl<P: Payload> Engine<P> {
         call.look().map(drop)
     }
 
+    /// What the tables get of a new repeat that a caller brings in by a transaction of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`], [`Refused::Never`] when it has no time, [`Refused::Schedule`].
+    pub fn repeat_for_tables(&self, new: &NewRepeat<P>) -> Result<Job<'static>, Refused> {
+        let (wall, boot) = (self.clock.wall(), self.clock.boot());
+        let fresh = new.standing(ClockKind::Wall, wall, boot)?;
+        let (taken, _) = self
+            .open_to_change()?
+            .new_repeat(new, fresh, ClockKind::Wall, boot);
+        Ok(taken.with_job(|job| job.into_owned()))
+    }
+
     /// Pause, resume or trigger a repeat; `false`: there is none of this id.
     pub(super) fn change_shared(
         &self,

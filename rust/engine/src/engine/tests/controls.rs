@@ -11,6 +11,7 @@ use duewheel_model::time::SECOND;
 
 const FREE: Controls = Controls {
     concurrency: None,
+    is_over_nodes: false,
     rate: None,
     priority: 0,
 };
@@ -328,16 +329,19 @@ const CONTROLS: [Controls; 6] = [
     FREE,
     Controls {
         concurrency: Some(1),
+        is_over_nodes: false,
         rate: None,
         priority: 0,
     },
     Controls {
         concurrency: Some(3),
+        is_over_nodes: false,
         rate: None,
         priority: 7,
     },
     Controls {
         concurrency: None,
+        is_over_nodes: false,
         rate: Some(Rate {
             interval: 10,
             tolerance: 0,
@@ -346,6 +350,7 @@ const CONTROLS: [Controls; 6] = [
     },
     Controls {
         concurrency: Some(2),
+        is_over_nodes: false,
         rate: Some(Rate {
             interval: 7,
             tolerance: 14,
@@ -354,6 +359,7 @@ const CONTROLS: [Controls; 6] = [
     },
     Controls {
         concurrency: None,
+        is_over_nodes: false,
         rate: None,
         priority: 20,
     },

@@ -268,6 +268,31 @@ impl Table {
         }
     }
 
+    /// Claim for the node of this epoch; the jobs, and whether there are more.
+    fn claim(
+        &mut self,
+        epoch: u64,
+        targets: &[String],
+        until: i64,
+        limit: usize,
+    ) -> (Vec<Job<'static>>, bool) {
+        let declared = &self.declared;
+        let free = |row: &&mut Row| {
+            row.owner.is_none()
+                && row.job.place.due < until
+                && targets.iter().any(|target| *target == row.job.target)
+                && super::repeats::may_claim(declared, &row.job, epoch)
+        };
+        let mut jobs = Vec::new();
+        let mut rows = self.rows.values_mut().filter(free);
+        for row in rows.by_ref().take(limit) {
+            self.versions += 1;
+            (row.owner, row.version, row.changed) = (Some(epoch), self.versions, Changed::No);
+            jobs.push(row.job.clone());
+        }
+        (jobs, rows.next().is_some())
+    }
+
     pub(super) fn answer(&mut self, query: Query, epoch: u64) -> Result<Answer, Error> {
         // Of jobs of other nodes nobody here can say that they will not start, but of repeats, which are marked before.
         let free = |row: &Row| {
@@ -307,27 +332,23 @@ impl Table {
             }
             Query::Claim {
                 targets,
+                limited,
                 until,
                 limit,
             } => {
-                let declared = &self.declared;
-                let free = |row: &&mut Row| {
-                    row.owner.is_none()
-                        && row.job.place.due < until
-                        && targets.iter().any(|target| *target == row.job.target)
-                        && super::repeats::may_claim(declared, &row.job, epoch)
-                };
-                let mut jobs = Vec::new();
-                let mut rows = self.rows.values_mut().filter(free);
-                for row in rows.by_ref().take(limit) {
-                    self.versions += 1;
-                    (row.owner, row.version, row.changed) =
-                        (Some(epoch), self.versions, Changed::No);
-                    jobs.push(row.job.clone());
+                let (mut jobs, more) = self.claim(epoch, &targets, until, limit);
+                let last = jobs.last().map(|job| job.place);
+                for (target, most) in limited.most {
+                    let of_it = |row: &&Row| row.owner.is_some() && *row.job.target == *target;
+                    let held = self.rows.values().filter(of_it).count();
+                    let room = most.saturating_sub(held).min(limit - jobs.len());
+                    jobs.extend(
+                        self.claim(epoch, &[target], limited.until.min(until), room)
+                            .0,
+                    );
                 }
-                let more = rows.next().is_some();
                 Answer::Page(Page {
-                    last: jobs.last().map(|job| job.place),
+                    last,
                     jobs,
                     unreadable: Vec::new(),
                     more,
