@@ -32,10 +32,12 @@ from duewheel._core import (
     RRule,
     Schedule,
     Stats,
+    TargetStats,
     Timer,
     Times,
     current_event,
 )
+from duewheel._running import Running
 from duewheel.config import Config
 from duewheel.context import at, current_scheduler, in_, repeat, use
 from duewheel.errors import (
@@ -104,6 +106,7 @@ __all__ = [
     "RRule",
     "Rate",
     "Repeat",
+    "Running",
     "Schedule",
     "Scheduler",
     "Snooze",
@@ -116,6 +119,7 @@ __all__ = [
     "StorageLockedError",
     "StorageUnavailableError",
     "StorageVersionError",
+    "TargetStats",
     "Timer",
     "Times",
     "UnreadableDataError",

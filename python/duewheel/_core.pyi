@@ -4,7 +4,7 @@ What a user needs of it is exported by `duewheel`; the contracts stand here.
 """
 
 from asyncio import AbstractEventLoop, Future, Task
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextvars import Context
 from datetime import date, datetime, timedelta, tzinfo
 from os import PathLike
@@ -58,6 +58,7 @@ __all__ = [
     "Schedule",
     "Scheduler",
     "Stats",
+    "TargetStats",
     "TaskCoroutine",
     "Timer",
     "Times",
@@ -278,6 +279,9 @@ class Event:
     @property
     def lateness(self) -> float:
         """Seconds from its due to its start, as of the start; 0.0 while pending. Not compared."""
+    @property
+    def expired(self) -> bool:
+        """Whether it is asked to end: what runs on a thread for long looks at it now and then. Not compared."""
     def _late(self, lateness: int) -> Event:
         """Return the same event, started so many nanoseconds after its due: for the reference."""
     def __eq__(self, other: object, /) -> bool: ...
@@ -389,7 +393,7 @@ class DeadEvent:
 
 @final
 class Lateness:
-    """How late jobs started, in seconds: start minus due, quantiles within 1 %, `max` exact."""
+    """How late jobs started, or how long they took, in seconds: quantiles within 1 %, `max` exact."""
 
     @property
     def count(self) -> int:
@@ -520,6 +524,62 @@ class Stats:
         """Show them in a notebook, as tables."""
     def asdict(self) -> dict[str, Any]:
         """Return the numbers as a dictionary, in the order of the `repr`; `lateness` is one, too."""
+    def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class TargetStats:
+    """What a scheduler holds of one target now, and has done of it since it was made: as `Stats`, and how long it took.
+
+    In a file what was pending at its opening is `scheduled`, as in `Stats`.
+    """
+
+    @property
+    def pending(self) -> int:
+        """Jobs that wait, are parked, or are handed over and not started."""
+    @property
+    def parked(self) -> int:
+        """Jobs that wait for a handler of the target."""
+    @property
+    def running(self) -> int:
+        """Jobs whose handler runs."""
+    @property
+    def scheduled(self) -> int:
+        """Jobs taken in."""
+    @property
+    def started(self) -> int:
+        """Executions started."""
+    @property
+    def succeeded(self) -> int:
+        """Jobs whose handler returned."""
+    @property
+    def retried(self) -> int:
+        """Failures that were followed by another attempt."""
+    @property
+    def snoozed(self) -> int:
+        """Executions that asked for another time."""
+    @property
+    def dead(self) -> int:
+        """Jobs that ended as dead."""
+    @property
+    def cancelled(self) -> int:
+        """Jobs withdrawn."""
+    @property
+    def revived(self) -> int:
+        """Dead jobs made due again."""
+    @property
+    def dropped(self) -> int:
+        """Jobs forgotten by closing."""
+    @property
+    def missed(self) -> int:
+        """Times of repeats that were passed over or merged into a later one."""
+    @property
+    def lateness(self) -> Lateness:
+        """Start minus due, of every start."""
+    @property
+    def runtime(self) -> Lateness:
+        """From the call of the handler to its end, of every execution that has ended."""
+    def asdict(self) -> dict[str, Any]:
+        """Return the numbers as a dictionary, in the order of the `repr`; `lateness` and `runtime` are such, too."""
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
@@ -1012,6 +1072,16 @@ class Scheduler:
         """
     def stats(self) -> Stats:
         """Return what it holds now and has done since it was made; allowed after `close`."""
+    def targets(self) -> Mapping[str, TargetStats]:
+        """Return what is counted of each target, by its name; those that were forgotten are `""`.
+
+        What there is: a target that has a job, a handler, or a counter other than 0. Where more than 100,000 have
+        neither job nor handler, the oldest are forgotten. The sums over all are those of `stats`. Allowed after
+        `close`.
+
+        **Raises** `StorageError`. **Cost**: O(targets); over a file the first call reads through what is stored there.
+        """
+    def _running(self) -> list[tuple[Event, int, int, bool]]: ...
     @property
     def _failure(self) -> StorageError | None: ...
     def _open(

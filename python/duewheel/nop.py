@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Event as Flag
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from duewheel import _signals
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from duewheel._core import DeadEvent, Event, Repeat
+    from duewheel._core import DeadEvent, Event, Repeat, TargetStats
+    from duewheel._running import Running
     from duewheel.postgres import Node
     from duewheel.scheduler import _H
     from duewheel.tasks import TaskDecorator
@@ -254,6 +256,14 @@ class NopScheduler(Scheduler):
     def stats(self) -> Stats:
         """Return zeros."""
         return Stats._zeros()
+
+    def targets(self) -> MappingProxyType[str, TargetStats]:
+        """Return an empty mapping: nothing is counted."""
+        return MappingProxyType({})
+
+    def running(self) -> list[Running]:
+        """Return an empty list: no handler is ever called."""
+        return []
 
     def _restore(self, event: object) -> None:
         """Discard the event of `storage.create`."""

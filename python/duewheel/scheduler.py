@@ -18,6 +18,7 @@ from duewheel._arounds import Surrounded
 from duewheel._checks import is_async, lists_keywords
 from duewheel._core import Event, Ids, live_nodes, timeout_s
 from duewheel._repeats import Declared
+from duewheel._running import Watched
 from duewheel.errors import StateError, StorageError
 from duewheel.postgres import Node
 from duewheel.storage import Storage, path_of
@@ -49,7 +50,7 @@ Handler: TypeAlias = Callable[[Event], object]
 _H = TypeVar("_H", bound=Handler)
 
 
-class Core(Surrounded):
+class Core(Surrounded, Watched):
     """The engine, and the event loop of its async handlers."""
 
     _event_loop: EventLoop | None = None

@@ -289,6 +289,9 @@ class Side:
         counts = {name: getattr(stats, name) for name in COUNTS}
         ended = sum(counts[name] for name in ["pending", "running", "succeeded", "dead", "cancelled", "dropped"])
         assert counts["scheduled"] + counts["revived"] == ended
+        if self.is_engine:
+            targets = self.scheduler.targets().values()
+            assert {name: sum(getattr(target, name) for target in targets) for name in COUNTS} == counts
         return counts | {name: counts[name] + self.before[name] for name in TOTALS}
 
     def lateness(self):

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from duewheel import _current, _loop, _signals, _transactions
 from duewheel._checks import lists_keywords
 from duewheel._core import Condition, check_bounds, timeout_s
-from duewheel.aio import _lifespan, _plugging, _repeats, _timeouts, _upkeep, _waits
+from duewheel.aio import _lifespan, _plugging, _repeats, _timeouts, _upkeep, _waits, _watched
 from duewheel.aio._context import at, in_, repeat
 from duewheel.aio._storage import Storage
 from duewheel.aio._tasks import Task
@@ -60,7 +60,7 @@ for _named in (Storage, Task, Timeout, at, in_, repeat, timeout, timeout_at):
     _named.__module__ = __name__  # where users find them
 
 
-class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging, _lifespan.Lifespan):
+class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging, _lifespan.Lifespan, _watched.Watched):
     """Run jobs at a time, on an event loop: `duewheel.Scheduler` for coroutines.
 
     The arguments are those of `duewheel.Scheduler`. Async handlers run as tasks on the event loop that `start` was

@@ -77,6 +77,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(methods::defined_schedule, module)?)?;
     module.add_class::<stats::Lateness>()?;
     module.add_class::<stats::Stats>()?;
+    module.add_class::<stats::TargetStats>()?;
     module.add_class::<timer::Timer>()?;
     module.add_function(wrap_pyfunction!(stores::postgres::postgres_sql, module)?)?;
     module.add_function(wrap_pyfunction!(nodes::live_nodes, module)?)?;

@@ -9,6 +9,7 @@ use crate::run::hooks::Hooks;
 use crate::run::inside::{Identity, is_inside};
 use crate::run::registry::Registry;
 use crate::run::threads::Threads;
+use crate::run::whereabouts::Whereabouts;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use crate::values::specs::Specs;
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) context: Mutex<Option<Py<PyAny>>>,
     pub(crate) threads: Threads,
+    pub(crate) whereabouts: Whereabouts,
     /// What sync handlers have returned that the event loop is to await.
     pub(crate) continuations: Continuations,
     pub(crate) workers: usize,

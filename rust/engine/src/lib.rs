@@ -22,7 +22,7 @@
 //!
 //! # Layers
 //!
-//! `due` ← `jobs` ← `handover` ← `controls` ← `targets`, and `residency` ← `engine` ← `timer`. Nothing here knows Python.
+//! `due` ← `jobs` ← `handover` ← `controls` ← `targets`, `tally`, and `residency` ← `engine` ← `timer`. Nothing here knows Python.
 //!
 //! ```
 //! use duewheel_engine::due::queue::{ClockKind, DueQueue, Now};
@@ -44,6 +44,7 @@ pub mod jobs;
 mod residency;
 pub mod sleep;
 pub mod sync;
+mod tally;
 mod targets;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

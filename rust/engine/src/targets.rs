@@ -22,8 +22,10 @@ pub(crate) struct Targets {
     handlers: Lanes<usize>,
     pub(crate) controls: TargetControls,
     parked: ParkedLists,
-    /// How many of those that are listed are parked.
+    /// How many jobs are parked.
     parked_count: usize,
+    /// The same by target.
+    parked_counts: Vec<usize>,
 }
 
 impl Targets {
@@ -97,9 +99,20 @@ impl Targets {
         self.parked_count
     }
 
+    /// How many jobs of a target are parked in memory.
+    pub(crate) fn parked_of(&self, target: u32) -> u64 {
+        let count = self.parked_counts.get(target as usize);
+        count.map_or(0, |&count| count as u64)
+    }
+
+    /// One past the highest number of a target that has had a handler or a parked job.
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len().max(self.parked_counts.len())
+    }
+
     /// List a job as parked; whether it is the first of its target.
     pub(crate) fn park(&mut self, target: u32, key: Key, is_parked: impl Fn(Key) -> bool) -> bool {
-        self.parked_count += 1;
+        self.note_parked(target);
         let mut is_first = false;
         let list = self.parked.entry(target).or_insert_with(|| {
             is_first = true;
@@ -113,12 +126,18 @@ impl Targets {
     }
 
     /// Count a job that is parked and listed nowhere.
-    pub(crate) fn note_parked(&mut self) {
+    pub(crate) fn note_parked(&mut self, target: u32) {
+        let at = target as usize;
+        if self.parked_counts.len() <= at {
+            self.parked_counts.resize(at + 1, 0);
+        }
+        self.parked_counts[at] += 1;
         self.parked_count += 1;
     }
 
     /// Count a job out that is parked no longer.
-    pub(crate) fn note_unparked(&mut self) {
+    pub(crate) fn note_unparked(&mut self, target: u32) {
+        self.parked_counts[target as usize] -= 1;
         self.parked_count -= 1;
     }
 
@@ -144,6 +163,10 @@ impl Targets {
                 "{parked} jobs are parked, {} are noted",
                 self.parked_count
             ));
+        }
+        let by_target: usize = self.parked_counts.iter().sum();
+        if by_target != parked {
+            return Err(format!("{parked} jobs are parked, {by_target} by target"));
         }
         for lane in Lane::ALL {
             let counted = self.lanes.iter().filter(|of| **of == Some(lane)).count();
@@ -188,7 +211,7 @@ mod tests {
                 index == 0
             );
             if index > 0 {
-                targets.note_unparked();
+                targets.note_unparked(1);
             }
         }
         targets.check(1).unwrap();

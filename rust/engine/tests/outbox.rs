@@ -55,7 +55,9 @@ impl Bench {
         };
         engine.begin(&started).unwrap();
         self.store.fill(true);
-        engine.ready().end(started.ended(outcome(&started)));
+        engine
+            .ready()
+            .end(started.ended(outcome(&started)), engine.clock());
         engine.settle_and_refill(Lane::Workers, released);
     }
 

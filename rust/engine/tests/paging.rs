@@ -321,7 +321,9 @@ fn what_has_ended_while_the_disk_was_full_does_not_come_in_again() {
     assert!(!engine.holds(parked), "it is parked on disk");
 
     store.fill(true);
-    engine.ready().end(started.ended(Outcome::Done));
+    engine
+        .ready()
+        .end(started.ended(Outcome::Done), engine.clock());
     engine.settle_and_refill(Lane::Workers, released);
     assert!(!engine.holds(ended));
     engine.set_registered(0, "t", Some(Lane::Workers));

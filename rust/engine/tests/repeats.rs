@@ -92,7 +92,9 @@ impl Bench {
                         self.ran.push((due, number));
                         return Some(started);
                     }
-                    self.engine.ready().end(started.unhandled());
+                    self.engine
+                        .ready()
+                        .end(started.unhandled(), self.engine.clock());
                     self.settle();
                 }
                 Turn::Settle => self.settle(),
@@ -108,7 +110,9 @@ impl Bench {
     }
 
     fn end(&mut self, started: &Started<For>, outcome: Outcome) {
-        self.engine.ready().end(started.ended(outcome));
+        self.engine
+            .ready()
+            .end(started.ended(outcome), self.engine.clock());
         self.settle();
     }
 

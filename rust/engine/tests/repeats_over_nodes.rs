@@ -345,7 +345,9 @@ fn run(seed: u64) -> (u32, u32) {
             .iter()
             .chain(node.marked.iter().map(|(started, _)| started))
         {
-            node.engine.ready().end(started.unhandled());
+            node.engine
+                .ready()
+                .end(started.unhandled(), node.engine.clock());
         }
         node.engine.settle_and_refill(Lane::Workers, &mut released);
     }

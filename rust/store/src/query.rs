@@ -54,6 +54,10 @@ pub enum Query {
     Pending(String),
     /// How many jobs have not begun.
     Count,
+    /// How many jobs of each target are stored, begun or not.
+    Targets,
+    /// The target of the job of this id, pending or begun, and its sequence: also of one that cannot be read as a whole.
+    TargetOf(String),
     /// How many jobs of these targets are stored, begun or not; in a shared store without repeats that wait and have no end.
     Unfinished(Vec<String>),
     /// Take these in, all or none, unless one of their ids is taken.
@@ -161,6 +165,10 @@ pub enum Answer {
     Dead(DeadPage),
     /// To `Purge`, how many were forgotten, and to `Count` and `Unfinished`.
     Count(u64),
+    /// To `Targets`.
+    Targets(Vec<(String, u64)>),
+    /// To `TargetOf`.
+    TargetOf(Option<(String, u64)>),
     /// To `Insert`, `Declare` and `Recall`: it is done.
     Done,
     /// To `Nodes`.

@@ -22,7 +22,9 @@ use crate::run::event_loop::EventLoop;
 use crate::run::first_step;
 use crate::run::hooks::Hooks;
 use crate::run::registry::{self, Registry};
+use crate::run::running::{self, InHandler};
 use crate::run::threads::Threads;
+use crate::run::whereabouts::Whereabouts;
 use crate::run::worker;
 use crate::run::worker_thread;
 use crate::shared::{Backing, Shared, releasing};
@@ -34,7 +36,7 @@ use crate::values::options::Fields;
 use crate::values::payload::{Handle, release};
 use crate::values::repeat::Repeat;
 use crate::values::specs::{self, Specs};
-use crate::values::stats::Stats;
+use crate::values::stats::{Stats, TargetStats};
 use crate::values::target::Target;
 use duewheel_engine::controls::Controls;
 use duewheel_engine::engine::{Due, Engine, Refused};
@@ -45,7 +47,7 @@ use duewheel_store::Ticket;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -72,6 +74,12 @@ pub(crate) struct SchedulerCore {
 #[cold]
 fn not_opened(py: Python<'_>) -> PyErr {
     let message = "this scheduler was not opened: super().__init__() was not called, or has raised";
+    error(py, |names| &names.state_error, message)
+}
+
+#[cold]
+fn opened_twice(py: Python<'_>) -> PyErr {
+    let message = "this scheduler is open: __init__() was called before; make another one";
     error(py, |names| &names.state_error, message)
 }
 
@@ -169,12 +177,8 @@ impl SchedulerCore {
         tasks: Option<&Bound<'_, PyAny>>,
         hooks: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let twice = || {
-            let message = "this scheduler is open: __init__() was called before; make another one";
-            error(py, |names| &names.state_error, message)
-        };
         if self.opened.get().is_some() {
-            return Err(twice());
+            return Err(opened_twice(py));
         }
         let workers = workers.map_or(Ok(4), |workers| convert::count(workers, "workers"))?;
         let tasks = tasks.map_or(Ok(1_000), |tasks| convert::count(tasks, "tasks"))?;
@@ -204,6 +208,7 @@ impl SchedulerCore {
             context: Mutex::new(None),
             continuations: Continuations::new((!clock.manual).then_some(tasks)),
             threads: Threads::default(),
+            whereabouts: Whereabouts::default(),
             workers,
             tasks,
             manual: clock.manual,
@@ -215,7 +220,7 @@ impl SchedulerCore {
         // Another thread may have been faster.
         self.opened.set(shared).map_err(|late| {
             late.close(py, release);
-            twice()
+            opened_twice(py)
         })
     }
 
@@ -843,6 +848,29 @@ impl SchedulerCore {
         Ok(stats.into())
     }
 
+    /// Return what is counted of each target, by its name; those that were forgotten are `""`.
+    ///
+    /// What there is: a target that has a job, a handler, or a counter other than 0. Where more than 100,000 have
+    /// neither job nor handler, the oldest are forgotten. The sums over all are those of `stats`. Allowed after
+    /// `close`.
+    ///
+    /// **Raises** `StorageError`. **Cost**: O(targets); over a file the first call reads through what is stored there.
+    fn targets<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        let shared = self.shared(py)?;
+        let counted = releasing(py, |released| py.detach(|| shared.specs.counted(released)));
+        let counted = counted.map_err(|error| refused(py, error.into(), ""))?;
+        let targets = PyDict::new(py);
+        for (name, counts) in counted {
+            targets.set_item(&*name, TargetStats::from(counts))?;
+        }
+        Ok(PyMappingProxy::new(py, targets.as_mapping()))
+    }
+
+    /// What runs: each event with when it started, the thread that it is on, and whether it was asked to end.
+    fn _running(&self, py: Python<'_>) -> PyResult<Vec<InHandler>> {
+        Ok(running::found(py, self.shared(py)?))
+    }
+
     /// Take in a pending event as it stands.
     fn _restore(&self, event: &Bound<'_, PyAny>) -> PyResult<()> {
         let shared = self.shared(event.py())?;
@@ -997,7 +1025,9 @@ impl SchedulerCore {
         let expired = engine.manual_expire();
         if expired {
             let (notices, _) = engine.ready().arrived();
+            let present = shared.whereabouts.threads.enter(py);
             worker::run_ready(py, shared, &mut Released::default())?;
+            drop(present);
             if shared.is_forked() {
                 return Ok((true, false));
             }

@@ -106,6 +106,16 @@ impl Continuations {
         continuation
     }
 
+    /// The events of what waits for the loop.
+    pub(crate) fn events(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        let inner = self.inner.lock();
+        let events = inner
+            .queue
+            .iter()
+            .map(|waiting| waiting.event.clone_ref(py));
+        events.collect()
+    }
+
     /// Refer weakly to the scheduler that makes the event loop.
     pub(crate) fn set_owner(&self, owner: &Bound<'_, PyAny>) -> PyResult<()> {
         let owner = PyWeakrefReference::new(owner)?.unbind();

@@ -35,7 +35,7 @@ pub(crate) struct EventLoop {
     pub(crate) shared: Arc<Shared>,
     pub(crate) asyncio: AsyncioLoop,
     pub(crate) waker: Arc<LoopWaker>,
-    pub(crate) tasks: Tasks,
+    pub(crate) tasks: Arc<Tasks>,
     pub(crate) waits: Waits,
     pub(crate) marks: Marks,
     turn: Turn,
@@ -61,13 +61,15 @@ impl EventLoop {
             LoopWaker::without_descriptor()
         };
         let waker = Arc::new(waker);
+        let tasks = Arc::<Tasks>::default();
+        shared.whereabouts.set_loop(&tasks);
         let attached = Py::new(
             py,
             EventLoop {
                 shared: shared.clone(),
                 asyncio,
                 waker: waker.clone(),
-                tasks: Tasks::default(),
+                tasks: tasks.clone(),
                 waits: Waits::new(shared.engine.clone()),
                 marks: Marks::default(),
                 turn,
@@ -98,7 +100,8 @@ impl EventLoop {
     /// Settle an execution that ended between two turns of the lane.
     pub(crate) fn end(&self, py: Python<'_>, done: Done<Failure>) {
         let mut released = Released::default();
-        self.shared.engine.lane(Lane::Loop).end(done);
+        let engine = &*self.shared.engine;
+        engine.lane(Lane::Loop).end(done, engine.clock());
         if self.tasks.is_finished() && self.shared.backing.writes {
             // The last end gives up the file, which takes its time: not the loop's.
             let engine = self.shared.engine.clone();
@@ -260,6 +263,7 @@ impl EventLoop {
     /// All that it runs is a handler's, or what one has spawned: a call that waits would wait for itself.
     fn enter_thread(&self) {
         inside::enter_thread(self.shared.identity());
+        self.shared.whereabouts.enter_loop();
         self.shared.threads.add_loop();
     }
 

@@ -95,6 +95,7 @@ fn try_turn(owner: &Bound<'_, EventLoop>) -> PyResult<()> {
     let open = event_loop.shared.engine.begin_drain();
     event_loop.waits.resolve(py)?;
     if open {
+        let _present = event_loop.shared.whereabouts.threads.enter(py);
         return inside::on_this_thread(|place| run_turn(owner, place));
     }
     event_loop.close(py);
@@ -316,7 +317,7 @@ impl LoopTurn<'_, '_> {
     }
 
     /// Take the first step of a handler; how it ended, unless it waits for something now.
-    fn start(&mut self, started: Started<Handle>, noted: bool) -> Option<Done<Failure>> {
+    fn start(&mut self, mut started: Started<Handle>, noted: bool) -> Option<Done<Failure>> {
         let shared = &*self.event_loop.shared;
         if shared.registry.version() != self.version {
             (self.version, self.handlers) = shared.registry.handlers();
@@ -340,6 +341,9 @@ impl LoopTurn<'_, '_> {
         if !noted && let Err(error) = shared.engine.begin(&started) {
             self.pause |= matches!(error, Refused::Store(Error::Full));
             return Some(started.unhandled());
+        }
+        if shared.backing.writes {
+            started.called = shared.engine.clock().boot();
         }
         shared.engine.note_start(&started);
         match self.step(started, &handler, &context) {

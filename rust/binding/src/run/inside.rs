@@ -1,5 +1,6 @@
 //! The schedulers in whose handlers a thread is: a call that waits for one of them would wait for itself.
 
+use duewheel_engine::sync::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
@@ -62,6 +63,73 @@ impl Place<'_> {
         let _leave = Leave(self, outer);
         self.0.set(&raw const frame);
         run()
+    }
+}
+
+/// Where the threads of a scheduler note the handlers that they are in, each with its identifier.
+#[derive(Default)]
+pub(crate) struct Places(Mutex<Vec<Known>>);
+
+struct Known {
+    place: *const Cell<*const Frame>,
+    thread: std::ffi::c_ulong,
+}
+
+// SAFETY: a place is looked at by `Places::events` alone, whose caller is attached; see there.
+unsafe impl Send for Known {}
+
+/// Strikes a place off when its thread leaves.
+pub(crate) struct Present<'a>(&'a Places, *const Cell<*const Frame>);
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        let mut known = self.0.0.lock();
+        if let Some(at) = known.iter().rposition(|known| known.place == self.1) {
+            known.swap_remove(at);
+        }
+    }
+}
+
+/// The identifier of the calling thread.
+pub(crate) fn this_thread() -> std::ffi::c_ulong {
+    // SAFETY: it may be called at any time.
+    unsafe { ffi::PyThread_get_thread_ident() }
+}
+
+impl Places {
+    /// Have the calling thread's place found, until what is returned is dropped.
+    pub(crate) fn enter(&self, _: Python<'_>) -> Present<'_> {
+        let place = INNERMOST.with(ptr::from_ref);
+        self.0.lock().push(Known {
+            place,
+            thread: this_thread(),
+        });
+        Present(self, place)
+    }
+
+    /// The events of this scheduler that handlers are called with now, each with the thread that it is on.
+    pub(crate) fn events(
+        &self,
+        py: Python<'_>,
+        of: Identity,
+    ) -> Vec<(Py<PyAny>, std::ffi::c_ulong)> {
+        let mut events = Vec::new();
+        for known in &*self.0.lock() {
+            // SAFETY: a thread changes its place, and the frames that are found there, while it is attached, which it is
+            // not while this one is; it is there until it is struck off, before its thread ends. Each frame's caller
+            // refers to its event.
+            unsafe {
+                let mut frame = (*known.place).get();
+                while let Some(present) = frame.as_ref() {
+                    if present.scheduler == of && present.event != ffi::Py_None() {
+                        let event = Bound::from_borrowed_ptr(py, present.event).unbind();
+                        events.push((event, known.thread));
+                    }
+                    frame = present.outer;
+                }
+            }
+        }
+        events
     }
 }
 

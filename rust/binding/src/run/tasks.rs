@@ -59,6 +59,11 @@ impl RunningCell {
         Some((coroutine, context, running.event.clone_ref(py)))
     }
 
+    /// The event that its handler was called with.
+    fn event(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        Some(self.0.lock().as_ref()?.event.clone_ref(py))
+    }
+
     /// Visit it; tried only, for the collector must not wait.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Some(running) = self.0.try_lock()
@@ -201,6 +206,18 @@ impl Tasks {
         drop(inner);
         drop(exempt);
         tasks.into_values().collect()
+    }
+
+    /// The events of handlers that wait.
+    pub(crate) fn events(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        let inner = self.0.lock();
+        let cells: Vec<_> = inner
+            .waiting
+            .values()
+            .map(|(_, cell)| cell.clone())
+            .collect();
+        drop(inner);
+        cells.iter().filter_map(|cell| cell.event(py)).collect()
     }
 
     /// The tasks of handlers that wait.

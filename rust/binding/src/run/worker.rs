@@ -36,6 +36,7 @@ const RETRY: Duration = Duration::from_millis(100);
 ///
 /// In a child that a handler has forked: what the handler has raised there.
 pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
+    let _present = shared.whereabouts.threads.enter(py);
     let mut released = Released::default();
     let ready = shared.engine.ready();
     let next = || {
@@ -131,7 +132,8 @@ fn run_all(
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
         }
-        let ran = run(py, shared, &handlers, context.as_ref(), &started, &mut kept);
+        let context = context.as_ref();
+        let ran = run(py, shared, &handlers, context, &mut started, &mut kept);
         done = match ran {
             Ran::Ended(outcome) => Some(started.ended(outcome)),
             Ran::Unhandled => {
@@ -220,7 +222,7 @@ fn run(
     shared: &Shared,
     handlers: &Handlers,
     context: Option<&Py<PyAny>>,
-    started: &Started<Handle>,
+    started: &mut Started<Handle>,
     kept: &mut Kept<'_>,
 ) -> Ran {
     let payload = started.execution.payload;
@@ -238,6 +240,10 @@ fn run(
     if !begin(py, shared, started) {
         return Ran::Unhandled;
     }
+    if shared.backing.writes {
+        started.called = shared.engine.clock().boot();
+    }
+    let started = &*started;
     shared.engine.note_start(started);
     let event = match spare::provide(py, kept.spare.take(), started) {
         Ok(event) => event,

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A job: what was asked for, which never changes.
 ///
@@ -50,6 +51,8 @@ pub(crate) struct Event {
     pub(crate) progress: Progress,
     /// Which one it is, of a repeat.
     occurrence: Option<Box<Occurrence>>,
+    /// It was asked to end.
+    expired: AtomicBool,
 }
 
 /// Unix nanoseconds, given as an int.
@@ -266,6 +269,7 @@ impl Event {
             lateness: started.lateness,
             progress: execution.progress,
             occurrence: started.occurrence.clone(),
+            expired: AtomicBool::new(false),
         }
     }
 
@@ -288,11 +292,22 @@ impl Event {
             lateness: 0,
             progress,
             occurrence: None,
+            expired: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn into_job(self) -> Job {
         self.job
+    }
+
+    /// When its handler was called, in unix nanoseconds.
+    pub(crate) fn started_at(&self) -> i64 {
+        self.due.saturating_add(self.lateness)
+    }
+
+    /// Whether it is asked to end.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.expired.load(Relaxed)
     }
 
     pub(crate) fn job_ref(&self) -> &Job {
@@ -325,6 +340,7 @@ impl Event {
             },
             job: job.get().clone_ref(job.py()),
             occurrence: None,
+            expired: AtomicBool::new(false),
         };
         let number = occurrence;
         Ok(event.of_repeat(Occurrence { number, previous }))
@@ -406,13 +422,21 @@ impl Event {
         self.lateness as f64 / SECOND as f64
     }
 
+    /// Whether it is asked to end: what runs on a thread for long looks at it now and then. Not compared.
+    #[getter]
+    fn expired(&self) -> bool {
+        self.is_expired()
+    }
+
     /// The same event, started so many nanoseconds after its due: for the reference.
     fn _late(&self, py: Python<'_>, lateness: i64) -> Self {
         Event {
             job: self.job.clone_ref(py),
             lateness,
+            due: self.due,
+            progress: self.progress,
             occurrence: self.occurrence.clone(),
-            ..*self
+            expired: AtomicBool::new(self.is_expired()),
         }
     }
 

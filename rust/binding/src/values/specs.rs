@@ -4,13 +4,15 @@ use crate::values::convert;
 use crate::values::options::{Fields, JobOptions, Spec};
 use crate::values::payload::Handle;
 use crate::values::target::{Names, Target};
-use duewheel_engine::engine::Engine;
+use duewheel_engine::engine::{Engine, TargetCounts};
 use duewheel_engine::handover::lanes::{Lane, Lanes};
+use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
+use duewheel_store::Error;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 
 /// How many specifications without options are remembered: past that the oldest is forgotten with each
@@ -48,8 +50,8 @@ impl Specs {
     /// No specifications yet; `base` are the scheduler's own options.
     pub(crate) fn new(py: Python<'_>, engine: Arc<Engine<Handle>>, base: Fields) -> Self {
         Specs {
+            names: Names::new(engine.clone()),
             engine,
-            names: Arc::default(),
             plain: PlainSpecs::new(py, base),
             timers: PlainSpecs::new(py, base.without_retries()),
             calls: Lanes::default(),
@@ -60,13 +62,39 @@ impl Specs {
     /// The target of this name, new or known.
     pub(crate) fn target(&self, name: &Bound<'_, PyAny>) -> PyResult<Arc<Target>> {
         let text = convert::name(name, "target")?;
-        let renumber = |number| self.engine.renumber(number);
-        Ok(self.names.target(name.py(), text, renumber))
+        Ok(self.names.target(name.py(), text))
     }
 
     /// The number of the target of this name, if anything speaks of it.
     pub(crate) fn number(&self, name: &str) -> Option<u32> {
         self.names.number(name)
+    }
+
+    /// What is counted of each target, by its name, in the order of names; `""`: of those that were forgotten.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub(crate) fn counted(
+        &self,
+        released: &mut Released<Handle>,
+    ) -> Result<BTreeMap<Arc<str>, TargetCounts>, Error> {
+        let name_of = |number| self.names.name_of(number);
+        let found = self.engine.count_targets(&name_of, released)?;
+        let names = self.names.names();
+        let name_of = |number: u32| names.get(number as usize).cloned().flatten();
+        let numbered = found.numbered.into_iter();
+        let numbered =
+            numbered.map(|(number, counts)| (name_of(number).unwrap_or_default(), counts));
+        let named = found.named.into_iter();
+        let named = named.map(|(name, counts)| (Arc::from(name), counts));
+        let forgotten = [(Arc::default(), found.forgotten)];
+        let mut counted = BTreeMap::<Arc<str>, TargetCounts>::new();
+        for (name, counts) in numbered.chain(named).chain(forgotten) {
+            counted.entry(name).or_default().add(&counts);
+        }
+        counted.retain(|_, counts| !counts.is_nothing());
+        Ok(counted)
     }
 
     /// How many targets are known, and how many numbers there are for them.
@@ -122,8 +150,7 @@ impl Specs {
     #[cold]
     fn new_call(&self, py: Python<'_>, lane: Lane) -> PyResult<Py<Spec>> {
         let engine = &*self.engine;
-        let renumber = |number| engine.renumber(number);
-        let target = self.names.unlisted(py, CALLABLE, renumber);
+        let target = self.names.unlisted(py, CALLABLE);
         let number = target.number;
         let spec = make(py, target, &self.timers.base)?;
         py.detach(|| engine.set_registered(number, CALLABLE, Some(lane)));

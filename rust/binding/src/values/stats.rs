@@ -1,12 +1,12 @@
-//! `Stats` and `Lateness`: numbers, frozen.
+//! `Stats`, `TargetStats` and `Lateness`: numbers, frozen.
 
-use duewheel_engine::engine;
+use duewheel_engine::engine::{self, TargetCounts};
 use duewheel_engine::handover::lateness::Summary;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 
-/// How late jobs started, in seconds: start minus due, quantiles within 1 %, `max` exact.
+/// How late jobs started, or how long they took, in seconds: quantiles within 1 %, `max` exact.
 #[pyclass(frozen, eq, module = "duewheel")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct Lateness {
@@ -114,6 +114,67 @@ impl From<engine::Stats> for Stats {
     }
 }
 
+/// What a scheduler holds of one target now, and has done of it since it was made: as `Stats`, and how long it took.
+///
+/// In a file what was pending at its opening is `scheduled`, as in `Stats`.
+#[pyclass(frozen, eq, get_all, module = "duewheel")]
+#[derive(Clone, PartialEq)]
+pub(crate) struct TargetStats {
+    /// Jobs that wait, are parked, or are handed over and not started.
+    pending: u64,
+    /// Jobs that wait for a handler of the target.
+    parked: u64,
+    /// Jobs whose handler runs.
+    running: u64,
+    /// Jobs taken in.
+    scheduled: u64,
+    /// Executions started.
+    started: u64,
+    /// Jobs whose handler returned.
+    succeeded: u64,
+    /// Failures that were followed by another attempt.
+    retried: u64,
+    /// Executions that asked for another time.
+    snoozed: u64,
+    /// Jobs that ended as dead.
+    dead: u64,
+    /// Jobs withdrawn.
+    cancelled: u64,
+    /// Dead jobs made due again.
+    revived: u64,
+    /// Jobs forgotten by closing.
+    dropped: u64,
+    /// Times of repeats that were passed over or merged into a later one.
+    missed: u64,
+    /// Start minus due, of every start.
+    lateness: Lateness,
+    /// From the call of the handler to its end, of every execution that has ended.
+    runtime: Lateness,
+}
+
+impl From<TargetCounts> for TargetStats {
+    fn from(target: TargetCounts) -> Self {
+        let counts = target.counts;
+        TargetStats {
+            pending: target.pending,
+            parked: target.parked,
+            running: target.running,
+            scheduled: counts.scheduled,
+            started: target.started,
+            succeeded: counts.succeeded,
+            retried: counts.retried,
+            snoozed: counts.snoozed,
+            dead: counts.dead,
+            cancelled: counts.cancelled,
+            revived: counts.revived,
+            dropped: counts.dropped,
+            missed: counts.missed,
+            lateness: target.starts.lateness.summary().into(),
+            runtime: target.starts.runtime.summary().into(),
+        }
+    }
+}
+
 #[pymethods]
 impl Lateness {
     /// Return how many are at most as large as each bound: a cumulative histogram.
@@ -188,6 +249,50 @@ impl Stats {
             ("dropped", self.dropped),
             ("missed", self.missed),
         ]
+    }
+}
+
+impl TargetStats {
+    /// The counts, in the order of the `repr`.
+    fn counts(&self) -> [(&'static str, u64); 13] {
+        [
+            ("pending", self.pending),
+            ("parked", self.parked),
+            ("running", self.running),
+            ("scheduled", self.scheduled),
+            ("started", self.started),
+            ("succeeded", self.succeeded),
+            ("retried", self.retried),
+            ("snoozed", self.snoozed),
+            ("dead", self.dead),
+            ("cancelled", self.cancelled),
+            ("revived", self.revived),
+            ("dropped", self.dropped),
+            ("missed", self.missed),
+        ]
+    }
+}
+
+#[pymethods]
+impl TargetStats {
+    /// Return the numbers as a dictionary, in the order of the `repr`; `lateness` and `runtime` are such, too.
+    fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let numbers = PyDict::new(py);
+        for (name, count) in self.counts() {
+            numbers.set_item(name, count)?;
+        }
+        numbers.set_item("lateness", self.lateness.asdict(py)?)?;
+        numbers.set_item("runtime", self.runtime.asdict(py)?)?;
+        Ok(numbers)
+    }
+
+    fn __repr__(&self) -> String {
+        let counts = self.counts().map(|(name, count)| format!("{name}={count}"));
+        let (lateness, runtime) = (self.lateness.__repr__(), self.runtime.__repr__());
+        format!(
+            "TargetStats({}, lateness={lateness}, runtime={runtime})",
+            counts.join(", ")
+        )
     }
 }
 

@@ -9,6 +9,7 @@ mod admit;
 mod by_hand;
 mod calls;
 mod controls;
+mod counts;
 mod inbox;
 mod lanes;
 mod marks;
@@ -34,6 +35,7 @@ use crate::jobs::table::JobTable;
 use crate::residency::{Evicted, Residency};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
+use crate::tally::Tally;
 use crate::targets::Targets;
 use duewheel_store::Op;
 use std::collections::VecDeque;
@@ -41,10 +43,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 pub use crate::residency::Window;
+pub use crate::tally::Counts;
 pub use calls::{
     AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, Moved, NewRepeat, Pending,
     RepeatView, StartedTimer,
 };
+pub use counts::{CountedTargets, TargetCounts};
 use inbox::Backing;
 pub use inbox::StoreInbox;
 pub(crate) use lanes::BATCHES_OF_A_LANE;
@@ -123,7 +127,7 @@ pub(crate) struct State<P: Payload> {
     targets: Targets,
     backlogs: Lanes<LaneBacklog>,
     dead: VecDeque<Dead<P>>,
-    counts: Counts,
+    tally: Tally,
     /// What the timer sleeps for, while it does.
     asleep: Option<Until>,
     /// What is being handed over, made before the hand-over queue is locked.
@@ -141,22 +145,6 @@ pub(crate) struct State<P: Payload> {
     held: Vec<Held>,
     /// Virtual time drives it: one execution is handed over when that is asked for.
     is_by_hand: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Counts {
-    scheduled: u64,
-    succeeded: u64,
-    retried: u64,
-    snoozed: u64,
-    dead: u64,
-    cancelled: u64,
-    revived: u64,
-    dropped: u64,
-    /// Times of repeats that were passed over or merged.
-    missed: u64,
-    /// Started executions that turned out to have no handler.
-    unstarted: u64,
 }
 
 /// A scheduler without handlers: jobs in, executions out, outcomes back.
@@ -188,7 +176,7 @@ impl<P: Payload> Engine<P> {
             targets: Targets::default(),
             backlogs: Lanes::default(),
             dead: VecDeque::new(),
-            counts: Counts::default(),
+            tally: Tally::default(),
             asleep: None,
             outgoing: Vec::with_capacity(BATCH),
             ended: Vec::with_capacity(SETTLE_AT),
@@ -295,6 +283,9 @@ impl<P: Payload> Engine<P> {
         let keys: Vec<Key> = waiting.map(|(key, _)| key).chain(handed).collect();
         for &key in &keys {
             state.unpark(key);
+            if state.residency.is_none() {
+                state.drop_one(key);
+            }
             state.remove(key, released);
         }
         state.backlogs = Lanes::default();
@@ -307,7 +298,6 @@ impl<P: Payload> Engine<P> {
         } else {
             keys.len() as u64
         };
-        state.counts.dropped += dropped;
         for dead in std::mem::take(&mut state.dead) {
             released.payloads.push(dead.payload);
             released.failures.push(dead.failure);

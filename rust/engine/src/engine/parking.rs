@@ -70,12 +70,23 @@ impl<P: Payload> Engine<P> {
         }
     }
 
-    /// Let a number stand for another target: nothing speaks of the one it stood for, neither a job in
+    /// A target is spoken of again that nothing spoke of for a time: that its jobs are parked is to be noticed again.
+    pub fn awaken(&self, target: u32) {
+        let left = self.state.lock().targets.take_parked(target);
+        // Not under the lock: it may be much.
+        drop(left);
+    }
+
+    /// Let a number stand for another target: nothing speaks of the one of this name that it stood for, neither a job in
     /// memory nor a handler.
-    pub fn renumber(&self, target: u32) {
+    pub fn renumber(&self, target: u32, name: &str) {
         let mut state = self.state.lock();
         let lane = state.targets.lane_of(target);
         state.targets.controls.forget(target, lane);
+        state.tally.forget(target, name);
+        for lane in &self.lanes {
+            lane.lock().starts.forget(target);
+        }
         if lane.is_some() {
             state.targets.set_lane(target, None);
         }
@@ -93,7 +104,7 @@ impl<P: Payload> State<P> {
         if let Some(residency) = &mut self.residency {
             residency.outbox.push(Op::Yield(seq));
         }
-        self.drop_one();
+        self.drop_one(key);
         if let Some(payload) = self.take(key) {
             self.evicted.insert(key, payload, false);
         }
@@ -120,7 +131,8 @@ impl<P: Payload> State<P> {
             && record.stage() == Stage::Parked
         {
             record.set_stage(Stage::Waiting);
-            self.targets.note_unparked();
+            let target = record.payload.target();
+            self.targets.note_unparked(target);
         }
     }
 
@@ -178,8 +190,10 @@ impl<P: Payload> State<P> {
             let _ = self.catch_up();
         }
         for &key in held {
-            self.jobs.set_stage(key, Stage::Parked);
-            self.targets.note_parked();
+            if let Some(target) = self.target_of(key) {
+                self.jobs.set_stage(key, Stage::Parked);
+                self.targets.note_parked(target);
+            }
         }
         engine.notify(self);
     }

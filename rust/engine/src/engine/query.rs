@@ -81,7 +81,7 @@ impl<P: Payload> Engine<P> {
             started += lane.started;
             lateness.add(&lane.lateness);
         }
-        let counts = state.counts;
+        let counts = state.tally.all;
         Stats {
             pending: (state.jobs.queue.len() + state.evicted.running()) as u64 - running
                 + state.paged_out(),
@@ -302,7 +302,8 @@ impl<P: Payload> Engine<P> {
         state.jobs.check()?;
         state.check_residency()?;
         state.check_stages(self)?;
-        state.check_counts()
+        state.check_counts()?;
+        state.check_tally()
     }
 }
 
@@ -352,7 +353,7 @@ impl<P: Payload> State<P> {
 
     /// Compare how many jobs were taken in with what has become of them.
     fn check_counts(&self) -> Result<(), String> {
-        let counts = self.counts;
+        let counts = self.tally.all;
         let taken_in = counts.scheduled + counts.revived;
         let ended = counts.succeeded + counts.dead + counts.cancelled + counts.dropped;
         // In a shared store more may have come from others than was paged out here.

@@ -44,6 +44,7 @@ impl<P: Payload> State<P> {
         let mut wake = false;
         let mut frees = false;
         for done in ended.drain(..) {
+            self.tally.note_end(done.target);
             if done.permit != Permit::NONE {
                 frees = true;
                 self.give_permit_back(engine, done.permit, done.key);
@@ -78,11 +79,11 @@ impl<P: Payload> State<P> {
         done: Done<P::Failure>,
         released: &mut Released<P>,
     ) -> bool {
-        let key = done.key;
+        let (key, target) = (done.key, done.target);
         match done.outcome {
             Some(Outcome::Done) => {
                 self.remove(key, released);
-                self.counts.succeeded += 1;
+                self.tally.note(target, |counts| counts.succeeded += 1);
                 false
             }
             Some(Outcome::Again {
@@ -90,11 +91,12 @@ impl<P: Payload> State<P> {
                 cause,
                 progress,
             }) => {
-                let count = match cause {
-                    Cause::Retry => &mut self.counts.retried,
-                    Cause::Snooze => &mut self.counts.snoozed,
-                };
-                *count += u64::from(self.phase != Phase::Closed);
+                if self.phase != Phase::Closed {
+                    self.tally.note(target, |counts| match cause {
+                        Cause::Retry => counts.retried += 1,
+                        Cause::Snooze => counts.snoozed += 1,
+                    });
+                }
                 self.again(key, due, progress, released)
             }
             Some(Outcome::Dead { reason, failure }) => {
@@ -102,9 +104,9 @@ impl<P: Payload> State<P> {
                 false
             }
             None => {
-                self.counts.unstarted += 1;
+                self.tally.note(target, |counts| counts.unstarted += 1);
                 if self.phase == Phase::Closed {
-                    self.drop_one();
+                    self.drop_one(key);
                     self.remove(key, released);
                 } else {
                     self.park_again(engine, key);
@@ -124,7 +126,7 @@ impl<P: Payload> State<P> {
     ) -> bool {
         // In a shared store it has been yielded, and comes with a page to whoever gets it.
         if self.phase == Phase::Closed || self.is_shared() {
-            self.drop_one();
+            self.drop_one(key);
             self.remove(key, released);
             return false;
         }
@@ -144,10 +146,11 @@ impl<P: Payload> State<P> {
         failure: P::Failure,
         released: &mut Released<P>,
     ) {
-        self.counts.dead += 1;
         let Some(execution) = self.jobs.execution(key) else {
             return;
         };
+        let target = execution.payload.target();
+        self.tally.note(target, |counts| counts.dead += 1);
         self.remove(key, released);
         // The payload goes on living with the dead: take it back from the released.
         let payload = released.payloads.pop();

@@ -34,7 +34,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         let offset = state.jobs.offsets.measured();
         state.jobs.queue.skip_sequences(first);
-        state.counts.scheduled = paged_out;
+        state.tally.all.scheduled = paged_out;
         state.residency = Some(Box::new(Residency {
             frontier: Frontier::new(window, paged_out),
             boot_offsets: BootOffsets::new(first, offset),
@@ -259,8 +259,7 @@ impl<P: Payload> State<P> {
         if self.backing.is_none() {
             return Some(done);
         }
-        let unstarted = &mut self.counts.unstarted;
-        let done = self.evicted.discard(done, unstarted, released)?;
+        let done = self.discard(done, released)?;
         if let (Some(outcome), Some(execution)) = (&done.outcome, self.jobs.execution(done.key)) {
             self.record_outcome(engine, &execution, outcome);
         }
@@ -343,12 +342,15 @@ impl<P: Payload> State<P> {
     }
 
     /// A job ends with the engine: forgotten, unless it stays pending in the store.
-    pub(super) fn drop_one(&mut self) {
-        match &mut self.residency {
-            Some(residency) => residency.frontier.paged_out += 1,
-            None => self.counts.dropped += 1,
+    pub(super) fn drop_one(&mut self, key: Key) {
+        if let Some(residency) = &mut self.residency {
+            residency.frontier.paged_out += 1;
+        } else if let Some(entry) = self.jobs.queue.get(key) {
+            let target = entry.value.payload.target();
+            self.tally.note(target, |counts| counts.dropped += 1);
         }
     }
+
     /// Evict what the store has taken back.
     pub(super) fn apply_revocations(&mut self, engine: &Engine<P>) {
         let (Some(residency), Some(backing)) = (&mut self.residency, &self.backing) else {
@@ -421,7 +423,7 @@ impl<P: Payload> State<P> {
             let runs = handed && !withdrawn.contains(&key);
             self.unpark(key);
             self.leave_backlog(engine, key);
-            self.drop_one();
+            self.drop_one(key);
             if let Some(payload) = self.take(key) {
                 self.evicted.insert(key, payload, runs);
             }

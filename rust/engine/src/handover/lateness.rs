@@ -1,8 +1,8 @@
 //! The histogram of lateness: quantiles within 1 %, the largest value exact.
 
 /// An octave has `1 << FINE_BITS` buckets, each 0.8 % wide at most; values below two such octaves are exact.
-const FINE_BITS: u32 = 7;
-const BUCKETS: usize = bucket(u64::MAX) + 1;
+pub(super) const FINE_BITS: u32 = 7;
+pub(super) const BUCKETS: usize = bucket(u64::MAX) + 1;
 
 /// Lateness of every start, in nanoseconds.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ const fn shift(value: u64) -> u32 {
 }
 
 /// The bucket of a value.
-const fn bucket(value: u64) -> usize {
+pub(crate) const fn bucket(value: u64) -> usize {
     let shift = shift(value);
     ((shift as usize) << FINE_BITS) + (value >> shift) as usize
 }
@@ -49,6 +49,35 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What there is to say of count, sum and largest value, and of the buckets that have any, in order.
+    pub(super) fn of(
+        (count, sum, max): (u64, u128, u64),
+        buckets: impl Iterator<Item = (usize, u64)>,
+    ) -> Self {
+        if count == 0 {
+            return Summary::default();
+        }
+        let buckets: Vec<_> = buckets.map(|(at, counted)| (middle(at), counted)).collect();
+        let quantiles = [0.5, 0.9, 0.99, 0.999].map(|q| {
+            // The lowest bucket up to which so many lie; never above what was really seen.
+            let mut left = ((q * count as f64).ceil() as u64).max(1);
+            let found = buckets.iter().find(|(_, counted)| {
+                let is_here = *counted >= left;
+                left = left.saturating_sub(*counted);
+                is_here
+            });
+            found.map_or(max, |bucket| bucket.0).min(max) as f64
+        });
+        Summary {
+            count,
+            sum,
+            mean: sum as f64 / count as f64,
+            quantiles,
+            max,
+            buckets,
+        }
+    }
+
     /// How many starts were at most so late, as far as buckets tell.
     #[must_use]
     pub fn up_to(&self, bound: f64) -> u64 {
@@ -77,7 +106,13 @@ impl Lateness {
     /// Count one start.
     #[inline]
     pub fn record(&mut self, lateness: u64) {
-        self.buckets[bucket(lateness)] += 1;
+        self.record_in(bucket(lateness), lateness);
+    }
+
+    /// Count one start, in the bucket of this lateness.
+    #[inline(always)]
+    pub(super) fn record_in(&mut self, bucket: usize, lateness: u64) {
+        self.buckets[bucket] += 1;
         self.count += 1;
         self.sum += u128::from(lateness);
         self.max = self.max.max(lateness);
@@ -95,30 +130,11 @@ impl Lateness {
 
     /// Summarise what was counted.
     pub fn summary(&self) -> Summary {
-        let count = self.count;
-        if count == 0 {
-            return Summary::default();
-        }
-        let quantiles = [0.5, 0.9, 0.99, 0.999].map(|q| {
-            // The lowest bucket up to which so many lie; never above what was really seen.
-            let mut left = ((q * count as f64).ceil() as u64).max(1);
-            let at = self.buckets.iter().position(|&counted| {
-                let is_here = counted >= left;
-                left = left.saturating_sub(counted);
-                is_here
-            });
-            at.map_or(self.max, middle).min(self.max) as f64
-        });
-        let buckets = self.buckets.iter().enumerate();
-        let some = buckets.filter(|(_, counted)| **counted > 0);
-        Summary {
-            count,
-            sum: self.sum,
-            buckets: some.map(|(at, &counted)| (middle(at), counted)).collect(),
-            mean: self.sum as f64 / count as f64,
-            quantiles,
-            max: self.max,
-        }
+        let buckets = self.buckets.iter().copied().enumerate();
+        Summary::of(
+            (self.count, self.sum, self.max),
+            buckets.filter(|(_, counted)| *counted > 0),
+        )
     }
 }
 

@@ -9,8 +9,9 @@ use crate::clock::Clock;
 use crate::due::queue::{ClockKind, Key};
 use crate::handover::early_wake::EarlyWake;
 pub use crate::handover::lanes::Lane;
-use crate::handover::lateness::Lateness;
+use crate::handover::lateness::{self, Lateness};
 use crate::handover::loop_waker::LoopWaker;
+use crate::handover::starts::StartsByTarget;
 use crate::jobs::permit::Permit;
 use crate::jobs::record::{Comes, Done, Execution, Payload, Started};
 use crate::sleep::{Sleeper, Until};
@@ -39,6 +40,7 @@ pub(crate) struct Inner<P: Payload> {
     limit: usize,
     pub(crate) started: u64,
     pub(crate) lateness: Lateness,
+    pub(crate) starts: StartsByTarget,
     /// `wall − boot`, for the lateness of jobs on the wall clock.
     pub(crate) offset: i64,
     /// Targets whose jobs are being parked, to be logged by a worker.
@@ -118,6 +120,7 @@ impl<P: Payload> Default for HandoverQueue<P> {
                 limit: usize::MAX,
                 started: 0,
                 lateness: Lateness::default(),
+                starts: StartsByTarget::default(),
                 offset: 0,
                 notices: Vec::new(),
                 pages: false,
@@ -180,6 +183,31 @@ impl<P: Payload> Inner<P> {
             execution.sequence
         };
         first.take(most).map(mark).collect()
+    }
+
+    /// Count a start, and how late it is.
+    #[inline(always)]
+    fn note_start(&mut self, target: u32, lateness: u64) {
+        let bucket = lateness::bucket(lateness);
+        self.lateness.record_in(bucket, lateness);
+        let starts = self.starts.of_mut(target);
+        starts.started += 1;
+        starts.lateness.record_in(bucket, lateness);
+    }
+
+    /// Count how late an occurrence of a repeat is, which was taken up.
+    pub(crate) fn note_lateness(&mut self, target: u32, lateness: u64) {
+        self.lateness.record(lateness);
+        self.starts.of_mut(target).lateness.record(lateness);
+    }
+
+    /// Count how long an execution took that has ended.
+    #[inline(always)]
+    fn note_runtime(&mut self, done: &Done<P::Failure>, now: i64) {
+        if done.outcome.is_some() {
+            let took = now.saturating_sub(done.called).max(0) as u64;
+            self.starts.of_mut(done.target).runtime.record(took);
+        }
     }
 
     /// Call the event loop, if there is one, whatever there is to do.
@@ -320,9 +348,11 @@ impl<P: Payload> HandoverQueue<P> {
     }
 
     /// Give back how an execution ended that did so by itself, between two turns.
-    pub fn end(&self, done: Done<P::Failure>) {
+    pub fn end(&self, done: Done<P::Failure>, clock: &dyn Clock) {
+        let now = clock.boot();
         let mut inner = self.inner.lock();
         inner.running -= 1;
+        inner.note_runtime(&done, now);
         inner.done.push(done);
         self.call(&mut inner);
     }
@@ -355,6 +385,7 @@ impl<P: Payload> HandoverQueue<P> {
         let mut inner = self.inner.lock();
         if let Some(done) = done {
             inner.running -= 1;
+            inner.note_runtime(&done, now);
             if inner.done.is_empty() {
                 inner.settle_by = now.saturating_add(SETTLE_AFTER);
             }
@@ -388,15 +419,19 @@ impl<P: Payload> HandoverQueue<P> {
             .saturating_add(inner.offset)
             .saturating_sub(wall_due)
             .max(0);
+        let target = execution.payload.target();
         // What comes again is taken up first, and may be passed over.
         if execution.comes == Comes::Once {
-            inner.lateness.record(lateness as u64);
+            inner.note_start(target, lateness as u64);
+        } else {
+            inner.starts.of_mut(target).started += 1;
         }
         self.call(&mut inner);
         Turn::Run(Started {
             execution,
             wall_due,
             at: now,
+            called: now,
             lateness,
             occurrence: None,
         })

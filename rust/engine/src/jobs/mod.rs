@@ -4,6 +4,7 @@ pub(crate) mod blocks;
 mod digits;
 pub(crate) mod id_index;
 pub mod ids;
+pub(crate) mod moment;
 pub(crate) mod offsets;
 pub(crate) mod permit;
 pub mod record;

@@ -2,6 +2,7 @@
 
 use crate::due::queue::{ClockKind, Key};
 use crate::jobs::ids::{self, Halves};
+use crate::jobs::moment::Maybe;
 use crate::jobs::permit::Permit;
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Outcome, Reason};
@@ -218,26 +219,6 @@ impl<P: Copy> Record<P> {
     }
 }
 
-/// A moment that there may be, no larger than one. The least of all stands for none: no clock comes there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Maybe(i64);
-
-impl Maybe {
-    pub(crate) const NONE: Maybe = Maybe(i64::MIN);
-
-    #[inline]
-    pub(crate) fn get(self) -> Option<i64> {
-        (self != Maybe::NONE).then_some(self.0)
-    }
-}
-
-impl From<Option<i64>> for Maybe {
-    #[inline]
-    fn from(moment: Option<i64>) -> Self {
-        moment.map_or(Maybe::NONE, |moment| Maybe(moment.max(-i64::MAX)))
-    }
-}
-
 /// What only some jobs have: a given id, or a past.
 #[derive(Clone, Debug)]
 pub(crate) struct Detail {
@@ -334,13 +315,15 @@ pub struct Started<P> {
     pub wall_due: i64,
     /// The boot time of the start.
     pub at: i64,
+    /// When its handler was called, likewise: later, where what comes before takes its time.
+    pub called: i64,
     /// Start minus due in nanoseconds, never negative.
     pub lateness: i64,
     /// Which occurrence it is, of a repeat that was taken up.
     pub occurrence: Option<Box<Occurrence>>,
 }
 
-impl<P> Started<P> {
+impl<P: Payload> Started<P> {
     /// The progress of the job, with a first start, which may be this one.
     #[inline]
     pub fn progress(&self) -> Progress {
@@ -354,6 +337,8 @@ impl<P> Started<P> {
             key: self.execution.key,
             comes_again: self.comes_again(),
             permit: self.execution.permit,
+            target: self.execution.payload.target(),
+            called: self.called,
             outcome: Some(outcome),
         }
     }
@@ -365,6 +350,8 @@ impl<P> Started<P> {
             key: self.execution.key,
             comes_again: self.comes_again(),
             permit: self.execution.permit,
+            target: self.execution.payload.target(),
+            called: self.called,
             outcome: None,
         }
     }
@@ -385,6 +372,10 @@ pub struct Done<F> {
     pub(crate) comes_again: bool,
     /// What it was handed over with.
     pub(crate) permit: Permit,
+    /// The number of its target.
+    pub(crate) target: u32,
+    /// When its handler was called, on the boot clock.
+    pub(crate) called: i64,
     /// What becomes of its job, times on the boot clock; `None`: it never started.
     pub outcome: Option<Outcome<F>>,
 }

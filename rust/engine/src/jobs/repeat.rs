@@ -1,7 +1,8 @@
 //! A repeat in memory, in few words: a million of them wait.
 
 use crate::due::queue::ClockKind;
-use crate::jobs::record::{Maybe, Occurrence};
+use crate::jobs::moment::Maybe;
+use crate::jobs::record::Occurrence;
 use crate::jobs::repeats::{Edit, Plan, Then, on_wall};
 use duewheel_model::repeat::Standing;
 use std::sync::Arc;

@@ -228,6 +228,11 @@ impl<P: Payload> Evicted<P> {
         }
     }
 
+    /// The payloads of executions that are stale and have not ended.
+    pub(crate) fn payloads(&self) -> impl Iterator<Item = P> {
+        self.started.values().copied()
+    }
+
     /// How many executions are stale and have not ended.
     pub(crate) fn running(&self) -> usize {
         self.started.len()
@@ -246,17 +251,14 @@ impl<P: Payload> Evicted<P> {
     pub(crate) fn discard(
         &mut self,
         done: Done<P::Failure>,
-        unstarted: &mut u64,
         released: &mut Released<P>,
     ) -> Option<Done<P::Failure>> {
         let Some(payload) = self.started.remove(&done.key) else {
             return Some(done);
         };
         released.payloads.push(payload);
-        match done.outcome {
-            Some(Outcome::Dead { failure, .. }) => released.failures.push(failure),
-            None => *unstarted += 1,
-            _ => {}
+        if let Some(Outcome::Dead { failure, .. }) = done.outcome {
+            released.failures.push(failure);
         }
         None
     }

@@ -53,6 +53,12 @@ impl ParkedOnDisk {
         self.0.values().map(|waiting| waiting.seqs.len()).sum()
     }
 
+    /// How many jobs of each target are parked on disk and have no handler still.
+    pub(crate) fn by_target(&self) -> impl Iterator<Item = (&str, u64)> {
+        let parked = self.0.iter().filter(|(_, waiting)| !waiting.handled);
+        parked.map(|(target, waiting)| (&**target, waiting.seqs.len()))
+    }
+
     /// How many of them have no handler still.
     pub(crate) fn unhandled(&self) -> u64 {
         let parked = self.0.values().filter(|waiting| !waiting.handled);

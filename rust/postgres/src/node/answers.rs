@@ -73,6 +73,8 @@ impl Node {
                 let all = link.count(&self.sql.count, Params::default()).await;
                 all.map(Answer::Count)
             }
+            Query::Targets => self.targets(link).await.map(Answer::Targets),
+            Query::TargetOf(id) => self.target_of(link, id).await.map(Answer::TargetOf),
             Query::Repeat(id) => self.look_at_repeat(link, id).await,
             Query::RepeatIds => self.repeat_ids(link).await,
             Query::Declare(id) => self.declare(link, id).await,
@@ -272,6 +274,19 @@ impl Node {
             }
             Err(trouble) => Err(trouble),
         }
+    }
+
+    async fn targets(&self, link: &Link) -> Result<Vec<(String, u64)>, Trouble> {
+        let rows = link.query(&self.sql.counts, Params::default()).await?;
+        let target = |row: &Row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.max(0) as u64));
+        rows.iter().map(target).collect()
+    }
+
+    async fn target_of(&self, link: &Link, id: &str) -> Result<Option<(String, u64)>, Trouble> {
+        let params = Params::default().with(key_of(id).0, Type::UUID);
+        let rows = link.query(&self.sql.target_of, params).await?;
+        let found = |row: &Row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)? as u64));
+        rows.first().map(found).transpose()
     }
 
     async fn live_nodes(&self, link: &Link) -> Result<Vec<LiveNode>, Trouble> {

@@ -110,6 +110,8 @@ statements! {
                 JOIN {s}.target t ON t.id = j.target WHERE j.ctid = ANY(ARRAY(SELECT at FROM x)) ORDER BY j.due, j.seq",
     pending: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1 AND j.begun IS NULL",
     count: "SELECT count(*) FROM {s}.job WHERE begun IS NULL",
+    counts: "SELECT t.name, count(*) FROM {s}.job j JOIN {s}.target t ON t.id = j.target GROUP BY t.name",
+    target_of: "SELECT t.name, j.seq FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
     /// Without repeats that wait and have no end.
     unfinished: "SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1)) AND (repeat IS NULL \
                 OR begun IS NOT NULL OR first_start IS NOT NULL OR split_part(repeat, 'catch_up=', 1) ~ '(count|end)=|ends ')",

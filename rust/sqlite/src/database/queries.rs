@@ -49,6 +49,8 @@ impl Queries<'_> {
                 let begun = known.started.len() as i64;
                 Ok(Answer::Count((known.jobs - begun).max(0) as u64))
             }
+            Query::Targets => self.targets().map(Answer::Targets),
+            Query::TargetOf(id) => self.target_of(id).map(Answer::TargetOf),
             Query::Insert(jobs) => self.insert(known, jobs),
             Query::Cancel(id) => {
                 let Some(seq) = self.pending(id)? else {
@@ -196,6 +198,32 @@ impl Queries<'_> {
         Ok(count.max(0) as u64)
     }
 
+    fn targets(&self) -> Result<Vec<(String, u64)>, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT target, count(*) FROM job GROUP BY target")?;
+        let mut rows = statement.query([])?;
+        let mut targets = Vec::new();
+        while let Some(row) = rows.next()? {
+            // What is no text is no target's: its job cannot be read.
+            let target = row.get_ref(0)?.as_str().unwrap_or_default().to_owned();
+            targets.push((target, row.get::<_, i64>(1)?.max(0) as u64));
+        }
+        Ok(targets)
+    }
+
+    fn target_of(&self, id: &str) -> Result<Option<(String, u64)>, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT target, seq FROM job WHERE id = ?1")?;
+        let mut rows = statement.query([id])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let target = row.get_ref(0)?.as_str().unwrap_or_default().to_owned();
+        Ok(Some((target, row.get::<_, i64>(1)?.max(0) as u64)))
+    }
+
     fn get(&self, id: &str) -> Result<Option<Job<'static>>, Error> {
         let mut statement = self.connection.prepare_cached(concat!(
             "SELECT ",
@@ -336,6 +364,8 @@ pub(crate) fn changes(query: &Query) -> bool {
             | Query::Get(_)
             | Query::Pending(_)
             | Query::Count
+            | Query::Targets
+            | Query::TargetOf(_)
             | Query::Unfinished(_)
             | Query::Dead { .. }
             | Query::Nodes

@@ -149,6 +149,13 @@ fn only_what_has_not_begun_is_cancelled_or_moved_by_id(open: Open<'_>) {
     let unfinished = |target: &str| ask(&*store, Query::Unfinished(vec![target.to_owned()]));
     assert_eq!(unfinished("email.welcome"), Ok(Answer::Count(3)));
     assert_eq!(unfinished("another"), Ok(Answer::Count(0)));
+    let targets = vec![("email.welcome".to_owned(), 3)];
+    assert_eq!(ask(&*store, Query::Targets), Ok(Answer::Targets(targets)));
+    let target_of = |id: &str| ask(&*store, Query::TargetOf(id.into()));
+    let one = job(1, 0);
+    let found = Some((one.target.to_string(), one.place.seq));
+    assert_eq!(target_of(&one.id), Ok(Answer::TargetOf(found)));
+    assert_eq!(target_of("unknown"), Ok(Answer::TargetOf(None)));
     let changed = |query| ask(&*store, query) == Ok(Answer::Changed(true));
     assert!(changed(Query::Cancel(id(1))));
     assert!(!changed(Query::Cancel(id(1))));

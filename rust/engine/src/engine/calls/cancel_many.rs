@@ -48,7 +48,6 @@ impl<P: Payload> Engine<P> {
         loop {
             let until = ids.count().min(at + BATCH);
             let count = state.cancel_part(self, ids, at..until, released);
-            state.counts.cancelled += count as u64;
             cancelled.count += count;
             self.notify(&state);
             at = until;
@@ -82,10 +81,12 @@ impl<P: Payload> Engine<P> {
         let ticket = state.write_deletes(&found)?;
         for &(key, at) in &found {
             state.note_changed(&ids.text(at));
+            if let Some(target) = state.target_of(key) {
+                state.tally.note(target, |counts| counts.cancelled += 1);
+            }
             state.remove(key, released);
         }
         if !found.is_empty() {
-            state.counts.cancelled += found.len() as u64;
             self.notify(&state);
             if state.has_paged_out() && state.request_page_if_room(self.now()) {
                 self.sleeper.wake();
@@ -117,8 +118,12 @@ impl<P: Payload> State<P> {
             }
             for &key in keys[..ahead.len()].iter().flatten() {
                 // One that is there twice is withdrawn once: its key is stale then.
-                if self.withdraw(engine, key) {
-                    released.payloads.extend(self.take(key));
+                if self.withdraw(engine, key)
+                    && let Some(payload) = self.take(key)
+                {
+                    self.tally
+                        .note(payload.target(), |counts| counts.cancelled += 1);
+                    released.payloads.push(payload);
                 }
             }
         }

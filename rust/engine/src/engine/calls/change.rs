@@ -54,7 +54,11 @@ impl<P: Payload> Engine<P> {
         let ticket = state.write_change(key, |_, seq| Op::Delete(seq))?;
         state.note_changed(id);
         let payload = state.take(key);
-        state.counts.cancelled += 1;
+        if let Some(payload) = payload {
+            state
+                .tally
+                .note(payload.target(), |counts| counts.cancelled += 1);
+        }
         self.notify(&state);
         if state.has_paged_out() && state.request_page_if_room(self.now()) {
             self.sleeper.wake();
@@ -77,8 +81,10 @@ impl<P: Payload> Engine<P> {
             return Ok(Pending::Made(Cancelled::No, AT_ONCE));
         }
         let cancel = Query::Cancel(id.to_owned());
-        let then = |engine: &Engine<P>, state: &mut State<P>, id: &str| {
-            state.counts.cancelled += 1;
+        let then = |engine: &Engine<P>, state: &mut State<P>, (id, target): (&str, &str)| {
+            state
+                .tally
+                .note_named(target, |counts| counts.cancelled += 1);
             if let Some(residency) = &mut state.residency {
                 residency.forget(id);
             }
@@ -159,7 +165,7 @@ impl<P: Payload> Engine<P> {
             to,
             clock,
         };
-        let then = move |engine: &Engine<P>, state: &mut State<P>, id: &str| {
+        let then = move |engine: &Engine<P>, state: &mut State<P>, (id, _): (&str, &str)| {
             if state.is_shared() {
                 let yielded = state.yield_one(id, to.seq);
                 return Ok(yielded.map(|_| Pending::Made(Moved::Yes, AT_ONCE))?);
@@ -202,7 +208,7 @@ impl<P: Payload> Engine<P> {
         mut state: MutexGuard<'_, State<P>>,
         (id, question): (&str, Query),
         released: &mut Released<P>,
-        then: impl FnOnce(&Engine<P>, &mut State<P>, &str) -> Result<Pending<T, P>, Refused>
+        then: impl FnOnce(&Engine<P>, &mut State<P>, (&str, &str)) -> Result<Pending<T, P>, Refused>
         + Send
         + 'static,
         again: impl FnOnce(&Engine<P>, &str, &mut Released<P>) -> Result<Pending<T, P>, Refused>
@@ -224,12 +230,15 @@ impl<P: Payload> Engine<P> {
             Query::Move { to, .. } => Some(to.seq),
             _ => None,
         };
-        let changes = move |id: Arc<str>, seq: Option<u64>| {
+        // A cancel is counted of its target.
+        let asks_target = parked || (to.is_none() && taken.is_none());
+        let (taken, target) = taken.unzip();
+        let changes = move |id: Arc<str>, seq: Option<u64>, target: String| {
             Pending::ask(question, move |engine, answer, _| {
                 engine.apply_answer(&id, |state| {
                     if answer == Ok(Answer::Changed(true)) {
                         state.forget_parked(seq);
-                        return then(engine, state, &id);
+                        return then(engine, state, (&id, &target));
                     }
                     // It may still be claimed, and is not in memory.
                     let yielded = taken.map(|seq| state.yield_one(&id, seq));
@@ -245,17 +254,26 @@ impl<P: Payload> Engine<P> {
                 })
             })
         };
-        if !parked {
-            return Ok(changes(id, None));
-        }
-        let get = Query::Get(id.as_ref().to_owned());
-        Ok(Pending::ask(get, move |_, answer, _| {
-            let seq = match answer {
-                Ok(Answer::Job(Some(job))) => Some(job.place.seq),
-                _ => None,
+        Ok(match target.filter(|_| !parked) {
+            Some(target) => changes(id, None, target),
+            None if asks_target => Self::ask_target(id, changes),
+            None => changes(id, None, String::new()),
+        })
+    }
+
+    /// Ask for the target and the sequence of a job that is not in memory, and go on with them.
+    fn ask_target<T: 'static>(
+        id: Arc<str>,
+        go_on: impl FnOnce(Arc<str>, Option<u64>, String) -> Pending<T, P> + Send + 'static,
+    ) -> Pending<T, P> {
+        let target_of = Query::TargetOf(id.as_ref().to_owned());
+        Pending::ask(target_of, move |_, answer, _| {
+            let (target, seq) = match answer {
+                Ok(Answer::TargetOf(found)) => found.unzip(),
+                _ => (None, None),
             };
-            Ok(changes(id, seq))
-        }))
+            Ok(go_on(id, seq, target.unwrap_or_default()))
+        })
     }
 }
 
@@ -268,21 +286,23 @@ impl<P: Payload> State<P> {
         running.is_some_and(|key| !(cancels && self.jobs.repeat(key).is_some()))
     }
 
-    /// Take a job that has not started out of memory, if it is there; what the store calls it.
+    /// Take a job that has not started out of memory, if it is there; what the store calls it, and its target.
     fn take_out(
         &mut self,
         engine: &Engine<P>,
         id: &str,
         released: &mut Released<P>,
-    ) -> Option<u64> {
+    ) -> Option<(u64, String)> {
         let key = self.jobs.find(id)?;
         let seq = self.store_seq(key, 0);
+        let payload = self.jobs.execution(key)?.payload;
+        let target = payload.parts(|parts| parts.target.to_owned());
         if !self.withdraw(engine, key) {
             return None;
         }
+        self.drop_one(key);
         self.remove(key, released);
-        self.drop_one();
-        Some(seq)
+        Some((seq, target))
     }
 
     /// The key of a job in memory, where what is in memory is this node's for certain.

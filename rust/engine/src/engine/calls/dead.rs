@@ -78,7 +78,8 @@ impl<P: Payload> Engine<P> {
         let seq = state.jobs.queue.next_sequence();
         state.put_detail(ClockKind::Boot, boot, seq, detail, dead.payload);
         released.failures.push(dead.failure);
-        state.counts.revived += 1;
+        let target = dead.payload.target();
+        state.tally.note(target, |counts| counts.revived += 1);
         self.unlock_and_wake(state, ClockKind::Boot, boot);
         Ok(Pending::Made(Moved::Yes, AT_ONCE))
     }
@@ -106,7 +107,8 @@ impl<P: Payload> Engine<P> {
         Ok(Pending::ask(question, move |engine, answer, _| {
             let moved = engine.apply_answer(&id, |state| match answer {
                 Ok(Answer::Job(Some(job))) => {
-                    state.counts.revived += 1;
+                    let target = &job.target;
+                    state.tally.note_named(target, |counts| counts.revived += 1);
                     if let Some(residency) = &mut state.residency {
                         residency.frontier.paged_out += 1;
                         residency.arrivals.expect(&id, job.place.seq);

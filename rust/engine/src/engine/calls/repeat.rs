@@ -234,7 +234,11 @@ impl<P: Payload> State<P> {
             }
             return Ok(ticket);
         }
+        let from = self.target_of(key);
         self.apply_edit(key, edit, released);
+        if let (Some(from), Some(to)) = (from, self.target_of(key)) {
+            self.tally.note_moved(from, to);
+        }
         if moves {
             self.requeue_repeat(engine, key);
         } else {

@@ -321,7 +321,9 @@ impl<P: Payload> State<P> {
         } else {
             AT_ONCE
         };
-        self.counts.cancelled += 1;
+        if let Some(target) = self.target_of(key) {
+            self.tally.note(target, |counts| counts.cancelled += 1);
+        }
         self.remove(key, released);
         Ok(ticket)
     }

@@ -176,13 +176,16 @@ impl<P: Payload> Call<P> {
     }
 
     fn insert(self, job: Job<'static>) -> Pending<bool, P> {
-        let (place, insert) = (job.place, Query::Insert(vec![job]));
+        let (place, target) = (job.place, job.target.clone());
+        let insert = Query::Insert(vec![job]);
         Pending::ask(insert, move |engine, answer, released| {
             let mut state = engine.state.lock();
             let call = self;
             match answer {
                 Ok(_) => {
-                    state.counts.scheduled += 1;
+                    state
+                        .tally
+                        .note_named(&target, |counts| counts.scheduled += 1);
                     if let Some(residency) = &mut state.residency {
                         residency.frontier.paged_out += 1;
                     }
@@ -206,6 +209,7 @@ impl<P: Payload> Call<P> {
 
     fn amend(self, was: Box<StoredRepeat>, to: Option<Box<Job<'static>>>) -> Pending<bool, P> {
         let (begun, is_over, seq) = (was.begun, to.is_none(), was.job.place.seq);
+        let target = was.job.target.to_string();
         let new_seq = to.as_ref().map_or(seq, |to| to.place.seq);
         Pending::ask(Query::Amend { was, to }, move |engine, answer, released| {
             let call = self;
@@ -213,7 +217,10 @@ impl<P: Payload> Call<P> {
                 Ok(Answer::Changed(true)) if begun => Ok(call.declare(true, released)),
                 Ok(Answer::Changed(true)) => {
                     let mut state = engine.state.lock();
-                    state.forget_amended(engine, (&call.id, seq), is_over, released);
+                    state.forget_amended(engine, (&call.id, seq), released);
+                    if is_over {
+                        state.note_over(&target);
+                    }
                     let yielded = state.let_go_of(&call.id, new_seq);
                     drop(state);
                     match yielded {
@@ -265,22 +272,24 @@ impl<P: Payload> State<P> {
         &mut self,
         engine: &Engine<P>,
         (id, seq): (&str, u64),
-        is_over: bool,
         released: &mut Released<P>,
     ) {
         if let Some(key) = self.jobs.find(id)
             && self.store_seq(key, 0) == seq
             && self.withdraw(engine, key)
         {
-            self.drop_one();
+            self.drop_one(key);
             self.remove(key, released);
         }
-        if is_over {
-            self.counts.cancelled += 1;
-            if let Some(residency) = &mut self.residency {
-                residency.frontier.paged_out -= 1;
-            }
-        }
         engine.notify(self);
+    }
+
+    /// A repeat that was not in memory is over.
+    fn note_over(&mut self, target: &str) {
+        self.tally
+            .note_named(target, |counts| counts.cancelled += 1);
+        if let Some(residency) = &mut self.residency {
+            residency.frontier.paged_out -= 1;
+        }
     }
 }

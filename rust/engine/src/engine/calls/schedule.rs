@@ -34,7 +34,9 @@ impl<P: Payload> Engine<P> {
             return self.schedule_stored(state, at, boot, payload, released);
         }
         let id = state.jobs.new_id(boot, true);
-        state.counts.scheduled += 1;
+        state
+            .tally
+            .note(payload.target(), |counts| counts.scheduled += 1);
         state.jobs.insert(id, at.0, at.1, payload);
         self.unlock_and_wake(state, at.0, at.1);
         Ok((id, AT_ONCE))
@@ -53,7 +55,9 @@ impl<P: Payload> Engine<P> {
         let stays = state.admit_new(clock, due);
         let id = state.jobs.new_id(boot, stays);
         let ticket = state.write_stored(id, (clock, due), boot, payload, stays)?;
-        state.counts.scheduled += 1;
+        state
+            .tally
+            .note(payload.target(), |counts| counts.scheduled += 1);
         if stays {
             state.jobs.insert(id, clock, due, payload);
             self.unlock_and_wake(state, clock, due);
@@ -263,7 +267,8 @@ impl<P: Payload> State<P> {
         stays: bool,
         released: &mut Released<P>,
     ) -> bool {
-        self.counts.scheduled += 1;
+        let target = new.payload.target();
+        self.tally.note(target, |counts| counts.scheduled += 1);
         self.page_out_parked(PAGED_OUT_AT_ONCE, released);
         if !stays {
             released.payloads.push(new.payload);

@@ -17,7 +17,7 @@ impl<P: Payload> Engine<P> {
     /// Schedule many jobs, in order, all of them or none; returns their ids.
     ///
     /// `due` says what a time of `times` is: [`Due::At`] or [`Due::In`]. `payload` makes the
-    /// payload of the next job, once it is certain that the engine takes it.
+    /// payload of the next job, once it is certain that the engine takes it; all are for one target.
     ///
     /// # Errors
     ///
@@ -54,7 +54,9 @@ impl<P: Payload> Engine<P> {
                     Err(_) if moved => (ClockKind::Boot, i64::MAX - 1),
                     Err(refused) => return Err(refused),
                 };
-                ids.push(state.add(clock, due, boot, payload(), &mut stored, released));
+                let payload = payload();
+                stored.target = payload.target();
+                ids.push(state.add(clock, due, boot, payload, &mut stored, released));
                 wake |= state.mark_awake_if_earlier(clock, due);
                 count += 1;
             }
@@ -85,6 +87,8 @@ impl<P: Payload> Engine<P> {
 /// What of a bulk call goes to a store.
 #[derive(Default)]
 struct Stored {
+    /// What all jobs are for.
+    target: u32,
     ops: Vec<Op<'static>>,
     /// Of data in `ops`.
     bytes: usize,
@@ -156,7 +160,8 @@ impl<P: Payload> State<P> {
         stored: &mut Stored,
         released: &mut Released<P>,
     ) -> Result<(), Refused> {
-        self.counts.scheduled += count as u64;
+        self.tally
+            .note(stored.target, |counts| counts.scheduled += count as u64);
         if self.residency.is_none() {
             return Ok(());
         }
@@ -174,7 +179,9 @@ impl<P: Payload> State<P> {
     }
 
     fn take_back(&mut self, stored: &Stored, released: &mut Released<P>) {
-        self.counts.scheduled -= stored.taken.len() as u64;
+        let taken = stored.taken.len() as u64;
+        self.tally
+            .note(stored.target, |counts| counts.scheduled -= taken);
         let ops = stored.taken[..stored.written]
             .iter()
             .map(|(seq, _)| Op::Delete(*seq));

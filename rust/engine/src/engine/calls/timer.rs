@@ -40,7 +40,9 @@ impl<P: Payload> Engine<P> {
         state.refresh(self, boot);
         let (clock, due) = state.resolve(due, boot)?;
         let id = state.jobs.new_id(boot, true);
-        state.counts.scheduled += 1;
+        state
+            .tally
+            .note(payload.target(), |counts| counts.scheduled += 1);
         let key = state.jobs.insert(id, clock, due, payload);
         self.unlock_and_wake(state, clock, due);
         Ok(StartedTimer { key, id, due })
@@ -70,7 +72,11 @@ impl<P: Payload> Engine<P> {
             return None;
         }
         let payload = state.jobs.take(key);
-        state.counts.cancelled += 1;
+        if let Some(payload) = payload {
+            state
+                .tally
+                .note(payload.target(), |counts| counts.cancelled += 1);
+        }
         self.notify(&state);
         payload
     }

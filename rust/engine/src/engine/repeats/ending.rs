@@ -19,8 +19,7 @@ impl<P: Payload> State<P> {
         done: Done<P::Failure>,
         released: &mut Released<P>,
     ) -> bool {
-        let unstarted = &mut self.counts.unstarted;
-        let Some(done) = self.evicted.discard(done, unstarted, released) else {
+        let Some(done) = self.discard(done, released) else {
             return false;
         };
         let key = done.key;
@@ -28,28 +27,31 @@ impl<P: Payload> State<P> {
             return false;
         };
         match done.outcome {
-            None => self.settle_unstarted(engine, key, released),
+            None => {
+                self.tally.note(done.target, |counts| counts.unstarted += 1);
+                self.settle_unstarted(engine, key, released)
+            }
             Some(Outcome::Again { .. })
                 if self
                     .jobs
                     .repeat(key)
                     .is_some_and(|repeat| repeat.is(Flag::Ends)) =>
             {
-                self.counts.cancelled += 1;
+                self.tally.note(done.target, |counts| counts.cancelled += 1);
                 self.write_end(&execution, Ending::Done);
                 self.remove(key, released);
                 false
             }
             outcome @ Some(Outcome::Again { .. }) => {
                 let done = Done { outcome, ..done };
-                self.swap_edit(key, released);
+                self.swap_edit_of_pending(key, released);
                 let Some(done) = self.record(engine, done, released) else {
                     return false;
                 };
                 self.settle_one(engine, done, released)
             }
             Some(Outcome::Done) => {
-                self.counts.succeeded += 1;
+                self.tally.note(done.target, |counts| counts.succeeded += 1);
                 if let Some(repeat) = self.jobs.repeat_mut(key) {
                     repeat.set_previous(execution.job_due);
                 }
@@ -71,12 +73,11 @@ impl<P: Payload> State<P> {
         key: Key,
         released: &mut Released<P>,
     ) -> bool {
-        self.counts.unstarted += 1;
         let repeat = self.jobs.repeat_mut(key);
         let passed = repeat.is_some_and(|repeat| repeat.set(Flag::Passed, false));
         if self.phase == Phase::Closed {
-            self.swap_edit(key, released);
-            self.drop_one();
+            self.swap_edit_of_pending(key, released);
+            self.drop_one(key);
             self.remove(key, released);
             return false;
         }
@@ -84,7 +85,7 @@ impl<P: Payload> State<P> {
             self.park_again(engine, key);
             return false;
         }
-        let edited = self.swap_edit(key, released);
+        let edited = self.swap_edit_of_pending(key, released);
         if let (Some(then), Some(repeat)) = (edited, self.jobs.repeat_mut(key))
             && repeat.standing().triggered.is_none()
         {
@@ -97,9 +98,9 @@ impl<P: Payload> State<P> {
         }
         let time = self.jobs.repeat(key).map(|repeat| repeat.standing().time);
         if time == Some(NEVER) {
-            let execution = self.jobs.execution(key);
-            self.counts.cancelled += 1;
-            if let Some(execution) = execution {
+            if let Some(execution) = self.jobs.execution(key) {
+                let target = execution.payload.target();
+                self.tally.note(target, |counts| counts.cancelled += 1);
                 self.write_end(&execution, Ending::Done);
             }
             self.remove(key, released);
@@ -123,7 +124,8 @@ impl<P: Payload> State<P> {
         released: &mut Released<P>,
     ) -> bool {
         let key = execution.key;
-        self.counts.dead += 1;
+        let target = execution.payload.target();
+        self.tally.note(target, |counts| counts.dead += 1);
         let occurrence = self.jobs.repeat(key).map(Repeat::occurrence);
         let listed = execution.payload.for_dead(&mut failure);
         if let Some(repeat) = self.jobs.repeat_mut(key)
@@ -148,6 +150,22 @@ impl<P: Payload> State<P> {
             released,
         );
         wake
+    }
+
+    /// The same of a job that comes again as it is: it may be counted of another target from now on.
+    fn swap_edit_of_pending(&mut self, key: Key, released: &mut Released<P>) -> Option<Then> {
+        let from = self.target_of(key);
+        let then = self.swap_edit(key, released);
+        if let (Some(from), Some(to)) = (from, self.target_of(key)) {
+            self.tally.note_moved(from, to);
+        }
+        then
+    }
+
+    /// The number of the target of a job in memory.
+    pub(in crate::engine) fn target_of(&self, key: Key) -> Option<u32> {
+        let entry = self.jobs.queue.get(key)?;
+        Some(entry.value.payload.target())
     }
 
     /// Put what an edit has staged in the place of what has run; what comes next, if its schedule counts anew.
@@ -245,10 +263,12 @@ impl<P: Payload> State<P> {
             self.remove(key, released);
             return false;
         };
-        self.counts.scheduled += 1;
+        if let Some(target) = self.target_of(key) {
+            self.tally.note(target, |counts| counts.scheduled += 1);
+        }
         // In a shared store it has been yielded, and comes with a page to whoever gets it.
         if self.phase == Phase::Closed || self.is_shared() {
-            self.drop_one();
+            self.drop_one(key);
             self.remove(key, released);
             return false;
         }

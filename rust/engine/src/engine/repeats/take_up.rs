@@ -72,13 +72,14 @@ impl<P: Payload> Engine<P> {
             .lock()
             .apply_taken(started, &asked, (found, time, then))?;
         if found.runs {
+            started.called = now.boot;
             started.lateness = now
                 .boot
                 .saturating_add(asked.ahead)
                 .saturating_sub(started.wall_due)
                 .max(0);
             let mut lane = self.lane(lane).lock();
-            lane.lateness.record(started.lateness as u64);
+            lane.note_lateness(started.execution.payload.target(), started.lateness as u64);
         }
         Ok(Taken {
             runs: found.runs,
@@ -212,7 +213,11 @@ impl<P: Payload> State<P> {
         repeat.set(Flag::Passed, !found.runs);
         let occurrence = repeat.occurrence();
         let (on_wall, (clock, due)) = (repeat.on_wall(asked.ahead), repeat.due());
-        self.counts.missed += found.missed;
+        if found.missed > 0 {
+            let target = started.execution.payload.target();
+            self.tally
+                .note(target, |counts| counts.missed += found.missed);
+        }
         if found.runs {
             let execution = &mut started.execution;
             if is_moved {

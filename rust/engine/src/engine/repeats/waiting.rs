@@ -117,7 +117,7 @@ impl<P: Payload> State<P> {
             let seq = self.next_given();
             self.request_page_if_near(Place { due, seq }, now);
         }
-        self.drop_one();
+        self.drop_one(key);
         if let Some(payload) = self.take(key) {
             self.evicted.insert(key, payload, false);
         }

@@ -343,7 +343,10 @@ fn the_event_loop_is_called_once_for_what_it_has_not_seen() {
     bench.engine.lane(Lane::Loop).rest();
     assert!(!loop_waker.take_rung(), "it can do nothing");
     let done = bench.running[Lane::Loop as usize].pop().unwrap();
-    bench.engine.lane(Lane::Loop).end(done);
+    bench
+        .engine
+        .lane(Lane::Loop)
+        .end(done, bench.engine.clock());
     assert!(loop_waker.take_rung(), "there is room again");
 }
 

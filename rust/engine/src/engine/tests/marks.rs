@@ -203,7 +203,7 @@ impl Bench {
     }
 
     fn end(&self, done: Done<String>) {
-        self.engine.ready().end(done);
+        self.engine.ready().end(done, self.engine.clock());
         let released = &mut Released::default();
         self.engine.settle_and_refill(Lane::Workers, released);
     }

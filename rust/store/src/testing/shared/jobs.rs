@@ -375,6 +375,17 @@ impl Table {
                 let pending = self.rows.values().filter(|row| !row.begun);
                 Answer::Count(pending.count() as u64)
             }
+            Query::Targets => {
+                let mut targets = BTreeMap::<String, u64>::new();
+                for row in self.rows.values() {
+                    *targets.entry(row.job.target.to_string()).or_default() += 1;
+                }
+                Answer::Targets(targets.into_iter().collect())
+            }
+            Query::TargetOf(id) => {
+                let found = self.find(&id).map(|row| &row.job);
+                Answer::TargetOf(found.map(|job| (job.target.to_string(), job.place.seq)))
+            }
             // It leaves to others what they hold, and never says that they do.
             Query::Recall(_) => Answer::Done,
             // It has leases, and no names for them.
