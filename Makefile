@@ -115,6 +115,10 @@ ifeq ($(shell uname -s),Linux)
 LINKED_FOR_OLD_LINUX := RUSTFLAGS="-C link-arg=$(shell cc -print-file-name=libgcc_s.so.1)"
 endif
 
+.PHONY: docs
+docs: $(TOOLS_STAMP)  ## build the documentation site into target/docs/site
+	"$(BIN)/python" docs/site/assemble.py
+
 .PHONY: wheel
 wheel: $(WHEELS_STAMP)  ## build a wheel for each CPython that is here into dist/
 

@@ -1,11 +1,13 @@
-"""docs/postgres-howto.md: its programs, its roles and its questions, run as they stand there."""
+"""docs/postgres-howto.md and docs/howto/kubernetes.md: their programs, roles and questions, run as they stand there."""
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +18,13 @@ from connections import Django, left_out
 import duewheel
 from duewheel import PostgresStorage, Scheduler
 
-PAGE = Path(__file__).parents[2] / "docs" / "postgres-howto.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "postgres-howto.md"
+KUBERNETES = DOCS / "howto" / "kubernetes.md"
 
 
-def blocks(heading, kind):
-    section = PAGE.read_text("utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+def blocks(heading, kind, page=PAGE):
+    section = page.read_text("utf-8").partition(f"## {heading}\n")[2].partition("\n## ")[0]
     return re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)
 
 
@@ -65,6 +69,74 @@ def test_a_worker(database, tmp_path):
             assert worker.wait(20) == 0
             assert later in web, "it was given back"
         assert worker.stdout.read() == ""
+
+
+def until(holds, patience_s=20):
+    end = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def answer_of(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+            return answer.status, answer.read()
+    except OSError:
+        return None
+
+
+def test_a_worker_on_kubernetes(database, tmp_path, monkeypatch):
+    (code,) = blocks("The worker", "py", KUBERNETES)
+    (web_code,) = blocks("The deployments", "py", KUBERNETES)
+    package = tmp_path / "shop"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "worker.py").write_text(code)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "shop.worker"],
+        cwd=tmp_path,
+        env={**os.environ, "POD_NAME": "worker-7", "PROBES": str(port)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    web = {}
+    with worker:
+        exec(compile(web_code, "web", "exec"), web)
+        try:
+            web["send"].in_(0, 41)
+            assert worker.stdout.readline() == "sending invoice 41\n"
+            until(lambda: answer_of(port) == (200, b"None"))
+            assert "worker-7" in {node.name for node in web["web"].nodes()}
+            later = web["send"].in_(1.5, 43)
+            time.sleep(0.5)
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(20) == 0
+            assert later in web["web"] and web["id"] in web["web"], "they were given back"
+        finally:
+            worker.kill()
+            web["web"].close()
+    for name in ("shop.worker", "shop"):
+        sys.modules.pop(name, None)
+
+
+def test_manifests_of_kubernetes():
+    yaml = pytest.importorskip("yaml", reason="LEFT OUT: PyYAML, which Zensical brings, is not installed")
+    given = [found for block in blocks_of_kind("yaml") for found in yaml.safe_load_all(block)]
+    assert [found["kind"] for found in given] == ["Deployment", "Deployment", "Job"]
+    pods = [found["spec"]["template"]["spec"] for found in given]
+    assert all(pod["containers"][0]["command"] for pod in pods)
+    (code,) = blocks("The worker", "py", KUBERNETES)
+    drains = float(re.search(r"drain_timeout=(\d+)", code)[1])
+    assert drains < pods[0]["terminationGracePeriodSeconds"]
+    assert pods[0]["containers"][0]["livenessProbe"]["httpGet"]["port"] == 8080
+
+
+def blocks_of_kind(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", KUBERNETES.read_text("utf-8"), re.DOTALL)
 
 
 def test_fastapi(database):

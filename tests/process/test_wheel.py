@@ -65,7 +65,7 @@ def test_wheel(version, tmp_path):
     assert str(venv) in where
 
     # Its tests and what they read, away from the sources.
-    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "Makefile"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("tests", "docs", "examples", *(path.relative_to(ROOT) for path in ROOT.glob("rust/*/tests"))):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,7 +1,9 @@
-"""The examples of README and of the docstrings, run as they stand."""
+"""The examples of README, the pages and the docstrings, run as they stand."""
 
 import doctest
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +16,8 @@ import duewheel.aio
 import duewheel.cli
 import duewheel.scheduler
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[2]
+HOWTOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +31,12 @@ def examples():
     for page in pages:
         for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL), 1):
             yield pytest.param(code, id=f"{page.name}-{number}")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """What an example leaves in the working directory goes with the test."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("code", list(examples()))
@@ -60,19 +69,47 @@ def test_the_examples_of_asyncio_say_what_they_do(capsys):
         assert capsys.readouterr().out == "hello Ada\n"
 
 
-SAYING = ["README.md", *(f"docs/{name}.md" for name in ("tasks", "plugins", "integrations", "testing"))]
+PAGES_SAYING = ("index", "integrations", "plugins", "tasks", "testing", "tutorial")
+SAYING = ["README.md", *(f"docs/{name}.md" for name in PAGES_SAYING)]
+
+
+def lines_said(text):
+    """The lines that a program prints, by what follows it: `a`, `b` and `c`."""
+    return [re.sub(r"\s+", " ", line) for line in re.findall(r"`([^`]+)`", text)]
 
 
 @pytest.mark.parametrize("page", SAYING)
-def test_the_examples_of_tasks_and_plugins_say_what_they_do(page, capsys):
+def test_the_examples_say_what_they_print(page, capsys, quiet):
     text = (ROOT / page).read_text("utf-8")
     text = text.partition("## Tasks")[2].partition("\n## ")[0] if page == "README.md" else text
     examples = re.findall(r"```python\n(.*?)```\n\nIt prints (.*?`)\.\s", text, re.DOTALL)
     assert examples
     for code, said in examples:
         exec(compile(code, "example", "exec"), {"__name__": "example"})
-        printed = capsys.readouterr().out.splitlines()
-        assert [re.sub(r"\s+", " ", line) for line in re.findall(r"`([^`]+)`", said)] == printed
+        assert capsys.readouterr().out.splitlines() == lines_said(said)
+
+
+@pytest.mark.parametrize("page", HOWTOS, ids=lambda page: page.name)
+def test_the_program_of_a_howto_runs_and_prints_what_the_page_says(page, tmp_path):
+    """The blocks of a page are one program, in a process of its own: frameworks are configured once in a process."""
+    text = page.read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    if not blocks:
+        pytest.skip("it has none that runs here")
+    program = tmp_path / "program.py"
+    program.write_text("\n".join(blocks), "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", str(program)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=50,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = re.findall(r"^It prints (.*?`)[.:]\s", text, re.DOTALL | re.MULTILINE)
+    assert ran.stdout.splitlines() == [line for part in said for line in lines_said(part)]
 
 
 def test_the_application_of_the_asyncio_page_runs(capsys):
