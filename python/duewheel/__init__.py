@@ -150,6 +150,10 @@ def __getattr__(name: str) -> object:
         import duewheel.codecs
 
         return duewheel.codecs
+    if name == "django":
+        import duewheel.django
+
+        return duewheel.django
     if name == "flask":
         import duewheel.flask
 
@@ -162,6 +166,10 @@ def __getattr__(name: str) -> object:
         import duewheel.plugins
 
         return duewheel.plugins
+    if name == "prometheus":
+        import duewheel.prometheus
+
+        return duewheel.prometheus
     if name == "pytest_plugin":
         import duewheel.pytest_plugin
 

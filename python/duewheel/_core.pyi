@@ -561,6 +561,12 @@ class TargetStats:
     def dead(self) -> int:
         """Jobs that ended as dead."""
     @property
+    def discarded(self) -> int:
+        """Of the dead, those that their handler discarded. Not in `asdict`."""
+    @property
+    def interrupted(self) -> int:
+        """Of the dead, those that were interrupted. Not in `asdict`."""
+    @property
     def cancelled(self) -> int:
         """Jobs withdrawn."""
     @property

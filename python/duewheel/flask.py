@@ -41,7 +41,7 @@ def init_app(app: flask.Flask, scheduler: Scheduler | aio.Scheduler) -> None:
     Handlers have `current_app` and a `g` of their own; what `teardown_appcontext` registers is called at the end of
     each attempt, with what it has raised. So it is for handlers that are registered already, and later. The scheduler
     is `app.extensions["duewheel"]`. It is not started: `with scheduler:`, or `flask duewheel run` in a process of its
-    own, which gives the main thread to it until SIGTERM or Ctrl-C.
+    own, which gives the main thread to it until SIGTERM or Ctrl-C; `flask duewheel list` and so on look after its file.
 
     **Raises** `TypeError` for what is no application or no scheduler; `StateError` when the application has a
     scheduler, or the scheduler an application.
@@ -59,8 +59,34 @@ def init_app(app: flask.Flask, scheduler: Scheduler | aio.Scheduler) -> None:
         app.cli.add_command(_command(scheduler))
 
 
+class _Verbs(click.Group):
+    """`run`, and the verbs of the command `duewheel`, which get the file of the scheduler."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__("duewheel", help="The scheduler of this application: run, or a verb of `duewheel --help`.")
+        self._scheduler = scheduler
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Return a verb, which takes what is not for click."""
+        return super().get_command(ctx, cmd_name) or click.Command(
+            cmd_name,
+            callback=lambda arguments: ctx.exit(self._look_after([cmd_name, *arguments])),
+            params=[click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)],
+            context_settings={"ignore_unknown_options": True, "help_option_names": []},
+        )
+
+    def _look_after(self, arguments: list[str]) -> int:
+        from duewheel import cli
+
+        path = self._scheduler._path
+        if path is None:
+            raise click.UsageError("this scheduler has no file; of a database ask `duewheel -f postgresql://…`")
+        self._scheduler.close()  # this process has imported the application, and so has the file
+        return cli.main(["-f", path, *arguments])
+
+
 def _command(scheduler: Scheduler) -> click.Group:
-    group = click.Group("duewheel", help="The scheduler of this application.")
+    group = _Verbs(scheduler)
 
     @group.command("run")
     @click.option("--drain-timeout", type=float, help="Seconds that handlers have to end after a signal.")

@@ -1,6 +1,7 @@
 """Handlers inside the application context of Flask."""
 
 import asyncio
+import json
 
 import flask
 import pytest
@@ -150,6 +151,22 @@ def test_the_command_runs_what_is_due(app):
     scheduler.in_(0, "t")
     result = app.test_cli_runner().invoke(args=["duewheel", "run", "--drain-timeout", "5"])
     assert (result.exit_code, ran) == (0, ["shop"]), result.output
+
+
+def test_the_command_looks_after_the_file(app, path, capsys):
+    scheduler = Scheduler(path)
+    duewheel.flask.init_app(app, scheduler)
+    scheduler.in_(3600, "mail", id="j")
+    result = app.test_cli_runner().invoke(args=["duewheel", "show", "j", "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["target"] == "mail"
+    assert app.test_cli_runner().invoke(args=["duewheel", "show", "other"]).exit_code == 1
+
+
+def test_in_memory_there_is_nothing_to_look_after(app, scheduler):
+    duewheel.flask.init_app(app, scheduler)
+    result = app.test_cli_runner().invoke(args=["duewheel", "list"])
+    assert result.exit_code == 2 and "has no file" in result.output
 
 
 def test_what_is_refused(app, scheduler):

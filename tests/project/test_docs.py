@@ -69,7 +69,7 @@ def test_the_examples_of_asyncio_say_what_they_do(capsys):
         assert capsys.readouterr().out == "hello Ada\n"
 
 
-PAGES_SAYING = ("index", "integrations", "plugins", "tasks", "testing", "tutorial")
+PAGES_SAYING = ("index", "integrations", "monitoring", "plugins", "tasks", "testing", "tutorial")
 SAYING = ["README.md", *(f"docs/{name}.md" for name in PAGES_SAYING)]
 
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from fastapi import FastAPI
 from flask import Flask
+from prometheus_client import REGISTRY
 
 import duewheel
 import duewheel.flask
@@ -49,6 +50,7 @@ from duewheel import (
     aio,
 )
 from duewheel.logs import JobFilter
+from duewheel.prometheus import Collector
 from duewheel.testing import ManualClock
 
 NOW = datetime.now(UTC)
@@ -192,6 +194,9 @@ def frameworks(scheduler: Scheduler, awaited: aio.Scheduler) -> None:
     duewheel.flask.init_app(Flask("shop"), awaited)
     duewheel.flask.init_app(scheduler)  # type: ignore[call-arg, arg-type]
     logging.StreamHandler().addFilter(JobFilter())
+    REGISTRY.register(Collector(scheduler))
+    REGISTRY.register(Collector(awaited, lateness_buckets=[0.1, 1], run_buckets=(1.0, 10)))
+    Collector("jobs.db")  # type: ignore[arg-type]
 
 
 def options() -> None:

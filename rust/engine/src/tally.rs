@@ -3,6 +3,7 @@
 //! A target is counted by its number while anything here speaks of it, and by its name where only a store does. How many
 //! of its jobs are pending is not counted: it follows from what has come and what has gone.
 
+use duewheel_model::outcome::Reason;
 use std::collections::HashMap;
 
 /// Counters that only grow, but for `scheduled` where a call is taken back.
@@ -18,6 +19,10 @@ pub struct Counts {
     pub snoozed: u64,
     /// Jobs that ended as dead.
     pub dead: u64,
+    /// Of them, those that their handler discarded.
+    pub discarded: u64,
+    /// Of them, those that were interrupted.
+    pub interrupted: u64,
     /// Jobs withdrawn.
     pub cancelled: u64,
     /// Dead jobs made due again.
@@ -35,6 +40,16 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// A job has ended as dead.
+    pub(crate) fn die(&mut self, reason: Reason) {
+        self.dead += 1;
+        match reason {
+            Reason::Failed => (),
+            Reason::Discarded => self.discarded += 1,
+            Reason::Interrupted => self.interrupted += 1,
+        }
+    }
+
     /// What has come and not gone, begun or not.
     pub(crate) fn present(&self) -> i64 {
         let came = (self.scheduled + self.revived) as i64 + self.moved;
@@ -47,6 +62,8 @@ impl Counts {
         self.retried += other.retried;
         self.snoozed += other.snoozed;
         self.dead += other.dead;
+        self.discarded += other.discarded;
+        self.interrupted += other.interrupted;
         self.cancelled += other.cancelled;
         self.revived += other.revived;
         self.dropped += other.dropped;

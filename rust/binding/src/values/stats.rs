@@ -138,6 +138,10 @@ pub(crate) struct TargetStats {
     snoozed: u64,
     /// Jobs that ended as dead.
     dead: u64,
+    /// Of the dead, those that their handler discarded. Not in `asdict`.
+    discarded: u64,
+    /// Of the dead, those that were interrupted. Not in `asdict`.
+    interrupted: u64,
     /// Jobs withdrawn.
     cancelled: u64,
     /// Dead jobs made due again.
@@ -165,6 +169,8 @@ impl From<TargetCounts> for TargetStats {
             retried: counts.retried,
             snoozed: counts.snoozed,
             dead: counts.dead,
+            discarded: counts.discarded,
+            interrupted: counts.interrupted,
             cancelled: counts.cancelled,
             revived: counts.revived,
             dropped: counts.dropped,

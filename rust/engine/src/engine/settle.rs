@@ -150,7 +150,7 @@ impl<P: Payload> State<P> {
             return;
         };
         let target = execution.payload.target();
-        self.tally.note(target, |counts| counts.dead += 1);
+        self.tally.note(target, |counts| counts.die(reason));
         self.remove(key, released);
         // The payload goes on living with the dead: take it back from the released.
         let payload = released.payloads.pop();

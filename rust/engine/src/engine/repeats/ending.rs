@@ -125,7 +125,7 @@ impl<P: Payload> State<P> {
     ) -> bool {
         let key = execution.key;
         let target = execution.payload.target();
-        self.tally.note(target, |counts| counts.dead += 1);
+        self.tally.note(target, |counts| counts.die(reason));
         let occurrence = self.jobs.repeat(key).map(Repeat::occurrence);
         let listed = execution.payload.for_dead(&mut failure);
         if let Some(repeat) = self.jobs.repeat_mut(key)
