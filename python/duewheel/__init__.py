@@ -12,6 +12,8 @@ water the plants
 import atexit as _atexit
 import os as _os
 import warnings as _warnings
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import overload as _overload
 
 from duewheel import _core, adapters
 
@@ -74,6 +76,9 @@ from duewheel.scheduler import Handler, Scheduler
 from duewheel.storage import Keyring, LocalStorage, Storage
 from duewheel.targets import Limit, Rate
 
+if _TYPE_CHECKING:
+    from duewheel import sharing as _sharing
+
 __all__ = [
     "DEFAULT_MAX_BACKOFF",
     "DEFAULT_MIN_BACKOFF",
@@ -126,6 +131,7 @@ __all__ = [
     "WrongKeyError",
     "adapters",
     "at",
+    "connect",
     "current_event",
     "current_scheduler",
     "in_",
@@ -134,6 +140,30 @@ __all__ = [
 ]
 
 __version__ = _core.__version__
+
+
+@_overload
+def connect(
+    storage: "str | _os.PathLike[str] | LocalStorage", *, options: JobOptions | None = None
+) -> "_sharing.Client": ...
+@_overload
+def connect(storage: PostgresStorage, *, options: JobOptions | None = None) -> Scheduler: ...
+def connect(
+    storage: "str | _os.PathLike[str] | LocalStorage | PostgresStorage", *, options: JobOptions | None = None
+) -> "_sharing.Client | Scheduler":
+    """Call the process that owns a file of jobs; of a database, make a scheduler that is not started.
+
+    The file is never owned here, and no handler runs here.
+
+    **Raises** `StorageUnavailableError` when no process has the file open, `StorageLockedError` when one has that does
+    not share it, and as `duewheel.sharing.Client`.
+    """
+    from duewheel.sharing import Client
+
+    is_url = isinstance(storage, str) and storage.startswith(("postgresql://", "postgres://"))
+    if is_url or isinstance(storage, PostgresStorage):
+        return Scheduler(storage, options=options)
+    return Client(storage, options=options)
 
 
 def __getattr__(name: str) -> object:
@@ -178,6 +208,10 @@ def __getattr__(name: str) -> object:
         import duewheel.reference
 
         return duewheel.reference
+    if name == "sharing":
+        import duewheel.sharing
+
+        return duewheel.sharing
     if name == "tasks":
         import duewheel.tasks
 

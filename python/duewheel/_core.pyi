@@ -57,6 +57,8 @@ __all__ = [
     "Repeat",
     "Schedule",
     "Scheduler",
+    "ShareRequests",
+    "ShareServer",
     "Stats",
     "TargetStats",
     "TaskCoroutine",
@@ -70,9 +72,12 @@ __all__ = [
     "defined_schedule",
     "duplicate_job",
     "find_names",
+    "hello_line",
     "live_nodes",
     "outer_handlers",
     "postgres_sql",
+    "retry_options",
+    "retry_text",
     "run_inside",
     "timeout_s",
     "touch",
@@ -361,6 +366,9 @@ class Repeat:
     @property
     def _held(self) -> str | None:
         """Why it does not start when it is due, if it does not."""
+    def _tell(self) -> str: ...
+    @staticmethod
+    def _told(text: str) -> Repeat: ...
 
 @final
 class DeadEvent:
@@ -477,6 +485,8 @@ class Stats:
     """
 
     @staticmethod
+    def _told(text: str) -> Stats: ...
+    @staticmethod
     def _zeros() -> Stats: ...
     @property
     def pending(self) -> int:
@@ -533,6 +543,9 @@ class TargetStats:
     In a file what was pending at its opening is `scheduled`, as in `Stats`.
     """
 
+    def _tell(self) -> str: ...
+    @staticmethod
+    def _told(text: str) -> TargetStats: ...
     @property
     def pending(self) -> int:
         """Jobs that wait, are parked, or are handed over and not started."""
@@ -829,6 +842,47 @@ class ManualTime:
     def take_errors(self) -> list[BaseException]:
         """Return the collected exceptions in their order, and forget them."""
 
+@final
+class ShareRequests:
+    """Writes calls, with the ids that it makes for them."""
+
+    def __new__(cls, options: JobOptions | None) -> Self: ...
+    def schedule(
+        self,
+        is_delay: bool,
+        time: _When | _Seconds,
+        target: str,
+        data: Buffer,
+        id: str | None,
+        options: JobOptions | None,
+        keywords: _JobOptions | None,
+    ) -> tuple[str, bytes]:
+        """Return the id of a job, and the call that schedules it."""
+    def schedule_many(
+        self,
+        are_delays: bool,
+        times: object,
+        target: str,
+        datas: Sequence[Buffer] | None,
+        options: JobOptions | None,
+        keywords: _JobOptions | None,
+    ) -> tuple[Ids, bytes]:
+        """Return the ids of many jobs, and the call that schedules them."""
+    def repeat(
+        self, schedule: _Schedule, target: str, data: Buffer, keywords: _RepeatKeywords | None
+    ) -> tuple[str, bytes]:
+        """Return the id of a repeat, and the call that schedules it."""
+
+@final
+class ShareServer:
+    """The socket of an owner, and those who answer there."""
+
+    def __new__(cls, scheduler: Scheduler, path: str | PathLike[str]) -> Self: ...
+    def work(self, answer: Callable[[bytes], bytes]) -> None:
+        """Do what needs Python until the server is stopped: `answer` makes an answer of a line."""
+    def stop(self) -> None:
+        """Serve no more: callers are cut off."""
+
 @disjoint_base
 class Scheduler:
     """The calls of a scheduler that are all in Rust; what users make is `duewheel.Scheduler`."""
@@ -1099,6 +1153,7 @@ class Scheduler:
         seed: int | None,
         tasks: int | None,
         hooks: Hooks | None,
+        serves: bool,
     ) -> None: ...
     @property
     def _opened(self) -> bool: ...
@@ -1120,6 +1175,9 @@ class Scheduler:
     def _check_repeat(
         self, schedule: Schedule | str | _Seconds, data: Buffer | None, **keywords: Unpack[_RepeatKeywords]
     ) -> None: ...
+    def _repeat_defined(self, definition: str, id: str, target: str, data: Buffer, options: JobOptions) -> None: ...
+    def _was_found(self, id: str, since: int) -> bool: ...
+    def _told_stats(self) -> str: ...
     def _report_undeclared(self) -> None: ...
     def _repeat_ids(self) -> list[str]: ...
     def _stage_of(self, id: str) -> str | None: ...
@@ -1346,6 +1404,15 @@ def touch() -> None:
 
 def postgres_sql(schema: str) -> str:
     """Return the statements that make the tables of a database, in this schema."""
+
+def hello_line(protocol: int) -> bytes:
+    """Return the first line of a caller that speaks this protocol."""
+
+def retry_options(retry: str) -> JobOptions:
+    """Return options that were written."""
+
+def retry_text(options: JobOptions) -> str:
+    """Return the options of a job as they are written."""
 
 def live_nodes(scheduler: Scheduler) -> list[tuple[str, str, int, str, int, int, int, int]]:
     """Return the nodes that share a scheduler's store and live, each as the fields of a `Node`."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from os import PathLike
     from types import TracebackType
-    from typing import Self, Unpack
+    from typing import Literal, Self, Unpack
 
     from typing_extensions import Buffer
 
@@ -53,6 +53,7 @@ _H = TypeVar("_H", bound=Handler)
 class Core(Surrounded, Watched):
     """The engine, and the event loop of its async handlers."""
 
+    _serves = False  # other processes, once it is open
     _event_loop: EventLoop | None = None
     _path: str | None = None  # of its file
     _opened_ns: int | None = None  # until plugins have been told what an earlier life has interrupted
@@ -76,7 +77,7 @@ class Core(Surrounded, Watched):
         self._loop_lock = threading.Lock()  # held to give it an event loop, and to leave one
         self._declared = Declared()
         self._opened_ns = time.time_ns()  # a store notes interruptions by this clock, also where another one is given
-        self._open(storage, workers, options, clock, seed, tasks, self._hooks)
+        self._open(storage, workers, options, clock, seed, tasks, self._hooks, self._serves)
         self._path = path_of(storage)
         if clock is not None:
             clock._attach(self)
@@ -162,7 +163,8 @@ class Scheduler(Core):
     `duewheel.testing.ManualClock`. `seed` (an unsigned 64-bit int) makes the jitter of jobs with
     a given id reproducible. `tasks` (1 or more) is how many `async def` handlers run at once, as tasks
     of an event loop in a thread of its own; `duewheel.aio.Scheduler` runs them on yours. `plugins` are
-    objects that are called around handlers, and told of how jobs end: see `duewheel.plugins`.
+    objects that are called around handlers, and told of how jobs end: see `duewheel.plugins`. With `share` other
+    processes of this machine may use the file: see `role`.
 
     **Order**: what is due is taken up in the order of (due, sequence of scheduling).
     **Concurrency**: every call may come from any thread, handlers included.
@@ -184,6 +186,7 @@ class Scheduler(Core):
     """
 
     _has_async = False
+    _face: Scheduler | None = None  # what handlers see as the scheduler, where it shares its file
 
     _unfinished = False  # `run` has ended before the handlers: leaving `with` does not wait for them
 
@@ -198,12 +201,29 @@ class Scheduler(Core):
         seed: int | None = None,
         tasks: int = 1_000,
         plugins: Iterable[object] = (),
+        share: bool = False,
     ) -> None:
         """Make a scheduler; `start` starts it."""
         self._manual = clock is not None
+        if share:
+            from duewheel.sharing._shared import become_sharing
+
+            self._declared = Declared()
+            arguments = {"workers": workers, "options": options, "clock": clock, "seed": seed, "tasks": tasks}
+            become_sharing(self, Scheduler, storage, {**arguments, "plugins": tuple(plugins)})
+            return
         super().__init__(
             storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks, plugins=plugins
         )
+
+    @property
+    def role(self) -> Literal["alone", "owner", "client"]:
+        """What this process is to a file that is shared: `"owner"` or `"client"`; `"alone"`: it is not shared.
+
+        The owner has the file open, runs handlers, and answers the calls of the others. When it ends, a client becomes
+        the owner within half a second, with the handlers that were registered there.
+        """
+        return "alone"
 
     def start(self) -> None:
         """Begin to run what is due.
@@ -213,7 +233,7 @@ class Scheduler(Core):
         **Raises** `ClosedError` after `close`.
         """
         context = contextvars.copy_context()
-        context.run(_current.current.set, self)
+        context.run(_current.current.set, self._face or self)
         if self._has_async:
             self._provide_loop()  # first: without a thread for the loop nothing starts
         self._take_in_declared()

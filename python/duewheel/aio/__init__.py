@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from duewheel import _current, _loop, _signals, _transactions
 from duewheel._checks import lists_keywords
 from duewheel._core import Condition, check_bounds, timeout_s
-from duewheel.aio import _lifespan, _plugging, _repeats, _timeouts, _upkeep, _waits, _watched
+from duewheel.aio import _lifespan, _plugging, _repeats, _roles, _timeouts, _upkeep, _waits, _watched
 from duewheel.aio._context import at, in_, repeat
+from duewheel.aio._roles import connect
 from duewheel.aio._storage import Storage
 from duewheel.aio._tasks import Task
 from duewheel.aio._timeouts import Timeout, timeout, timeout_at
@@ -54,13 +55,15 @@ if TYPE_CHECKING:
     from duewheel.storage import LocalStorage
     from duewheel.testing import ManualClock
 
-__all__ = ["Scheduler", "Storage", "Task", "Timeout", "at", "in_", "repeat", "timeout", "timeout_at"]
+__all__ = ["Scheduler", "Storage", "Task", "Timeout", "at", "connect", "in_", "repeat", "timeout", "timeout_at"]
 
-for _named in (Storage, Task, Timeout, at, in_, repeat, timeout, timeout_at):
+for _named in (Storage, Task, Timeout, at, connect, in_, repeat, timeout, timeout_at):
     _named.__module__ = __name__  # where users find them
 
 
-class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging, _lifespan.Lifespan, _watched.Watched):
+class Scheduler(
+    _repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging, _lifespan.Lifespan, _watched.Watched, _roles.Roles
+):
     """Run jobs at a time, on an event loop: `duewheel.Scheduler` for coroutines.
 
     The arguments are those of `duewheel.Scheduler`. Async handlers run as tasks on the event loop that `start` was
@@ -74,6 +77,7 @@ class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging, _lifespa
     **Durability**, **Raises**: as `duewheel.Scheduler`.
     """
 
+    _core_class = Core
     _wheel: _timeouts.Wheel | None = None  # of the timeouts, from the first one on
 
     def __new__(cls, *_arguments: object, **_keywords: object) -> Self:
@@ -95,11 +99,16 @@ class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging, _lifespa
         seed: int | None = None,
         tasks: int = 1_000,
         plugins: Iterable[object] = (),
+        share: bool = False,
     ) -> None:
         """Make a scheduler; `start` starts it."""
+        if share:
+            arguments = {"workers": workers, "options": options, "clock": clock, "seed": seed, "tasks": tasks}
+            _roles.share(self, Scheduler, storage, {**arguments, "plugins": tuple(plugins)})
+            return
         if self._core is not UNOPENED:
             raise StateError("this scheduler is open: __init__() was called before; make another one")
-        self._core = Core(
+        self._core = self._core_class(
             storage, workers=workers, options=options, clock=clock, seed=seed, tasks=tasks, plugins=plugins
         )
         self._has_store = self._core._has_store
@@ -118,7 +127,7 @@ class Scheduler(_repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging, _lifespa
         await self._take_in_declared()
         await self._report_interrupted()
         context = contextvars.copy_context()
-        context.run(_current.current.set, self)  # type: ignore[arg-type]  # the same calls, awaited
+        context.run(_current.current.set, self._face or self)  # type: ignore[arg-type]  # the same calls, awaited
         loop = asyncio.get_running_loop()
         with core._loop_lock:
             if _loop.take_over(core, loop):

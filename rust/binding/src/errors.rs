@@ -14,29 +14,16 @@ use std::path::Path;
 /// The exception for what the engine has refused; `id` is the job's that it was asked about, or empty.
 pub(crate) fn refused(py: Python<'_>, refused: Refused, id: &str) -> PyErr {
     match refused {
-        Refused::Closed => error(py, |names| &names.closed_error, "the scheduler is closed"),
+        Refused::Closed => error(py, |names| &names.closed_error, CLOSED),
         Refused::Duplicate => {
-            let id = quoted(py, id);
-            let message = format!(
-                "a job with the id {id} is pending or running: cancel it, or choose another"
-            );
+            let message = taken(&quoted(py, id));
             error(py, |names| &names.duplicate_job_error, message)
         }
-        Refused::Never => PyValueError::new_err(
-            "the schedule has no time that is left: none is after now, from start on and before end",
-        ),
+        Refused::Never => PyValueError::new_err(NEVER),
         Refused::Schedule(why) => PyValueError::new_err(why),
-        Refused::Lost => {
-            let message = "the job is no longer this node's: another may have it";
-            error(py, |names| &names.storage_error, message)
-        }
+        Refused::Lost => error(py, |names| &names.storage_error, LOST),
         Refused::Store(failure) => store_failed(py, &failure, None),
-        Refused::Overflow(delay) => {
-            let delay = delay as f64 / SECOND as f64;
-            PyOverflowError::new_err(format!(
-                "delay is out of range: {delay:?} s; 64 bits of unix nanoseconds end in the year 2262"
-            ))
-        }
+        Refused::Overflow(delay) => PyOverflowError::new_err(out_of_range(delay)),
     }
 }
 
@@ -58,19 +45,63 @@ pub(crate) fn file_failed(py: Python<'_>, failure: &FileError, path: Option<&Pat
 
 /// The exception for what a store has failed with; `path` is the file's, where one is being opened.
 pub(crate) fn store_failed(py: Python<'_>, failure: &Error, path: Option<&Path>) -> PyErr {
-    let class: Name = match failure {
-        Error::Invalid(why) => return PyValueError::new_err(why.clone()),
-        Error::Corrupt(_) | Error::Unreadable(_) => |names| &names.storage_corrupt_error,
-        Error::TooLarge(_) => |names| &names.payload_too_large_error,
-        Error::WrongKey(_) => |names| &names.wrong_key_error,
-        Error::Full => |names| &names.storage_full_error,
-        Error::Closed => |names| &names.closed_error,
-        Error::Duplicate(_) => |names| &names.duplicate_job_error,
-        Error::Unavailable(_) => |names| &names.storage_unavailable_error,
-        Error::Version(_) => |names| &names.storage_version_error,
-        Error::Poisoned(_) | Error::InDoubt | Error::Io(_) => |names| &names.storage_error,
+    let class: Name = match kind(failure) {
+        "ValueError" => return PyValueError::new_err(failure.to_string()),
+        "StorageCorruptError" => |names| &names.storage_corrupt_error,
+        "PayloadTooLargeError" => |names| &names.payload_too_large_error,
+        "WrongKeyError" => |names| &names.wrong_key_error,
+        "StorageFullError" => |names| &names.storage_full_error,
+        "ClosedError" => |names| &names.closed_error,
+        "DuplicateJobError" => |names| &names.duplicate_job_error,
+        "StorageUnavailableError" => |names| &names.storage_unavailable_error,
+        "StorageVersionError" => |names| &names.storage_version_error,
+        _ => |names| &names.storage_error,
     };
     error(py, class, with_path(&failure.to_string(), path))
+}
+
+/// The name of the exception for what a store has failed with.
+fn kind(failure: &Error) -> &'static str {
+    match failure {
+        Error::Invalid(_) => "ValueError",
+        Error::Corrupt(_) | Error::Unreadable(_) => "StorageCorruptError",
+        Error::TooLarge(_) => "PayloadTooLargeError",
+        Error::WrongKey(_) => "WrongKeyError",
+        Error::Full => "StorageFullError",
+        Error::Closed => "ClosedError",
+        Error::Duplicate(_) => "DuplicateJobError",
+        Error::Unavailable(_) => "StorageUnavailableError",
+        Error::Version(_) => "StorageVersionError",
+        Error::Poisoned(_) | Error::InDoubt | Error::Io(_) => "StorageError",
+    }
+}
+
+/// The name of the exception for what the engine has refused, and its message: for callers in other processes.
+#[cfg(unix)]
+pub(crate) fn kind_and_message(refused: &Refused, id: &str) -> (&'static str, String) {
+    match refused {
+        Refused::Closed => ("ClosedError", CLOSED.to_owned()),
+        Refused::Duplicate => ("DuplicateJobError", taken(&format!("'{id}'"))),
+        Refused::Never => ("ValueError", NEVER.to_owned()),
+        Refused::Schedule(why) => ("ValueError", why.clone()),
+        Refused::Lost => ("StorageError", LOST.to_owned()),
+        Refused::Store(failure) => (kind(failure), failure.to_string()),
+        Refused::Overflow(delay) => ("OverflowError", out_of_range(*delay)),
+    }
+}
+
+const CLOSED: &str = "the scheduler is closed";
+const NEVER: &str =
+    "the schedule has no time that is left: none is after now, from start on and before end";
+const LOST: &str = "the job is no longer this node's: another may have it";
+
+fn taken(id: &str) -> String {
+    format!("a job with the id {id} is pending or running: cancel it, or choose another")
+}
+
+fn out_of_range(delay: i64) -> String {
+    let delay = delay as f64 / SECOND as f64;
+    format!("delay is out of range: {delay:?} s; 64 bits of unix nanoseconds end in the year 2262")
 }
 
 fn with_path(message: &str, path: Option<&Path>) -> String {

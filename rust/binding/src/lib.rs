@@ -10,6 +10,7 @@ mod interpreter;
 mod log;
 mod run;
 mod schedules;
+mod share;
 mod shared;
 mod stores;
 mod values;
@@ -67,6 +68,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<repeat::Repeat>()?;
     module.add_class::<scheduler::SchedulerCore>()?;
     keywords::explain(&module.py().get_type::<scheduler::SchedulerCore>())?;
+    share::add_to(module)?;
     module.add_class::<value::Schedule>()?;
     module.add_class::<value::Every>()?;
     module.add_class::<value::Cron>()?;

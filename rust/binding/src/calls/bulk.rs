@@ -195,7 +195,11 @@ fn take_in_detached<'py>(
     py.detach(|| take_in(shared, (kind, times), payload, released))
 }
 
-fn read_datas(datas: &Bound<'_, PyAny>, length: usize) -> PyResult<Vec<Option<Py<PyBytes>>>> {
+/// The data of each job of a bulk call.
+pub(crate) fn read_datas(
+    datas: &Bound<'_, PyAny>,
+    length: usize,
+) -> PyResult<Vec<Option<Py<PyBytes>>>> {
     let bytes_like = datas.is_instance_of::<PyBytes>() || datas.is_instance_of::<PyString>();
     if bytes_like || datas.try_iter().is_err() {
         return Err(PyTypeError::new_err(format!(

@@ -13,6 +13,7 @@ pub(crate) mod pending;
 mod plain;
 pub(crate) mod query;
 pub(crate) mod repeat;
+pub(crate) mod repeat_defined;
 pub(crate) mod schedule;
 pub(crate) mod scheduler;
 pub(crate) mod timer;

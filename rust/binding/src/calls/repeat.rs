@@ -31,15 +31,19 @@ pub(crate) struct Given<'a, 'py> {
 
 /// The keywords of a repeat that are none of its options.
 #[derive(Default)]
-struct Keywords<'py> {
-    tz: Option<Bound<'py, PyAny>>,
-    id: Option<Bound<'py, PyAny>>,
-    options: Option<Bound<'py, PyAny>>,
-    terms: Terms,
-    fields: Option<Fields>,
+pub(super) struct Keywords<'py> {
+    pub(super) tz: Option<Bound<'py, PyAny>>,
+    pub(super) id: Option<Bound<'py, PyAny>>,
+    pub(super) options: Option<Bound<'py, PyAny>>,
+    pub(super) terms: Terms,
+    pub(super) fields: Option<Fields>,
 }
 
-fn read<'py>(py: Python<'py>, given: Option<&Bound<'py, PyDict>>) -> PyResult<Keywords<'py>> {
+/// Read the keywords of a repeat.
+pub(super) fn read<'py>(
+    py: Python<'py>,
+    given: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Keywords<'py>> {
     let mut keywords = Keywords::default();
     let Some(given) = given else {
         return Ok(keywords);

@@ -9,6 +9,7 @@ use crate::calls::deads::{self, DeadEvents};
 use crate::calls::events::Events;
 use crate::calls::query;
 use crate::calls::repeat::{self, Change};
+use crate::calls::repeat_defined;
 use crate::calls::schedule::{self, Given, warn_if_ancient};
 use crate::calls::timer::{self, Timer, TimerOwner};
 use crate::clock;
@@ -27,6 +28,7 @@ use crate::run::threads::Threads;
 use crate::run::whereabouts::Whereabouts;
 use crate::run::worker;
 use crate::run::worker_thread;
+use crate::share::shapes;
 use crate::shared::{Backing, Shared, releasing};
 use crate::stores;
 use crate::values::convert;
@@ -81,6 +83,23 @@ fn not_opened(py: Python<'_>) -> PyErr {
 fn opened_twice(py: Python<'_>) -> PyErr {
     let message = "this scheduler is open: __init__() was called before; make another one";
     error(py, |names| &names.state_error, message)
+}
+
+/// Say to an engine that is new how it is used.
+fn prepare(
+    engine: &mut Engine<Handle>,
+    backing: &Backing,
+    (workers, manual, serves): (usize, bool, bool),
+) {
+    if backing.settles_later && !manual {
+        engine.mark_ahead(workers.saturating_mul(2));
+    }
+    if manual {
+        engine.drive_by_hand();
+    }
+    if serves {
+        engine.keep_receipts();
+    }
 }
 
 impl SchedulerCore {
@@ -176,6 +195,7 @@ impl SchedulerCore {
         seed: Option<&Bound<'_, PyAny>>,
         tasks: Option<&Bound<'_, PyAny>>,
         hooks: Option<&Bound<'_, PyAny>>,
+        serves: bool,
     ) -> PyResult<()> {
         if self.opened.get().is_some() {
             return Err(opened_twice(py));
@@ -191,12 +211,7 @@ impl SchedulerCore {
             Some(storage) => stores::open(py, storage, &mut engine)?,
             None => Backing::MEMORY,
         };
-        if backing.settles_later && !clock.manual {
-            engine.mark_ahead(workers.saturating_mul(2));
-        }
-        if clock.manual {
-            engine.drive_by_hand();
-        }
+        prepare(&mut engine, &backing, (workers, clock.manual, serves));
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             registry: Registry::default(),
@@ -328,6 +343,35 @@ impl SchedulerCore {
             declared,
         };
         shared.finish(py, repeat::repeat(shared, &given)?)
+    }
+
+    /// Schedule a repeat that another process has defined, or edit the one of its id.
+    fn _repeat_defined(
+        &self,
+        definition: &str,
+        id: &str,
+        target: &Bound<'_, PyAny>,
+        data: &Bound<'_, PyAny>,
+        options: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = target.py();
+        let shared = self.shared(py)?;
+        let (defined, data) = ((definition, id, false), convert::data(data)?);
+        let made = repeat_defined::repeat_defined(shared, defined, target, data, options)?;
+        shared.finish(py, made)
+    }
+
+    /// Whether a job of this id, scheduled then or later by the wall clock, was in the file when it was opened.
+    fn _was_found(&self, id: &Bound<'_, PyAny>, since: i64) -> PyResult<bool> {
+        let text = convert::name(id, "id")?;
+        Ok(self.open(id.py())?.was_found(text, since))
+    }
+
+    /// What `stats` returns, as a text for another process.
+    fn _told_stats(&self, py: Python<'_>) -> PyResult<String> {
+        let engine = self.open(py)?;
+        let stats = releasing(py, |released| engine.stats(released));
+        Ok(shapes::stats_text(&stats))
     }
 
     /// Check what a repeat is to be declared with.

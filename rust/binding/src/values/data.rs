@@ -108,12 +108,15 @@ impl Data {
 
     /// A copy of stored bytes.
     pub(crate) fn copied(py: Python<'_>, bytes: &[u8]) -> Self {
+        Self::plain(bytes).unwrap_or_else(|| Some(PyBytes::new(py, bytes).unbind()).into())
+    }
+
+    /// A copy of bytes, made without the interpreter; `None`: they are too long for one.
+    pub(crate) fn plain(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() {
-            return Data(None);
+            return Some(Data(None));
         }
-        let Ok(length) = Length::try_from(bytes.len()) else {
-            return Some(PyBytes::new(py, bytes).unbind()).into();
-        };
+        let length = Length::try_from(bytes.len()).ok()?;
         let layout = layout(length);
         // SAFETY: the layout is not empty; the head and the bytes are written within it, the head
         // where it is aligned.
@@ -124,7 +127,7 @@ impl Data {
             start.cast::<Length>().write(length);
             let to = start.add(HEAD).as_ptr();
             to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            Data(Some(start.add(COPY)))
+            Some(Data(Some(start.add(COPY))))
         }
     }
 

@@ -177,23 +177,13 @@ impl Job {
         let options = options.cast::<JobOptions>().map_err(|_| {
             PyTypeError::new_err(format!("options must be JobOptions, not {options:?}"))
         })?;
-        let (fields, limits) = options.get().fields.resolve()?;
-        let name = PyString::new(py, convert::name(target, "target")?).unbind();
-        let options = Py::new(py, JobOptions { fields })?;
         // A job that was made by hand belongs to no scheduler: its target has no number yet.
-        let spec = Spec {
-            target: u32::MAX,
-            text: name.to_str(py)?.into(),
-            _known: None,
-            name,
-            options,
-            limits,
-        };
+        let spec = Spec::alone(py, convert::name(target, "target")?, &options.get().fields)?;
         Ok(Job {
             id: Id::Given(Arc::from(convert::name(id, "id")?)),
             due: nanoseconds(due, "due")?,
             data: convert::data(data)?.map(Py::into_any),
-            spec: Py::new(py, spec)?,
+            spec,
         })
     }
 

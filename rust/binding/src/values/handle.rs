@@ -27,7 +27,7 @@ unsafe impl Sync for Handle {}
 
 impl Handle {
     #[inline]
-    pub(super) fn new(data: impl Into<Data>, spec: Py<Spec>) -> Self {
+    pub(crate) fn new(data: impl Into<Data>, spec: Py<Spec>) -> Self {
         let data = data.into();
         // A `Py` is never null.
         let spec = NonNull::new(spec.into_ptr()).expect("a reference to an object");

@@ -58,6 +58,22 @@ pub(crate) struct Spec {
     pub(crate) limits: RetryOptions,
 }
 
+impl Spec {
+    /// One that belongs to no scheduler: its target has no number.
+    pub(crate) fn alone(py: Python<'_>, target: &str, fields: &Fields) -> PyResult<Py<Spec>> {
+        let (fields, limits) = fields.resolve()?;
+        let spec = Spec {
+            target: u32::MAX,
+            text: target.into(),
+            _known: None,
+            name: PyString::new(py, target).unbind(),
+            options: Py::new(py, JobOptions { fields })?,
+            limits,
+        };
+        Py::new(py, spec)
+    }
+}
+
 /// How a job is retried; a field not given is `UNSET` and leaves it to the layer below.
 ///
 /// `retry_limit`: retries after the first attempt. `min_backoff`, `max_backoff`: the bounds of the

@@ -1,16 +1,20 @@
 //! `Repeat`: a job that comes again, as `Scheduler.repeats` lists it.
 
 use crate::schedules::value::show_schedule;
+use crate::share::shapes::RepeatShape;
+use crate::share::wire::{self, Retry};
 use crate::values::event::Job;
-use crate::values::options::JobOptions;
+use crate::values::options::{Fields, JobOptions, Spec};
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{RepeatView, StoredView};
+use duewheel_engine::jobs::record::Id;
 use duewheel_engine::jobs::repeats::{NEVER, Plan};
 use duewheel_model::repeat::Standing;
 use duewheel_model::time::SECOND;
 use duewheel_store::StoredRepeat;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
 
 /// A job that comes again, as it stood when it was asked for.
@@ -202,6 +206,58 @@ impl Repeat {
             }
             None => None,
         }
+    }
+
+    /// The text that tells of it in another process.
+    fn _tell(&self, py: Python<'_>) -> PyResult<String> {
+        let mut data = String::new();
+        if let Ok(bytes) = self.job.data_in(py).cast::<PyBytes>() {
+            wire::text_of(bytes.as_bytes(), &mut data);
+        }
+        let spec = self.job.spec.get();
+        let shape = RepeatShape {
+            id: self.job.id.with_str(str::to_owned),
+            target: spec.text.to_string(),
+            job_due: self.job.due,
+            data,
+            retry: Retry::from(&spec.limits),
+            due: self.due,
+            definition: self.plan.definition().to_string(),
+            standing: self.standing.into(),
+            runs: self.runs,
+            is_wanted: self.is_wanted,
+            unknown: self.unknown.as_ref().map(ToString::to_string),
+        };
+        serde_json::to_string(&shape).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// The repeat of such a text.
+    #[staticmethod]
+    fn _told(py: Python<'_>, text: &str) -> PyResult<Self> {
+        let told = || {
+            let shape: RepeatShape = serde_json::from_str(text).ok()?;
+            let plan = Plan::read(&shape.definition.parse().ok()?).ok()?;
+            let data = wire::bytes_of(&shape.data)?;
+            Some((plan, data, shape.retry.options()?, shape))
+        };
+        let Some((plan, data, limits, shape)) = told() else {
+            return Err(PyValueError::new_err(format!("this is no repeat: {text}")));
+        };
+        let job = Job {
+            id: Id::Given(shape.id.into()),
+            due: shape.job_due,
+            data: Some(PyBytes::new(py, &data).into_any().unbind()),
+            spec: Spec::alone(py, &shape.target, &Fields::of(&limits))?,
+        };
+        Ok(Repeat {
+            job,
+            due: shape.due,
+            plan,
+            standing: shape.standing.into(),
+            runs: shape.runs,
+            is_wanted: shape.is_wanted,
+            unknown: shape.unknown.map(Arc::from),
+        })
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {

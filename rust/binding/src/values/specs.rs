@@ -297,7 +297,8 @@ pub(crate) fn base(options: Option<&Bound<'_, PyAny>>) -> PyResult<Fields> {
     Ok(base)
 }
 
-fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {
+/// The fields of options that were given.
+pub(crate) fn fields_of(options: &Bound<'_, PyAny>) -> PyResult<Fields> {
     match options.cast::<JobOptions>() {
         Ok(options) => Ok(options.get().fields),
         Err(_) => Err(PyTypeError::new_err(format!(

@@ -1,5 +1,6 @@
 //! `Stats`, `TargetStats` and `Lateness`: numbers, frozen.
 
+use crate::share::shapes;
 use duewheel_engine::engine::{self, TargetCounts};
 use duewheel_engine::handover::lateness::Summary;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -292,6 +293,54 @@ impl TargetStats {
         Ok(numbers)
     }
 
+    /// The text that tells of them in another process.
+    fn _tell(&self) -> String {
+        let counts = self.counts().map(|(_, count)| count);
+        let took = [&self.lateness.found, &self.runtime.found];
+        shapes::target_text(counts, [self.discarded, self.interrupted], took)
+    }
+
+    /// What such a text tells.
+    #[staticmethod]
+    fn _told(text: &str) -> PyResult<Self> {
+        let Some((counts, of_dead, took)) = shapes::target_of(text) else {
+            let message = format!("this tells nothing of a target: {text}");
+            return Err(PyValueError::new_err(message));
+        };
+        let [pending, parked, running, scheduled, started, ..] = counts;
+        let [
+            ..,
+            succeeded,
+            retried,
+            snoozed,
+            dead,
+            cancelled,
+            revived,
+            dropped,
+            missed,
+        ] = counts;
+        let ([discarded, interrupted], [lateness, runtime]) = (of_dead, took);
+        Ok(TargetStats {
+            pending,
+            parked,
+            running,
+            scheduled,
+            started,
+            succeeded,
+            retried,
+            snoozed,
+            dead,
+            discarded,
+            interrupted,
+            cancelled,
+            revived,
+            dropped,
+            missed,
+            lateness: lateness.into(),
+            runtime: runtime.into(),
+        })
+    }
+
     fn __repr__(&self) -> String {
         let counts = self.counts().map(|(name, count)| format!("{name}={count}"));
         let (lateness, runtime) = (self.lateness.__repr__(), self.runtime.__repr__());
@@ -318,6 +367,13 @@ impl Stats {
     fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let html = slf.py().import("duewheel._html")?;
         html.call_method1("of_stats", (slf,))
+    }
+
+    /// The statistics that a text says, which the owner of a file has written.
+    #[staticmethod]
+    fn _told(text: &str) -> PyResult<Self> {
+        let told = shapes::stats_of(text).map(Self::from);
+        told.ok_or_else(|| PyValueError::new_err(format!("these are no statistics: {text}")))
     }
 
     /// What a scheduler that does nothing has done.

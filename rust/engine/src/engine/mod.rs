@@ -6,6 +6,7 @@
 //! ([`crate::handover::queue`]); where both are taken, the state's comes first.
 
 mod admit;
+mod answering;
 mod by_hand;
 mod calls;
 mod controls;
@@ -16,6 +17,7 @@ mod marks;
 mod pages;
 mod parking;
 mod query;
+mod receipts;
 mod repeats;
 mod settle;
 mod state;
@@ -45,7 +47,7 @@ use std::sync::atomic::AtomicUsize;
 pub use crate::residency::Window;
 pub use crate::tally::Counts;
 pub use calls::{
-    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, Moved, NewRepeat, Pending,
+    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, GivenJob, Moved, NewRepeat, Pending,
     RepeatView, StartedTimer,
 };
 pub use counts::{CountedTargets, TargetCounts};
@@ -143,6 +145,8 @@ pub(crate) struct State<P: Payload> {
     could_not_start: i64,
     review: Option<Review>,
     held: Vec<Held>,
+    /// What other processes have called and wait for, where they may call.
+    receipts: Option<Box<receipts::Receipts<P::Failure>>>,
     /// Virtual time drives it: one execution is handed over when that is asked for.
     is_by_hand: bool,
 }
@@ -186,6 +190,7 @@ impl<P: Payload> Engine<P> {
             could_not_start: i64::MIN,
             review: None,
             held: Vec::new(),
+            receipts: None,
             is_by_hand: false,
         };
         let sleeper = Arc::new(Sleeper::shared()?);
@@ -262,6 +267,9 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         if state.phase == Phase::Closed {
             return 0;
+        }
+        if let Some(receipts) = &mut state.receipts {
+            receipts.answer_all();
         }
         state.settle(self, released);
         state.phase = Phase::Closed;

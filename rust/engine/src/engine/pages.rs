@@ -96,7 +96,10 @@ impl<P: Payload> Engine<P> {
             let lease = residency.and_then(|residency| residency.lease.as_ref());
             let is_held = lease.is_none_or(|lease| lease.holds(epoch, job.place.seq));
             match found {
-                Ok(found) if is_held => state.load(&job, payload, (found, false), released),
+                Ok(found) if is_held => {
+                    state.note_found(&job);
+                    state.load(&job, payload, (found, false), released);
+                }
                 found => {
                     unreadable.extend(found.err().filter(|_| is_held));
                     released.payloads.push(payload);

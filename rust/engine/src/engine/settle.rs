@@ -40,6 +40,9 @@ impl<P: Payload> State<P> {
         if self.targets.has_handlers(Lane::Loop) || engine.lane(Lane::Loop).is_attached() {
             ended.append(&mut engine.lane(Lane::Loop).lock().done);
         }
+        if self.receipts.is_some() {
+            self.sift_by_receipts(engine.clock.boot(), &mut ended);
+        }
         let is_short = ended.len() < SHORT;
         let mut wake = false;
         let mut frees = false;

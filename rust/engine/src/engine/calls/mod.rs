@@ -12,6 +12,7 @@ mod repeat;
 mod repeat_change;
 mod repeat_shared;
 mod schedule;
+mod schedule_given;
 mod schedule_many;
 mod timer;
 
@@ -20,4 +21,5 @@ pub use change::{Cancelled, Moved};
 pub use pending::{AT_ONCE, Ask, Coming, Delivered, Pending};
 pub use repeat::NewRepeat;
 pub use repeat_change::RepeatView;
+pub use schedule_given::GivenJob;
 pub use timer::StartedTimer;
