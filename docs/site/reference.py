@@ -21,20 +21,35 @@ Shown = frozenset[Alias] | set[Alias]
 GROUPS = {
     "scheduler": (
         "Scheduler",
-        "Scheduler NopScheduler Handler Timer at in_ repeat use current_scheduler current_event",
+        "The calls of a scheduler, and the functions that speak of the current one.",
+        "Scheduler NopScheduler Handler Timer connect at in_ repeat use current_scheduler current_event",
     ),
     "jobs": (
         "Jobs and events",
+        "What a job is, how it is retried, what its handler is given, and what is left of it.",
         "Job Event DeadEvent JobOptions Consistency UNSET DEFAULT_RETRY_LIMIT DEFAULT_MIN_BACKOFF DEFAULT_MAX_BACKOFF "
-        "Snooze Discard",
+        "Snooze Discard Running Outcome",
     ),
-    "schedules": ("Schedules and repeats", "Every Cron Times Days RRule Schedule Repeat"),
-    "storage": ("Storage", "LocalStorage PostgresStorage Keyring Storage"),
-    "errors": ("Errors", ""),
-    "more": ("Targets, numbers, configuration", "Rate Limit Stats Lateness Config"),
+    "schedules": (
+        "Schedules and repeats",
+        "When jobs come that come again.",
+        "Every Cron Times Days RRule Schedule Repeat",
+    ),
+    "storage": (
+        "Storage",
+        "Where jobs are kept.",
+        "LocalStorage PostgresStorage Keyring Storage",
+    ),
+    "errors": ("Errors", "What calls raise; each says what was wrong, and what to do.", ""),
+    "more": (
+        "Targets, numbers, configuration",
+        "Limits of targets, what schedulers count, and schedulers by configuration.",
+        "Rate Limit Stats TargetStats Lateness Config",
+    ),
 }
 LAST_GROUP = "more"
 WIDE = 96
+FOR_DJANGO = {"apps", "management"}  # modules that Django looks for by name
 NO_BASES = {"object", "Generic", "Protocol"}
 
 
@@ -80,7 +95,7 @@ def module_names() -> list[str]:
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
         parts = parts[:-1] if parts[-1] == "__init__" else parts
-        if not any(part.startswith("_") for part in parts):
+        if not any(part.startswith("_") or part in FOR_DJANGO for part in parts):
             names.append(".".join(("duewheel", *parts)))
     return sorted(names)
 
@@ -374,14 +389,14 @@ def entry(found: Found, name: str, shown: Shown) -> Iterator[str]:
 
 
 def group_of(name: str) -> str:
-    for group, (_, names) in GROUPS.items():
+    for group, (_, _, names) in GROUPS.items():
         if name in names.split():
             return group
     return "errors" if name.endswith("Error") else LAST_GROUP
 
 
 def order_in(group: str, name: str) -> tuple[int, str]:
-    names = GROUPS[group][1].split()
+    names = GROUPS[group][2].split()
     return (names.index(name) if name in names else len(names), name)
 
 
@@ -418,8 +433,8 @@ def pages() -> dict[str, tuple[str, str]]:
             shown.add(found.key)
     texts = {}
     for group, names in groups.items():
-        title = GROUPS[group][0]
-        parts = [f"# {title}\n\nNames of `duewheel`.\n"]
+        title, about, _ = GROUPS[group]
+        parts = [f"# {title}\n\n{about} All are names of `duewheel`.\n"]
         for name in sorted(names, key=functools.partial(order_in, group)):
             parts += entry(names[name], name, shown)
         texts[f"reference/{group}.md"] = (title, "\n".join(parts))

@@ -3,10 +3,13 @@
 Run as a program it lists those CPythons, for ``make wheel``.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,26 @@ def run(*command, cwd, **env):
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+def built_in(wheel):
+    """The crates that the bill of materials of a wheel has, with their versions."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if ".dist-info/sboms/" in name)
+        bill = json.loads(archive.read(name))
+    assert bill["bomFormat"] == "CycloneDX"
+    return {(crate["name"], crate["version"]) for crate in bill["components"]}
+
+
+def test_a_wheel_has_a_bill_of_materials():
+    wheels = sorted((ROOT / "dist").glob("duewheel-*.whl"))
+    if not wheels:
+        pytest.skip("no wheel in dist/: make wheel")
+    locked = tomllib.loads((ROOT / "Cargo.lock").read_text("utf-8"))["package"]
+    for wheel in wheels:
+        crates = built_in(wheel)
+        assert {"pyo3", "rusqlite", "libsqlite3-sys", "tokio-postgres", "rustls"} <= {name for name, _ in crates}
+        assert crates <= {(crate["name"], crate["version"]) for crate in locked}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
