@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from on_disk import files
 
 from duewheel import Scheduler
 from duewheel.cli import _machine
@@ -27,6 +28,7 @@ def test_all_is_well(cli, doctor, path):
     assert {one["state"] for one in ended.records} <= {"ok", "note"} and ended.status == FINE
     assert {"versions", "store", "overdue", "dead", "pages", "disk", "clock"} <= {one["check"] for one in ended.records}
     assert "0 at fault, 0 to look at" in cli("doctor", "-f", path).out
+    assert files(path.parent) == ["jobs.db", "jobs.db-lock"]
 
 
 def test_every_finding_has_a_remedy(doctor, path):

@@ -123,9 +123,8 @@ def test_the_module_is_the_command(path):
 
 def test_help_names_every_verb(cli):
     out = cli("--help").out
-    for (
-        verb
-    ) in "list show add cancel move repeats pause resume trigger dead revive purge stats targets running".split():
+    verbs = "list show add cancel move repeats pause resume trigger dead revive purge stats targets running tail"
+    for verb in f"{verbs} explain doctor backup export import rotate migrate cron completion dashboard".split():
         assert f"    {verb} " in out
         assert cli(verb, "--help").status == FINE
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from duewheel import _core
 from duewheel.cli import _dead, _doctor, _jobs, _repeats, _stored, _taking, _transfer, _watching
-from duewheel.cli._ends import USAGE, EndsError
+from duewheel.cli._ends import FINE, USAGE, EndsError
 from duewheel.cli._when import FORMS
 
 if TYPE_CHECKING:
@@ -93,6 +94,23 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not int(text) < 65_536:
         raise argparse.ArgumentTypeError(f"it must be a port, 0 to 65535, not {text!r}")
     return int(text)
+
+
+def completion(call: Call) -> int:
+    """Write what a shell completes this command by."""
+    try:
+        shtab = importlib.import_module("shtab")
+    except ImportError as error:
+        raise EndsError(f"completion needs one package more: pip install 'duewheel[completion]' ({error})") from None
+    top = parser()
+    (verbs,) = (action.choices for action in top._actions if isinstance(action.choices, dict))
+    for one in (top, *verbs.values()):
+        actions: list[Any] = one._actions
+        for action in actions:
+            if action.metavar in ("FILE", "FILE|URL", "PATH"):
+                action.complete = shtab.FILE
+    call.out.text(shtab.complete(top, shell=call.args.shell))
+    return FINE
 
 
 def _jobs_verbs(verbs: _Verbs) -> None:
@@ -215,6 +233,9 @@ def _stored_verbs(verbs: _Verbs) -> None:
 
     verb = verbs.add("migrate", _stored.migrate)
     verb.add_argument("--sql", action="store_true", help="write the statements, for a role that may run them")
+
+    verb = verbs.add("completion", completion)
+    verb.add_argument("shell", choices=("bash", "zsh"))
 
     verb = verbs.add("dashboard", _stored.dashboard)
     verb.add_argument("--host", default="127.0.0.1")

@@ -28,7 +28,7 @@ DEAD = (
     Column("TARGET", least=8),
     Column("REASON", rank=2),
     Column("ID", cut="middle"),
-    Column("ERROR", least=12, rank=1),
+    Column("ERROR", least=20, rank=1),
 )
 REPEATS = (
     Column("ID", least=8, cut="middle"),

@@ -67,7 +67,7 @@ def _first(text: str, room: int) -> str:
 
 
 def wrapped(text: str, room: int | None) -> list[str]:
-    """Return the lines of a text, each of at most `room` columns: cut anywhere, for it may be data."""
+    """Return the lines of a text, each of at most `room` columns: cut after words, or anywhere, for it may be data."""
     lines = [plain(line) for line in text.splitlines()] or [""]
     if room is None:
         return lines
@@ -76,6 +76,9 @@ def wrapped(text: str, room: int | None) -> list[str]:
         rest = line
         while width(rest) > room:
             part = _first(rest, max(room, 2))
+            after_word = part.rfind(" ") + 1
+            if after_word * 2 > len(part) and not part[:after_word].isspace():
+                part = part[:after_word]
             parts.append(part)
             rest = rest[len(part) :]
         parts.append(rest)
