@@ -144,6 +144,19 @@ def test_stats(place, at):
     assert [one["pending"] for one in watched.records] == [2, 2, 2]
 
 
+def test_targets_and_what_runs_where_nothing_runs(place, at):
+    assert at("running").out.startswith("nothing runs")
+    at("add", "mail", "+1h")
+    at("add", "mail", "+1h")
+    assert at("running", "--json").out == ""
+    found = {one["target"]: one["pending"] for one in at("targets", "--json").records}
+    out = at("targets").out
+    if place.options[0] == "-f" and len(place.options) == 2:  # a file
+        assert found == {"mail": 2} and out.splitlines()[1].split() == ["mail", "2", "0", "0", "0", "0"]
+    else:
+        assert found == {} and "each node knows" in out
+
+
 def test_tail_shows_the_dead_and_ends_after_so_many_looks(place, at):
     bury(place, "a", "b")
     out = at("tail", "--every", "1ms", "--looks", "2").out

@@ -86,6 +86,7 @@ def test_wheel(version, tmp_path):
     run(inside, "-m", "pip", "install", "--quiet", "--no-index", wheels[-1], cwd=tmp_path)
     where = run(inside, "-c", "import duewheel; print(duewheel.__file__)", cwd=tmp_path)
     assert str(venv) in where
+    assert run(inside.with_name("duewheel"), "--version", cwd=tmp_path).startswith("duewheel ")
 
     # Its tests and what they read, away from the sources.
     for name in ("pyproject.toml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "Makefile"):

@@ -42,12 +42,12 @@ _CLASSES = {
 """What data may be made of, beside what pickle has words for."""
 
 
-def given(url: str, table: str) -> Iterator[tuple[str, Event | GivenRepeat | LineError]]:
+def given(url: str, table: str, options: JobOptions) -> Iterator[tuple[str, Event | GivenRepeat | LineError]]:
     """Read all jobs of the table: the id of each, and what it is here, or why it is not taken over."""
     sys.path.insert(0, str(Path.cwd()))  # where the program's modules are, as `python -m` has it
     for job_id, state in _rows(url, table):
         try:
-            yield job_id, _read(job_id, _unpickled(state))
+            yield job_id, _read(job_id, _unpickled(state), options)
         except LineError as error:
             yield job_id, error
 
@@ -125,7 +125,7 @@ def _unpickled(state: bytes) -> dict[str, Any]:
     return found
 
 
-def _read(id: str, state: dict[str, Any]) -> Event | GivenRepeat:
+def _read(id: str, state: dict[str, Any], options: JobOptions) -> Event | GivenRepeat:
     trigger, next_run = state["trigger"], state.get("next_run_time")
     target, data = _target(state), _data(state)
     kind = type(trigger).__name__
@@ -133,14 +133,14 @@ def _read(id: str, state: dict[str, Any]) -> Event | GivenRepeat:
         if next_run is None:
             raise LineError("it is paused, and comes once: resume or remove it there")
         due = _ns(next_run)
-        return Event(Job(id, target, due, data, JobOptions()))
+        return Event(Job(id, target, due, data, options))
     if kind == "IntervalTrigger":
         schedule: Schedule = Every(trigger.interval, anchor=trigger.start_date)
     elif kind == "CronTrigger":
         schedule = _cron(trigger)
     else:
         raise LineError(f"its trigger is a {kind}: date, interval and cron are taken over")
-    terms: dict[str, Any] = {"catch_up": "one"}
+    terms: dict[str, Any] = {"catch_up": "one", "options": options}
     if trigger.start_date is not None:
         terms["start"] = trigger.start_date
     if trigger.end_date is not None:
@@ -227,7 +227,10 @@ def _cron(trigger: Any) -> Schedule:
             found = part if found is None else found | part
         if found is None:
             raise LineError("its cron trigger has no day")
-        return found if weekdays == "*" else found & Cron(f"* * * * {weekdays}", tz=zone)
+        found = found if weekdays == "*" else found & Cron(f"* * * * {weekdays}", tz=zone)
+        if found.next() is None:
+            raise LineError("its cron trigger never comes")
+        return found
     except (TypeError, ValueError) as error:
         raise LineError(f"its cron trigger: {error}") from None
 

@@ -99,7 +99,7 @@ def _parked(reached: Reached) -> Iterator[Finding]:
     if not parked:
         yield Finding("parked", "ok", "all that is due has a handler")
         return
-    by_target = {name: numbers.parked for name, numbers in reached.ask("targets").items() if numbers.parked}
+    by_target = {name: numbers.parked for name, numbers in reached.calls.targets().items() if numbers.parked}
     names = ", ".join(f"{name} {count:,}" for name, count in sorted(by_target.items(), key=lambda one: -one[1])[:5])
     said = f"{counted(parked, 'job')} parked, their targets have no handler: {names}"
     yield Finding("parked", "warning", said, "register the handlers, or cancel the jobs; explain ID says why one waits")

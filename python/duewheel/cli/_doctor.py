@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from duewheel.cli import _checkups, _machine
 from duewheel.cli._ends import FINE, FOUND, EndsError
+from duewheel.cli._machine import Finding
 from duewheel.cli._reach import VARIABLE
 from duewheel.cli._tables import wrapped
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from duewheel.cli._call import Call
-    from duewheel.cli._machine import Finding
 
 _MARKS = {"ok": ("ok", "green"), "note": ("note", ""), "warning": ("warning", "yellow"), "fault": ("FAULT", "red")}
 
@@ -41,8 +41,11 @@ def _findings(call: Call) -> Iterator[Finding]:
         if not place.path.exists():
             raise EndsError(f"there is no file {place.given}: -f or {VARIABLE} has another name", 3)
         yield from _machine.before_opening(place.path)
+    was_in_use = not place.is_database and _machine.has_side_files(place.path)
     try:
         with call.reach() as reached:
+            if was_in_use and reached.how == "file":
+                yield Finding("journal", "note", "the process that had the file did not end in order: it was recovered")
             yield from _checkups.of_the_store(reached)
             if call.args.deep and reached.runs:
                 yield _checkups.of_a_copy(reached)

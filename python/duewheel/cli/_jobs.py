@@ -223,10 +223,7 @@ def _repeat(calls: Scheduler, args: Any, data: bytes, keywords: dict[str, Any]) 
 def _options(args: Any) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if args.retry_limit is not None:
-        none = args.retry_limit == "none"
-        if not none and not args.retry_limit.isdecimal():
-            raise EndsError(f"--retry-limit is a number of retries, or none for no limit, not {args.retry_limit!r}")
-        options["retry_limit"] = None if none else int(args.retry_limit)
+        options["retry_limit"] = retry_limit(args.retry_limit)
     for name in ("min_backoff", "max_backoff", "age_limit"):
         given = getattr(args, name)
         if given is not None:
@@ -234,6 +231,13 @@ def _options(args: Any) -> dict[str, Any]:
     if args.at_most_once:
         options["consistency"] = Consistency.AT_MOST_ONCE
     return options
+
+
+def retry_limit(given: str) -> int | None:
+    """Read how many retries a job has."""
+    if given != "none" and not given.isdecimal():
+        raise EndsError(f"--retry-limit is a number of retries, or none for no limit, not {given!r}")
+    return None if given == "none" else int(given)
 
 
 def _read_data(args: Any) -> bytes:

@@ -45,8 +45,6 @@ def versions() -> Iterator[Finding]:
 
 def before_opening(path: Path) -> Iterator[Finding]:
     """Look at the files before they are opened, which changes them."""
-    if Path(f"{path}-ops").exists() and Path(f"{path}-wal").exists():
-        yield Finding("journal", "note", "the side files are there: a process has the file, or did not end in order")
     for suffix in (".part", ".part-journal", ".part-wal"):
         part = Path(f"{path}{suffix}")
         if part.exists():
@@ -56,6 +54,11 @@ def before_opening(path: Path) -> Iterator[Finding]:
         if owner != own and own == 0:
             said = f"the file is of the user {owner}, and this runs as root"
             yield Finding("files", "note", said + ": side files are given to its owner")
+
+
+def has_side_files(path: Path) -> bool:
+    """Tell whether the files are there that a process has beside a store, or has left there."""
+    return Path(f"{path}-ops").exists() and Path(f"{path}-wal").exists()
 
 
 def disk(path: Path) -> Iterator[Finding]:

@@ -226,6 +226,7 @@ def _stored_verbs(verbs: _Verbs) -> None:
         "--from", dest="url", nargs=2, metavar=("apscheduler", "URL"), help="a job store of APScheduler 3"
     )
     verb.add_argument("--table", default="apscheduler_jobs", metavar="NAME", help="of that job store")
+    verb.add_argument("--retry-limit", default="0", metavar="N", help="of its jobs: 0, for there is no retry there")
     verb.add_argument("--revive", action="store_true", help="take the dead in, too: due now")
     verb.add_argument("--dry-run", action="store_true", help="say what would be taken in")
 

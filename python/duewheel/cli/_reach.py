@@ -7,14 +7,21 @@ import binascii
 import os
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from duewheel.cli._ends import UNREACHABLE, USAGE, EndsError
-from duewheel.errors import StorageError, StorageLockedError, StorageVersionError, WrongKeyError
+from duewheel.errors import (
+    StorageError,
+    StorageLockedError,
+    StorageUnavailableError,
+    StorageVersionError,
+    WrongKeyError,
+)
 from duewheel.postgres import PostgresStorage
 from duewheel.scheduler import Scheduler
+from duewheel.sharing import Client
 from duewheel.storage import Keyring, LocalStorage
 
 if TYPE_CHECKING:
@@ -31,6 +38,10 @@ _PATIENCE_S = 0.5
 """How long a file is waited for that another process has: another command gives it up at once."""
 _SERVER_PATIENCE_S = 5.0
 """How long a server is waited for that cannot be reached."""
+_NOT_SHARED = (
+    "with Scheduler(…, share=True) there, its jobs can be seen and changed while it runs;\n"
+    "else stop it first, or look at a copy that it makes with backup()"
+)
 _LARGEST_DATA = 999_000_000
 """No command refuses data for their size that the program takes, as far as the store does."""
 
@@ -71,15 +82,6 @@ class Reached(NamedTuple):
     def runs(self) -> bool:
         """Whether what answers is the scheduler that runs the jobs."""
         return self.how == "owner"
-
-    def ask(self, what: str) -> Any:
-        """Return the answer to a call that not every version of duewheel has."""
-        call = getattr(self.calls, what, None)
-        if call is None:
-            raise EndsError(
-                f"what answers for {self.place.shown} has no {what}(): it is of another version", UNREACHABLE
-            )
-        return call()
 
     def other_nodes(self) -> list[Node]:
         """Return the nodes of a database that live, commands aside: they run nothing."""
@@ -135,6 +137,7 @@ def _reach(place: Place, makes: bool, durability: Literal["commit", "relaxed"]) 
 
 
 def _reach_file(place: Place, durability: Literal["commit", "relaxed"]) -> Reached:
+    """Ask who has the file; open it if nobody has. Another command gives it up at once, and is waited for."""
     storage = LocalStorage(
         place.given,
         keys=place.keys,
@@ -146,15 +149,12 @@ def _reach_file(place: Place, durability: Literal["commit", "relaxed"]) -> Reach
     end = time.monotonic() + _PATIENCE_S
     while True:
         try:
+            with suppress(StorageUnavailableError):  # nobody has it
+                return Reached(cast("Scheduler", Client(storage)), "owner", place)
             return Reached(Scheduler(storage, workers=1), "file", place)
         except StorageLockedError as error:
             if time.monotonic() >= end:
-                raise EndsError(
-                    f"{_naming(place, error)}, and it does not share it\n"
-                    "let it say Scheduler(…, share=True), and its jobs can be seen and changed while it runs;\n"
-                    "or stop it first; or look at a copy that it makes with backup()",
-                    UNREACHABLE,
-                ) from None
+                raise EndsError(f"{_naming(place, error)}\n{_NOT_SHARED}", UNREACHABLE) from None
         time.sleep(0.05)
 
 

@@ -41,6 +41,8 @@ def rotate(call: Call) -> int:
             out.overwrite(f"{done:,} of {counted(all, 'row')}")
 
     with call.reach() as reached, refusing():
+        if reached.runs:
+            raise EndsError("a process has the file: let it call scheduler.rotate(), or stop it first")
         reached.calls.rotate(progress)
     if shows:
         out.overwrite("")

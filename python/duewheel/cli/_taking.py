@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from duewheel._core import Event
+from duewheel._core import Event, JobOptions
 from duewheel.cli import _apscheduler
 from duewheel.cli._ends import FINE, FOUND, EndsError
+from duewheel.cli._jobs import retry_limit
 from duewheel.cli._output import counted
 from duewheel.cli._transfer import GivenDead, GivenRepeat, LineError, read_line
 from duewheel.cli._when import moment
@@ -56,7 +57,7 @@ def _given(call: Call) -> Iterator[Iterable[tuple[str, Given]]]:
     """Open what is to be taken in: what each is called in messages, and what it is."""
     args = call.args
     if args.url is not None:
-        yield _apscheduler.given(args.url[1], args.table)
+        yield _apscheduler.given(args.url[1], args.table, JobOptions(retry_limit=retry_limit(args.retry_limit)))
         return
     if args.source == "-":
         yield _lines(sys.stdin)
@@ -84,6 +85,7 @@ class _Taking:
     def __init__(self, call: Call, reached: Reached | None) -> None:
         self._call = call
         self._calls = None if reached is None else reached.calls
+        self._is_client = reached is not None and reached.runs
         self._counts: dict[str, int] = dict.fromkeys(("jobs", "repeats", "already", "dead", "refused"), 0)
         self._asked: deque[tuple[str, Any]] = deque()
         self._last_ticket = 0
@@ -112,6 +114,9 @@ class _Taking:
             self._counts["jobs"] += 1
             return
         calls = self._calls
+        if self._is_client:
+            self._count("jobs", name, lambda: calls.storage.create(event))
+            return
         self._count("jobs", name, lambda: self._asked.append((name, calls._awaited().restore(event))))
         self._settle(_ON_THEIR_WAY)
 
@@ -147,7 +152,12 @@ class _Taking:
             return True
         if calls.get_repeat(given.id) is not None:
             return False
-        calls._repeat(given.schedule, given.target, given.data, given.declared, id=given.id, **given.terms)
+        if not given.declared:
+            calls.repeat(given.schedule, given.target, given.data, id=given.id, **given.terms)
+        elif self._is_client:
+            raise LineError("it is declared by its program: the one that has the file declares it, or does not have it")
+        else:
+            calls._repeat(given.schedule, given.target, given.data, True, id=given.id, **given.terms)
         if given.next is not None:
             calls.reschedule(given.id, moment(given.next))
         if given.paused:

@@ -15,7 +15,8 @@ from duewheel.cli._when import read_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from duewheel._core import DeadEvent, Event, Stats
+    from duewheel._core import DeadEvent, Event, Stats, TargetStats
+    from duewheel._running import Running
     from duewheel.cli._call import Call
     from duewheel.cli._reach import Reached
 
@@ -143,17 +144,18 @@ def targets(call: Call) -> int:
     """Show the numbers of each target."""
     out = call.out
     with call.reach() as reached:
-        found = sorted(reached.ask("targets").items())
+        found = sorted(reached.calls.targets().items())
         for name, numbers in found if out.as_json else ():
             fields = {key: getattr(numbers, key) for key in (*_NOW, *_COUNTERS)}
             late, run = numbers.lateness.asdict(), numbers.runtime.asdict()
             out.record(target=name, **fields, lateness=late, runtime=run)
         if not out.as_json and not out.table(TARGETS, map(_target_row, found)):
-            out.text("there are no targets: no job is pending, and none has run")
+            here = "no targets here: each node knows its own" if reached.how == "database" else "there are no targets"
+            out.text(here)
     return FINE
 
 
-def _target_row(found: tuple[str, Any]) -> tuple[list[str], str]:
+def _target_row(found: tuple[str, TargetStats]) -> tuple[list[str], str]:
     name, numbers = found
     counts = [f"{getattr(numbers, key):,}" for key in ("pending", "running")]
     counts.append(f"{numbers.parked:,}" if numbers.parked else "")
@@ -166,7 +168,7 @@ def running(call: Call) -> int:
     """Show what runs now."""
     out = call.out
     with call.reach() as reached:
-        found = reached.ask("running")
+        found = reached.calls.running()
         now_ns = time.time_ns()
         if out.as_json:
             for one in found:
@@ -177,14 +179,14 @@ def running(call: Call) -> int:
     return FINE
 
 
-def _running_fields(one: Any) -> dict[str, Any]:
+def _running_fields(one: Running) -> dict[str, Any]:
     event = one.event
     fields = {"id": event.job_id, "target": event.target, "run": event.run, "attempt": event.attempt}
     fields |= {"started": one.started, "started_at": at_utc(one.started)}
     return fields | {"worker": one.worker, "expired": one.expired}
 
 
-def _running_row(one: Any, now_ns: int) -> tuple[list[str], str]:
+def _running_row(one: Running, now_ns: int) -> tuple[list[str], str]:
     attempt = str(one.event.attempt) if one.event.attempt > 1 else ""
     row = [span(max(now_ns - one.started, 0)), one.event.target, attempt, str(one.worker), one.event.job_id]
     return row, "red" if one.expired else ""
@@ -210,9 +212,10 @@ class _Followed:
         self._seen_dead: set[tuple[str, int]] = set()
         self._running: dict[str, Event] | None = None
         self._counts: dict[str, dict[str, int]] | None = None
+        self._seen: list[tuple[int, str, str, dict[str, Any]]] = []
 
     def look(self, reached: Reached) -> None:
-        """Write what is new since the last look."""
+        """Write what is new since the last look, in the order of its times."""
         is_first = self._running is None
         dead = self._newly_dead(reached, call_last=self._call.args.last if is_first else None)
         if is_first and reached.how == "file":
@@ -220,8 +223,12 @@ class _Followed:
         self._follow_running(reached, {one.event.job_id for one in dead})
         for one in reversed(dead):
             fields = dead_fields(one)
-            self._write("dead", one.died, one.event.target, one.event.job_id, last_line(one.error), fields)
+            self._see("dead", one.died, one.event.target, one.event.job_id, last_line(one.error), fields)
         self._follow_counts(reached)
+        self._seen.sort(key=lambda one: one[0])
+        for at, what, line, fields in self._seen:
+            self._write(at, what, line, fields)
+        self._seen.clear()
 
     def _newly_dead(self, reached: Reached, call_last: int | None) -> list[DeadEvent]:
         new = []
@@ -241,19 +248,19 @@ class _Followed:
         return new
 
     def _follow_running(self, reached: Reached, dead: set[str]) -> None:
-        now = {one.event.id: one for one in reached.ask("running")} if reached.runs else {}
+        now = {one.event.id: one for one in reached.calls.running()} if reached.runs else {}
         before = self._running or {}
         for run, one in now.items():
             if run not in before:
                 event, fields = one.event, _running_fields(one)
-                self._write("started", one.started, event.target, event.job_id, f"attempt {event.attempt}", fields)
+                self._see("started", one.started, event.target, event.job_id, f"attempt {event.attempt}", fields)
         for run, event in before.items():
             if run not in now and event.job_id not in dead:
                 again = reached.calls.get(event.job_id)
                 text = "" if again is None else f"due again {from_now(again.due, time.time_ns())}"
                 fields = {"id": event.job_id, "target": event.target, "run": event.run, "attempt": event.attempt}
                 fields["again"] = None if again is None else again.due
-                self._write("ended", time.time_ns(), event.target, event.job_id, text, fields)
+                self._see("ended", time.time_ns(), event.target, event.job_id, text, fields)
         self._running = {run: one.event for run, one in now.items()}
 
     def _follow_counts(self, reached: Reached) -> None:
@@ -261,23 +268,23 @@ class _Followed:
             return
         now = {
             name: {key: getattr(numbers, key) for key in ("scheduled", "succeeded", "retried", "cancelled", "missed")}
-            for name, numbers in reached.ask("targets").items()
+            for name, numbers in reached.calls.targets().items()
         }
         for name, counts in sorted(now.items()) if self._counts is not None else ():
             before = (self._counts or {}).get(name, {})
             new = {key: count - before.get(key, 0) for key, count in counts.items() if count > before.get(key, 0)}
             if new:
                 text = ", ".join(f"{count:,} {key}" for key, count in new.items())
-                self._write("counts", time.time_ns(), name, "", text, {"target": name, **new})
+                self._see("counts", time.time_ns(), name, "", text, {"target": name, **new})
         self._counts = now
 
-    def _write(self, what: str, at: int, target: str, id: str, text: str, fields: dict[str, Any]) -> None:
+    def _see(self, what: str, at: int, target: str, id: str, text: str, fields: dict[str, Any]) -> None:
+        self._seen.append((at, what, "  ".join(plain(part) for part in (target, id, text) if part), fields))
+
+    def _write(self, at: int, what: str, line: str, fields: dict[str, Any]) -> None:
         out = self._call.out
         if out.as_json:
             out.record(what=what, at=at, at_utc=at_utc(at), **fields)
             return
-        line = "  ".join(
-            part for part in (f"{at_local(at)[11:]}  {what:<7}", plain(target), plain(id), plain(text)) if part
-        )
-        style = {"dead": "red", "counts": "dim"}.get(what, "")
-        out.text(out.painted(fitted(line, out.width or 1_000_000, mark=out.mark), style))
+        line = fitted(f"{at_local(at)[11:]}  {what:<7}  {line}", out.width or 1_000_000, mark=out.mark)
+        out.text(out.painted(line, {"dead": "red", "counts": "dim"}.get(what, "")))
