@@ -23,7 +23,7 @@ FROM_THE_TOP = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
-LINK = re.compile(r"(\]\()([^)\s]+)(\))")
+LINK = re.compile(r"(\]\(|\b(?:src|srcset|href)=\")([^)\"\s]+)(\)|\")")
 NOT_CODE = re.compile(r"(^```.*?^```$|`[^`\n]*`)", re.MULTILINE | re.DOTALL)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -77,4 +78,9 @@ def test_workers_and_a_script_share_a_file_and_one_follows_the_owner(shop, tmp_p
     script = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert [len(line) for line in script.stdout.splitlines()] == [36, 36]
     given.update(["ada@example.org", "grace@example.org"])
+    (by_shell,) = re.findall(r"`duewheel (-f jobs\.db add .*?)`", PAGE.read_text("utf-8"))
+    command = [sys.executable, "-m", "duewheel", *shlex.split(by_shell)]
+    added = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert len(added.stdout.strip()) == 36
+    given.update(["ada@example.org"])
     until(lambda: not given - Counter(sent.read_text("utf-8").split()))

@@ -117,6 +117,10 @@ def test_a_link_out_of_the_site_is_refused(assemble):
     places = {"docs/a.md": "a.md", "README.md": "readme.md", "docs/howto/b.md": "howto/b.md"}
     turned = assemble.turned("[x](../README.md#y) `[z](nowhere.md)` [w](howto/b.md)", "docs/a.md", places)
     assert turned == "[x](readme.md#y) `[z](nowhere.md)` [w](howto/b.md)"
+    places["docs/images/a.png"] = "images/a.png"
+    picture = '<source srcset="{0}"><img src="{0}">'
+    turned = assemble.turned(picture.format("docs/images/a.png"), "README.md", places)
+    assert turned == picture.format("images/a.png")
     assert assemble.turned("[x](../a.md)", "docs/howto/b.md", places) == "[x](../a.md)"
     with pytest.raises(assemble.DeadLinkError, match=r"docs/a\.md: nowhere\.md"):
         assemble.turned("[x](nowhere.md)", "docs/a.md", places)
