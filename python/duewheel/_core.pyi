@@ -59,6 +59,7 @@ __all__ = [
     "Scheduler",
     "ShareRequests",
     "ShareServer",
+    "Spares",
     "Stats",
     "TargetStats",
     "TaskCoroutine",
@@ -109,7 +110,9 @@ class _HandlerKeywords(TypedDict, total=False):
 
     concurrency: int | Limit | None
     rate: Rate | None
+    timeout: _Seconds | None
     priority: _Seconds
+    dead: str | None
 
 class _TaskKeywords(_HandlerKeywords, _JobOptions, total=False):
     """The keywords of `Scheduler.task`."""
@@ -528,6 +531,9 @@ class Stats:
     def missed(self) -> int:
         """Times of repeats that were passed over or merged into a later one."""
     @property
+    def stuck(self) -> int:
+        """Handlers on threads that run now and are past their timeout."""
+    @property
     def lateness(self) -> Lateness:
         """Start minus due, of every start."""
     def _repr_html_(self) -> str:
@@ -591,6 +597,9 @@ class TargetStats:
     @property
     def missed(self) -> int:
         """Times of repeats that were passed over or merged into a later one."""
+    @property
+    def stuck(self) -> int:
+        """Handlers on threads that run now and are past their timeout."""
     @property
     def lateness(self) -> Lateness:
         """Start minus due, of every start."""
@@ -1141,6 +1150,7 @@ class Scheduler:
 
         **Raises** `StorageError`. **Cost**: O(targets); over a file the first call reads through what is stored there.
         """
+    def _spares(self) -> Spares: ...
     def _running(self) -> list[tuple[Event, int, int, bool]]: ...
     @property
     def _failure(self) -> StorageError | None: ...
@@ -1191,6 +1201,7 @@ class Scheduler:
         handler: Callable[[Event], object],
         on_loop: bool = False,
         controls: tuple[int | None, bool, tuple[int, int] | None, int] | None = None,
+        dead: str | None = None,
     ) -> tuple[int, int]: ...
     def _deregister(self, number: int, registration: int) -> None: ...
     def _wrap_handlers(self, wrap: Callable[[Callable[..., Any], bool], Callable[..., Any]]) -> None: ...
@@ -1349,6 +1360,17 @@ class LoopWaker:
 
     def wait(self) -> bool:
         """Wait until the loop is woken; `False`: the waker was removed."""
+
+@final
+class Spares:
+    """What is told of handlers on threads that are past their timeout."""
+
+    def expire(self, event: Event) -> None:
+        """Note that the handler of an event, on a worker, is past its timeout."""
+    def step_in(self) -> None:
+        """Have a worker step in, if that is to be."""
+    def returned(self, event: Event) -> None:
+        """Note that it has returned after all: one worker is too many, from now on."""
 
 @final
 class EventLoop:

@@ -90,6 +90,16 @@ def store_failed(why: str) -> None:
     logger.critical("nothing runs any more until the scheduler is made anew: %s", why)
 
 
+def stuck(id: str, target: str, stack: str) -> None:
+    """Report a handler on a thread that is past its timeout, and where it is."""
+    logger.error("job %s for %r is past its timeout, and another worker steps in for this one:\n%s", id, target, stack)
+
+
+def no_spare(error: BaseException) -> None:
+    """Report that no worker steps in for one that is stuck."""
+    logger.error("no worker steps in for one that is stuck: %s", error)
+
+
 def plugin_failed(name: str, hook: object, error: BaseException) -> None:
     """Report what a plugin has raised, which changes nothing else."""
     logger.error("a plugin failed in %s, which changes nothing: %r", name, hook, exc_info=error)

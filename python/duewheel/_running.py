@@ -1,4 +1,4 @@
-"""What runs now, as `Scheduler.running` tells it."""
+"""What runs now, as `Scheduler.running` tells it, and on which nodes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from duewheel._core import Scheduler as SchedulerCore
+from duewheel._core import live_nodes
+from duewheel.postgres import Node
 
 if TYPE_CHECKING:
     from duewheel._core import Event
@@ -36,7 +38,7 @@ class Running:
 
 
 class Watched(SchedulerCore):
-    """The calls of `duewheel.Scheduler` that tell what runs."""
+    """The calls of `duewheel.Scheduler` that tell what runs and where."""
 
     def running(self) -> list[Running]:
         """Return what runs now, in the order of starts.
@@ -60,3 +62,12 @@ class Watched(SchedulerCore):
             for event, started, thread, expired in found
         )
         return sorted(running, key=lambda each: each.started)
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that share the database and live, by name; this one is among them.
+
+        A node that was killed is there until its lease has lapsed.
+
+        **Raises** `StateError` for a scheduler in memory or with a file, `StorageUnavailableError`, `ClosedError`.
+        """
+        return [Node(*fields) for fields in live_nodes(self)]

@@ -80,13 +80,28 @@ class NopScheduler(Scheduler):
             self.close()
 
     def handle(
-        self, target: object, fn: object, *, concurrency: object = None, rate: object = None, priority: object = None
+        self,
+        target: object,
+        fn: object,
+        *,
+        concurrency: object = None,
+        rate: object = None,
+        timeout: object = None,
+        priority: object = None,
+        dead: object = None,
     ) -> Callable[[], None]:
         """Forget the handler; return a `deregister` that does nothing."""
         return _deregister
 
     def handler(
-        self, target: object, *, concurrency: object = None, rate: object = None, priority: object = None
+        self,
+        target: object,
+        *,
+        concurrency: object = None,
+        rate: object = None,
+        timeout: object = None,
+        priority: object = None,
+        dead: object = None,
     ) -> Callable[[_H], _H]:
         """Return the decorated function unchanged."""
         return _unchanged
@@ -192,7 +207,9 @@ class NopScheduler(Scheduler):
         data: object = None,
         concurrency: object = None,
         rate: object = None,
+        timeout: object = None,
         priority: object = None,
+        dead: object = None,
         **keywords: object,
     ) -> Callable[[_H], _H]:
         """Return the decorated function unchanged."""

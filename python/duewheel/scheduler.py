@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 from duewheel import _current, _signals, targets
 from duewheel._arounds import Surrounded
 from duewheel._checks import is_async, lists_keywords
-from duewheel._core import Event, Ids, live_nodes, timeout_s
+from duewheel._core import Event, Ids, timeout_s
 from duewheel._repeats import Declared
 from duewheel._running import Watched
+from duewheel._watch import Limited
 from duewheel.errors import StateError, StorageError
-from duewheel.postgres import Node
 from duewheel.storage import Storage, path_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ Handler: TypeAlias = Callable[[Event], object]
 _H = TypeVar("_H", bound=Handler)
 
 
-class Core(Surrounded, Watched):
+class Core(Surrounded, Watched, Limited):
     """The engine, and the event loop of its async handlers."""
 
     _serves = False  # other processes, once it is open
@@ -79,6 +79,7 @@ class Core(Surrounded, Watched):
         self._opened_ns = time.time_ns()  # a store notes interruptions by this clock, also where another one is given
         self._open(storage, workers, options, clock, seed, tasks, self._hooks, self._serves)
         self._path = path_of(storage)
+        self._clock = clock
         if clock is not None:
             clock._attach(self)
 
@@ -87,23 +88,6 @@ class Core(Surrounded, Watched):
         if self._event_loop is not None:
             self._event_loop.exempt_caller()
         super().close()
-
-    def nodes(self) -> list[Node]:
-        """Return the nodes that share the database and live, by name; this one is among them.
-
-        A node that was killed is there until its lease has lapsed.
-
-        **Raises** `StateError` for a scheduler in memory or with a file, `StorageUnavailableError`, `ClosedError`.
-        """
-        return [Node(*fields) for fields in live_nodes(self)]
-
-    def _manual_run(self) -> bool:
-        ran, on_loop = self._manual_step()
-        if on_loop:
-            from duewheel import _loop
-
-            _loop.run_due(self)
-        return ran
 
     def _provide_loop(self) -> EventLoop:
         """Return the event loop that runs async handlers."""
@@ -116,10 +100,13 @@ class Core(Surrounded, Watched):
 
     def _handle(self, target: str, fn: Handler, on_loop: bool, controls: Controls) -> Callable[[], None]:
         """Register a handler; return what deregisters it."""
+        targets.check_dead(target, controls.dead)
+        if controls.timeout is not None:
+            fn = self._limited(fn, on_loop, controls.timeout)
         if self._hooks is not None:
             fn = self._hooks.composed(fn, on_loop)
         given = None if controls is targets.NONE else controls.for_engine()
-        number, registration = self._register(target, fn, on_loop, given)
+        number, registration = self._register(target, fn, on_loop, given, controls.dead)
 
         def deregister() -> None:
             self._deregister(number, registration)
@@ -277,7 +264,9 @@ class Scheduler(Core):
         *,
         concurrency: int | Limit | None = None,
         rate: Rate | None = None,
+        timeout: float | timedelta | None = None,
         priority: float | timedelta = 0,
+        dead: str | None = None,
     ) -> Callable[[], None]:
         """Register `fn(event)` as the handler of `target`; return what deregisters it.
 
@@ -286,13 +275,16 @@ class Scheduler(Core):
 
         At most `concurrency` of the target run at once, and it starts no more often than `rate` says; what is due
         and may not start is held in its order, costs no worker, and holds up no other target. `priority` is a head
-        start: what is due is taken up in the order of (due - priority, sequence).
+        start: what is due is taken up in the order of (due - priority, sequence). An attempt that takes longer than
+        `timeout` fails with `TimeoutError` where `fn` is async; on a thread, where nothing can be interrupted,
+        `event.expired` turns true, and another worker steps in. A death also schedules a job of the target `dead`, with
+        the same data, due now.
 
-        **Time**: `priority` is seconds or a `timedelta`, and may be negative.
+        **Time**: `timeout` and `priority` are seconds or a `timedelta`; `priority` may be negative.
         **Raises** `DuplicateTargetError` when the target has a handler, `TypeError` when `fn` is
         not callable, `TypeError`, `ValueError` and `OverflowError` for controls that are none, `ClosedError`.
         """
-        controls = targets.checked(concurrency, rate, priority)
+        controls = targets.checked(concurrency, rate, timeout, priority, dead)
         on_loop = is_async(fn)
         deregister = self._handle(target, fn, on_loop, controls)
         if on_loop:
@@ -305,17 +297,19 @@ class Scheduler(Core):
         *,
         concurrency: int | Limit | None = None,
         rate: Rate | None = None,
+        timeout: float | timedelta | None = None,
         priority: float | timedelta = 0,
+        dead: str | None = None,
     ) -> Callable[[_H], _H]:
         """Register the decorated function as the handler of `target`; the keywords are those of `handle`.
 
         **Raises** as `handle` does.
         """
         self._check_target(target)
-        targets.checked(concurrency, rate, priority)
+        targets.checked(concurrency, rate, timeout, priority, dead)
 
         def register(fn: _H) -> _H:
-            self.handle(target, fn, concurrency=concurrency, rate=rate, priority=priority)
+            self.handle(target, fn, concurrency=concurrency, rate=rate, timeout=timeout, priority=priority, dead=dead)
             return fn
 
         return register
@@ -354,7 +348,9 @@ class Scheduler(Core):
         data: Buffer = b"",
         concurrency: int | Limit | None = None,
         rate: Rate | None = None,
+        timeout: float | timedelta | None = None,
         priority: float | timedelta = 0,
+        dead: str | None = None,
         **keywords: Unpack[_RepeatTerms],
     ) -> Callable[[_H], _H]:
         """Register the decorated function, and declare a repeat that calls it; the id is the target.
@@ -365,8 +361,10 @@ class Scheduler(Core):
 
         **Raises** as `handle` and `repeat` do.
         """
-        targets.checked(concurrency, rate, priority)
-        handle = functools.partial(self.handle, concurrency=concurrency, rate=rate, priority=priority)
+        targets.checked(concurrency, rate, timeout, priority, dead)
+        handle = functools.partial(
+            self.handle, concurrency=concurrency, rate=rate, timeout=timeout, priority=priority, dead=dead
+        )
         return self._declaring(handle, (schedule, target, data), keywords)
 
     def run(self, *, drain_timeout: float | timedelta | None = None, signals: Iterable[int] = _signals.ENDS) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from duewheel._checks import shown, whole_number
+from duewheel._checks import check_name, shown, whole_number
 from duewheel._times import LAST_NS, delay_ns, exactly, span_ns
 
 if TYPE_CHECKING:
@@ -89,9 +89,11 @@ class Controls:
     is_over_nodes: bool = False
     rate: Rate | None = None
     priority: int = 0
+    timeout: int | None = None
+    dead: str | None = None
 
     def for_engine(self) -> tuple[int | None, bool, tuple[int, int] | None, int]:
-        """Return what the extension takes."""
+        """Return what the extension takes of what decides when jobs start."""
         rate = None if self.rate is None else (self.rate._interval_ns, self.rate._tolerance_ns)
         return self.concurrency, self.is_over_nodes, rate, self.priority
 
@@ -100,9 +102,16 @@ NONE = Controls()
 """Those of a target that is not controlled."""
 
 
-def checked(concurrency: int | Limit | None, rate: Rate | None, priority: float | timedelta) -> Controls:
+def checked(
+    concurrency: int | Limit | None,
+    rate: Rate | None,
+    timeout: float | timedelta | None,
+    priority: float | timedelta,
+    dead: str | None,
+) -> Controls:
     """Check what `handle` is given."""
-    if concurrency is None and rate is None and priority == 0 and type(priority) is int:
+    given = concurrency, rate, timeout, dead
+    if given == (None, None, None, None) and priority == 0 and type(priority) is int:
         return NONE
     if rate is not None and not isinstance(rate, Rate):
         remedy = f"Rate({rate}) starts it so often in a second" if type(rate) is int else "Rate(5, per=60) is one"
@@ -113,4 +122,21 @@ def checked(concurrency: int | Limit | None, rate: Rate | None, priority: float 
         raise TypeError(f"concurrency must be an int, a Limit or None, not {limit!r}: 1 runs one at a time")
     if limit is not None:
         limit = whole_number(limit, "concurrency", least=1, most=_MOST)
-    return Controls(limit, is_over_nodes, rate, span_ns(priority, "priority"))
+    if dead is not None:
+        check_name(dead, "dead")
+    return Controls(limit, is_over_nodes, rate, span_ns(priority, "priority"), _timeout_ns(timeout), dead)
+
+
+def _timeout_ns(timeout: float | timedelta | None) -> int | None:
+    if timeout is None:
+        return None
+    timeout_ns = delay_ns(timeout, "timeout")
+    if timeout_ns == 0:
+        raise ValueError(f"timeout must be more than 0 seconds, not {shown(timeout)}: without one say timeout=None")
+    return timeout_ns
+
+
+def check_dead(target: str, dead: str | None) -> None:
+    """Refuse that deaths of a target schedule jobs of the same, which may die without end."""
+    if dead is not None and dead == target:
+        raise ValueError(f"dead must be another target than {target!r}: its jobs would follow each other without end")

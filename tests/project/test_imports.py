@@ -33,6 +33,7 @@ ORDER = [
     "plugins",
     "_arounds",
     "_running",
+    "_watch",
     "_signature",
     "codecs._names",
     "codecs._annotated",

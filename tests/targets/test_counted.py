@@ -10,7 +10,7 @@ from duewheel import Discard, LocalStorage, NopScheduler, Running, Scheduler, Sn
 from duewheel.testing import ManualClock
 
 COUNTS = (
-    "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed"
+    "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed stuck"
 ).split()
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -69,6 +69,15 @@ CONTROLS = [
     ({"priority": True}, TypeError, "priority .*True"),
     ({"priority": float("inf")}, (ValueError, OverflowError), "priority"),
     ({"priority": 1e300}, OverflowError, "priority is out of range: 1e\\+300"),
+    ({"timeout": 0}, ValueError, "timeout must be more than 0 seconds, not 0: without one say timeout=None"),
+    ({"timeout": -1.5}, ValueError, "timeout must not be negative, not -1.5|-1.5"),
+    ({"timeout": "5s"}, TypeError, "timeout .*'5s'"),
+    ({"timeout": True}, TypeError, "timeout .*True"),
+    ({"timeout": float("nan")}, ValueError, "timeout"),
+    ({"dead": ""}, ValueError, "dead"),
+    ({"dead": 5}, TypeError, "dead must be a str, not 5"),
+    ({"dead": "x" * 256}, ValueError, "dead"),
+    ({"dead": "t"}, ValueError, "dead must be another target than 't'"),
     ({"concurency": 1}, TypeError, "concurency"),
 ]
 
@@ -101,7 +110,7 @@ def test_nor_do_those_of_a_repeat(make, controls, kind, message):
 
 def test_a_scheduler_that_does_nothing_checks_nothing():
     scheduler = NopScheduler()
-    scheduler.handle("t", None, concurrency=-1, rate="often", priority=None)()
+    scheduler.handle("t", None, concurrency=-1, rate="often", timeout=-5, priority=None, dead=3)()
     assert scheduler.handler("t", concurrency=-1)(print) is print
     assert scheduler.repeated(None, rate=7)(print) is print
 

@@ -180,6 +180,14 @@ def life(scheduler: Scheduler) -> None:
     stats = scheduler.stats()
     assert_type(stats, Stats)
     assert_type(stats.pending, int)
+    assert_type(stats.stuck, int)
+    for target, counted in scheduler.targets().items():
+        assert_type(target, str)
+        assert_type(counted.runtime.p99, float)
+    for running in scheduler.running():
+        assert_type(running.event.expired, bool)
+        assert_type(running.started, int)
+        assert_type(running.worker, str)
     assert_type(stats.lateness.p99, float)
     assert_type(stats.asdict(), dict[str, Any])
     assert_type(stats.lateness.asdict(), dict[str, Any])

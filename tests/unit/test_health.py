@@ -14,7 +14,7 @@ from duewheel import DeadEvent, Event, Job, JobOptions, NopScheduler, Scheduler,
 from duewheel.testing import ManualClock
 
 COUNTS = (
-    "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed"
+    "pending parked running scheduled started succeeded retried snoozed dead cancelled revived dropped missed stuck"
 ).split()
 
 

@@ -29,7 +29,9 @@ class Handling:
         *,
         concurrency: int | Limit | None = None,
         rate: Rate | None = None,
+        timeout: float | timedelta | None = None,
         priority: float | timedelta = 0,
+        dead: str | None = None,
     ) -> Callable[[], None]:
         """Register `fn(event)`, async or not, as the handler of `target`; return what deregisters it.
 
@@ -38,7 +40,7 @@ class Handling:
         **Raises** `DuplicateTargetError` when the target has a handler, `TypeError` when `fn` is not callable,
         `ClosedError`.
         """
-        return self._core._handle(target, fn, is_async(fn), targets.checked(concurrency, rate, priority))
+        return self._core._handle(target, fn, is_async(fn), targets.checked(concurrency, rate, timeout, priority, dead))
 
     def handler(
         self,
@@ -46,17 +48,19 @@ class Handling:
         *,
         concurrency: int | Limit | None = None,
         rate: Rate | None = None,
+        timeout: float | timedelta | None = None,
         priority: float | timedelta = 0,
+        dead: str | None = None,
     ) -> Callable[[_H], _H]:
         """Register the decorated function as the handler of `target`; the keywords are those of `handle`.
 
         **Raises** as `handle` does.
         """
         self._core._check_target(target)
-        targets.checked(concurrency, rate, priority)
+        targets.checked(concurrency, rate, timeout, priority, dead)
 
         def register(fn: _H) -> _H:
-            self.handle(target, fn, concurrency=concurrency, rate=rate, priority=priority)
+            self.handle(target, fn, concurrency=concurrency, rate=rate, timeout=timeout, priority=priority, dead=dead)
             return fn
 
         return register

@@ -54,7 +54,9 @@ class Repeating(Handling):
         data: Buffer = b"",
         concurrency: int | Limit | None = None,
         rate: Rate | None = None,
+        timeout: float | timedelta | None = None,
         priority: float | timedelta = 0,
+        dead: str | None = None,
         **keywords: Unpack[_RepeatTerms],
     ) -> Callable[[_H], _H]:
         """Register the decorated function, async or not, and declare a repeat that calls it.
@@ -63,7 +65,7 @@ class Repeating(Handling):
         over a file this waits for the disk.
         """
         core = self._core
-        controls = targets.checked(concurrency, rate, priority)
+        controls = targets.checked(concurrency, rate, timeout, priority, dead)
 
         def handle(name: str, fn: Handler) -> object:
             return core._handle(name, fn, is_async(fn), controls)

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace, TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from duewheel import _current, _times
 from duewheel._checks import check_name, data_bytes
@@ -33,8 +33,12 @@ from duewheel.reference._rules import backoff_ns, ceiling_ns, exhausted, is_fina
 from duewheel.reference._targets import Controlling
 from duewheel.scheduler import Handler
 from duewheel.storage import Storage
-from duewheel.targets import Limit, Rate
 from duewheel.testing import ManualClock
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from duewheel._core import _HandlerKeywords
 
 __all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resolve"]
 
@@ -158,10 +162,7 @@ class ReferenceScheduler(Repeating, Controlling):
         self,
         target: str,
         fn: Handler,
-        *,
-        concurrency: int | Limit | None = None,
-        rate: Rate | None = None,
-        priority: float | timedelta = 0,
+        **controls: "Unpack[_HandlerKeywords]",
     ) -> Callable[[], None]:
         """Register ``fn`` for ``target``; its parked jobs go back to their old places.
 
@@ -173,7 +174,7 @@ class ReferenceScheduler(Repeating, Controlling):
             raise TypeError(f"handler must be callable, not {fn!r}")
         if target in self._handlers:
             raise DuplicateTargetError(f"the target {target!r} has a handler: deregister it first")
-        end_controls = self._control(target, concurrency, rate, priority)
+        end_controls = self._control(target, **controls)
         token = object()
         self._handlers[target] = token, fn
         self._handled_since[target] = self._clock.boot()
@@ -341,7 +342,7 @@ class ReferenceScheduler(Repeating, Controlling):
         running, parked = stages.count("running"), stages.count("parked")
         pending = len(stages) - running
         late = _summary(sorted(self._late_ns))
-        return SimpleNamespace(pending=pending, parked=parked, running=running, lateness=late, **self._counts)
+        return SimpleNamespace(pending=pending, parked=parked, running=running, stuck=0, lateness=late, **self._counts)
 
     @property
     def storage(self) -> Storage:
@@ -485,6 +486,7 @@ class ReferenceScheduler(Repeating, Controlling):
             entry.repeat.paused = True
         self._come_again(entry, None)
         self._dead.append(DeadEvent(event, reason, bounded(error), self._clock.wall()))
+        self._leave_heir(event)
 
     def _check_open(self) -> None:
         if self._closed:

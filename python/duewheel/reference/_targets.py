@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from duewheel._core import ManualTime
+from duewheel._core import Event, ManualTime
 from duewheel.reference._queue import Entry, Queue
 from duewheel.scheduler import Handler
-from duewheel.targets import Controls, Limit, Rate, checked
+from duewheel.targets import Controls, Limit, Rate, check_dead, checked
 
 _log = logging.getLogger("duewheel")
 
@@ -26,6 +26,8 @@ class Controlling:
     """What ``ReferenceScheduler`` has for targets that are controlled."""
 
     _clock: ManualTime
+    _closed: bool
+    in_: Callable[..., str]
     _queue: Queue
     _handlers: dict[str, tuple[object, Handler]]
 
@@ -35,10 +37,17 @@ class Controlling:
         self._warned: set[str] = set()
 
     def _control(
-        self, target: str, concurrency: int | Limit | None, rate: Rate | None, priority: float | timedelta
+        self,
+        target: str,
+        concurrency: int | Limit | None = None,
+        rate: Rate | None = None,
+        timeout: float | timedelta | None = None,
+        priority: float | timedelta = 0,
+        dead: str | None = None,
     ) -> Callable[[], None]:
         """Control a target; return what ends it. Handlers run one after another: any ``concurrency`` is kept."""
-        controls = checked(concurrency, rate, priority)
+        controls = checked(concurrency, rate, timeout, priority, dead)  # no time passes while a handler runs
+        check_dead(target, dead)
         if controls != Controls():
             self._controls[target] = controls
 
@@ -46,6 +55,12 @@ class Controlling:
             self._controls.pop(target, None)
 
         return end
+
+    def _leave_heir(self, event: Event) -> None:
+        """Schedule what the death of a job leaves behind."""
+        controls = self._controls.get(event.target)
+        if controls is not None and controls.dead is not None and not self._closed:
+            self.in_(0, controls.dead, event.data)
 
     def _next_start(self) -> Start | None:
         """Find what starts next of all that waits."""

@@ -54,7 +54,8 @@ class Handlers:
 
     def add(self, target: str, fn: _Fn, controls: dict[str, Any], role: Role) -> Callable[[], None]:
         """Keep one, and register it if the file is owned; return what deregisters it."""
-        targets.checked(controls["concurrency"], controls["rate"], controls["priority"])
+        targets.checked(**controls)
+        targets.check_dead(target, controls["dead"])
         _checks.is_async(fn)
         _checks.check_name(target, "target")
         with role.lock:
@@ -190,10 +191,18 @@ class Sharing:
         return (self._role.caller if own is None else own).stats()
 
     def handle(
-        self, target: str, fn: _Fn, *, concurrency: Any = None, rate: Any = None, priority: Any = 0
+        self,
+        target: str,
+        fn: _Fn,
+        *,
+        concurrency: Any = None,
+        rate: Any = None,
+        timeout: Any = None,
+        priority: Any = 0,
+        dead: Any = None,
     ) -> Callable[[], None]:
         """Register a handler, which runs where this process owns the file or once it does."""
-        controls = {"concurrency": concurrency, "rate": rate, "priority": priority}
+        controls = {"concurrency": concurrency, "rate": rate, "timeout": timeout, "priority": priority, "dead": dead}
         return self._handlers.add(target, fn, controls, self._role)
 
     def timer(self, *_: Any, **__: Any) -> Any:

@@ -20,7 +20,7 @@ use interpreter::{gil, names};
 use pyo3::exceptions::PyImportError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use run::{alive, condition, event_loop, first_step, inside, task};
+use run::{alive, condition, event_loop, first_step, inside, spares, task};
 use schedules::{methods, moments, value};
 use values::{dead, event, ids, options, repeat, stats};
 
@@ -50,14 +50,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gil::prepare(module.py())?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
-    module.add_class::<condition::Condition>()?;
     module.add_class::<dead::DeadEvent>()?;
     module.add_class::<awaited::AwaitedCalls>()?;
     module.add_class::<waiting::PendingCall>()?;
-    module.add_class::<task::TaskCoroutine>()?;
     module.add_class::<event::Event>()?;
-    module.add_class::<event_loop::EventLoop>()?;
-    module.add_class::<event_loop::Waker>()?;
     module.add_class::<event::Job>()?;
     module.add_class::<ids::Ids>()?;
     pyo3::types::PySequence::register::<ids::Ids>(module.py())?;
@@ -89,12 +85,22 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(transaction::transaction_repeats, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::check_bounds, module)?)?;
     module.add_function(wrap_pyfunction!(awaited::timeout_s, module)?)?;
-    module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;
     module.add_function(wrap_pyfunction!(names::find_names, module)?)?;
+    add_what_runs(module)
+}
+
+/// Add what runs handlers.
+fn add_what_runs(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<condition::Condition>()?;
+    module.add_class::<event_loop::Waker>()?;
+    module.add_class::<event_loop::EventLoop>()?;
+    module.add_class::<task::TaskCoroutine>()?;
+    module.add_class::<spares::Spares>()?;
     module.add_function(wrap_pyfunction!(inside::current_event, module)?)?;
     module.add_function(wrap_pyfunction!(inside::outer_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(inside::run_inside, module)?)?;
     module.add_function(wrap_pyfunction!(alive::after_fork_in_child, module)?)?;
     module.add_function(wrap_pyfunction!(alive::at_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(first_step::touch, module)?)?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::run::whereabouts::Whereabouts;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use crate::values::specs::Specs;
-use duewheel_engine::engine::{Engine, Refused};
+use duewheel_engine::engine::{Engine, Refused, Stats};
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
 use duewheel_postgres::PostgresStore;
@@ -110,6 +110,13 @@ impl Shared {
             ));
         }
         Ok(())
+    }
+
+    /// What it has done and holds.
+    pub(crate) fn stats(&self, released: &mut Released<Handle>) -> Stats {
+        let stuck = self.threads.stuck().values().sum();
+        let stats = self.engine.stats(released);
+        Stats { stuck, ..stats }
     }
 
     pub(crate) fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {

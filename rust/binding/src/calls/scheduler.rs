@@ -24,6 +24,7 @@ use crate::run::first_step;
 use crate::run::hooks::Hooks;
 use crate::run::registry::{self, Registry};
 use crate::run::running::{self, InHandler};
+use crate::run::spares::Spares;
 use crate::run::threads::Threads;
 use crate::run::whereabouts::Whereabouts;
 use crate::run::worker;
@@ -50,6 +51,7 @@ use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMappingProxy, PyString, PyTuple};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -369,8 +371,8 @@ impl SchedulerCore {
 
     /// What `stats` returns, as a text for another process.
     fn _told_stats(&self, py: Python<'_>) -> PyResult<String> {
-        let engine = self.open(py)?;
-        let stats = releasing(py, |released| engine.stats(released));
+        let shared = self.shared(py)?;
+        let stats = releasing(py, |released| shared.stats(released));
         Ok(shapes::stats_text(&stats))
     }
 
@@ -510,13 +512,14 @@ impl SchedulerCore {
     }
 
     /// Register a handler; returns the target's number and the registration.
-    #[pyo3(signature = (target, handler, on_loop=false, controls=None))]
+    #[pyo3(signature = (target, handler, on_loop=false, controls=None, dead=None))]
     fn _register(
         &self,
         target: &Bound<'_, PyAny>,
         handler: Py<PyAny>,
         on_loop: bool,
         controls: Option<GivenControls>,
+        dead: Option<String>,
     ) -> PyResult<(u32, u64)> {
         let py = target.py();
         let shared = self.shared(py)?;
@@ -527,7 +530,11 @@ impl SchedulerCore {
         let controls = read_controls(controls);
         let target = shared.specs.target(target)?;
         let lane = if on_loop { Lane::Loop } else { Lane::Workers };
-        let Some(registration) = shared.registry.add(&target, handler, (lane, controls)) else {
+        let added = (lane, controls);
+        let Some(registration) = shared
+            .registry
+            .add(&target, handler, added, dead.map(Arc::from))
+        else {
             return Err(error(
                 py,
                 |names| &names.duplicate_target_error,
@@ -887,8 +894,8 @@ impl SchedulerCore {
 
     /// Return what it holds now and has done since it was made; allowed after `close`.
     fn stats(&self, py: Python<'_>) -> PyResult<Stats> {
-        let engine = self.open(py)?;
-        let stats = releasing(py, |released| engine.stats(released));
+        let shared = self.shared(py)?;
+        let stats = releasing(py, |released| shared.stats(released));
         Ok(stats.into())
     }
 
@@ -904,10 +911,20 @@ impl SchedulerCore {
         let counted = releasing(py, |released| py.detach(|| shared.specs.counted(released)));
         let counted = counted.map_err(|error| refused(py, error.into(), ""))?;
         let targets = PyDict::new(py);
+        let mut stuck = HashMap::<_, u64>::new();
+        for (number, count) in shared.threads.stuck() {
+            *stuck.entry(shared.specs.name_of(number)).or_default() += count;
+        }
         for (name, counts) in counted {
-            targets.set_item(&*name, TargetStats::from(counts))?;
+            let stuck = stuck.remove(&name).unwrap_or(0);
+            targets.set_item(&*name, TargetStats::new(counts, stuck))?;
         }
         Ok(PyMappingProxy::new(py, targets.as_mapping()))
+    }
+
+    /// What is told of handlers that are past their timeout.
+    fn _spares(&self, py: Python<'_>) -> PyResult<Spares> {
+        Ok(Spares(self.shared(py)?.clone()))
     }
 
     /// What runs: each event with when it started, the thread that it is on, and whether it was asked to end.

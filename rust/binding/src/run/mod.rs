@@ -12,6 +12,7 @@ pub(crate) mod marks;
 pub(crate) mod outcome;
 pub(crate) mod registry;
 pub(crate) mod running;
+pub(crate) mod spares;
 pub(crate) mod take_up;
 pub(crate) mod task;
 pub(crate) mod tasks;

@@ -5,10 +5,11 @@ use crate::log;
 use crate::shared::Shared;
 use crate::values::failure::{Failure, carry_traceback};
 use crate::values::payload::Handle;
-use duewheel_engine::jobs::record::Started;
+use duewheel_engine::jobs::record::{Payload, Started};
 use duewheel_model::outcome::{Cause, Ended, Outcome, Reason, after};
 use duewheel_model::retry::Jitter;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 /// What becomes of an execution whose handler raised; `jitter` is made when a retry needs it.
 pub(crate) fn raised(
@@ -49,6 +50,7 @@ pub(crate) fn raised(
         }
     });
     tell(py, shared, event, &outcome, Some(error));
+    let outcome = with_heir(py, shared, started, outcome);
     match outcome {
         Outcome::Dead { reason, failure } if started.comes_again() && !shared.backing.writes => {
             let failure = failure.keep(execution.payload.again(py));
@@ -83,7 +85,30 @@ pub(crate) fn closed(
         // Else it comes again as the same attempt, which has not ended.
         tell(py, shared, event, &outcome, error);
     }
-    outcome
+    with_heir(py, shared, started, outcome)
+}
+
+/// Have a death leave behind what the handler of its target is registered with.
+fn with_heir(
+    py: Python<'_>,
+    shared: &Shared,
+    started: &Started<Handle>,
+    outcome: Outcome<Failure>,
+) -> Outcome<Failure> {
+    let Outcome::Dead { reason, failure } = outcome else {
+        return outcome;
+    };
+    let payload = started.execution.payload;
+    let spec = shared.registry.dead_of(payload.target());
+    let spec = spec.and_then(|target| {
+        let found = shared.specs.plain(PyString::new(py, &target).as_any());
+        found
+            .inspect_err(|error| error.clone_ref(py).write_unraisable(py, None))
+            .ok()
+    });
+    let heir = spec.map(|spec| payload.for_another(py, spec));
+    let failure = failure.leave(heir);
+    Outcome::Dead { reason, failure }
 }
 
 /// Tell plugins what has become of an attempt that has not succeeded.

@@ -15,6 +15,8 @@ pub(crate) struct Handler {
     pub(crate) call: Py<PyAny>,
     pub(crate) lane: Lane,
     pub(crate) controls: Controls,
+    /// The target of what a death leaves behind.
+    pub(crate) dead: Option<Arc<str>>,
     pub(crate) target: Arc<Target>,
     /// Which of all registrations it is: an old `deregister` does nothing to a new handler.
     registration: u64,
@@ -106,6 +108,7 @@ impl Registry {
         target: &Arc<Target>,
         call: Py<PyAny>,
         (lane, controls): (Lane, Controls),
+        dead: Option<Arc<str>>,
     ) -> Option<u64> {
         let mut table = self.table.lock();
         if get(&table.handlers, target.number).is_some() {
@@ -119,6 +122,7 @@ impl Registry {
             call,
             lane,
             controls,
+            dead,
             target: target.clone(),
             registration: table.registrations,
         };
@@ -141,6 +145,7 @@ impl Registry {
                     call: wrap(handler)?,
                     lane: handler.lane,
                     controls: handler.controls,
+                    dead: handler.dead.clone(),
                     target: handler.target.clone(),
                     registration: handler.registration,
                 })
@@ -161,6 +166,16 @@ impl Registry {
         // Freeing a handler may run Python: not under the lock.
         drop((old, present));
         Ok(())
+    }
+
+    /// The target of what the death of a job of this target leaves behind.
+    pub(crate) fn dead_of(&self, target: u32) -> Option<Arc<str>> {
+        get(&self.table.lock().handlers, target)?.dead.clone()
+    }
+
+    /// Have all workers look anew.
+    pub(crate) fn touch(&self) {
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Take a handler out, if this registration is still the present one.

@@ -1,5 +1,7 @@
 //! How many threads a scheduler has.
 
+use duewheel_engine::sync::Mutex;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 /// The timer, the workers, and the threads of event loops, as many as there are.
@@ -8,6 +10,10 @@ pub(crate) struct Threads {
     timer: AtomicBool,
     workers: AtomicUsize,
     loops: AtomicUsize,
+    /// Workers whose handler is past its timeout.
+    stuck: AtomicUsize,
+    /// The same by the number of the target.
+    stuck_of: Mutex<HashMap<u32, u64>>,
 }
 
 impl Threads {
@@ -26,6 +32,42 @@ impl Threads {
         let one_more = |present| (present < wanted).then_some(present + 1);
         let before = self.workers.fetch_update(SeqCst, SeqCst, one_more);
         before.ok().map(|before| before + 1)
+    }
+
+    /// How many workers are wanted: one more for each that is stuck, at most as many more as there are.
+    pub(crate) fn wanted(&self, workers: usize) -> usize {
+        workers + self.stuck.load(SeqCst).min(workers)
+    }
+
+    /// A worker is stuck in a handler of this target.
+    pub(crate) fn add_stuck(&self, target: u32) {
+        *self.stuck_of.lock().entry(target).or_default() += 1;
+        self.stuck.fetch_add(1, SeqCst);
+    }
+
+    /// It is so no longer.
+    pub(crate) fn remove_stuck(&self, target: u32) {
+        self.stuck.fetch_sub(1, SeqCst);
+        let mut stuck = self.stuck_of.lock();
+        if let Some(count) = stuck.get_mut(&target) {
+            *count -= 1;
+            if *count == 0 {
+                stuck.remove(&target);
+            }
+        }
+    }
+
+    /// How many workers are stuck in handlers of each target, by its number.
+    pub(crate) fn stuck(&self) -> HashMap<u32, u64> {
+        self.stuck_of.lock().clone()
+    }
+
+    /// Count a worker out, where there are more than are wanted; whether it is to end.
+    pub(crate) fn leave_if_needless(&self, workers: usize) -> bool {
+        let wanted = self.wanted(workers);
+        let one_less = |present| (present > wanted).then(|| present - 1);
+        let left = self.workers.fetch_update(SeqCst, SeqCst, one_less);
+        left.is_ok()
     }
 
     /// A worker has ended.

@@ -13,7 +13,7 @@ use crate::values::event::Event;
 use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use crate::values::spare;
-use duewheel_engine::engine::Refused;
+use duewheel_engine::engine::{Engine, Refused};
 use duewheel_engine::handover::queue::{Lane, Turn};
 use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
 use duewheel_engine::timer;
@@ -30,12 +30,13 @@ const OFFER_EVERY: u32 = 512;
 /// How long a worker waits for a store before it looks again.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Run what is handed over until the scheduler is closed.
+/// Run what is handed over until the scheduler is closed, or there are more workers than are wanted: `true`, and it is
+/// counted out.
 ///
 /// # Errors
 ///
 /// In a child that a handler has forked: what the handler has raised there.
-pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
+pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<bool> {
     let _present = shared.whereabouts.threads.enter(py);
     let mut released = Released::default();
     let ready = shared.engine.ready();
@@ -43,7 +44,12 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
         let work = timer::wait_for_work(&shared.engine);
         work.then(|| GilWait::begin(ready.early_wake.lead() > 0 && ready.has_due()))
     };
-    while let Some(wait) = py.detach(next) {
+    while let Some(wait) = {
+        if shared.threads.leave_if_needless(shared.workers) {
+            return Ok(true);
+        }
+        py.detach(next)
+    } {
         if wait.end(py, &ready.early_wake) {
             shared.engine.wake_timer();
         }
@@ -51,13 +57,16 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<()> {
         if pages {
             take_in_pages(py, shared);
         }
-        run_ready(py, shared, &mut released)?;
+        let leaves = run_ready(py, shared, &mut released)?;
         if shared.is_forked() {
             break;
         }
         report_parked(py, shared, &notices);
+        if leaves {
+            return Ok(true);
+        }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Report targets whose jobs wait for a handler.
@@ -79,7 +88,7 @@ fn take_in_pages(py: Python<'_>, shared: &Shared) {
     }
 }
 
-/// Run what is handed over until nothing is.
+/// Run what is handed over until nothing is; `true`: this worker is not wanted any more, and is counted out.
 ///
 /// # Errors
 ///
@@ -88,7 +97,7 @@ pub(crate) fn run_ready(
     py: Python<'_>,
     shared: &Shared,
     released: &mut Released<Handle>,
-) -> PyResult<()> {
+) -> PyResult<bool> {
     inside::on_this_thread(|place| run_all(py, shared, released, place))
 }
 
@@ -97,7 +106,7 @@ fn run_all(
     shared: &Shared,
     released: &mut Released<Handle>,
     place: &Place<'_>,
-) -> PyResult<()> {
+) -> PyResult<bool> {
     let engine = &*shared.engine;
     let ready = engine.ready();
     let (mut version, mut handlers) = shared.registry.handlers();
@@ -108,8 +117,12 @@ fn run_all(
         spare: None,
     };
     let mut done = None;
-    let (mut offered, mut marked) = (0, false);
+    let (mut offered, mut marked, mut leaves) = (0, false, false);
     loop {
+        if leaves {
+            leave(py, shared, done, kept, released);
+            return Ok(true);
+        }
         let mut started = match ready.turn(done.take(), engine.clock()) {
             Turn::Run(started) => started,
             Turn::Settle => {
@@ -122,7 +135,7 @@ fn run_all(
                 py.detach(|| engine.mark(Lane::Workers));
                 continue;
             }
-            Turn::Rest => return Ok(()),
+            Turn::Rest => return Ok(false),
         };
         marked = started.execution.marked;
         if !take_up(py, shared, &mut started, Lane::Workers) {
@@ -131,19 +144,15 @@ fn run_all(
         }
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
+            leaves = shared.threads.leave_if_needless(shared.workers);
         }
         let context = context.as_ref();
         let ran = run(py, shared, &handlers, context, &mut started, &mut kept);
         done = match ran {
             Ran::Ended(outcome) => Some(started.ended(outcome)),
-            Ran::Unhandled => {
-                if marked {
-                    py.detach(|| engine.unbegin(&started));
-                }
-                Some(started.unhandled())
-            }
+            Ran::Unhandled => Some(give_back(py, engine, &started)),
             Ran::GoesOn(unawaited, event) => go_on(py, shared, started, unawaited, event),
-            Ran::Forked(raised) => return raised,
+            Ran::Forked(raised) => return raised.map(|()| false),
         };
         offered += 1;
         if offered == OFFER_EVERY {
@@ -151,6 +160,30 @@ fn run_all(
             py.detach(|| ());
         }
     }
+}
+
+/// Give back an execution that was not to start.
+fn give_back(py: Python<'_>, engine: &Engine<Handle>, started: &Started<Handle>) -> Done<Failure> {
+    if started.execution.marked {
+        py.detach(|| engine.unbegin(started));
+    }
+    started.unhandled()
+}
+
+/// Give back what has ended last, for this worker takes no other.
+#[cold]
+fn leave(
+    py: Python<'_>,
+    shared: &Shared,
+    done: Option<Done<Failure>>,
+    kept: Kept<'_>,
+    released: &mut Released<Handle>,
+) {
+    drop(kept);
+    if let Some(done) = done {
+        shared.engine.ready().end(done, shared.engine.clock());
+    }
+    settle(py, shared, released, false);
 }
 
 /// Settle what has ended; `marked`: the last of it was marked ahead.

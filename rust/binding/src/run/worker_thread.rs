@@ -27,8 +27,9 @@ pub(crate) fn spawn_missing(py: Python<'_>, shared: &Arc<Shared>) -> PyResult<()
     }
     // Several threads may start it at once: a worker is counted before it is made.
     // At most so many: a tracer may end each of them at once.
-    for _ in 0..shared.workers {
-        let Some(present) = threads.add_worker(shared.workers) else {
+    let wanted = threads.wanted(shared.workers);
+    for _ in 0..wanted {
+        let Some(present) = threads.add_worker(wanted) else {
             break;
         };
         let stage = AtomicU8::new(MADE);
@@ -83,8 +84,12 @@ impl Worker {
         let worked = worker::work(py, &self.shared);
         self.shared.give_back_if_over(py);
         process::count_leaving();
-        self.end(RUNS);
-        worked
+        match worked {
+            // It is counted out already.
+            Ok(true) => _ = self.advance(RUNS, OVER),
+            _ => _ = self.end(RUNS),
+        }
+        worked.map(drop)
     }
 }
 

@@ -117,7 +117,7 @@ impl Desk {
                 Err(refused) => self.reply_refused(to, request.id, &refused, ""),
             },
             "stats" => {
-                let stats = engine.stats(&mut self.released);
+                let stats = self.shared.stats(&mut self.released);
                 self.answer_value(&caller, &shapes::stats_text(&stats));
             }
             "cancel" | "reschedule" | "revive" | "pause" | "resume" | "trigger" => {

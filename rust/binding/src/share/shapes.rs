@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// The numbers of statistics, in the order of their `repr`, and the lateness.
 #[derive(Serialize, Deserialize)]
-struct StatsShape([u64; 13], LatenessShape);
+struct StatsShape([u64; 14], LatenessShape);
 
 /// Count, sum in nanoseconds (as a text: it may be longer than a number of JSON), mean, quantiles, largest, buckets.
 #[derive(Serialize, Deserialize)]
@@ -16,7 +16,7 @@ struct LatenessShape(u64, String, f64, [f64; 4], u64, Vec<(u64, u64)>);
 
 /// The same of one target, with how many of the dead were discarded and interrupted, and how long it took.
 #[derive(Serialize, Deserialize)]
-struct TargetShape([u64; 13], [u64; 2], LatenessShape, LatenessShape);
+struct TargetShape([u64; 14], [u64; 2], LatenessShape, LatenessShape);
 
 impl From<&Summary> for LatenessShape {
     fn from(summary: &Summary) -> Self {
@@ -48,7 +48,7 @@ impl LatenessShape {
 
 /// The text of what is counted of one target.
 pub(crate) fn target_text(
-    counts: [u64; 13],
+    counts: [u64; 14],
     dead: [u64; 2],
     [lateness, runtime]: [&Summary; 2],
 ) -> String {
@@ -57,7 +57,7 @@ pub(crate) fn target_text(
 }
 
 /// What such a text says.
-pub(crate) fn target_of(text: &str) -> Option<([u64; 13], [u64; 2], [Summary; 2])> {
+pub(crate) fn target_of(text: &str) -> Option<([u64; 14], [u64; 2], [Summary; 2])> {
     let TargetShape(counts, dead, lateness, runtime) = serde_json::from_str(text).ok()?;
     Some((counts, dead, [lateness.summary()?, runtime.summary()?]))
 }
@@ -78,6 +78,7 @@ pub(crate) fn stats_text(stats: &engine::Stats) -> String {
         stats.revived,
         stats.dropped,
         stats.missed,
+        stats.stuck,
     ];
     let lateness = LatenessShape::from(&stats.lateness);
     // Numbers always have one.
@@ -98,6 +99,7 @@ pub(crate) fn stats_of(text: &str) -> Option<engine::Stats> {
         revived,
         dropped,
         missed,
+        stuck,
     ] = counts;
     Some(engine::Stats {
         pending,
@@ -113,6 +115,7 @@ pub(crate) fn stats_of(text: &str) -> Option<engine::Stats> {
         revived,
         dropped,
         missed,
+        stuck,
         lateness: lateness.summary()?,
     })
 }

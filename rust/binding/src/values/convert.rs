@@ -269,3 +269,18 @@ pub(crate) fn array<'py>(
         .then(|| values.call_method0("tolist").map(Array::Numbers))
         .transpose()
 }
+
+/// A number of runs or attempts, given as an int.
+pub(crate) fn counter(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<pyo3::types::PyBool>() {
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be an int, not {value:?}"
+        )));
+    }
+    match value.extract::<u32>() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(PyValueError::new_err(format!(
+            "{what} must be from 1 to 2**32 - 1, not {value:?}"
+        ))),
+    }
+}

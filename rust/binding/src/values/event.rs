@@ -9,7 +9,7 @@ use duewheel_engine::jobs::record::{Id, Occurrence, Started, View};
 use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -81,20 +81,6 @@ pub(crate) fn moment(py: Python<'_>, ns: i64) -> PyResult<Bound<'_, PyAny>> {
         .getattr("datetime")?
         .call1((1970, 1, 1, 0, 0, 0, 0, utc))?;
     epoch.add(since)
-}
-
-fn counter(value: &Bound<'_, PyAny>, what: &str) -> PyResult<u32> {
-    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<pyo3::types::PyBool>() {
-        return Err(PyTypeError::new_err(format!(
-            "{what} must be an int, not {value:?}"
-        )));
-    }
-    match value.extract::<u32>() {
-        Ok(count) if count > 0 => Ok(count),
-        _ => Err(PyValueError::new_err(format!(
-            "{what} must be from 1 to 2**32 - 1, not {value:?}"
-        ))),
-    }
 }
 
 fn id_string<'py>(py: Python<'py>, id: &Id) -> Bound<'py, PyString> {
@@ -295,6 +281,16 @@ impl Event {
         self.due.saturating_add(self.lateness)
     }
 
+    /// Ask it to end.
+    pub(crate) fn expire(&self) {
+        self.expired.store(true, Relaxed);
+    }
+
+    /// The number of its target.
+    pub(crate) fn target_number(&self) -> u32 {
+        self.job.spec.get().target
+    }
+
     /// Whether it is asked to end.
     pub(crate) fn is_expired(&self) -> bool {
         self.expired.load(Relaxed)
@@ -324,8 +320,8 @@ impl Event {
             due: due.map_or(Ok(job.get().due), |due| nanoseconds(due, "due"))?,
             lateness: 0,
             progress: Progress {
-                run: run.map_or(Ok(1), |run| counter(run, "run"))?,
-                attempt: attempt.map_or(Ok(1), |attempt| counter(attempt, "attempt"))?,
+                run: run.map_or(Ok(1), |run| convert::counter(run, "run"))?,
+                attempt: attempt.map_or(Ok(1), |attempt| convert::counter(attempt, "attempt"))?,
                 first_start: None,
             },
             job: job.get().clone_ref(job.py()),

@@ -22,6 +22,8 @@ pub(crate) struct Failure {
     text: Option<String>,
     /// What an occurrence is listed as dead with, while its repeat goes on with the payload that it had.
     pub(crate) kept: Option<Handle>,
+    /// What the death leaves behind.
+    pub(crate) heir: Option<Handle>,
 }
 
 impl Failure {
@@ -34,6 +36,7 @@ impl Failure {
                 cause: captured.unbind(),
                 text: None,
                 kept: None,
+                heir: None,
             },
             // An exception that cannot even be looked at: its type says something still.
             Err(_) => Failure::bounded(py, error.get_type(py).to_string()),
@@ -59,6 +62,7 @@ impl Failure {
             cause: PyString::new(py, text).unbind().into_any(),
             text: Some(text.to_owned()),
             kept: None,
+            heir: None,
         }
     }
 
@@ -81,6 +85,11 @@ impl Failure {
         Failure { kept, ..self }
     }
 
+    /// The same of a death that leaves this behind.
+    pub(crate) fn leave(self, heir: Option<Handle>) -> Self {
+        Failure { heir, ..self }
+    }
+
     /// The text for a store.
     pub(crate) fn stored_text(&self) -> String {
         self.text.clone().unwrap_or_default()
@@ -91,6 +100,7 @@ impl Failure {
             cause: self.cause.clone_ref(py),
             text: self.text.clone(),
             kept: None,
+            heir: None,
         }
     }
 

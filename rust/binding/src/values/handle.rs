@@ -63,6 +63,11 @@ impl Handle {
         Handle::new(self.data.again(py), self.spec(py))
     }
 
+    /// A handle of the same data, for something else.
+    pub(crate) fn for_another(self, py: Python<'_>, spec: Py<Spec>) -> Self {
+        Handle::new(self.data.again(py), spec)
+    }
+
     /// What is called in place of a target's handler.
     #[inline]
     pub(crate) fn callable(self, py: Python<'_>) -> Option<Py<PyAny>> {

@@ -40,6 +40,10 @@ impl Payload for Handle {
         failure.kept.take()
     }
 
+    fn heir(failure: &mut Self::Failure) -> Option<Self> {
+        failure.heir.take()
+    }
+
     fn text(failure: &Self::Failure) -> String {
         failure.stored_text()
     }
@@ -128,7 +132,7 @@ pub(crate) fn release(py: Python<'_>, released: &mut Released<Handle>) {
         payload.free(py);
     }
     for failure in released.failures.drain(..) {
-        if let Some(payload) = failure.kept {
+        for payload in failure.kept.into_iter().chain(failure.heir) {
             payload.free(py);
         }
     }

@@ -97,6 +97,11 @@ impl Specs {
         Ok(counted)
     }
 
+    /// What a number stands for.
+    pub(crate) fn name_of(&self, number: u32) -> Arc<str> {
+        self.names.name_of(number).unwrap_or_default()
+    }
+
     /// How many targets are known, and how many numbers there are for them.
     pub(crate) fn targets(&self) -> (usize, u32) {
         self.names.counts()

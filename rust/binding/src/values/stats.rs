@@ -90,6 +90,8 @@ pub(crate) struct Stats {
     dropped: u64,
     /// Times of repeats that were passed over or merged into a later one.
     missed: u64,
+    /// Handlers on threads that run now and are past their timeout.
+    stuck: u64,
     /// Start minus due, of every start.
     lateness: Lateness,
 }
@@ -110,6 +112,7 @@ impl From<engine::Stats> for Stats {
             revived: stats.revived,
             dropped: stats.dropped,
             missed: stats.missed,
+            stuck: stats.stuck,
             lateness: stats.lateness.into(),
         }
     }
@@ -151,14 +154,17 @@ pub(crate) struct TargetStats {
     dropped: u64,
     /// Times of repeats that were passed over or merged into a later one.
     missed: u64,
+    /// Handlers on threads that run now and are past their timeout.
+    stuck: u64,
     /// Start minus due, of every start.
     lateness: Lateness,
     /// From the call of the handler to its end, of every execution that has ended.
     runtime: Lateness,
 }
 
-impl From<TargetCounts> for TargetStats {
-    fn from(target: TargetCounts) -> Self {
+impl TargetStats {
+    /// What the engine tells of a target, and how many workers are stuck in its handler.
+    pub(crate) fn new(target: TargetCounts, stuck: u64) -> Self {
         let counts = target.counts;
         TargetStats {
             pending: target.pending,
@@ -176,6 +182,7 @@ impl From<TargetCounts> for TargetStats {
             revived: counts.revived,
             dropped: counts.dropped,
             missed: counts.missed,
+            stuck,
             lateness: target.starts.lateness.summary().into(),
             runtime: target.starts.runtime.summary().into(),
         }
@@ -240,7 +247,7 @@ impl Lateness {
 
 impl Stats {
     /// The counts, in the order of the `repr`.
-    fn counts(&self) -> [(&'static str, u64); 13] {
+    fn counts(&self) -> [(&'static str, u64); 14] {
         [
             ("pending", self.pending),
             ("parked", self.parked),
@@ -255,13 +262,14 @@ impl Stats {
             ("revived", self.revived),
             ("dropped", self.dropped),
             ("missed", self.missed),
+            ("stuck", self.stuck),
         ]
     }
 }
 
 impl TargetStats {
     /// The counts, in the order of the `repr`.
-    fn counts(&self) -> [(&'static str, u64); 13] {
+    fn counts(&self) -> [(&'static str, u64); 14] {
         [
             ("pending", self.pending),
             ("parked", self.parked),
@@ -276,6 +284,7 @@ impl TargetStats {
             ("revived", self.revived),
             ("dropped", self.dropped),
             ("missed", self.missed),
+            ("stuck", self.stuck),
         ]
     }
 }
@@ -318,6 +327,7 @@ impl TargetStats {
             revived,
             dropped,
             missed,
+            stuck,
         ] = counts;
         let ([discarded, interrupted], [lateness, runtime]) = (of_dead, took);
         Ok(TargetStats {
@@ -336,6 +346,7 @@ impl TargetStats {
             revived,
             dropped,
             missed,
+            stuck,
             lateness: lateness.into(),
             runtime: runtime.into(),
         })

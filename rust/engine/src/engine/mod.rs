@@ -11,6 +11,7 @@ mod by_hand;
 mod calls;
 mod controls;
 mod counts;
+mod heirs;
 mod inbox;
 mod lanes;
 mod marks;

@@ -63,6 +63,8 @@ pub struct Stats {
     pub dropped: u64,
     /// Times of repeats that were passed over or merged.
     pub missed: u64,
+    /// Handlers that are past their timeout: whoever runs them says it.
+    pub stuck: u64,
     /// Start minus due, of every start.
     pub lateness: Summary,
 }
@@ -97,6 +99,7 @@ impl<P: Payload> Engine<P> {
             revived: counts.revived,
             dropped: counts.dropped,
             missed: counts.missed,
+            stuck: 0,
             lateness: lateness.summary(),
         }
     }

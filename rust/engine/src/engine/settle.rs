@@ -103,8 +103,7 @@ impl<P: Payload> State<P> {
                 self.again(key, due, progress, released)
             }
             Some(Outcome::Dead { reason, failure }) => {
-                self.bury(engine, key, reason, failure, released);
-                false
+                self.bury(engine, key, reason, failure, released)
             }
             None => {
                 self.tally.note(target, |counts| counts.unstarted += 1);
@@ -146,19 +145,20 @@ impl<P: Payload> State<P> {
         engine: &Engine<P>,
         key: Key,
         reason: Reason,
-        failure: P::Failure,
+        mut failure: P::Failure,
         released: &mut Released<P>,
-    ) {
+    ) -> bool {
         let Some(execution) = self.jobs.execution(key) else {
-            return;
+            return false;
         };
         let target = execution.payload.target();
         self.tally.note(target, |counts| counts.die(reason));
-        self.remove(key, released);
-        // The payload goes on living with the dead: take it back from the released.
-        let payload = released.payloads.pop();
+        let payload = self.take(key);
+        let wake = self.schedule_heir(engine, &mut failure, released);
+        // The payload goes on living with the dead.
         let found = (reason, failure, payload);
         self.list_dead(engine, &execution, found, Occurrence::default(), released);
+        wake
     }
 
     /// List a dead execution with a payload of its own, where memory alone keeps the dead.

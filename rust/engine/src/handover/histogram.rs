@@ -16,7 +16,6 @@ type Octaves = [Option<Box<[u64; FINE]>>; BUCKETS.div_ceil(FINE)];
 pub struct Histogram {
     octaves: Option<Box<Octaves>>,
     sum: u128,
-    count: u64,
     max: u64,
     first: Vec<u64>,
 }
@@ -32,7 +31,6 @@ impl Histogram {
     #[inline(always)]
     pub(super) fn record_in(&mut self, bucket: usize, value: u64) {
         self.sum += u128::from(value);
-        self.count += 1;
         self.max = self.max.max(value);
         if let Some(octaves) = &mut self.octaves
             && let Some(Some(octave)) = octaves.get_mut(bucket >> FINE_BITS)
@@ -89,12 +87,16 @@ impl Histogram {
         )
     }
 
+    fn is_empty(&self) -> bool {
+        self.octaves.is_none() && self.first.is_empty()
+    }
+
     /// Count what another has counted, too.
     pub fn add(&mut self, other: &Histogram) {
-        if other.count == 0 {
+        if other.is_empty() {
             return;
         }
-        if self.count == 0 {
+        if self.is_empty() {
             self.clone_from(other);
             return;
         }
@@ -105,14 +107,15 @@ impl Histogram {
             self.count_in(bucket, counted);
         }
         self.sum += other.sum;
-        self.count += other.count;
         self.max = self.max.max(other.max);
     }
 
     /// Summarise what was counted.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        Summary::of((self.count, self.sum, self.max), self.buckets().into_iter())
+        let buckets = self.buckets();
+        let count = buckets.iter().map(|bucket| bucket.1).sum();
+        Summary::of((count, self.sum, self.max), buckets.into_iter())
     }
 }
 

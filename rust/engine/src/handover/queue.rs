@@ -190,15 +190,17 @@ impl<P: Payload> Inner<P> {
     fn note_start(&mut self, target: u32, lateness: u64) {
         let bucket = lateness::bucket(lateness);
         self.lateness.record_in(bucket, lateness);
-        let starts = self.starts.of_mut(target);
-        starts.started += 1;
-        starts.lateness.record_in(bucket, lateness);
+        self.starts.note(target, |starts| {
+            starts.started += 1;
+            starts.lateness.record_in(bucket, lateness);
+        });
     }
 
     /// Count how late an occurrence of a repeat is, which was taken up.
     pub(crate) fn note_lateness(&mut self, target: u32, lateness: u64) {
         self.lateness.record(lateness);
-        self.starts.of_mut(target).lateness.record(lateness);
+        self.starts
+            .note(target, |starts| starts.lateness.record(lateness));
     }
 
     /// Count how long an execution took that has ended.
@@ -206,7 +208,8 @@ impl<P: Payload> Inner<P> {
     fn note_runtime(&mut self, done: &Done<P::Failure>, now: i64) {
         if done.outcome.is_some() {
             let took = now.saturating_sub(done.called).max(0) as u64;
-            self.starts.of_mut(done.target).runtime.record(took);
+            self.starts
+                .note(done.target, |starts| starts.runtime.record(took));
         }
     }
 
@@ -424,7 +427,7 @@ impl<P: Payload> HandoverQueue<P> {
         if execution.comes == Comes::Once {
             inner.note_start(target, lateness as u64);
         } else {
-            inner.starts.of_mut(target).started += 1;
+            inner.starts.note(target, |starts| starts.started += 1);
         }
         self.call(&mut inner);
         Turn::Run(Started {

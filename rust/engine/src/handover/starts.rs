@@ -30,26 +30,23 @@ pub(crate) struct StartsByTarget {
 }
 
 impl StartsByTarget {
-    /// Those of a target.
+    /// Count of a target.
     #[inline(always)]
-    pub(crate) fn of_mut(&mut self, target: u32) -> &mut Starts {
-        let at = target as usize;
-        if !matches!(self.numbered.get(at), Some(Some(_))) {
-            self.make(at);
-        }
-        match &mut self.numbered[at] {
-            Some(starts) => starts,
-            None => &mut self.forgotten, // never: it was made
+    pub(crate) fn note(&mut self, target: u32, count: impl FnOnce(&mut Starts)) {
+        match self.numbered.get_mut(target as usize) {
+            Some(Some(starts)) => count(starts),
+            _ => self.note_first(target as usize, count),
         }
     }
 
+    /// The same of one that has none.
     #[cold]
     #[inline(never)]
-    fn make(&mut self, at: usize) {
+    fn note_first(&mut self, at: usize, count: impl FnOnce(&mut Starts)) {
         if self.numbered.len() <= at {
             self.numbered.resize_with(at + 1, || None);
         }
-        self.numbered[at].get_or_insert_default();
+        count(self.numbered[at].get_or_insert_default());
     }
 
     /// Those of a target, if any have been.

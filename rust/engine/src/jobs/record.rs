@@ -26,6 +26,10 @@ pub trait Payload: Copy + Send + 'static {
     fn for_dead(self, _failure: &mut Self::Failure) -> Option<Self> {
         Some(self)
     }
+    /// What a death leaves behind, taken out of its failure: a job that is due at once.
+    fn heir(_failure: &mut Self::Failure) -> Option<Self> {
+        None
+    }
     /// Whether a job that ended as dead is listed with it; else it is given back at once.
     fn is_listed_when_dead(self) -> bool {
         true

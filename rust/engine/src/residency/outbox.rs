@@ -25,9 +25,12 @@ impl Outbox {
         self.0.extend(ops);
     }
 
-    /// What is to be submitted next; empty when all is.
+    /// What is to be submitted next; empty when all is. A death and what it leaves behind are not parted.
     pub(crate) fn next_batch(&self) -> &[Op<'static>] {
-        &self.0[..self.0.len().min(MOST_IN_A_BATCH)]
+        let most = self.0.len().min(MOST_IN_A_BATCH);
+        let (batch, rest) = self.0.split_at(most);
+        let heirs = rest.iter().take_while(|op| matches!(op, Op::Insert(_)));
+        &self.0[..batch.len() + heirs.count()]
     }
 
     /// The store has taken so many.

@@ -21,5 +21,6 @@ pub use change::{Cancelled, Moved};
 pub use pending::{AT_ONCE, Ask, Coming, Delivered, Pending};
 pub use repeat::NewRepeat;
 pub use repeat_change::RepeatView;
+pub(super) use schedule::new_job;
 pub use schedule_given::GivenJob;
 pub use timer::StartedTimer;

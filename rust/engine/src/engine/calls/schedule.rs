@@ -196,7 +196,7 @@ impl<P: Payload> New<P> {
     }
 }
 
-pub(super) fn new_job<'a>(
+pub(in crate::engine) fn new_job<'a>(
     id: Cow<'a, str>,
     parts: Parts<'a>,
     place: Place,

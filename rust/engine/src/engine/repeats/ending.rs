@@ -141,7 +141,9 @@ impl<P: Payload> State<P> {
             next: next.map(Box::new),
         };
         self.write_end(execution, ending);
-        let wake = self.come_again(key, next, released);
+        let mut wake = self.come_again(key, next, released);
+        // After it, whose place is in what was written.
+        wake |= self.schedule_heir(engine, &mut failure, released);
         self.list_dead(
             engine,
             execution,
