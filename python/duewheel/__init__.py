@@ -180,30 +180,10 @@ def __getattr__(name: str) -> object:
         import duewheel.codecs
 
         return duewheel.codecs
-    if name == "django":
-        import duewheel.django
-
-        return duewheel.django
-    if name == "flask":
-        import duewheel.flask
-
-        return duewheel.flask
-    if name == "logs":
-        import duewheel.logs
-
-        return duewheel.logs
     if name == "plugins":
         import duewheel.plugins
 
         return duewheel.plugins
-    if name == "prometheus":
-        import duewheel.prometheus
-
-        return duewheel.prometheus
-    if name == "pytest_plugin":
-        import duewheel.pytest_plugin
-
-        return duewheel.pytest_plugin
     if name == "reference":
         import duewheel.reference
 
@@ -220,6 +200,39 @@ def __getattr__(name: str) -> object:
         import duewheel.testing
 
         return duewheel.testing
+    return _for_others(name)
+
+
+def _for_others(name: str) -> object:
+    """Import a module that is for other packages when it is first used."""
+    if name == "django":
+        import duewheel.django
+
+        return duewheel.django
+    if name == "flask":
+        import duewheel.flask
+
+        return duewheel.flask
+    if name == "logs":
+        import duewheel.logs
+
+        return duewheel.logs
+    if name == "otel":
+        import duewheel.otel
+
+        return duewheel.otel
+    if name == "prometheus":
+        import duewheel.prometheus
+
+        return duewheel.prometheus
+    if name == "pytest_plugin":
+        import duewheel.pytest_plugin
+
+        return duewheel.pytest_plugin
+    if name == "sentry":
+        import duewheel.sentry
+
+        return duewheel.sentry
     raise AttributeError(f"module 'duewheel' has no attribute {name!r}")
 
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from duewheel.plugins import Hooks
 
 
+def inside_already(inside: str, what: str) -> StateError:
+    """Make the error for handlers that a framework has around them."""
+    return StateError(f"the handlers of this scheduler run in {inside}: make another scheduler for {what}")
+
+
 class Surrounded(Repeating):
     """Handlers inside the context of a framework."""
 
@@ -25,7 +30,7 @@ class Surrounded(Repeating):
         """Put this around all handlers, those that are registered and those that will be; `what` names it."""
         len(self)  # raises when closed, and in a fork
         if self._inside is not None:
-            raise StateError(f"the handlers of this scheduler run in {self._inside}: make another scheduler for {what}")
+            raise inside_already(self._inside, what)
         from duewheel import plugins
 
         self._inside = what

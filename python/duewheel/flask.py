@@ -18,10 +18,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from duewheel._answering import file_of
 from duewheel._checks import shown
 from duewheel._extras import missing
 from duewheel.errors import StateError
-from duewheel.scheduler import Core, Scheduler
+from duewheel.scheduler import Scheduler
 
 try:
     import click
@@ -46,14 +47,13 @@ def init_app(app: flask.Flask, scheduler: Scheduler | aio.Scheduler) -> None:
     **Raises** `TypeError` for what is no application or no scheduler; `StateError` when the application has a
     scheduler, or the scheduler an application.
     """
-    core: object = getattr(scheduler, "_core", scheduler)
     if not isinstance(app, flask.Flask):
         raise TypeError(f"app must be a flask.Flask, not {shown(app)}")
-    if not isinstance(core, Core):
+    if isinstance(scheduler, type) or not hasattr(scheduler, "_put_around"):
         raise TypeError(f"scheduler must be a Scheduler, not {shown(scheduler)}")
     if "duewheel" in app.extensions:
         raise StateError(f"the application {app.name!r} has a scheduler: make another application")
-    core._put_around(lambda _event: app.app_context(), "a Flask application")
+    scheduler._put_around(lambda _event: app.app_context(), "a Flask application")
     app.extensions["duewheel"] = scheduler
     if isinstance(scheduler, Scheduler):
         app.cli.add_command(_command(scheduler))
@@ -78,7 +78,7 @@ class _Verbs(click.Group):
     def _look_after(self, arguments: list[str]) -> int:
         from duewheel import cli
 
-        path = self._scheduler._path
+        path = file_of(self._scheduler)
         if path is None:
             raise click.UsageError("this scheduler has no file; of a database ask `duewheel -f postgresql://…`")
         self._scheduler.close()  # this process has imported the application, and so has the file

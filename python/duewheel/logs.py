@@ -38,8 +38,8 @@ class JobFilter(logging.Filter):
     `"%(job_id)s %(message)s"`. What is logged outside of a handler has `None` for each. A record that has one of these
     names keeps it: those of the logger `duewheel` that are about a job say which.
 
-    **Concurrency**: a record is told from the thread or the task that logs it. In a thread that a handler starts, and
-    behind a `QueueHandler` that has no filter of its own, there is no job.
+    **Concurrency**: a record is told from the thread or the task that logs it. In threads and tasks that a handler
+    starts, and behind a `QueueHandler` that has no filter of its own, there is no job.
     **Cost**: some hundred nanoseconds a record.
     """
 

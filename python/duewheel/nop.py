@@ -282,6 +282,9 @@ class NopScheduler(Scheduler):
         """Return an empty list: no handler is ever called."""
         return []
 
+    def _put_around(self, around: object, what: object) -> None:
+        """Do nothing: no handler is called."""
+
     def _restore(self, event: object) -> None:
         """Discard the event of `storage.create`."""
 

@@ -23,8 +23,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from duewheel._answering import answering, file_of
 from duewheel._extras import missing
-from duewheel.errors import ClosedError
+from duewheel.errors import ClosedError, StorageError
 
 try:
     import prometheus_client.registry
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from duewheel import aio
+    from duewheel import aio, sharing
     from duewheel._core import Event, Lateness, Repeat, Stats, TargetStats
     from duewheel.scheduler import Scheduler
 
@@ -101,13 +102,13 @@ class Collector(prometheus_client.registry.Collector):
 
     def __init__(
         self,
-        scheduler: Scheduler | aio.Scheduler,
+        scheduler: Scheduler | aio.Scheduler | sharing.Client,
         *,
         lateness_buckets: Iterable[float] = LATENESS_BUCKETS,
         run_buckets: Iterable[float] = RUN_BUCKETS,
     ) -> None:
         """Look at a scheduler; nothing is registered yet."""
-        self._source = _source_of(scheduler)
+        self._scheduler = _checked(scheduler)
         self._lateness_bounds = _bounds("lateness_buckets", lateness_buckets)
         self._run_bounds = _bounds("run_buckets", run_buckets)
 
@@ -118,15 +119,16 @@ class Collector(prometheus_client.registry.Collector):
     def collect(self) -> Iterable[Metric]:
         """Return the metrics as they are now."""
         families = _Families(self._lateness_bounds, self._run_bounds)
-        for target, stats in sorted(self._source.targets().items()):
+        source: Source = answering(self._scheduler)
+        for target, stats in sorted(source.targets().items()):
             families.add(target, stats)
         overdue, size, failed = _store_families()
-        overdue_s = _overdue_s(self._source)
+        overdue_s = _overdue_s(source)
         if overdue_s is not None:
             overdue.add_metric([], overdue_s)
-        if (bytes_stored := _store_bytes(self._source)) is not None:
+        if (bytes_stored := _store_bytes(source)) is not None:
             size.add_metric([], bytes_stored)
-        failed.add_metric([], getattr(self._source, "failure", None) is not None)
+        failed.add_metric([], getattr(source, "_failure", None) is not None)
         return [*families.targets, overdue, size, failed]
 
 
@@ -186,7 +188,7 @@ def _le(bound: float) -> str:
 
 
 def _overdue_s(source: Source) -> float | None:
-    """Return how long what is due first has waited, paused repeats aside; `None` after `close`."""
+    """Return how long what is due first has waited, paused repeats aside; `None` where nobody can tell."""
     clock = getattr(source, "_wall_ns", time.time_ns)  # a client has the machine's
     now_ns: int = clock()
     try:
@@ -194,14 +196,14 @@ def _overdue_s(source: Source) -> float | None:
             repeat = source.get_repeat(event.job_id) if event.occurrence else None
             if repeat is None or not repeat.paused:
                 return max(0.0, (now_ns - event.due) / 1e9)
-    except ClosedError:
+    except (ClosedError, StorageError):
         return None
     return 0.0
 
 
 def _store_bytes(source: Source) -> int | None:
     """Return the size of a file of jobs, with what is beside it; `None` where there is no file."""
-    path: str | None = getattr(source, "_path", None)
+    path = file_of(source)
     if path is None:
         return None
     size = 0
@@ -213,11 +215,11 @@ def _store_bytes(source: Source) -> int | None:
     return size
 
 
-def _source_of(scheduler: object) -> Source:
-    source: object = getattr(scheduler, "_core", scheduler)  # of an awaited one, the calls that are not awaited
-    if isinstance(source, type) or not (hasattr(source, "targets") and hasattr(source, "stats")):
+def _checked(scheduler: object) -> object:
+    source = answering(scheduler)
+    if isinstance(source, type) or not (hasattr(source, "targets") and hasattr(source, "between")):
         raise TypeError(f"scheduler must be a Scheduler, an aio.Scheduler or a client of one, not {scheduler!r}")
-    return source  # type: ignore[return-value]  # it has been looked at
+    return scheduler
 
 
 def _bounds(name: str, given: Iterable[float]) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 # ruff: noqa: E402  # Django comes before what needs it
 import asyncio
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -304,7 +305,7 @@ PROJECT = {
     "settings.py": """
         SECRET_KEY = "x"
         INSTALLED_APPS = ["duewheel.django", "shop"]
-        TASKS = {"default": {"BACKEND": "duewheel.django.Backend", "OPTIONS": {"storage": "jobs.db", "run": False}}}
+        TASKS = {"default": {"BACKEND": "duewheel.django.Backend", "OPTIONS": {"storage": "jobs.db"}}}
     """,
     "shop/__init__.py": "",
     "shop/tasks.py": """
@@ -312,30 +313,35 @@ PROJECT = {
         from django.tasks import task
         @task
         def last(word):
-            print("ran", word, flush=True)
+            print("ran", word, "in", os.getpid(), flush=True)
             os.kill(os.getpid(), signal.SIGTERM)
     """,
 }
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a signal ends it")
-def test_the_worker_of_a_project(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="no file is shared there")
+def test_a_project_whose_worker_is_another_process(tmp_path):
     for name, source in PROJECT.items():
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         file.write_text(textwrap.dedent(source), "utf-8")
     package = Path(_service.__file__).parents[2]
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{tmp_path}:{package}"}
-
-    def manage(*arguments):
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "django", *arguments],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=50, check=True,
-        )  # fmt: skip
-
-    manage("shell", "--no-imports", "-c", "from shop.tasks import last; print(last.enqueue('word').status)")
-    listed = manage("duewheel", "list", "--json")
-    assert json.loads(listed.stdout)["target"] == "shop.tasks.last"
-    worked = manage("duewheel", "run", "--drain-timeout", "5")
-    assert worked.stdout.splitlines()[-1] == "ran word"
-    assert "runs the tasks of 'default'" in worked.stdout
+    run = functools.partial(
+        subprocess.Popen, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    manage = [sys.executable, "-W", "error", "-m", "django"]
+    with run([*manage, "duewheel", "run", "--drain-timeout", "5"]) as worker:
+        assert "runs the tasks of 'default'" in worker.stdout.readline()
+        later = "from shop.tasks import last; from django.utils import timezone as t; import datetime as d; "
+        later += "print(last.using(run_after=t.now() + d.timedelta(days=1)).enqueue('later').status)"
+        with run([*manage, "shell", "--no-imports", "-c", later]) as shell:
+            assert shell.communicate(timeout=50) == ("READY\n", "")
+        with run([*manage, "duewheel", "list", "--json"]) as lists:
+            listed, said = lists.communicate(timeout=50)
+        assert (json.loads(listed)["target"], said) == ("shop.tasks.last", "")
+        now = "from shop.tasks import last; last.enqueue('word')"
+        with run([*manage, "shell", "--no-imports", "-c", now]) as shell:
+            assert shell.communicate(timeout=50) == ("", "")
+        assert worker.communicate(timeout=50)[0] == f"ran word in {worker.pid}\n"
+    assert worker.returncode == 0

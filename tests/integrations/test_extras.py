@@ -7,6 +7,8 @@ import pytest
 
 MISSING = {
     "duewheel.prometheus": ("prometheus_client", "duewheel[prometheus]"),
+    "duewheel.otel": ("opentelemetry", "duewheel[otel]"),
+    "duewheel.sentry": ("sentry_sdk", "duewheel[sentry]"),
     "duewheel.flask": ("flask", "flask"),
     "duewheel.pytest_plugin": ("pytest", "pytest"),
     "duewheel.django._backend": ("django", "django>=6.0"),

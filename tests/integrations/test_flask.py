@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import sys
 
 import flask
 import pytest
 
 import duewheel.flask
-from duewheel import ClosedError, Scheduler, StateError, aio
+from duewheel import ClosedError, NopScheduler, Scheduler, StateError, aio
 from duewheel.testing import ManualClock
 
 
@@ -138,6 +139,43 @@ def test_an_awaited_scheduler(app):
     assert said == ["shop"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no file is shared there")
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_scheduler_that_shares_its_file(app, path, is_first):
+    """Its handlers are inside wherever they run: in the owner, and in a client that becomes one."""
+    said = []
+    first = Scheduler(path, share=True)
+    scheduler = first if is_first else Scheduler(path, share=True)
+    scheduler.handle("before", lambda event: said.append(flask.current_app.name))
+    duewheel.flask.init_app(app, scheduler)
+    scheduler.handle("after", lambda event: said.append(flask.current_app.name))
+    scheduler.start()
+    if not is_first:
+        first.close()
+    scheduler.in_(0, "before")
+    scheduler.in_(0, "after")
+    assert scheduler.wait(30) and scheduler.role == "owner"
+    with pytest.raises(StateError, match="run in a Flask application"):
+        duewheel.flask.init_app(flask.Flask("other"), scheduler)
+    scheduler.close()
+    assert said == ["shop", "shop"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file is shared there")
+def test_an_awaited_scheduler_that_shares_its_file(app, path):
+    said = []
+
+    async def main():
+        async with aio.Scheduler(path, share=True) as scheduler:
+            duewheel.flask.init_app(app, scheduler)
+            scheduler.handle("t", lambda event: said.append(flask.current_app.name))
+            await scheduler.in_(0, "t")
+            await scheduler.wait(30)
+
+    asyncio.run(main())
+    assert said == ["shop"]
+
+
 def test_the_command_runs_what_is_due(app):
     ran = []
     scheduler = Scheduler()
@@ -179,6 +217,9 @@ def test_what_is_refused(app, scheduler):
         duewheel.flask.init_app(app, Scheduler())
     with pytest.raises(StateError, match="run in a Flask application"):
         duewheel.flask.init_app(flask.Flask("other"), scheduler)
+    with pytest.raises(TypeError, match="scheduler must be a Scheduler"):
+        duewheel.flask.init_app(app, Scheduler)
+    duewheel.flask.init_app(flask.Flask("off"), NopScheduler())
     closed = Scheduler()
     closed.close()
     with pytest.raises(ClosedError):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ORDER = [
+    "_answering",
     "_checks",
     "_extras",
     "_times",
@@ -20,6 +21,8 @@ ORDER = [
     "_log",
     "_core",
     "_html",
+    "_monitors",
+    "_propagation",
     "logs",
     "_transactions",
     "options",
@@ -51,7 +54,10 @@ ORDER = [
     "sharing._role",
     "sharing._shared",
     "scheduler",
+    "_attempts",
+    "otel",
     "prometheus",
+    "sentry",
     "nop",
     "context",
     "config",

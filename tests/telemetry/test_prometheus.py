@@ -1,6 +1,7 @@
 """What is scraped, read back by Prometheus' own parser, beside the scheduler's numbers."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
@@ -9,7 +10,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from duewheel import Discard, Scheduler, Snooze, aio
+import duewheel
+from duewheel import Discard, Scheduler, Snooze, StorageError, aio
 from duewheel.prometheus import Collector
 from duewheel.testing import ManualClock
 
@@ -158,6 +160,20 @@ def test_the_size_of_the_store(clock, path):
         assert Scraped(scheduler).value("duewheel_store_failed") == 0
 
 
+def test_a_store_that_cannot_be_asked_leaves_the_rest(clock):
+    class Broken(Scheduler):
+        def between(self, *bounds, **keywords):
+            raise StorageError("the disk is away")
+
+    with Broken(clock=clock) as scheduler:
+        scheduler.handle("t", lambda event: None)
+        scheduler.in_(0, "t")
+        clock.advance(0)
+        scraped = Scraped(scheduler)
+    assert scraped.value("duewheel_jobs_succeeded_total", target="t") == 1
+    assert scraped.samples("duewheel_overdue_seconds") == []
+
+
 def test_a_closed_scheduler_still_shows_its_counters(clock):
     with Scheduler(clock=clock) as scheduler:
         scheduler.handle("t", lambda event: None)
@@ -228,3 +244,34 @@ def test_bounds_that_are_none_are_refused(given, name):
     with pytest.raises(ValueError, match=f"{name} must be seconds of 0 or more, ascending"):
         Collector(scheduler, **{name: given})
     scheduler.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file is shared there")
+def test_a_client_shows_the_counters_of_the_owner(path):
+    with Scheduler(path, share=True) as owner:
+        owner.handle("t", steer)
+        owner.in_(0, "t", b"discard")
+        owner.in_many([0, 0], "t")
+        assert owner.wait(30)
+        with duewheel.connect(path) as client:
+            scraped = [Scraped(owner), Scraped(client)]
+            size = sum(file.stat().st_size for file in path.parent.glob("jobs.db*") if file.is_file())
+    for one in scraped:
+        assert one.value("duewheel_jobs_succeeded_total", target="t") == 2
+        assert one.value("duewheel_jobs_dead_total", target="t", reason="discarded") == 1
+        assert one.value("duewheel_overdue_seconds") == 0
+        assert 0 < one.value("duewheel_store_bytes") <= size
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file is shared there")
+def test_an_awaited_client_and_owner(path):
+    async def main():
+        async with aio.Scheduler(path, share=True) as owner:
+            owner.handle("t", lambda event: None)
+            await owner.in_(0, "t")
+            await owner.wait(30)
+            async with aio.connect(path) as client:
+                return [await asyncio.to_thread(Scraped, one) for one in (owner, client)]
+
+    for scraped in asyncio.run(main()):
+        assert scraped.value("duewheel_jobs_succeeded_total", target="t") == 1

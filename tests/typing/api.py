@@ -48,6 +48,8 @@ from duewheel import (
     Times,
     adapters,
     aio,
+    otel,
+    sentry,
 )
 from duewheel.logs import JobFilter
 from duewheel.prometheus import Collector
@@ -205,6 +207,8 @@ def frameworks(scheduler: Scheduler, awaited: aio.Scheduler) -> None:
     REGISTRY.register(Collector(scheduler))
     REGISTRY.register(Collector(awaited, lateness_buckets=[0.1, 1], run_buckets=(1.0, 10)))
     Collector("jobs.db")  # type: ignore[arg-type]
+    Scheduler(plugins=[otel.Plugin(parent="child"), sentry.Plugin(crons=False)])
+    otel.Plugin(parent="none")  # type: ignore[arg-type]
 
 
 def options() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from duewheel._answering import answering
 from duewheel.aio._tasks import Task
 from duewheel.aio._unopened import UNOPENED
 from duewheel.tasks import check_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from typing import Unpack
 
-    from duewheel._core import _TaskKeywords
+    from duewheel._core import Event, _TaskKeywords
     from duewheel.aio._tasks import TaskDecorator
     from duewheel.codecs import Codec
     from duewheel.scheduler import Core
@@ -38,11 +41,15 @@ class Plugging:
 
         return register
 
+    def _put_around(self, around: Callable[[Event], AbstractContextManager[object]], what: str) -> None:
+        """Put this around all handlers."""
+        self._core._put_around(around, what)
+
     def _repr_html_(self) -> str:
         """Show it in a notebook: its state and its numbers."""
         from duewheel import _html
 
-        return _html.scheduler(self, self._core.stats())
+        return _html.scheduler(self, answering(self).stats())
 
     async def _report_interrupted(self) -> None:
         core = self._core

@@ -272,6 +272,9 @@ class Sharing:
 
         return register
 
+    def _put_around(self, around: Any, what: str) -> None:
+        self._handlers.put_around(around, what, self._role)
+
     def timer(self, *_: Any, **__: Any) -> Any:
         """Refuse: timers are in memory alone."""
         raise StateError("timer() is for jobs in memory, and this scheduler keeps its jobs in a file: use in_()")

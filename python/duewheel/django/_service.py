@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from django.utils.json import normalize_json  # pyright: ignore[reportMissingImp
 from duewheel._checks import KEYWORDS
 from duewheel.errors import UnreadableDataError
 from duewheel.options import JobOptions
+from duewheel.postgres import PostgresStorage
 from duewheel.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -55,7 +57,10 @@ class Service:
         self.pid = os.getpid()
         keywords = dict(options)
         storage = keywords.pop("storage", None)
-        self.runs_here = keywords.pop("run", not str(storage).startswith(("postgres://", "postgresql://")))
+        is_database = isinstance(storage, PostgresStorage) or str(storage).startswith(("postgres://", "postgresql://"))
+        self.runs_here = keywords.pop("run", not is_database)
+        if storage is not None and not is_database and self.runs_here and "clock" not in keywords:
+            keywords.setdefault("share", sys.platform != "win32")
         retries: dict[str, Any] = {name: keywords.pop(name) for name in _RETRIES if name in keywords}
         plugins = [*keywords.pop("plugins", ()), self]
         try:

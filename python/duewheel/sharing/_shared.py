@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from duewheel import _checks, _current, _signals, targets
+from duewheel._answering import answering
+from duewheel._arounds import inside_already
 from duewheel._core import Stats, timeout_s
 from duewheel.errors import ClosedError, DuplicateTargetError, StateError
 from duewheel.sharing._places import resolved
@@ -51,6 +53,7 @@ class Handlers:
 
     def __init__(self) -> None:
         self._kept: dict[str, tuple[_Fn, dict[str, Any], list[Callable[[], None]]]] = {}
+        self._around: tuple[Any, str] | None = None  # what a framework puts around all of them
 
     def add(self, target: str, fn: _Fn, controls: dict[str, Any], role: Role) -> Callable[[], None]:
         """Keep one, and register it if the file is owned; return what deregisters it."""
@@ -75,8 +78,21 @@ class Handlers:
 
         return deregister
 
+    def put_around(self, around: Any, what: str, role: Role) -> None:
+        """Put this around all handlers, wherever they will run; `what` names it."""
+        with role.lock:
+            if role.ended:
+                raise ClosedError("the scheduler is closed")
+            if self._around is not None:
+                raise inside_already(self._around[1], what)
+            self._around = around, what
+            if role.own is not None:
+                role.own._put_around(around, what)
+
     def register(self, own: Any) -> None:
         """Register all with a scheduler that is new."""
+        if self._around is not None and answering(own)._inside is None:
+            own._put_around(*self._around)
         for target, (fn, controls, registered) in self._kept.items():
             if not registered:
                 registered.append(own.handle(target, fn, **controls))
@@ -204,6 +220,9 @@ class Sharing:
         """Register a handler, which runs where this process owns the file or once it does."""
         controls = {"concurrency": concurrency, "rate": rate, "timeout": timeout, "priority": priority, "dead": dead}
         return self._handlers.add(target, fn, controls, self._role)
+
+    def _put_around(self, around: Any, what: str) -> None:
+        self._handlers.put_around(around, what, self._role)
 
     def timer(self, *_: Any, **__: Any) -> Any:
         """Refuse: timers are in memory alone."""
