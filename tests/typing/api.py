@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -209,6 +209,27 @@ def frameworks(scheduler: Scheduler, awaited: aio.Scheduler) -> None:
     Collector("jobs.db")  # type: ignore[arg-type]
     Scheduler(plugins=[otel.Plugin(parent="child"), sentry.Plugin(crons=False)])
     otel.Plugin(parent="none")  # type: ignore[arg-type]
+
+
+def sharing(scheduler: Scheduler, awaited: aio.Scheduler) -> None:
+    assert_type(Scheduler("jobs.db", share=True), Scheduler)
+    assert_type(scheduler.role, Literal["alone", "owner", "client"])
+    assert_type(awaited.role, Literal["alone", "owner", "client"])
+    client = duewheel.connect("jobs.db")
+    assert_type(client.owner_pid, int)
+    assert_type(client.in_(1, "a", b"", retry_limit=1), str)
+    assert_type(client.get("a"), Event | None)
+    assert_type(client.cancel_many(client.in_many([1], "a")), int)
+    assert_type(duewheel.connect(duewheel.PostgresStorage("postgresql://")), Scheduler)
+    client.in_("soon", "a")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def sharing_awaited() -> None:
+    async with aio.connect("jobs.db") as client:
+        assert_type(await client.in_(1, "a", retry_limit=1), str)
+        assert_type(await client.get("a"), Event | None)
+        async for event in client.between():
+            assert_type(event, Event)
 
 
 def options() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import html
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -76,10 +77,10 @@ class Sharing:
 
     _role: Role
 
-    def _share(self, plain: Callable[..., Any], storage: Any, arguments: Mapping[str, Any]) -> None:
+    def _share(self, plain: Any, storage: Any, arguments: Mapping[str, Any]) -> None:
         """Begin; `plain` makes a scheduler that does not share."""
         file = file_of(storage, arguments["clock"])
-        self._handlers = Handlers()
+        self._handlers = Handlers(plain.handle)
         self._declared = Declared()
         self._begun: tuple[asyncio.AbstractEventLoop, contextvars.Context] | None = None
         self._halted: asyncio.Event | None = None
@@ -93,7 +94,7 @@ class Sharing:
     def _settle_in(self) -> None:
         with self._role.lock:
             own = self._role.own
-            if own is not None:
+            if own is not None and not self._role.ended:
                 own._face = self
                 own._core._declared = self._declared
                 self._handlers.register(own)
@@ -213,17 +214,8 @@ class Sharing:
         own = self._role.own
         return (self._role.caller if own is None else own).running()
 
-    def handle(
-        self,
-        target: str,
-        fn: Callable[[Any], object],
-        *,
-        concurrency: Any = None,
-        rate: Any = None,
-        priority: Any = 0,
-    ) -> Callable[[], None]:
+    def handle(self, target: str, fn: Callable[[Any], object], **controls: Any) -> Callable[[], None]:
         """Register a handler, which runs where this process owns the file or once it does."""
-        controls = {"concurrency": concurrency, "rate": rate, "priority": priority}
         return self._handlers.add(target, fn, controls, self._role)
 
     def handler(self, target: str, **controls: Any) -> Callable[[Any], Any]:
@@ -247,23 +239,16 @@ class Sharing:
         return lambda fn: Task(self, fn, target, codec, keywords)
 
     def repeated(
-        self,
-        schedule: Any,
-        *,
-        target: str | None = None,
-        data: Any = b"",
-        concurrency: Any = None,
-        rate: Any = None,
-        priority: Any = 0,
-        **keywords: Any,
+        self, schedule: Any, *, target: str | None = None, data: Any = b"", **keywords: Any
     ) -> Callable[[Any], Any]:
         """Register the decorated function, and declare a repeat that calls it, for when this process owns the file."""
         if "id" in keywords:
             raise TypeError("repeated() takes no id: its id is the target; say target=…")
+        controls = {name: keywords.pop(name) for name in self._handlers.controls if name in keywords}
 
         def register(fn: Any) -> Any:
             name = declared_name(fn) if target is None else target
-            self.handle(name, fn, concurrency=concurrency, rate=rate, priority=priority)
+            self.handle(name, fn, **controls)
             self._declared.add(name, (schedule, name, data), {**keywords, "id": name})
             own = self._role.own
             if own is not None and own._core._started:
@@ -304,6 +289,11 @@ class Sharing:
     def _check_open(self) -> None:
         if self._role.ended:
             raise ClosedError("the scheduler is closed")
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: what it has pending, where it owns the file."""
+        own = self._role.own
+        return html.escape(repr(self)) if own is None else str(own._repr_html_())
 
     def __repr__(self) -> str:
         state = "closed" if self._role.ended else f"{self.role} of {self._role.file!r}"

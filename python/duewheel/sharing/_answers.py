@@ -100,15 +100,15 @@ class Answers:
     ) -> None:
         """Schedule a job, unless that was done by a call that was cut off."""
         scheduler, target, again = self._scheduler, params["target"], params.get("again", False)
-        given = params.get("given", False)
+        given, others = params.get("given", False), params.get("keywords", {})
         if again and self._is_known(id, target, params["since"] - _SLACK_NS):
             return
         try:
             if when is not None:
-                scheduler.at(_Moment(when), target, data, id=id, options=options)
+                scheduler.at(_Moment(when), target, data, id=id, options=options, **others)
             elif delay is not None:
                 left = max(0, delay - params.get("ago", 0))
-                scheduler.in_(exactly(left), target, data, id=id, options=options)
+                scheduler.in_(exactly(left), target, data, id=id, options=options, **others)
         except DuplicateJobError:
             if not again or (given and not self._is_same(id, target, data)):
                 raise

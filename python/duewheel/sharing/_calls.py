@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from duewheel._running import Running
     from duewheel.sharing._link import Link
 
+_FIELDS = frozenset(_checks.KEYWORDS["JobOptions"])
+
 _PAGE = 500
 """How many events or dead jobs are asked for at once."""
 
@@ -36,6 +38,11 @@ _LOOKS_EVERY_S = 0.05
 
 def _bound(value: datetime | float | None, what: str) -> int | None:
     return None if value is None else wall_ns(value, what)
+
+
+def _others(keywords: Any) -> dict[str, Any]:
+    """Take out of the keywords of a call those that are no options: the owner reads them."""
+    return {name: keywords.pop(name) for name in list(keywords) if name not in _FIELDS} if keywords else {}
 
 
 class Calls:
@@ -85,8 +92,9 @@ class Calls:
     ) -> str:
         if connection is not None:
             raise StateError("connection= is for jobs in a PostgreSQL database, and this scheduler's are in a file")
+        others = _others(job_options)
         made, line = self._requests.schedule(is_delay, time, target, data, id, options, job_options)
-        reply = self._link.exchange(line)
+        reply = self._link.exchange(_words.with_keywords(line, others) if others else line)
         if reply != _words.DONE:
             _words.result(reply)
         return made
@@ -124,8 +132,9 @@ class Calls:
         options: JobOptions | None,
         job_options: _JobOptions,
     ) -> Ids:
+        others = _others(job_options)
         ids, line = self._requests.schedule_many(are_delays, times, target, datas, options, job_options)
-        _words.result(self._link.exchange(line))
+        _words.result(self._link.exchange(_words.with_keywords(line, others) if others else line))
         return ids
 
     def repeat(

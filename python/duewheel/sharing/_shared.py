@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import inspect
 import os
 import threading
 import warnings
@@ -51,14 +52,22 @@ def file_of(storage: object, clock: object) -> str:
 class Handlers:
     """The handlers of a process, registered where it owns the file, and kept until it does."""
 
-    def __init__(self) -> None:
+    def __init__(self, handle: Callable[..., Any]) -> None:
+        """Keep those of a scheduler with this call."""
+        parameters = inspect.signature(handle).parameters.values()
+        self.controls = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+        """The keywords of the call, with what they are where they are not given."""
         self._kept: dict[str, tuple[_Fn, dict[str, Any], list[Callable[[], None]]]] = {}
         self._around: tuple[Any, str] | None = None  # what a framework puts around all of them
 
     def add(self, target: str, fn: _Fn, controls: dict[str, Any], role: Role) -> Callable[[], None]:
         """Keep one, and register it if the file is owned; return what deregisters it."""
-        targets.checked(**controls)
-        targets.check_dead(target, controls["dead"])
+        unknown = controls.keys() - self.controls.keys()
+        if unknown:
+            raise TypeError(f"handle() got an unexpected keyword argument {min(unknown)!r}")
+        given = {**self.controls, **controls}
+        targets.checked(**given)
+        targets.check_dead(target, given["dead"])
         _checks.is_async(fn)
         _checks.check_name(target, "target")
         with role.lock:
@@ -124,10 +133,10 @@ class Sharing:
     _declared: Any
     _opened, _forked, _has_store = True, False, True
 
-    def _share(self, plain: type, storage: Any, arguments: Mapping[str, Any]) -> None:
+    def _share(self, plain: Any, storage: Any, arguments: Mapping[str, Any]) -> None:
         """Begin; `plain` makes a scheduler that does not share."""
         file = file_of(storage, arguments["clock"])
-        self._handlers = Handlers()
+        self._handlers = Handlers(plain.handle)
         self._context: contextvars.Context | None = None
         self._halted = threading.Event()
         make = functools.partial(_serving_class(plain), storage, **arguments)
@@ -141,7 +150,7 @@ class Sharing:
         """Begin to be the owner, if this process is."""
         with self._role.lock:
             own = self._role.own
-            if own is None:
+            if own is None or self._role.ended:
                 return
             own._declared = self._declared
             own._face = self
@@ -206,19 +215,8 @@ class Sharing:
             return Stats._zeros()
         return (self._role.caller if own is None else own).stats()
 
-    def handle(
-        self,
-        target: str,
-        fn: _Fn,
-        *,
-        concurrency: Any = None,
-        rate: Any = None,
-        timeout: Any = None,
-        priority: Any = 0,
-        dead: Any = None,
-    ) -> Callable[[], None]:
+    def handle(self, target: str, fn: _Fn, **controls: Any) -> Callable[[], None]:
         """Register a handler, which runs where this process owns the file or once it does."""
-        controls = {"concurrency": concurrency, "rate": rate, "timeout": timeout, "priority": priority, "dead": dead}
         return self._handlers.add(target, fn, controls, self._role)
 
     def _put_around(self, around: Any, what: str) -> None:

@@ -27,6 +27,15 @@ def call(method: str, **params: Any) -> bytes:
     return b'{"jsonrpc":"2.0","id":1,"method":"%s","params":%s}\n' % (method.encode(), said.encode())
 
 
+def with_keywords(line: bytes, keywords: Mapping[str, Any]) -> bytes:
+    """Return the line of a call that schedules, with keywords that are no options of a job."""
+    try:
+        said = json.dumps(keywords, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"these keywords cannot be told to the owner of the file: {keywords!r}: {error}") from None
+    return line[:-3] + b',"keywords":%s}}\n' % said.encode()
+
+
 def again(line: bytes, since_ns: int, ago_ns: int) -> bytes:
     """Return the line of a call that was first made then, by the wall clock, and so long ago."""
     end = b'"again":true,"since":%d,"ago":%d}}\n' % (since_ns, ago_ns)
@@ -91,13 +100,15 @@ def told_event(event: Event) -> dict[str, Any]:
         "due": event.due,
         "occurrence": event.occurrence,
         "previous": event.previous,
+        **({"headers": dict(headers)} if (headers := getattr(job, "headers", None)) else {}),
     }
 
 
 def event_of(told: Mapping[str, Any]) -> Event:
     """Return the event that is told of."""
     options = options_of(told["retry"])
-    job = Job(told["id"], told["target"], told["job_due"], b64decode(told["data"]), options)
+    others: Any = {"headers": told["headers"]} if "headers" in told else {}
+    job = Job(told["id"], told["target"], told["job_due"], b64decode(told["data"]), options, **others)
     occurrence, previous = told["occurrence"], told["previous"]
     return Event(job, told["run"], told["attempt"], told["due"], occurrence=occurrence, previous=previous)
 

@@ -25,7 +25,7 @@ impl Desk {
         line: &[u8],
         call: &Schedule<'_>,
     ) {
-        if call.again || call.given {
+        if call.again || call.given || call.keywords.is_some() {
             return self.have_answered(to, line, vec![Arc::from(&*call.id)]);
         }
         let due = due_of(call.at, call.after);
@@ -63,7 +63,7 @@ impl Desk {
         let Some((ids, dues, datas)) = read_many(call) else {
             return self.refuse(to, id, "schedule_many");
         };
-        if call.again {
+        if call.again || call.keywords.is_some() {
             return self.have_answered(to, line, ids);
         }
         let most = self.shared.backing.max_data;

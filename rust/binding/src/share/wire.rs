@@ -83,6 +83,9 @@ pub(super) struct Schedule<'a> {
     /// The call was cut off, and is made once more.
     #[serde(default)]
     pub(super) again: bool,
+    /// What else it says of the job: that is for Python to read.
+    #[serde(borrow)]
+    pub(super) keywords: Option<&'a RawValue>,
 }
 
 /// Many jobs of one target. The ids are 16 bytes each.
@@ -100,6 +103,8 @@ pub(super) struct ScheduleMany<'a> {
     pub(super) retry: Retry,
     #[serde(default)]
     pub(super) again: bool,
+    #[serde(borrow)]
+    pub(super) keywords: Option<&'a RawValue>,
 }
 
 /// A job that is asked about.
