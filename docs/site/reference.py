@@ -228,7 +228,11 @@ class Readable(ast.NodeTransformer):
         said = found.nodes[0] if found else None
         if isinstance(said, ast.AnnAssign) and said.value is not None:
             return Readable(found.module).visit(ast.parse(ast.unparse(said.value), mode="eval").body)
-        return node
+        return ast.Name(node.id.removeprefix("_"))  # a type variable, or a class that stands for a protocol
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        is_module = isinstance(node.value, ast.Name) and node.value.id.startswith("_") and node.value.id[1:].islower()
+        return ast.Name(node.attr) if is_module else self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, str) and re.fullmatch(r"[\w .|\[\],]+", node.value) and "_" in node.value:

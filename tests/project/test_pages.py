@@ -151,3 +151,15 @@ def test_actions_are_pinned_to_commits(workflow):
     used = re.findall(r"uses: (.*)", workflow.read_text("utf-8"))
     assert used
     assert not [action for action in used if not re.match(r"[\w./-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", action)]
+
+
+def test_each_figure_of_the_comparison_stands_in_its_source():
+    table = (ROOT / "docs" / "comparison.md").read_text("utf-8").partition("## Figures\n")[2]
+    source, checked = "", 0
+    for row in rows(table):
+        link = re.search(r"\]\(([\w.-]+)", row[3])
+        source = (ROOT / "docs" / link[1]).read_text("utf-8") if link else source
+        for figure in re.findall(r"(?<![\w.])\d[\d,.]*\d|(?<![\w.])\d(?![\w.])", f"{row[1]} {row[2]}"):
+            assert re.search(rf"(?<![\d,.]){re.escape(figure)}(?![\d,.]*\d)", source), f"{row[0]}: {figure}"
+            checked += 1
+    assert checked > 30

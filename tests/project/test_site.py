@@ -1,6 +1,7 @@
 """The site that `make docs` builds: its pages, its links, and what it says of every public name."""
 
 import importlib
+import re
 import sys
 import tomllib
 from functools import cache
@@ -147,4 +148,7 @@ def test_the_reference_says_what_the_docstrings_say(pages):
     assert "`**job_options`: `retry_limit`, `min_backoff`, `max_backoff`, `age_limit`, `consistency`." in text
     assert duewheel.Scheduler.cancel.__doc__.splitlines()[0] in text
     assert "[`StateError`](errors.md#StateError)" in text
-    assert "_Seconds" not in text and "Unpack[" not in text
+    assert "Unpack[" not in text
+    signatures = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    assert "Scheduler(\n    storage: str | PathLike[str]" in signatures
+    assert not re.findall(r"(?<![\w.])_[A-Za-z]\w*", signatures), "names that users do not know"
