@@ -60,6 +60,19 @@ def test_the_dead_are_counted(doctor, path, quiet):
     assert "t 2; the last: ZeroDivisionError" in dead["said"]
 
 
+def test_of_very_many_it_says_that_there_are_more(doctor, path, quiet, monkeypatch):
+    monkeypatch.setattr("duewheel.cli._checkups._LOOKED_AT", 2)
+    with Scheduler(path, workers=1) as scheduler:
+        scheduler.handle("t", lambda event: 1 / 0)
+        for _ in range(3):
+            scheduler.in_(0, "t", retry_limit=0)
+            scheduler.at(time.time() - 3_600, "nobody")
+        scheduler.wait(10)
+    ended = doctor()
+    assert found(ended, "dead")[0]["said"].startswith("more than 2 dead")
+    assert found(ended, "overdue")[0]["said"].startswith("more than 2 jobs overdue")
+
+
 def test_a_death_that_is_to_come_tells_that_the_clock_was_set_back(doctor, path, quiet):
     from duewheel.testing import ManualClock
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from duewheel import Scheduler
-from duewheel.cli._ends import FINE, UNREACHABLE, USAGE
+from duewheel.cli._ends import FINE, FOUND, UNREACHABLE, USAGE
 from duewheel.cli._reach import without_password
 
 PROGRAM = [sys.executable, "-m", "duewheel"]
@@ -87,6 +87,14 @@ def test_a_file_that_is_none(cli, path):
     assert cli("list", "-f", path.parent).status == UNREACHABLE
     (store,) = [one for one in cli("doctor", "-f", path, "--json").records if one["check"] == "store"]
     assert store["state"] == "fault"
+
+
+def test_a_path_that_the_system_refuses(cli, path):
+    for wrong in ("x" * 5_000, path / "below" / "a.file"):
+        path.write_bytes(b"")
+        for verb in ("list", "doctor", "add"):
+            ended = cli(verb, *(["t"] if verb == "add" else []), "-f", wrong)
+            assert ended.status in (FOUND, UNREACHABLE) and ended.out + ended.err and "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize(

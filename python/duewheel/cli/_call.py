@@ -78,5 +78,10 @@ def ending() -> Iterator[None]:
         raise EndsError(str(error)) from None
     except StorageError as error:
         raise EndsError(without_password(str(error)), UNREACHABLE) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        raise EndsError(f"{where}{error.strerror or error}", UNREACHABLE) from None
     except DuewheelError as error:  # a call that does not fit
         raise EndsError(without_password(str(error))) from None

@@ -17,6 +17,7 @@ from duewheel.cli._shown import last_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from duewheel._core import DeadEvent
     from duewheel.cli._reach import Reached
 
 _LOOKED_AT = 100_000
@@ -73,16 +74,17 @@ def _nodes(reached: Reached) -> Iterator[Finding]:
 
 
 def _overdue(reached: Reached, now_ns: int) -> Iterator[Finding]:
-    late = list(islice(reached.calls.between(end=(now_ns - _LATE_NS) / 1e9), _LOOKED_AT + 1))
-    pending = len(reached.calls)
-    if not late:
-        yield Finding("overdue", "ok", f"nothing is overdue; {counted(pending, 'job')} pending")
+    first_ns: int | None = None
+    by_target: Counter[str] = Counter()
+    for event in islice(reached.calls.between(end=(now_ns - _LATE_NS) / 1e9), _LOOKED_AT + 1):
+        first_ns = event.due if first_ns is None else first_ns
+        by_target[event.target] += 1
+    if first_ns is None:
+        yield Finding("overdue", "ok", f"nothing is overdue; {counted(len(reached.calls), 'job')} pending")
         return
-    more = "more than " if len(late) > _LOOKED_AT else ""
-    by_target = Counter(event.target for event in late)
-    most = ", ".join(f"{target} {count:,}" for target, count in by_target.most_common(5))
-    count = min(len(late), _LOOKED_AT)
-    said = f"{more}{counted(count, 'job')} overdue, the first for {span(now_ns - late[0].due)}, by target: {most}"
+    count, more = _so_far(by_target.total())
+    most = ", ".join(f"{target} {number:,}" for target, number in by_target.most_common(5))
+    said = f"{more}{counted(count, 'job')} overdue, the first for {span(now_ns - first_ns)}, by target: {most}"
     if reached.how == "file":
         remedy = "start the program: no process has the file, so nothing runs"
     elif reached.how == "database":
@@ -90,6 +92,11 @@ def _overdue(reached: Reached, now_ns: int) -> Iterator[Finding]:
     else:
         remedy = "have handlers for these targets, and enough workers for what they take; `duewheel running` shows them"
     yield Finding("overdue", "warning", said, remedy)
+
+
+def _so_far(found: int) -> tuple[int, str]:
+    """Return how many were looked at, and what stands before it where there are more."""
+    return min(found, _LOOKED_AT), "more than " if found > _LOOKED_AT else ""
 
 
 def _parked(reached: Reached) -> Iterator[Finding]:
@@ -119,18 +126,25 @@ def _held_back(reached: Reached) -> Iterator[Finding]:
 
 
 def _dead(reached: Reached, now_ns: int) -> Iterator[Finding]:
-    dead = list(islice(reached.calls.dead(), _LOOKED_AT + 1))
-    if not dead:
+    newest: DeadEvent | None = None
+    found = today = yesterday = 0
+    by_target: Counter[str] = Counter()
+    for one in islice(reached.calls.dead(), _LOOKED_AT + 1):  # not as a list: their errors are long
+        newest = newest or one
+        found += 1
+        if one.died > now_ns - _DAY_NS:
+            today += 1
+            by_target[one.event.target] += 1
+        elif one.died > now_ns - 2 * _DAY_NS:
+            yesterday += 1
+    if newest is None:
         yield Finding("dead", "ok", "no job is dead")
         return
-    count, more = min(len(dead), _LOOKED_AT), "more than " if len(dead) > _LOOKED_AT else ""
-    today = sum(1 for one in dead if one.died > now_ns - _DAY_NS)
-    yesterday = sum(1 for one in dead if now_ns - 2 * _DAY_NS < one.died <= now_ns - _DAY_NS)
-    by_target = Counter(one.event.target for one in dead if one.died > now_ns - _DAY_NS)
+    count, more = _so_far(found)
     said = f"{more}{count:,} dead, {today:,} of them within a day, {yesterday:,} in the day before"
     if by_target:
         said += ", of " + ", ".join(f"{target} {number:,}" for target, number in by_target.most_common(3))
-        said += f"; the last: {last_line(dead[0].error)}"
+        said += f"; the last: {last_line(newest.error)}"
     if today:
         remedy = "duewheel dead shows them; mend what failed, then revive --all --target T"
         yield Finding("dead", "warning", said, remedy)
@@ -138,8 +152,8 @@ def _dead(reached: Reached, now_ns: int) -> Iterator[Finding]:
         yield Finding("dead", "warning", said, "they stay until purge: duewheel purge --before 30d")
     else:
         yield Finding("dead", "ok", said)
-    if dead[0].died > now_ns + _LATE_NS:
-        when = at_local_exactly(dead[0].died)
+    if newest.died > now_ns + _LATE_NS:
+        when = at_local_exactly(newest.died)
         remedy = "jobs of at() run by the clock as it is now; look at what sets it"
         yield Finding("clock", "warning", f"a job died at {when}, which is to come: the clock was set back", remedy)
 
