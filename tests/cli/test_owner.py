@@ -130,7 +130,7 @@ def test_doctor_asks_the_owner(at, path):
 
 def test_backup_and_export_while_it_runs(at, cli, path, tmp_path):
     at("add", "works", "+1h", "--id", "a")
-    at("add", "works", "--cron", "0 9 * * *", "--id", "r")
+    at("add", "works", "--every", "2h", "--id", "r")
     assert at("backup", tmp_path / "copy.db").status == FINE
     exported = at("export").out
     assert [one["id"] for one in cli("list", "-f", tmp_path / "copy.db", "--json").records] == ["a", "r"]

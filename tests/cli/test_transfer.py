@@ -110,6 +110,16 @@ def test_export_and_import_give_the_same(cli, a_file, filled, tmp_path, through,
         scheduler.close()
 
 
+def test_jobs_of_one_due_stay_in_their_order(cli, a_database, monkeypatch):
+    monkeypatch.setattr("duewheel.cli._putting._LARGEST_GROUP", 7)
+    dues = [2 * 10**18] * 10 + [2 * 10**18 + 1] * 30 + [3 * 10**18 + number for number in range(20)]
+    lines = [{"v": 1, "id": f"id-{number}", "target": "t", "due": due} for number, due in enumerate(dues)]
+    taken = cli("import", "-", *a_database.options, said="\n".join(map(json.dumps, lines)).encode())
+    assert taken.out == "took in 60 jobs and 0 repeats\n"
+    listed = cli("list", "--json", *a_database.options).records
+    assert [one["id"] for one in listed] == [line["id"] for line in lines]
+
+
 def test_what_is_there_already_is_counted_and_stays(cli, a_file, filled):
     exported = cli("export", *a_file.options).out
     again = cli("import", "-", "--json", *a_file.options, said=exported.encode())

@@ -105,6 +105,7 @@ ORDER = [
     "cli._stored",
     "cli._transfer",
     "cli._apscheduler",
+    "cli._putting",
     "cli._taking",
     "cli._machine",
     "cli._checkups",

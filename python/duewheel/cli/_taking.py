@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from duewheel._core import Event, JobOptions
 from duewheel.cli import _apscheduler
 from duewheel.cli._ends import FINE, FOUND, EndsError
 from duewheel.cli._jobs import retry_limit
 from duewheel.cli._output import counted
+from duewheel.cli._putting import REFUSALS, putting
 from duewheel.cli._transfer import GivenDead, GivenRepeat, LineError, read_line
 from duewheel.cli._when import moment
 from duewheel.errors import DuplicateJobError
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Given = Event | GivenRepeat | GivenDead | LineError
 
-_ON_THEIR_WAY = 512
-"""How many jobs a store is asked about before the first answer is waited for."""
 _SAID = 20
 """How many of what was not taken in are named."""
 
@@ -87,71 +85,59 @@ class _Taking:
         self._calls = None if reached is None else reached.calls
         self._is_client = reached is not None and reached.runs
         self._counts: dict[str, int] = dict.fromkeys(("jobs", "repeats", "already", "dead", "refused"), 0)
-        self._asked: deque[tuple[str, Any]] = deque()
-        self._last_ticket = 0
+        self._jobs = None if reached is None else putting(reached, lambda name, error: self._ended("jobs", name, error))
 
     def take_all(self, given: Iterable[tuple[str, Given]]) -> None:
         """Take in what there is, in its order; what is refused is said, and the rest goes on."""
-        for name, one in given:
-            if isinstance(one, GivenDead):
-                if not self._call.args.revive:
-                    self._counts["dead"] += 1
-                    continue
-                one = _revived(one.event)
-            if isinstance(one, LineError):
-                self._refuse(name, one)
-            elif isinstance(one, GivenRepeat):
-                self._settle(0)
-                self._count("repeats", name, lambda one=one: self._take_repeat(one))
-            else:
-                self._take_job(name, one)
-        self._settle(0)
-        if self._calls is not None and self._last_ticket:
-            self._calls._wait_settled(self._last_ticket)
-
-    def _take_job(self, name: str, event: Event) -> None:
-        if self._calls is None:
-            self._counts["jobs"] += 1
-            return
-        calls = self._calls
-        if self._is_client:
-            self._count("jobs", name, lambda: calls.storage.create(event))
-            return
-        self._count("jobs", name, lambda: self._asked.append((name, calls._awaited().restore(event))))
-        self._settle(_ON_THEIR_WAY)
-
-    def _settle(self, most: int) -> None:
-        """Wait for answers until so many are on their way."""
-        while len(self._asked) > most:
-            name, made = self._asked.popleft()
-            try:
-                while not isinstance(made, tuple):
-                    made = made.wait()
-                self._last_ticket = max(self._last_ticket, made[1])
-            except DuplicateJobError:
-                self._counts["jobs"] -= 1
-                self._counts["already"] += 1
-            except (TypeError, ValueError) as error:
-                self._counts["jobs"] -= 1
-                self._refuse(name, error)
-
-    def _count(self, kind: str, name: str, take: Any) -> None:
         try:
-            if take() is False:
-                self._counts["already"] += 1
+            self._take_each(given)
+            self._settle()
+        finally:
+            if self._jobs is not None:
+                self._jobs.close()
+
+    def _take_each(self, given: Iterable[tuple[str, Given]]) -> None:
+        for name, one in given:
+            if isinstance(one, GivenDead) and not self._call.args.revive:
+                self._counts["dead"] += 1
+            elif isinstance(one, LineError):
+                self._ended("jobs", name, one)
+            elif isinstance(one, GivenRepeat):
+                self._settle()  # its id may be that of a job
+                self._ended("repeats", name, self._problem_with(one))
             else:
-                self._counts[kind] += 1
-        except DuplicateJobError:
+                event = _revived(one.event) if isinstance(one, GivenDead) else one
+                if self._jobs is None:
+                    self._ended("jobs", name, None)
+                else:
+                    self._jobs.put(name, event)
+
+    def _settle(self) -> None:
+        if self._jobs is not None:
+            self._jobs.settle()
+
+    def _ended(self, kind: str, name: str, error: Exception | None) -> None:
+        if error is None:
+            self._counts[kind] += 1
+        elif isinstance(error, DuplicateJobError):
             self._counts["already"] += 1
-        except (TypeError, ValueError, OverflowError) as error:
+        else:
             self._refuse(name, error)
 
-    def _take_repeat(self, given: GivenRepeat) -> bool:
+    def _problem_with(self, given: GivenRepeat) -> Exception | None:
+        """Take a repeat in; return why it was not."""
+        try:
+            self._take_repeat(given)
+        except REFUSALS as error:
+            return error
+        return None
+
+    def _take_repeat(self, given: GivenRepeat) -> None:
         calls = self._calls
         if calls is None:
-            return True
+            return
         if calls.get_repeat(given.id) is not None:
-            return False
+            raise DuplicateJobError(given.id)
         if not given.declared:
             calls.repeat(given.schedule, given.target, given.data, id=given.id, **given.terms)
         elif self._is_client:
@@ -162,7 +148,6 @@ class _Taking:
             calls.reschedule(given.id, moment(given.next))
         if given.paused:
             calls.pause(given.id)
-        return True
 
     def _refuse(self, name: str, error: Exception) -> None:
         self._counts["refused"] += 1
