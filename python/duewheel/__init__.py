@@ -19,9 +19,9 @@ from duewheel import _core, adapters
 
 # The extension imports these by name, and packers of programs follow the imports of Python alone.
 from duewheel import _failure as _failure
+from duewheel import _keywords as _keywords
 from duewheel import _log as _log
 from duewheel import _schedules as _schedules
-from duewheel import _transactions as _transactions
 from duewheel._core import (
     Cron,
     Days,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, SupportsIndex
 
 _P = ParamSpec("_P")
@@ -54,6 +54,31 @@ def no_target(value: object) -> TypeError:
     )
 
 
+def headers(given: object) -> dict[str, str]:
+    """Return a copy of the headers of a job: texts by name, at most 4 KiB of them; `None` has none."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(f"headers must be a mapping of str to str, not {shown(given)}")
+    found, size = {}, 0
+    for name, text in given.items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise TypeError(f"headers must be a mapping of str to str, not of {shown(name)} to {shown(text)}")
+        try:
+            size += len(name.encode()) + len(text.encode())
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"headers must be valid Unicode, without lone surrogates: {shown(name)}: {shown(text)}"
+            ) from None
+        found[str(name)] = str(text)
+    if size > MOST_OF_HEADERS:
+        raise ValueError(
+            f"headers must have at most {MOST_OF_HEADERS} bytes of UTF-8 in names and texts, not {size}: what is "
+            "longer belongs into data"
+        )
+    return found
+
+
 def whole_number(value: object, what: str, least: int = 0, most: int = 2**32 - 1) -> int:
     """Return an `int`, or what has an `__index__`, from `least` to `most`; a `bool` is none."""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
@@ -74,20 +99,23 @@ def is_async(fn: object) -> bool:
     return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(type(fn), "__call__", None))  # noqa: B004
 
 
+MOST_OF_HEADERS = 4_096
+
 _JOB_OPTIONS = ("retry_limit", "min_backoff", "max_backoff", "age_limit", "consistency")
+_RARE = ("headers", "key", "on_conflict")
 KEYWORDS = {
     "JobOptions": _JOB_OPTIONS,
     "JobOptions.replace": _JOB_OPTIONS,
-    "Scheduler.at": ("when", "target", "data", "id", "options", "connection", *_JOB_OPTIONS),
-    "Scheduler.in_": ("delay", "target", "data", "id", "options", "connection", *_JOB_OPTIONS),
+    "Scheduler.at": ("when", "target", "data", "id", "options", "connection", *_RARE, *_JOB_OPTIONS),
+    "Scheduler.in_": ("delay", "target", "data", "id", "options", "connection", *_RARE, *_JOB_OPTIONS),
     "Scheduler.cancel": ("id", "connection"),
     "Scheduler.timer": ("delay", "target", "data", *_JOB_OPTIONS),
     "Scheduler.repeat": (
         *("schedule", "target", "data", "tz", "id", "start", "end", "count", "spread", "catch_up", "window"),
-        *("pause_on_dead", "options", *_JOB_OPTIONS),
+        *("pause_on_dead", "options", "headers", "key", *_JOB_OPTIONS),
     ),
-    "Scheduler.at_many": ("whens", "target", "datas", "options", *_JOB_OPTIONS),
-    "Scheduler.in_many": ("delays", "target", "datas", "options", *_JOB_OPTIONS),
+    "Scheduler.at_many": ("whens", "target", "datas", "options", "headers", "key", *_JOB_OPTIONS),
+    "Scheduler.in_many": ("delays", "target", "datas", "options", "headers", "key", *_JOB_OPTIONS),
 }
 """The keywords of each call whose error lists them."""
 

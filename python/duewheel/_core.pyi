@@ -12,6 +12,7 @@ from typing import (
     Any,
     Final,
     Generic,
+    Literal,
     Protocol,
     Self,
     SupportsIndex,
@@ -119,7 +120,18 @@ class _TaskKeywords(_HandlerKeywords, _JobOptions, total=False):
 
     options: JobOptions | None
 
-class _RepeatTerms(_JobOptions, total=False):
+class _ManyKeywords(_JobOptions, total=False):
+    """What many jobs are scheduled with at once, beside their options: the same for each."""
+
+    headers: Mapping[str, str] | None
+    key: str | None
+
+class _JobKeywords(_ManyKeywords, total=False):
+    """The keywords of `Scheduler.at` and `in_` that few calls have, and those of `JobOptions`."""
+
+    on_conflict: Literal["error", "ignore", "update", "replace"]
+
+class _RepeatTerms(_ManyKeywords, total=False):
     """The keywords of a repeat but for its id, and those of `JobOptions`."""
 
     tz: str | tzinfo | None
@@ -138,7 +150,7 @@ class _RepeatKeywords(_RepeatTerms, total=False):
     id: str | None
     connection: Any
 
-class _UsingKeywords(_RepeatKeywords, total=False):
+class _UsingKeywords(_RepeatKeywords, _JobKeywords, total=False):
     """The keywords of `Task.using`: those of `at` and `in_`, and of `repeat`."""
 
 class _Array(Protocol):
@@ -201,7 +213,7 @@ class JobOptions:
 class Job:
     """A job: what was asked for, which never changes.
 
-    `Job(id, target, due, data, options)` makes one by hand, for `Storage.create`; the options are
+    `Job(id, target, due, data, options, headers=None)` makes one by hand, for `Storage.create`; the options are
     resolved then.
 
     **Time**: `due` is unix nanoseconds, as first scheduled.
@@ -209,7 +221,16 @@ class Job:
     options that contradict themselves; `OverflowError` for a due that 64 bits do not hold.
     """
 
-    def __new__(cls, id: str, target: str, due: int, data: Buffer, options: JobOptions) -> Job: ...
+    def __new__(
+        cls,
+        id: str,
+        target: str,
+        due: int,
+        data: Buffer,
+        options: JobOptions,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Job: ...
     @property
     def id(self) -> str:
         """Its id, given or generated."""
@@ -225,6 +246,9 @@ class Job:
     @property
     def options(self) -> JobOptions:
         """Its options, resolved: no field is `UNSET`."""
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that it was scheduled with, and that plugins have added: a read-only mapping of texts."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -290,6 +314,8 @@ class Event:
     @property
     def expired(self) -> bool:
         """Whether it is asked to end: what runs on a thread for long looks at it now and then. Not compared."""
+    def _interrupt(self) -> None:
+        """Ask it to end: for the reference."""
     def _late(self, lateness: int) -> Event:
         """Return the same event, started so many nanoseconds after its due: for the reference."""
     def __eq__(self, other: object, /) -> bool: ...
@@ -934,12 +960,21 @@ class Scheduler:
         id: str | None = None,
         options: JobOptions | None = None,
         connection: Any = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_JobKeywords],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id.
 
         `data` is bytes-like. `id` names the job, else it gets a UUIDv7. The keywords of `JobOptions`
         lie over `options`, and those over the scheduler's own.
+
+        `headers` are texts by name, at most 4 KiB of UTF-8 in all, for traces, tenants or ids of requests: the
+        `job.headers`. They are never encrypted.
+
+        Jobs of one target and `key` never overlap, and run in order, on one node: the later ones wait.
+
+        `on_conflict` says what becomes of a job that has the `id`. `"error"`: nothing, and this is refused. `"ignore"`:
+        nothing, and its id is returned. `"update"`: it gets this target, data, headers and options, and keeps its due.
+        `"replace"`: it gets the due, too. What runs is followed by one job that is as the last of these calls says.
 
         Over PostgreSQL a `connection` to its database schedules it in your transaction: it is there if that commits.
         psycopg 3, SQLAlchemy (`Connection`, `Session`) and Django's are taken, the async ones of psycopg, SQLAlchemy
@@ -963,11 +998,11 @@ class Scheduler:
         id: str | None = None,
         options: JobOptions | None = None,
         connection: Any = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_JobKeywords],
     ) -> str:
         """Schedule a job after a delay from now; return its id.
 
-        `data`, `id`, `connection` and options are as for `at`.
+        `data`, `id`, `connection`, `headers`, `on_conflict` and options are as for `at`.
 
         **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves;
         with a file, on the wall clock once the file was opened again.
@@ -982,12 +1017,13 @@ class Scheduler:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_ManyKeywords],
     ) -> Sequence[str]:
         """Schedule many jobs of one target, in that order: all of them or none; return their ids.
 
         `whens` is a sequence of what `at` takes, or an array: float64 is read without making Python
-        objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none.
+        objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none. All have the same
+        `headers` and `key`.
 
         **Raises** as `at`; `ValueError` when `datas` are not as many.
         **Durability**: as `at`.
@@ -1000,7 +1036,7 @@ class Scheduler:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_ManyKeywords],
     ) -> Sequence[str]:
         """Schedule many jobs after delays from now, as `at_many` does; return their ids.
 
@@ -1010,6 +1046,17 @@ class Scheduler:
         **Durability**: as `at`.
         **Cost**: O(n).
         """
+    def _schedule(
+        self,
+        is_delay: bool,
+        when: _When | _Seconds,
+        target: str,
+        data: Buffer | None,
+        id: str | None,
+        options: JobOptions | None,
+        keywords: dict[str, Any],
+    ) -> str:
+        """As `at`, or `in_` where it is a delay, with keywords that few calls have."""
     def timer(
         self,
         delay: _Seconds,
@@ -1190,6 +1237,15 @@ class Scheduler:
     def _told_stats(self) -> str: ...
     def _report_undeclared(self) -> None: ...
     def _repeat_ids(self) -> list[str]: ...
+    def interrupt(self, id: str) -> bool:
+        """Ask what runs of a job to end; `False`: nothing of this id runs.
+
+        An async handler is cancelled. On a thread nothing can be interrupted: `event.expired` turns true, for the
+        handler to look at. If it raises from then on, whatever that is, the job is dead, reason `"discarded"`, and not
+        retried; if it returns it has succeeded. Over PostgreSQL: what runs on this node.
+
+        **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`. **Cost**: O(running).
+        """
     def _stage_of(self, id: str) -> str | None: ...
     def _held_by(self, id: str) -> tuple[str, int | None] | None: ...
     def _wall_ns(self) -> int: ...
@@ -1244,7 +1300,7 @@ class AwaitedCalls:
         *,
         id: str | None = None,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_JobKeywords],
     ) -> _Made[str]:
         """As `Scheduler.at`."""
     def in_(
@@ -1255,7 +1311,7 @@ class AwaitedCalls:
         *,
         id: str | None = None,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_JobKeywords],
     ) -> _Made[str]:
         """As `Scheduler.in_`."""
     def many(
@@ -1266,7 +1322,7 @@ class AwaitedCalls:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_ManyKeywords],
     ) -> _Made[Ids]:
         """As `Scheduler.at_many`, and `in_many` where they are delays."""
     def many_in_thread(
@@ -1277,7 +1333,7 @@ class AwaitedCalls:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_ManyKeywords],
     ) -> Ids:
         """Do the same on a thread: it waits, and gives up the interpreter on the way."""
     def cancel(self, id: str) -> _Made[bool]:
@@ -1448,7 +1504,7 @@ def transaction_terms(
     *,
     id: str | None = None,
     options: JobOptions | None = None,
-    **job_options: Unpack[_JobOptions],
+    **job_options: Unpack[_JobKeywords],
 ) -> tuple[str, tuple[Any, ...]]:
     """Return the schema, and what a statement that schedules a job is given; refuse what `at` and `in_` refuse."""
 

@@ -150,6 +150,8 @@ class Repeating(SchedulerCore):
 
 def _held_by(what: str, figure: int | None, target: str) -> str:
     """Say why a target at a limit starts nothing; `figure`: the limit, or the nanoseconds that its rate leaves."""
+    if what == "key":
+        return f"another of {target!r} with its key runs, or is about to (key)"
     if what == "concurrency":
         return f"{figure} of {target!r} run, and no more may (concurrency)"
     if figure is None:

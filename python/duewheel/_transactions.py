@@ -37,8 +37,9 @@ _KINDS = {
 }
 """The driver, and whether it is awaited, by the package and the name of a class."""
 
-_TERMS = ("text", "bigint", "boolean", "bytea", "text", "bigint", "bigint", "bigint", "bigint", "boolean")
-_REPEAT_TERMS = ("text", "bigint", "bytea", "text", *_TERMS[5:], "text", "bytea")
+_TERMS = ("text", "bigint", "boolean", "bytea", "text", "bigint", "bigint", "bigint", "bigint", "boolean", "bytea")
+"""The types of what a job is scheduled with; the last one is what few jobs carry beside their data."""
+_REPEAT_TERMS = ("text", "bigint", "bytea", "text", *_TERMS[5:-1], "text", "bytea", "bytea")
 _UNIQUE_VIOLATION = "23505"
 _INDEX_OF_IDS = '"job_id"'
 
@@ -60,69 +61,22 @@ class _Statement(NamedTuple):
         return f'SELECT "{schema}".{self.function}({given})'
 
 
-def call(name: str, scheduler: _core.Scheduler, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-    """Make the call of this name of a scheduler, which was given `connection`."""
-    return _CALLS[name](scheduler, *arguments, **keywords)
-
-
-def _at(
-    self: _core.Scheduler,
-    when: Any,
-    target: Any,
-    data: Any = b"",
-    *,
-    connection: Any,
-    id: Any = None,
-    options: Any = None,
-    **job_options: Any,
-) -> str:
-    if connection is None:
-        return _core.Scheduler.at(self, when, target, data, id=id, options=options, **job_options)
-    found: str = run_here(connection, scheduling(self, False, when, target, data, id, options, job_options))
-    return found
-
-
-def _in(
-    self: _core.Scheduler,
-    delay: Any,
-    target: Any,
-    data: Any = b"",
-    *,
-    connection: Any,
-    id: Any = None,
-    options: Any = None,
-    **job_options: Any,
-) -> str:
-    if connection is None:
-        return _core.Scheduler.in_(self, delay, target, data, id=id, options=options, **job_options)
-    found: str = run_here(connection, scheduling(self, True, delay, target, data, id, options, job_options))
-    return found
-
-
-def _cancel(self: _core.Scheduler, id: Any, *, connection: Any) -> bool:
-    if connection is None:
-        return _core.Scheduler.cancel(self, id)
-    return bool(run_here(connection, cancelling(self, id)))
-
-
-_CALLS: dict[str, Callable[..., Any]] = {"at": _at, "in_": _in, "cancel": _cancel}
-
-for _name, _function in _CALLS.items():
-    _function.__qualname__ = f"Scheduler.{_name}"  # as it is called in errors
-
-
 def scheduling(
     core: _core.Scheduler, is_delay: bool, when: Any, target: Any, data: Any, id: Any, options: Any, job_options: Any
 ) -> _Statement:
     """Return the statement of `at` or `in_`; refuse what they refuse."""
     schema, values = _core.transaction_terms(core, is_delay, when, target, data, id=id, options=options, **job_options)
-    return _Statement(schema, "schedule_v1", _TERMS, values, id)
+    if values[-1] is None:
+        return _Statement(schema, "schedule_v1", _TERMS[:-1], values[:-1], id)
+    return _Statement(schema, "schedule_v2", _TERMS, values, id)
 
 
 def repeating(core: _core.Scheduler, schedule: Any, target: Any, data: Any, keywords: dict[str, Any]) -> _Statement:
     """Return the statement of `repeat`; refuse what it refuses."""
     schema, values = _core.transaction_repeats(core, schedule, target, data, **keywords)
-    return _Statement(schema, "repeat_v1", _REPEAT_TERMS, values, values[3])
+    if values[-1] is None:
+        return _Statement(schema, "repeat_v1", _REPEAT_TERMS[:-1], values[:-1], values[3])
+    return _Statement(schema, "repeat_v2", _REPEAT_TERMS, values, values[3])
 
 
 def cancelling(core: _core.Scheduler, id: Any) -> _Statement:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from duewheel import aio
-    from duewheel._core import Schedule, _JobOptions, _RepeatKeywords
+    from duewheel._core import Schedule, _JobKeywords, _RepeatKeywords
     from duewheel.options import JobOptions
 
-    class _Keywords(_JobOptions, total=False):
+    class _Keywords(_JobKeywords, total=False):
         connection: Any
 
 

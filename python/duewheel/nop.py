@@ -223,6 +223,10 @@ class NopScheduler(Scheduler):
         """Return `False`: it is unknown."""
         return False
 
+    def interrupt(self, id: object) -> bool:
+        """Return `False`: nothing runs."""
+        return False
+
     def trigger(self, id: object) -> bool:
         """Return `False`: it is unknown."""
         return False

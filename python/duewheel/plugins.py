@@ -5,6 +5,7 @@
 | hook | called |
 | --- | --- |
 | `around(event)` | for each attempt; the context manager that it returns is entered in the handler's thread or task |
+| `scheduling(target, headers)` | where a job is scheduled, by the caller: `headers` is a dict that it may add to |
 | `ended(event, outcome)` | after each attempt, with an `AttemptOutcome` |
 | `dead(dead_event)` | when a job has ended as dead |
 | `missed(repeat, count)` | when times of a repeat were passed over or merged into a later one |
@@ -24,10 +25,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from duewheel import _log
-from duewheel._checks import shown
+from duewheel._checks import headers, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterable
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
     from contextlib import AbstractContextManager
     from typing import TypeGuard
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["AttemptOutcome"]
 
 _REPORTS = ("ended", "dead", "missed", "parked", "store_failed")
-_HOOKS = ("around", *_REPORTS)
+_HOOKS = ("around", "scheduling", *_REPORTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,12 @@ class Hooks:
     missed: Callable[..., None] | None
     parked: Callable[..., None] | None
     store_failed: Callable[..., None] | None
+    scheduling: Callable[[str, Mapping[str, str]], dict[str, str]] | None
 
     def __init__(self, plugins: Iterable[object]) -> None:
         given = _checked(plugins)
         self.arounds = _of(given, "around")
+        self.scheduling = _adding(_of(given, "scheduling"))
         for name in _REPORTS:
             setattr(self, name, _reporting(name, _of(given, name)))
         if (report := self.ended) is not None:
@@ -132,6 +135,27 @@ def _reporting(name: str, hooks: list[Callable[..., object]]) -> Callable[..., N
                 _log.plugin_failed(name, hook, error)
 
     return report
+
+
+def _adding(
+    hooks: list[Callable[[str, dict[str, str]], object]],
+) -> Callable[[str, Mapping[str, str]], dict[str, str]] | None:
+    """Return a function that has these hooks add headers; one that raises, or leaves what is none, adds nothing."""
+    if not hooks:
+        return None
+
+    def scheduling(target: str, given: Mapping[str, str]) -> dict[str, str]:
+        found = dict(given)
+        for hook in hooks:
+            added = dict(found)
+            try:
+                hook(target, added)
+                found = headers(added)
+            except Exception as error:
+                _log.plugin_failed("scheduling", hook, error)
+        return found
+
+    return scheduling
 
 
 def _around_coroutine(

@@ -29,9 +29,14 @@ OPTIONS = [
     {"age_limit": 3},
     {"age_limit": 2, "min_backoff": 1, "max_backoff": 1},  # ages that meet the limit exactly
     {"consistency": Consistency.AT_MOST_ONCE},
+    {"headers": {"tenant": "ä", "trace": "1"}, "retry_limit": 1},
 ]
 # The jitter depends on the id, and generated ids differ: jobs of a bulk have none.
-BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5}, {"retry_limit": 0}]
+BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5}, {"retry_limit": 0, "headers": {"of": "many"}}]
+
+
+# What becomes of a job that has the id.
+CONFLICTS = [{}, {}, {}, *({"on_conflict": word} for word in ("ignore", "update", "update", "replace", "replace"))]
 
 
 class Pair(Repeating):
@@ -64,7 +69,7 @@ class Pair(Repeating):
 
     def script(self, pick):
         def action():
-            kind = pick.number(0, 20)
+            kind = pick.number(0, 23)
             if kind < 8:
                 return ["fail"]
             if kind < 11:
@@ -75,6 +80,9 @@ class Pair(Repeating):
                 return ["drain"]
             if kind == 20:
                 return ["unreadable"]
+            if kind > 20:
+                words = ["self", pick.one_of(IDS)], DELAYS, TARGETS, ["ignore", "update", "replace"]
+                return ["over", *(pick.one_of(some) for some in words)]
             id, target = pick.one_of(IDS), pick.one_of(TARGETS)
             return {
                 13: ["in", id, pick.one_of(DELAYS), target],
@@ -100,6 +108,7 @@ class Pair(Repeating):
 
     def schedule(self, pick):
         id, target, data, options = pick.one_of(IDS), pick.one_of(TARGETS), self.script(pick), pick.one_of(OPTIONS)
+        options = options | pick.one_of(CONFLICTS)
         if pick.number(0, 1):
             when = self.when(pick)
             self.both(lambda side: side.scheduler.at(when, target, data, id=id, **options))

@@ -236,7 +236,8 @@ class Side:
         job = event.job
         label = self.labels.get(job.id, job.id)
         occurrence = event.occurrence, event.previous
-        return label, event.run, event.attempt, event.due, job.due, job.target, job.data, job.options, occurrence
+        given = job.target, job.data, job.options, dict(job.headers)
+        return label, event.run, event.attempt, event.due, job.due, *given, occurrence
 
     def repeat(self, label, arguments, terms):
         try:
@@ -343,6 +344,12 @@ class Side:
         elif action == "in":
             id, delay, target = arguments
             await said(scheduler.in_(delay, target, json.dumps([["fail"]]).encode(), id=id))
+        elif action == "over":
+            id, delay, target, on_conflict = arguments
+            script = json.dumps([["fail"], ["snooze", 1]][: event.run % 3]).encode()
+            # No jitter, which depends on the id.
+            options = {"min_backoff": 0.5, "max_backoff": 0.5, "headers": {"run": str(event.run)}}
+            await said(scheduler.in_(delay, target, script, id=id, on_conflict=on_conflict, **options))
         elif action == "at":
             id, ahead, target = arguments
             await said(scheduler.at(self.clock.now_ns() // 10**9 + ahead, target, id=id))

@@ -289,7 +289,10 @@ class Wrong:
         ("around", "plugins must be an iterable of plugins, not 'around'"),
         (Listening(), "write plugins=[…]"),
         ([Listening], "a plugin must be an object, not the class Listening: make one"),
-        ([None], "a plugin must have one of around, ended, dead, missed, parked, store_failed, and None has none"),
+        (
+            [None],
+            "one of around, scheduling, ended, dead, missed, parked, store_failed, and None has none",
+        ),
         ([Listening(), WithoutHooks()], "has none"),
         ([Awaited()], "must be a plain function"),
         ([Wrong()], "dead of the plugin"),

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import DeadEvent, Event, Stats, Timer, _Array, _JobOptions
+    from duewheel._core import DeadEvent, Event, Stats, Timer, _Array, _JobKeywords, _JobOptions, _ManyKeywords
     from duewheel.errors import StorageError
     from duewheel.options import JobOptions
     from duewheel.postgres import PostgresStorage
@@ -268,7 +268,7 @@ class Scheduler(
         id: str | None = None,
         options: JobOptions | None = None,
         connection: Any = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_JobKeywords],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id. As `duewheel.Scheduler.at`."""
         core = self._core
@@ -291,7 +291,7 @@ class Scheduler(
         id: str | None = None,
         options: JobOptions | None = None,
         connection: Any = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_JobKeywords],
     ) -> str:
         """Schedule a job after a delay from now; return its id. As `duewheel.Scheduler.in_`."""
         core = self._core
@@ -325,7 +325,7 @@ class Scheduler(
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_ManyKeywords],
     ) -> Sequence[str]:
         """Schedule many jobs of one target, all of them or none; return their ids. As `duewheel.Scheduler.at_many`."""
         return await self._many(False, whens, target, datas, options, job_options)
@@ -337,7 +337,7 @@ class Scheduler(
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_ManyKeywords],
     ) -> Sequence[str]:
         """Schedule many jobs after delays from now, as `at_many` does; return their ids."""
         return await self._many(True, delays, target, datas, options, job_options)
@@ -436,7 +436,7 @@ class Scheduler(
         target: str,
         datas: Sequence[Buffer] | None,
         options: JobOptions | None,
-        job_options: _JobOptions,
+        job_options: _ManyKeywords,
     ) -> Sequence[str]:
         """Make a bulk call; a long one in a thread."""
         awaited = self._awaited

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import Schedule, _JobOptions, _RepeatKeywords
+    from duewheel._core import Schedule, _JobKeywords, _RepeatKeywords
     from duewheel.options import JobOptions
 
 
@@ -27,7 +27,7 @@ async def at(
     *,
     id: str | None = None,
     options: JobOptions | None = None,
-    **job_options: Unpack[_JobOptions],
+    **job_options: Unpack[_JobKeywords],
 ) -> str:
     """Schedule a job due at `when` on the current scheduler; return its id. As `duewheel.at`, for coroutines.
 
@@ -43,7 +43,7 @@ async def in_(
     *,
     id: str | None = None,
     options: JobOptions | None = None,
-    **job_options: Unpack[_JobOptions],
+    **job_options: Unpack[_JobKeywords],
 ) -> str:
     """Schedule a job due `delay` from now on the current scheduler; return its id. As `duewheel.in_`, for coroutines.
 

@@ -45,6 +45,10 @@ class Plugging:
         """Put this around all handlers."""
         self._core._put_around(around, what)
 
+    async def interrupt(self, id: str) -> bool:
+        """Ask what runs of a job to end; `False`: nothing of this id runs. As `duewheel.Scheduler.interrupt`."""
+        return self._core.interrupt(id)
+
     def _repr_html_(self) -> str:
         """Show it in a notebook: its state and its numbers."""
         from duewheel import _html

@@ -11,25 +11,24 @@ import logging
 import math
 import secrets
 import traceback
-import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from duewheel import _current, _times
-from duewheel._checks import check_name, data_bytes
+from duewheel._checks import check_name
 from duewheel._core import DeadEvent, Event, JobOptions
 from duewheel._failure import bounded
-from duewheel._log import ancient as _log_ancient
 from duewheel._times import LAST_NS, SECOND
-from duewheel.errors import ClosedError, Discard, DuplicateJobError, DuplicateTargetError, Snooze, StateError
-from duewheel.options import UNSET, Consistency
-from duewheel.reference._given import check_options, datas_of, items
-from duewheel.reference._queue import Entry, Queue
+from duewheel.errors import ClosedError, Discard, DuplicateTargetError, Snooze, StateError
+from duewheel.options import Consistency
+from duewheel.reference._given import check_options
+from duewheel.reference._queue import MOST, Entry, Queue
 from duewheel.reference._repeating import Repeating
 from duewheel.reference._rules import backoff_ns, ceiling_ns, exhausted, is_final, resolve
+from duewheel.reference._scheduling import Delay, Scheduling, When
 from duewheel.reference._targets import Controlling
 from duewheel.scheduler import Handler
 from duewheel.storage import Storage
@@ -48,11 +47,8 @@ for _rule in (backoff_ns, ceiling_ns, exhausted, resolve):
 _log = logging.getLogger("duewheel")
 
 _DEAD_LIMIT = 1_000
-_MOST = 2**32 - 1  # where counters stay
 _COUNTS = "scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
 
-When = float | datetime
-Delay = float | timedelta
 Fn = TypeVar("Fn", bound=Handler)
 
 
@@ -79,7 +75,7 @@ def _summary(late_ns: list[int]) -> SimpleNamespace:
     )
 
 
-class ReferenceScheduler(Repeating, Controlling):
+class ReferenceScheduler(Scheduling, Repeating, Controlling):
     """Schedule as ``duewheel.Scheduler`` does, on the thread that advances ``clock``.
 
     **Time**: at the dues of its clock, exactly.
@@ -202,69 +198,7 @@ class ReferenceScheduler(Repeating, Controlling):
 
         return register
 
-    # Scheduling
-
-    def at(self, when: When, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
-        """Schedule a job due at ``when`` on the wall clock; returns its id."""
-        due = _times.wall_ns(when)
-        name = self._schedule([(due, False)], target, [data], id, **options)[0]
-        self._warn_if_ancient(due)
-        return name
-
-    def in_(self, delay: Delay, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
-        """Schedule a job due ``delay`` from now on the boot clock; returns its id."""
-        return self._schedule([(self._boot_due(delay), True)], target, [data], id, **options)[0]
-
-    def at_many(self, whens: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
-        """Schedule a job at each of ``whens``, in that order, all of them or none."""
-        dues = [(_times.wall_ns(when), False) for when in items(whens, "whens")]
-        names = self._schedule(dues, target, datas_of(datas, len(dues)), None, **options)
-        if dues:
-            self._warn_if_ancient(min(dues)[0])
-        return names
-
-    def in_many(self, delays: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
-        """Schedule a job after each of ``delays``, in that order, all of them or none."""
-        dues = [(self._boot_due(delay), True) for delay in items(delays, "delays")]
-        return self._schedule(dues, target, datas_of(datas, len(dues)), None, **options)
-
-    def _boot_due(self, delay: object) -> int:
-        due = self._clock.boot() + _times.delay_ns(delay)
-        if max(due, due + self._queue.offset()) > LAST_NS:
-            raise OverflowError(f"delay is out of range: {delay!r}; 64 bits of unix nanoseconds end in 2262")
-        return due
-
-    def _schedule(
-        self,
-        dues: list[tuple[int, bool]],
-        target: str,
-        datas: list[Any],
-        id: str | None,
-        options: JobOptions | None = None,
-        **keywords: Any,
-    ) -> tuple[str, ...]:
-        # Everything is checked before anything is scheduled: all of them or none.
-        self._check_open()
-        check_name(target, "target")
-        payloads = [data_bytes(data) for data in datas]
-        check_options(options)
-        given = {name: value for name, value in keywords.items() if value is not UNSET}
-        resolved = resolve((options or JobOptions()).replace(**given), self._base)
-        if id is not None:
-            self._check_free(id)
-        ids = []
-        for (due, on_boot), data in zip(dues, payloads, strict=True):
-            name = str(uuid.uuid4()) if id is None else id
-            job_due = due + self._queue.offset() if on_boot else due
-            self._queue.insert(Entry(name, target, job_due, data, resolved, due, on_boot))
-            self._counts["scheduled"] += 1
-            ids.append(name)
-        return tuple(ids)
-
-    def _check_free(self, id: str) -> None:
-        check_name(id, "id")
-        if id in self._queue.jobs:
-            raise DuplicateJobError(f"a job with the id {id!r} is pending or running: cancel it, or choose another")
+    # Changes
 
     def cancel(self, id: str) -> bool:
         """Withdraw a pending job; ``False`` when it is unknown, running or over.
@@ -299,10 +233,6 @@ class ReferenceScheduler(Repeating, Controlling):
         self._queue.move(entry, due, on_boot=False)
         self._warn_if_ancient(due)
         return True
-
-    def _warn_if_ancient(self, due: int) -> None:
-        if due < self._clock.wall() - 365 * 86_400 * SECOND:
-            _log_ancient(due)
 
     # Questions
 
@@ -357,6 +287,7 @@ class ReferenceScheduler(Repeating, Controlling):
         job = event.job
         self._check_free(job.id)
         entry = Entry(job.id, job.target, job.due, job.data, job.options, event.due, False, event.run, event.attempt)
+        entry.headers = dict(job.headers)
         self._queue.insert(entry)
         self._counts["scheduled"] += 1
 
@@ -386,8 +317,8 @@ class ReferenceScheduler(Repeating, Controlling):
         self._dead = deque((dead for dead in self._dead if dead is not found), _DEAD_LIMIT)
         event, job = found.event, found.event.job
         now = self._clock.boot()
-        run = min(event.run + 1, _MOST)
-        entry = Entry(id, job.target, job.due, job.data, job.options, now, True, run)
+        run = min(event.run + 1, MOST)
+        entry = Entry(id, job.target, job.due, job.data, job.options, now, True, run, headers=dict(job.headers))
         self._queue.insert(entry)
         self._counts["revived"] += 1
         return True
@@ -429,7 +360,7 @@ class ReferenceScheduler(Repeating, Controlling):
         now = self._clock.boot()
         late = self._clock.wall() - self._queue.wall_due(entry)
         event = self._queue.event(entry)._late(late)
-        entry.stage = "running"
+        entry.stage, entry.event = "running", event
         entry.first_start = now if entry.first_start is None else entry.first_start
         self._late_ns.append(late)
         self._counts["started"] += 1
@@ -451,6 +382,8 @@ class ReferenceScheduler(Repeating, Controlling):
         at_most_once = entry.options.consistency is Consistency.AT_MOST_ONCE
         if isinstance(error, Discard):
             self._bury(entry, event, "discarded", error.reason)
+        elif event.expired:
+            self._bury(entry, event, "discarded", "".join(traceback.format_exception(error)))
         elif isinstance(error, Snooze) and not at_most_once:
             self._follow(entry, now + _times.delay_ns(error.delay), "snoozed")
         else:
@@ -462,12 +395,12 @@ class ReferenceScheduler(Repeating, Controlling):
                 self._bury(entry, event, "failed", "".join(traceback.format_exception(error)))
             else:
                 due = now + backoff_ns(entry.options, self._seed, entry.id, entry.attempt)
-                entry.attempt = min(entry.attempt + 1, _MOST)
+                entry.attempt = min(entry.attempt + 1, MOST)
                 self._follow(entry, due, "retried")
 
     def _follow(self, entry: Entry, due: int, count: str) -> None:
         """Make a job due again on the boot clock, unless its scheduler was closed meanwhile."""
-        entry.run = min(entry.run + 1, _MOST)
+        entry.run = min(entry.run + 1, MOST)
         if entry.repeat is not None:
             if entry.repeat.ends:  # cancelled while it ran: it is not retried
                 self._end_unstarted(entry)
@@ -478,7 +411,8 @@ class ReferenceScheduler(Repeating, Controlling):
             self._queue.remove(entry)
             return
         self._counts[count] += 1
-        self._queue.move(entry, min(due, LAST_NS), on_boot=True)
+        if not self._come_changed(entry, min(due, LAST_NS)):
+            self._queue.move(entry, min(due, LAST_NS), on_boot=True)
 
     def _bury(self, entry: Entry, event: Event, reason: str, error: str) -> None:
         self._counts["dead"] += 1

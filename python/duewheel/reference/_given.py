@@ -28,3 +28,14 @@ def datas_of(datas: Any, count: int) -> list[Any]:
     if len(given) != count:
         raise ValueError(f"datas must be as many as the dues: {len(given)} for {count}")
     return given
+
+
+def check_conflict(on_conflict: object, id: str | None) -> None:
+    """Refuse what is no answer to an id that is taken."""
+    must = "on_conflict must be 'error', 'ignore', 'update' or 'replace'"
+    if not isinstance(on_conflict, str):
+        raise TypeError(f"{must}, not {on_conflict!r}")
+    if on_conflict not in ("error", "ignore", "update", "replace"):
+        raise ValueError(f"{must}, not {on_conflict!r}")
+    if on_conflict != "error" and id is None:
+        raise ValueError("on_conflict says what becomes of the job that has the id: give it an id=, too")

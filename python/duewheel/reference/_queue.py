@@ -2,14 +2,27 @@
 
 import heapq
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from duewheel._core import Event, Job, JobOptions, ManualTime
 from duewheel._times import LAST_NS
 from duewheel.reference._repeats import Repeat
 
+MOST = 2**32 - 1  # where counters stay
+
 _Heap = list[tuple[int, int, int, "Entry"]]
+
+
+@dataclass(slots=True)
+class Changed:
+    """What a job is to be that was changed."""
+
+    target: str
+    data: bytes
+    options: JobOptions
+    headers: dict[str, str]
+    place: tuple[int, bool] | None = None  # due, and whether it is on the boot clock; none: where it is
 
 
 @dataclass(slots=True)
@@ -29,6 +42,9 @@ class Entry:
     first_start: int | None = None  # boot ns: the job's age counts from it
     stage: Literal["waiting", "parked", "running", "over"] = "waiting"
     repeat: Repeat | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    follow: Changed | None = None  # it was changed while it ran
+    event: Event | None = None  # of the execution that runs, or ran last
 
     def is_held(self) -> bool:
         """Tell whether it does not start although it is due: a repeat that is paused."""
@@ -69,7 +85,7 @@ class Queue:
 
     def event(self, entry: Entry) -> Event:
         """Make the event of the coming execution."""
-        job = Job(entry.id, entry.target, entry.job_due, entry.data, entry.options)
+        job = Job(entry.id, entry.target, entry.job_due, entry.data, entry.options, headers=entry.headers)
         number, previous = (0, None) if entry.repeat is None else (entry.repeat.number, entry.repeat.previous)
         due = self.wall_due(entry)
         return Event(job, entry.run, entry.attempt, due, occurrence=number, previous=previous)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from duewheel import _times
 from duewheel._checks import check_name, data_bytes
+from duewheel._checks import headers as headers_of
 from duewheel._core import DeadEvent, JobOptions, ManualTime
 from duewheel._times import LAST_NS, SECOND
 from duewheel.errors import DuplicateJobError
@@ -60,6 +61,7 @@ class Repeating:
     _started: bool
     _closed: bool
     _check_open: Callable[[], None]
+    _come_changed: Callable[[Entry, int | None], bool]
     handle: Callable[[str, Handler], Callable[[], None]]
 
     def _begin_repeats(self) -> None:
@@ -115,10 +117,14 @@ class Repeating:
         pause_on_dead: bool = False,
         declared: bool = False,
         options: JobOptions | None = None,
+        headers: Any = None,
+        key: str | None = None,
         **keywords: Any,
     ) -> Terms:
         check_name(target, "target")
         check_options(options)
+        if key is not None:
+            check_name(key, "key")
         _check_terms(count, catch_up, window, pause_on_dead)
         start_ns = None if start is None else _times.wall_ns(start, "start")
         end_ns = None if end is None else _times.wall_ns(end, "end")
@@ -138,6 +144,7 @@ class Repeating:
             window=None if window is None else _times.delay_ns(window, "window"),
             pause_on_dead=pause_on_dead,
             declared=declared,
+            headers=headers_of(headers),
         )
 
     def _take_in(self, id: str | None, terms: Terms) -> str:
@@ -149,6 +156,7 @@ class Repeating:
         if repeat is None:
             raise ValueError(f"the schedule has no time after now and within its bounds: {terms.schedule}")
         entry = Entry(name, terms.target, 0, terms.data, terms.options, 0, repeat.on_boot, repeat=repeat)
+        entry.headers = terms.headers
         self._queue.insert(entry)
         self._arm(entry, repeat)
         self._counts["scheduled"] += 1
@@ -221,6 +229,7 @@ class Repeating:
 
     def _apply_terms(self, entry: Entry, terms: Terms) -> None:
         entry.target, entry.data, entry.options = terms.target, terms.data, terms.options
+        entry.headers = terms.headers
 
     def _arm(self, entry: Entry, repeat: Repeat) -> None:
         """Let the coming occurrence wait for its due, at a new place."""
@@ -376,7 +385,8 @@ class Repeating:
     def _come_again(self, entry: Entry, previous: int | None) -> None:
         """Let the next occurrence wait, or forget a repeat that is over; ``previous``: of one that succeeded."""
         if entry.repeat is None:
-            self._queue.remove(entry)
+            if not self._come_changed(entry, None):
+                self._queue.remove(entry)
             return
         if previous is not None:
             entry.repeat.previous = previous

@@ -29,6 +29,7 @@ class Terms:
     window: int | None
     pause_on_dead: bool
     declared: bool
+    headers: dict[str, str]
 
     @property
     def interval(self) -> Every | None:

@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine<Handle>>,
     pub(crate) registry: Registry,
     pub(crate) hooks: Hooks,
+    /// Whether all jobs are in memory, and no plugin is called where they are scheduled.
+    pub(crate) is_plain: bool,
     pub(crate) specs: Specs,
     pub(crate) backing: Backing,
     pub(crate) seed: u64,

@@ -117,6 +117,8 @@ pub enum HeldBy {
     Concurrency(usize),
     /// The rate of the target: until then, on the boot clock; or until another of it has started.
     Rate(Option<i64>),
+    /// Another job of its target and key.
+    Key,
     /// Nothing: its turn comes.
     Nothing,
 }

@@ -34,6 +34,7 @@ impl Payload for Empty {
         look(Parts {
             target: "t",
             data: b"",
+            carried: None,
             options: RetryOptions {
                 retry_limit: None,
                 age_limit: None,

@@ -39,6 +39,7 @@ impl Payload for Data {
         look(Parts {
             target: "t",
             data: &[self.byte, u8::from(self.once)],
+            carried: None,
             options: RetryOptions {
                 retry_limit: Some(1),
                 age_limit: None,

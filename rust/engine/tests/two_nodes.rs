@@ -37,6 +37,7 @@ impl Payload for Data {
         look(Parts {
             target: "t",
             data: &self.number.to_le_bytes(),
+            carried: None,
             options: RetryOptions {
                 retry_limit: None,
                 age_limit: None,

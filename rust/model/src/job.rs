@@ -1,8 +1,10 @@
 //! A job, and its place among others.
 
+use crate::carried::Carried;
 use crate::repeat::{Definition, Standing};
 use crate::retry::RetryOptions;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// The clock that a due is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -114,6 +116,10 @@ pub struct Job<'a> {
     pub options: RetryOptions,
     /// What makes it come again, if anything does.
     pub repeat: Option<Box<Recurring>>,
+    /// What it carries beside its data, if anything.
+    pub carried: Option<Arc<Carried>>,
+    /// It was changed while it runs: when that has ended it comes again, once, at this time of the wall clock.
+    pub follow: Option<i64>,
 }
 
 /// What makes a job come again.
@@ -140,6 +146,8 @@ impl Job<'_> {
             interruptions: self.interruptions,
             options: self.options,
             repeat: self.repeat,
+            carried: self.carried,
+            follow: self.follow,
         }
     }
 }

@@ -29,8 +29,9 @@
 //! | `first_start` | when it was first started in this age | wall in a store, boot in an engine |
 //! | `died` | when it became dead | wall |
 //!
-//! `time`, `retry`, `repeat` ← `job` ← `outcome`.
+//! `time`, `retry`, `repeat`, `carried` ← `job` ← `outcome`.
 
+pub mod carried;
 pub mod job;
 pub mod outcome;
 pub mod repeat;

@@ -193,7 +193,7 @@ fn crashes(seed: u64, images: u64, durability: Durability, opened: &mut Opened) 
     let relaxed = durability == Durability::Relaxed;
     let mut random = Random::new(seed);
     let mut left = images;
-    let (mut start, mut model) = (Image::new(), Model::default());
+    let (mut start, mut model) = (Image::new(), Model::changing());
     let mut life = 0;
     while left > 0 {
         life += 1;
@@ -231,7 +231,7 @@ fn crashes(seed: u64, images: u64, durability: Durability, opened: &mut Opened) 
         // The next life goes on from a crash, so that recovery is what crashes next.
         match last {
             Some(crashed) if life % 4 != 0 => (start, model) = crashed,
-            _ => (start, model) = (Image::new(), Model::default()),
+            _ => (start, model) = (Image::new(), Model::changing()),
         }
     }
 }

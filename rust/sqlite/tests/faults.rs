@@ -32,7 +32,7 @@ fn failing(faults: Faults, what: &str) -> bool {
     let events = heard.clone();
     let events = Box::new(move |event| events.lock().unwrap().push(event));
     let store = LocalStore::open(&disk.path("jobs.db"), on_disk(&disk), events).unwrap();
-    let (mut model, mut random) = (Model::default(), Random::new(7));
+    let (mut model, mut random) = (Model::changing(), Random::new(7));
     let mut states = vec![model.clone()];
     let (mut acknowledged, mut refused) = (0, None);
     disk.fail(faults);

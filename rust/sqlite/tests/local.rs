@@ -257,7 +257,7 @@ fn what_is_no_store_is_refused() {
     drop(connection);
     assert_eq!(
         refused(&newer, Settings::default()),
-        Error::Newer { found: 9, known: 4 }
+        Error::Newer { found: 9, known: 5 }
     );
 }
 

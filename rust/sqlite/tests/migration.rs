@@ -46,7 +46,7 @@ fn a_file_of_version_1_is_brought_up_to_date() {
     let version: u32 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
 }
 
 /// Files of the first version, as its process left them when it was killed: the database says so,

@@ -12,6 +12,7 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use duewheel_model::carried::{Carried, Headers};
 pub use duewheel_model::job::{ClockKind, Job, Place, Progress, Recurring};
 pub use duewheel_model::outcome::Reason;
 pub use duewheel_model::repeat::{Definition, Standing};

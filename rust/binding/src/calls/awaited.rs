@@ -9,11 +9,12 @@ use crate::calls::repeat::{self, Change};
 use crate::calls::schedule::{self, Given, warn_if_ancient};
 use crate::calls::waiting::PendingCall;
 use crate::shared::Shared;
+use crate::values::carried::Rare;
 use crate::values::convert;
 use crate::values::ids::Ids;
-use crate::values::options::Fields;
 use crate::values::payload::release_gently;
-use duewheel_engine::engine::Due;
+use duewheel_engine::engine::{Due, OnConflict};
+use duewheel_store::Carried;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ impl AwaitedCalls {
     fn schedule(
         &self,
         due: Due,
-        given: &Given<'_, '_>,
+        given: Given<'_, '_>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let py = given.target.py();
@@ -52,8 +53,10 @@ impl AwaitedCalls {
                 Due::At(_) => "Scheduler.at",
                 Due::In(_) => "Scheduler.in_",
             };
-            let read = |keywords| Fields::read(keywords, call);
-            let made = schedule::schedule(shared, due, given, keywords.map(read).transpose()?)?;
+            let rare = keywords.map(|keywords| Rare::read(keywords, call));
+            let rare = rare.transpose()?.unwrap_or_default();
+            let (given, fields) = given.with(rare);
+            let made = schedule::schedule(shared, due, given, fields)?;
             warn_if_ancient(shared, py, due);
             Ok(made)
         })
@@ -78,9 +81,11 @@ impl AwaitedCalls {
             data,
             id,
             options,
+            carried: Carried::default(),
+            on_conflict: OnConflict::Error,
         };
         let due = Due::At(convert::wall_time(when, "when")?);
-        self.schedule(due, &given, job_options)
+        self.schedule(due, given, job_options)
     }
 
     /// As `Scheduler.in_`.
@@ -99,9 +104,11 @@ impl AwaitedCalls {
             data,
             id,
             options,
+            carried: Carried::default(),
+            on_conflict: OnConflict::Error,
         };
         let due = Due::In(convert::delay(delay, "delay")?);
-        self.schedule(due, &given, job_options)
+        self.schedule(due, given, job_options)
     }
 
     /// As `Scheduler.at_many`, and `in_many` where they are delays.

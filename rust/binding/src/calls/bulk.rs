@@ -4,9 +4,9 @@ use crate::calls::pending::Pending;
 use crate::calls::schedule::warn_if_ancient;
 use crate::errors::refused;
 use crate::shared::{Shared, releasing};
+use crate::values::carried::{Rare, carried_by};
 use crate::values::convert::{self, Array};
 use crate::values::ids::Ids;
-use crate::values::options::Fields;
 use crate::values::payload::{Batch, Fresh, Handle};
 use duewheel_engine::engine::{Due, Refused};
 use duewheel_engine::jobs::ids::Halves;
@@ -135,15 +135,15 @@ pub(crate) fn schedule(
 ) -> PyResult<Pending<Ids>> {
     let times = &kind.read(times, in_thread)?;
     let py = target.py();
-    let spec = if options.is_none() && keywords.is_none() {
+    let rare = keywords.map(|keywords| Rare::read(keywords, kind.call()));
+    let rare = rare.transpose()?.unwrap_or_default();
+    let spec = if options.is_none() && rare.fields.is_none() {
         shared.specs.plain(target)?
     } else {
-        let given = keywords
-            .map(|keywords| Fields::read(keywords, kind.call()))
-            .transpose()?
-            .unwrap_or_default();
-        shared.specs.special(target, options, &given)?
+        let fields = rare.fields.unwrap_or_default();
+        shared.specs.special(target, options, &fields)?
     };
+    let carried = carried_by(shared, py, &spec, rare.carried)?;
     let datas = datas
         .map(|datas| read_datas(datas, times.len()))
         .transpose()?;
@@ -151,7 +151,10 @@ pub(crate) fn schedule(
         shared.check_data(py, data.as_ref())?;
     }
     let mut datas = datas.into_iter().flatten();
-    let fresh = || Fresh::new(py, datas.next().flatten(), spec.clone_ref(py));
+    let fresh = || {
+        let (data, spec) = (datas.next().flatten(), spec.clone_ref(py));
+        Fresh::carrying(py, data, spec, carried.clone())
+    };
     let made = releasing(py, |released| {
         if in_thread || shared.backing.writes {
             take_in_detached(shared, py, (kind, times), fresh, released)

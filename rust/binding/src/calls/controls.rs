@@ -36,6 +36,7 @@ pub(super) fn held_by(
     Ok(match held {
         None | Some(HeldBy::Nothing) => None,
         Some(HeldBy::Concurrency(limit)) => Some(("concurrency", i64::try_from(limit).ok())),
+        Some(HeldBy::Key) => Some(("key", None)),
         Some(HeldBy::Rate(at)) => {
             let left = at.map(|at| at.saturating_sub(engine.clock().boot()));
             Some(("rate", left))

@@ -2,8 +2,8 @@
 //!
 //! A method that takes `**unknown` could say so itself, but CPython then makes a tuple and a
 //! dictionary for every call: some 250 instructions. So the method has its keywords alone, and the
-//! error that PyO3 raises for another one is replaced on its way out. So it is with `connection`, for which the call
-//! is another one, written in Python: those without it pay nothing for it.
+//! error that PyO3 raises for another one is replaced on its way out. So it is with keywords that few calls have, with which the
+//! call is another one, written in Python: those without them pay nothing for them.
 
 use crate::calls::plain::{self, Given, Returned};
 use crate::interpreter::call::python;
@@ -13,7 +13,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi::{self, PyCFunctionFastWithKeywords};
 use pyo3::panic::PanicException;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -22,34 +22,37 @@ struct Call {
     name: &'static str,
     called: &'static str,
     plain: fn(Given<'_, '_>) -> Option<Returned>,
-    /// Whether it takes `connection`.
-    connects: bool,
+    /// The keywords that few calls have: those that have one are made in Python.
+    rare: &'static [&'static str],
 }
+
+/// Those of `at` and `in_`.
+const RARE: &[&str] = &["connection", "headers", "key", "on_conflict"];
 
 const CALLS: [Call; 4] = [
     Call {
         name: "at",
         called: "Scheduler.at",
         plain: plain::at,
-        connects: true,
+        rare: RARE,
     },
     Call {
         name: "in_",
         called: "Scheduler.in_",
         plain: plain::in_,
-        connects: true,
+        rare: RARE,
     },
     Call {
         name: "timer",
         called: "Scheduler.timer",
         plain: plain::timer,
-        connects: false,
+        rare: &[],
     },
     Call {
         name: "cancel",
         called: "Scheduler.cancel",
         plain: plain::cancel,
-        connects: true,
+        rare: &["connection"],
     },
 ];
 
@@ -129,18 +132,21 @@ unsafe extern "C" fn explained<const CALL: usize>(
             (object, given, names)
         };
         let call = &CALLS[CALL];
-        let is_connection = |name: &Bound<'_, PyAny>| name.eq("connection").unwrap_or(false);
-        if call.connects && names.iter().any(|name| is_connection(&name)) {
-            return in_transaction(call, object, given.split_at(count as usize), &names);
+        let is_rare = |name: &Bound<'_, PyAny>| {
+            let name = name.cast::<PyString>().ok();
+            name.is_some_and(|name| call.rare.contains(&&*name.to_string_lossy()))
+        };
+        if names.iter().any(|name| is_rare(&name)) {
+            return with_rare(call, object, given.split_at(count as usize), &names);
         }
         replace_error(call.called, &names);
     }
     result
 }
 
-/// Make a call with `connection`: the method knew no such keyword, and has done nothing.
+/// Make a call with a keyword that few have: the method knew no such one, and has done nothing.
 #[cold]
-fn in_transaction(
+fn with_rare(
     call: &Call,
     object: &Bound<'_, PyAny>,
     (given, values): (&[Bound<'_, PyAny>], &[Bound<'_, PyAny>]),
@@ -154,7 +160,7 @@ fn in_transaction(
             keywords.set_item(name, value)?;
         }
         let given = PyTuple::new(py, given)?;
-        let function = &python_names(py)?.call_in_transaction;
+        let function = &python_names(py)?.call_with_rare;
         python(py, function, (call.name, object, given, keywords))
     };
     match made() {

@@ -30,7 +30,7 @@ fn in_memory<'a>(object: &'a Bound<'_, PyAny>) -> Option<&'a Arc<Shared>> {
     // SAFETY: CPython has checked the object of a method; a frozen class is never borrowed mutably.
     let core = unsafe { object.cast_unchecked::<SchedulerCore>() };
     let shared = core.get().opened()?;
-    (!shared.backing.writes && !shared.is_forked()).then_some(shared)
+    (shared.is_plain && !shared.is_forked()).then_some(shared)
 }
 
 /// Nanoseconds of a float that is not negative.

@@ -4,6 +4,7 @@ use crate::calls::pending::Pending;
 use crate::errors::{refused, schedule_failed};
 use crate::schedules::reading::read_schedule;
 use crate::shared::{Shared, releasing};
+use crate::values::carried::{Rare, carried_by};
 use crate::values::convert;
 use crate::values::ids;
 use crate::values::options::Fields;
@@ -36,7 +37,7 @@ pub(super) struct Keywords<'py> {
     pub(super) id: Option<Bound<'py, PyAny>>,
     pub(super) options: Option<Bound<'py, PyAny>>,
     pub(super) terms: Terms,
-    pub(super) fields: Option<Fields>,
+    pub(super) rare: Rare,
 }
 
 /// Read the keywords of a repeat.
@@ -75,7 +76,11 @@ pub(super) fn read<'py>(
             }
             "catch_up" => terms.catch_up = catch_up(&value)?,
             "pause_on_dead" => terms.pause_on_dead = flag(&value, "pause_on_dead")?,
-            _ => options.set_item(name, value)?,
+            text => {
+                if !keywords.rare.take(text, &value)? {
+                    options.set_item(name, value)?;
+                }
+            }
         }
     }
     if terms.catch_up == CatchUp::All && terms.window.is_none() {
@@ -91,7 +96,7 @@ pub(super) fn read<'py>(
         )));
     }
     if !options.is_empty() {
-        keywords.fields = Some(Fields::read(&options, "Scheduler.repeat")?);
+        keywords.rare.fields = Some(Fields::read(&options, "Scheduler.repeat")?);
     }
     Ok(keywords)
 }
@@ -171,7 +176,9 @@ pub(crate) fn made<'py>(shared: &Shared, given: &Given<'_, 'py>) -> PyResult<Mad
         id,
         options,
         terms,
-        fields,
+        rare: Rare {
+            carried, fields, ..
+        },
     } = read(py, given.keywords)?;
     let schedule = read_schedule(given.schedule, tz.as_ref())?;
     let spec = match (&options, fields) {
@@ -185,13 +192,14 @@ pub(crate) fn made<'py>(shared: &Shared, given: &Given<'_, 'py>) -> PyResult<Mad
     };
     let data = given.data.as_ref().map_or(Ok(None), convert::data)?;
     shared.check_data(py, data.as_ref())?;
+    let carried = carried_by(shared, py, &spec, carried)?;
     let text = match &id {
         None => None,
         Some(id) => Some(Arc::<str>::from(convert::name(id, "id")?)),
     };
     Ok(Made {
         id: text,
-        payload: Fresh::new(py, data, spec),
+        payload: Fresh::carrying(py, data, spec, carried),
         plan: Plan::new(schedule, terms),
         declared: given.declared,
         seed: shared.seed,

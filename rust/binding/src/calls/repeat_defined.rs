@@ -33,8 +33,9 @@ pub(crate) fn defined<'py>(
         id,
         options,
         terms,
-        fields,
+        rare,
     } = read(schedule.py(), keywords)?;
+    rare.refuse_in_client(schedule.py())?;
     let schedule = read_schedule(schedule, tz.as_ref())?;
     let checked = schedule.check_gives_times();
     checked.map_err(|failure| schedule_failed(&failure))?;
@@ -42,7 +43,7 @@ pub(crate) fn defined<'py>(
         definition: Plan::new(schedule, terms).definition().to_string(),
         id,
         options,
-        fields,
+        fields: rare.fields,
     })
 }
 

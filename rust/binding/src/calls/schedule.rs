@@ -1,17 +1,18 @@
 //! `at`, `in_` and what takes in an event as it stands: one body, for threads and for coroutines.
 
 use crate::calls::pending::Pending;
-use crate::errors::refused;
+use crate::errors::{error, refused};
 use crate::log;
 use crate::shared::{Shared, releasing};
+use crate::values::carried::{Rare, carried_by};
 use crate::values::convert;
 use crate::values::event::Event;
 use crate::values::ids;
 use crate::values::options::Fields;
 use crate::values::payload::Fresh;
-use duewheel_engine::engine::Due;
-use duewheel_store::Progress;
-use pyo3::exceptions::PyTypeError;
+use duewheel_engine::engine::{Due, OnConflict};
+use duewheel_store::{Carried, Progress};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use std::sync::Arc;
@@ -22,6 +23,22 @@ pub(crate) struct Given<'a, 'py> {
     pub(crate) data: Option<Bound<'py, PyAny>>,
     pub(crate) id: Option<&'a Bound<'py, PyAny>>,
     pub(crate) options: Option<&'a Bound<'py, PyAny>>,
+    /// What it carries beside its data.
+    pub(crate) carried: Carried,
+    /// What becomes of a job that has its id.
+    pub(crate) on_conflict: OnConflict,
+}
+
+impl Given<'_, '_> {
+    /// The same with keywords that few calls have, and the fields among them.
+    pub(crate) fn with(self, rare: Rare) -> (Self, Option<Fields>) {
+        let given = Given {
+            carried: rare.carried,
+            on_conflict: rare.on_conflict,
+            ..self
+        };
+        (given, rare.fields)
+    }
 }
 
 /// Schedule a job; its id.
@@ -29,7 +46,7 @@ pub(crate) struct Given<'a, 'py> {
 pub(crate) fn schedule(
     shared: &Arc<Shared>,
     due: Due,
-    given: &Given<'_, '_>,
+    given: Given<'_, '_>,
     fields: Option<Fields>,
 ) -> PyResult<Pending<Py<PyString>>> {
     let py = given.target.py();
@@ -42,8 +59,10 @@ pub(crate) fn schedule(
     };
     let data = given.data.as_ref().map_or(Ok(None), convert::data)?;
     shared.check_data(py, data.as_ref())?;
+    check_conflict(shared, py, &given)?;
+    let carried = carried_by(shared, py, &spec, given.carried)?;
     let Some(id) = given.id else {
-        let fresh = Fresh::new(py, data, spec);
+        let fresh = Fresh::carrying(py, data, spec, carried);
         let made = releasing(py, |released| {
             fresh.give(|handle| engine.schedule(due, handle, released))
         });
@@ -53,14 +72,44 @@ pub(crate) fn schedule(
         };
     };
     let text = convert::name(id, "id")?;
-    let fresh = Fresh::new(py, data, spec);
+    let fresh = Fresh::carrying(py, data, spec, carried);
     let made = releasing(py, |released| {
-        fresh.give(|handle| engine.schedule_as(text, due, handle, released))
+        fresh.give(|handle| engine.schedule_over(text, due, given.on_conflict, handle, released))
     });
     let id = text.to_owned();
     shared.follow(py, text, made, move |py, _, (), ticket| {
         Ok(Pending::Made(PyString::new(py, &id).unbind(), ticket))
     })
+}
+
+/// Refuse what cannot be said of a job whose id is taken.
+#[inline]
+fn check_conflict(shared: &Shared, py: Python<'_>, given: &Given<'_, '_>) -> PyResult<()> {
+    match given.on_conflict {
+        OnConflict::Error => Ok(()),
+        on_conflict => check_said(shared, py, on_conflict, given.id.is_some()),
+    }
+}
+
+#[cold]
+fn check_said(
+    shared: &Shared,
+    py: Python<'_>,
+    on_conflict: OnConflict,
+    has_id: bool,
+) -> PyResult<()> {
+    if !has_id {
+        return Err(PyValueError::new_err(
+            "on_conflict says what becomes of the job that has the id: give it an id=, too",
+        ));
+    }
+    let changes = on_conflict != OnConflict::Ignore;
+    if changes && shared.engine.is_shared() {
+        let message = "on_conflict='update' and 'replace' are for jobs in memory or in a file, and this scheduler keeps \
+                       its jobs in PostgreSQL, where 'ignore' is taken: cancel() the job first, and schedule it anew";
+        return Err(error(py, |names| &names.state_error, message));
+    }
+    Ok(())
 }
 
 /// Take in a pending event as it stands.
@@ -88,7 +137,7 @@ pub(crate) fn restore(shared: &Arc<Shared>, event: &Bound<'_, PyAny>) -> PyResul
     });
     let data = data.transpose()?;
     shared.check_data(py, data.as_ref())?;
-    let fresh = Fresh::new(py, data, spec);
+    let fresh = Fresh::carrying(py, data, spec, job.carried.clone());
     // An age begins with a start here.
     let progress = Progress {
         first_start: None,

@@ -22,6 +22,7 @@ use crate::run::continuations::Continuations;
 use crate::run::event_loop::EventLoop;
 use crate::run::first_step;
 use crate::run::hooks::Hooks;
+use crate::run::interrupt;
 use crate::run::registry::{self, Registry};
 use crate::run::running::{self, InHandler};
 use crate::run::spares::Spares;
@@ -32,6 +33,7 @@ use crate::run::worker_thread;
 use crate::share::shapes;
 use crate::shared::{Backing, Shared, releasing};
 use crate::stores;
+use crate::values::carried::Rare;
 use crate::values::convert;
 use crate::values::event::Event;
 use crate::values::ids::Ids;
@@ -42,11 +44,11 @@ use crate::values::specs::{self, Specs};
 use crate::values::stats::{Stats, TargetStats};
 use crate::values::target::Target;
 use duewheel_engine::controls::Controls;
-use duewheel_engine::engine::{Due, Engine, Refused};
+use duewheel_engine::engine::{Due, Engine, OnConflict, Refused};
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
-use duewheel_store::Ticket;
+use duewheel_store::{Carried, Ticket};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -142,7 +144,7 @@ impl SchedulerCore {
     fn schedule(
         &self,
         due: Due,
-        given: &Given<'_, '_>,
+        given: Given<'_, '_>,
         fields: &[Option<Bound<'_, PyAny>>; 5],
     ) -> PyResult<Py<PyString>> {
         let py = given.target.py();
@@ -216,6 +218,7 @@ impl SchedulerCore {
         prepare(&mut engine, &backing, (workers, clock.manual, serves));
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
+            is_plain: !backing.writes && !hooks.are_scheduling(),
             registry: Registry::default(),
             hooks,
             specs: Specs::new(py, engine.clone(), base),
@@ -447,6 +450,22 @@ impl SchedulerCore {
         Ok(self.open(py)?.clock().wall())
     }
 
+    /// Ask what runs of a job to end; `False`: nothing of this id runs.
+    ///
+    /// An async handler is cancelled. On a thread nothing can be interrupted: `event.expired` turns true, for the
+    /// handler to look at. If it raises from then on, whatever that is, the job is dead, reason `"discarded"`, and not
+    /// retried; if it returns it has succeeded. Over PostgreSQL: what runs on this node.
+    ///
+    /// **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`. **Cost**: O(running).
+    fn interrupt(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let (py, text) = (id.py(), convert::name(id, "id")?);
+        let shared = self.shared(py)?;
+        if shared.engine.is_closed() {
+            return Err(refused(py, Refused::Closed, text));
+        }
+        interrupt::interrupt(py, shared, text)
+    }
+
     /// Where the job of an id is.
     fn _stage_of(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<&'static str>> {
         let py = id.py();
@@ -570,6 +589,15 @@ impl SchedulerCore {
     /// `data` is bytes-like. `id` names the job, else it gets a UUIDv7. The keywords of `JobOptions`
     /// lie over `options`, and those over the scheduler's own.
     ///
+    /// `headers` are texts by name, at most 4 KiB of UTF-8 in all, for traces, tenants or ids of requests: the
+    /// `job.headers`. They are never encrypted.
+    ///
+    /// Jobs of one target and `key` never overlap, and run in order, on one node: the later ones wait.
+    ///
+    /// `on_conflict` says what becomes of a job that has the `id`. `"error"`: nothing, and this is refused. `"ignore"`:
+    /// nothing, and its id is returned. `"update"`: it gets this target, data, headers and options, and keeps its due.
+    /// `"replace"`: it gets the due, too. What runs is followed by one job that is as the last of these calls says.
+    ///
     /// Over PostgreSQL a `connection` to its database schedules it in your transaction: it is there if that commits.
     /// psycopg 3, SQLAlchemy (`Connection`, `Session`) and Django's are taken, the async ones of psycopg, SQLAlchemy
     /// and asyncpg by `aio.Scheduler`. One statement is run on it; nothing is begun, committed or set.
@@ -615,15 +643,17 @@ impl SchedulerCore {
             data,
             id,
             options,
+            carried: Carried::default(),
+            on_conflict: OnConflict::Error,
         };
-        let id = self.schedule(due, &given, &fields)?;
+        let id = self.schedule(due, given, &fields)?;
         warn_if_ancient(self.shared(target.py())?, target.py(), due);
         Ok(id)
     }
 
     /// Schedule a job after a delay from now; return its id.
     ///
-    /// `data`, `id`, `connection` and options are as for `at`.
+    /// `data`, `id`, `connection`, `headers`, `on_conflict` and options are as for `at`.
     ///
     /// **Time**: seconds or a `timedelta`, on the boot clock, which no step of the wall clock moves;
     /// with a file, on the wall clock once the file was opened again.
@@ -663,8 +693,42 @@ impl SchedulerCore {
             data,
             id,
             options,
+            carried: Carried::default(),
+            on_conflict: OnConflict::Error,
         };
-        self.schedule(due, &given, &fields)
+        self.schedule(due, given, &fields)
+    }
+
+    /// As `at`, or `in_` where it is a delay, with keywords that few calls have.
+    #[allow(clippy::too_many_arguments)] // they are the public call's
+    fn _schedule<'py>(
+        &self,
+        is_delay: bool,
+        when: &Bound<'py, PyAny>,
+        target: &Bound<'py, PyAny>,
+        #[pyo3(from_py_with = convert::as_given)] data: Option<Bound<'py, PyAny>>,
+        id: Option<&Bound<'py, PyAny>>,
+        options: Option<&Bound<'py, PyAny>>,
+        keywords: &Bound<'py, PyDict>,
+    ) -> PyResult<Py<PyString>> {
+        let (py, shared) = (target.py(), self.shared(target.py())?);
+        let (due, call) = if is_delay {
+            (Due::In(convert::delay(when, "delay")?), "Scheduler.in_")
+        } else {
+            (Due::At(convert::wall_time(when, "when")?), "Scheduler.at")
+        };
+        let given = Given {
+            target,
+            data,
+            id,
+            options,
+            carried: Carried::default(),
+            on_conflict: OnConflict::Error,
+        };
+        let (given, fields) = given.with(Rare::read(keywords, call)?);
+        let id = shared.finish(py, schedule::schedule(shared, due, given, fields)?)?;
+        warn_if_ancient(shared, py, due);
+        Ok(id)
     }
 
     /// Start a timer: a job in memory for what is mostly cancelled; return its handle.
@@ -719,7 +783,8 @@ impl SchedulerCore {
     /// Schedule many jobs of one target, in that order: all of them or none; return their ids.
     ///
     /// `whens` is a sequence of what `at` takes, or an array: float64 is read without making Python
-    /// objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none.
+    /// objects, NumPy's `datetime64` is exact. `datas` has the data of each, or is `None` for none. All have the same
+    /// `headers` and `key`.
     ///
     /// **Raises** as `at`; `ValueError` when `datas` are not as many.
     /// **Durability**: as `at`.

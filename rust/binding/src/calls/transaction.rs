@@ -5,16 +5,16 @@ use crate::calls::schedule::warn_if_ancient;
 use crate::calls::scheduler::SchedulerCore;
 use crate::errors::{error, refused, store_failed};
 use crate::shared::Shared;
+use crate::values::carried::{Rare, carried_by};
 use crate::values::convert;
-use crate::values::options::Fields;
-use duewheel_engine::engine::{Due, Refused};
+use duewheel_engine::engine::{Due, OnConflict, Refused};
 use duewheel_postgres::check_text;
 use duewheel_store::standing;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 /// Target, due or delay, whether it is a delay, data, id; retry limit, shortest and longest backoff, age limit, and
-/// whether it starts at most once: the parameters of `schedule_v1`, in its order.
+/// whether it starts at most once: the parameters of `schedule_v1`, in its order; for `schedule_v2`, what it carries.
 type Terms = (
     String,
     i64,
@@ -26,6 +26,7 @@ type Terms = (
     i64,
     Option<i64>,
     bool,
+    Option<Py<PyBytes>>,
 );
 
 /// The schema of the tables that a scheduler keeps its jobs in.
@@ -75,15 +76,26 @@ pub(crate) fn transaction_terms(
     if is_delay && shared.engine.clock().wall().checked_add(due).is_none() {
         return Err(refused(py, Refused::Overflow(due), ""));
     }
-    let fields = job_options.map(|given| Fields::read(given, call));
-    let fields = fields.transpose()?.unwrap_or_default();
-    let spec = shared.specs.special(target, options, &fields)?;
-    let spec = spec.get();
+    let rare = job_options.map(|given| Rare::read(given, call));
+    let Rare {
+        carried,
+        on_conflict,
+        fields,
+    } = rare.transpose()?.unwrap_or_default();
+    if on_conflict != OnConflict::Error {
+        let message = "connection= takes no on_conflict= but 'error': what the transaction sees of the id is decided in it";
+        return Err(error(py, |names| &names.state_error, message));
+    }
+    let fields = fields.unwrap_or_default();
+    let made = shared.specs.special(target, options, &fields)?;
+    let spec = made.get();
     let name = checked(py, &spec.text, "target")?;
     let data = data.map_or(Ok(None), convert::data)?;
     shared.check_data(py, data.as_ref())?;
     let id = id.map(|id| checked(py, convert::name(id, "id")?, "id"));
     let id = id.transpose()?;
+    let carried = carried_by(shared, py, &made, carried)?;
+    let carried = carried.map(|carried| PyBytes::new(py, &carried.encode()).unbind());
     if !is_delay {
         warn_if_ancient(shared, py, Due::At(due));
     }
@@ -103,12 +115,13 @@ pub(crate) fn transaction_terms(
             backoffs.1,
             limits.age_limit,
             limits.at_most_once,
+            carried,
         ),
     ))
 }
 
 /// Target, due, data, id; retry limit, shortest and longest backoff, age limit, whether it starts at most once; definition, and
-/// how far it has come: the parameters of `repeat_v1`, in its order.
+/// how far it has come: the parameters of `repeat_v1`, in its order; for `repeat_v2`, what it carries.
 type RepeatTerms = (
     String,
     i64,
@@ -121,6 +134,7 @@ type RepeatTerms = (
     bool,
     String,
     Py<PyBytes>,
+    Option<Py<PyBytes>>,
 );
 
 /// Return the schema, and what a statement that schedules a repeat is given; refuse what `repeat` refuses.
@@ -157,6 +171,8 @@ pub(crate) fn transaction_repeats<'py>(
     let repeat = job.repeat.as_deref();
     let definition = repeat.map(|repeat| repeat.definition.to_string());
     let standing = repeat.map(|repeat| PyBytes::new(py, &standing::encode(&repeat.standing)));
+    let carried = job.carried.as_deref();
+    let carried = carried.map(|carried| PyBytes::new(py, &carried.encode()));
     let options = &job.options;
     Ok((
         schema,
@@ -172,6 +188,7 @@ pub(crate) fn transaction_repeats<'py>(
             options.at_most_once,
             definition.unwrap_or_default(),
             standing.unwrap_or_else(|| PyBytes::new(py, b"")).unbind(),
+            carried.map(Bound::unbind),
         ),
     ))
 }

@@ -27,6 +27,7 @@ macro_rules! names {
 names! {
     "duewheel._checks" {
         check_name = "check_name",
+        headers = "headers",
         is_async = "is_async",
         keywords = "KEYWORDS",
         no_data = "no_data",
@@ -66,8 +67,8 @@ names! {
         period_ns = "period_ns",
         wall_ns = "wall_ns",
     }
-    "duewheel._transactions" {
-        call_in_transaction = "call",
+    "duewheel._keywords" {
+        call_with_rare = "call",
     }
     "duewheel.errors" {
         closed_error = "ClosedError",

@@ -8,6 +8,7 @@ use crate::interpreter::process;
 use crate::run::asyncio_loop::AsyncioLoop;
 use crate::run::condition::Condition;
 use crate::run::inside;
+use crate::run::interrupt::is_interrupted;
 use crate::run::marks::Marks;
 use crate::run::outcome;
 use crate::run::tasks::{Running, RunningCell, Tasks};
@@ -129,7 +130,9 @@ impl EventLoop {
         task: &Py<PyAny>,
         cell: &RunningCell,
     ) {
-        if self.tasks.add(py, running, task, cell) {
+        // It was asked to end in its first step, which no task could be cancelled in.
+        let is_interrupted = is_interrupted(py, &running.event);
+        if self.tasks.add(py, running, task, cell) || is_interrupted {
             cancel(py, task);
         }
     }

@@ -10,10 +10,11 @@ use crate::values::failure::{Failure, carry_traceback};
 use crate::values::repeat::Repeat;
 use duewheel_engine::sync::Mutex;
 use duewheel_model::outcome::Reason;
-use duewheel_store::Error;
+use duewheel_store::{Error, Headers};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
 #[derive(Clone, Copy)]
 enum Hook {
@@ -22,10 +23,18 @@ enum Hook {
     Missed,
     Parked,
     StoreFailed,
+    Scheduling,
 }
 
 /// What each is called in Python, in the order of [`Hook`].
-const NAMES: [&str; 5] = ["ended", "dead", "missed", "parked", "store_failed"];
+const NAMES: [&str; 6] = [
+    "ended",
+    "dead",
+    "missed",
+    "parked",
+    "store_failed",
+    "scheduling",
+];
 
 /// The hooks of a scheduler.
 pub(crate) struct Hooks {
@@ -141,6 +150,26 @@ impl Hooks {
             let error = error.value(py).clone();
             self.call(py, (scheduler, &py.None()), Hook::StoreFailed, (error,));
         }
+    }
+
+    /// Whether any is called where a job is scheduled.
+    #[inline]
+    pub(crate) fn are_scheduling(&self) -> bool {
+        self.has(Hook::Scheduling)
+    }
+
+    /// The headers of a job that is scheduled for a target, with those that plugins add.
+    pub(crate) fn scheduling(
+        &self,
+        py: Python<'_>,
+        target: Py<PyString>,
+        headers: Headers,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let call = self.calls.lock()[Hook::Scheduling as usize]
+            .as_ref()
+            .map(|call| call.clone_ref(py));
+        let added = call.map(|call| call::python(py, &call, (target, headers)));
+        Ok(added.transpose()?.map(Bound::unbind))
     }
 
     /// Forget them: they may refer to the scheduler. To be dropped under no lock.

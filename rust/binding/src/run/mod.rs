@@ -8,6 +8,7 @@ pub(crate) mod event_loop;
 pub(crate) mod first_step;
 pub(crate) mod hooks;
 pub(crate) mod inside;
+pub(crate) mod interrupt;
 pub(crate) mod marks;
 pub(crate) mod outcome;
 pub(crate) mod registry;

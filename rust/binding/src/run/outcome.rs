@@ -2,6 +2,7 @@
 
 use crate::interpreter::names::{Name, names};
 use crate::log;
+use crate::run::interrupt::is_interrupted;
 use crate::shared::Shared;
 use crate::values::failure::{Failure, carry_traceback};
 use crate::values::payload::Handle;
@@ -30,7 +31,12 @@ pub(crate) fn raised(
             .with_str(|id| jitter.draw(id.as_bytes(), attempt))
     };
     let now = shared.engine.clock().boot();
-    let outcome = after(&options, started.progress(), ended(py, error), now, draw);
+    let how = if is_interrupted(py, event) {
+        Ended::Discarded
+    } else {
+        ended(py, error)
+    };
+    let outcome = after(&options, started.progress(), how, now, draw);
     match outcome {
         Outcome::Again {
             cause: Cause::Retry,
@@ -43,8 +49,10 @@ pub(crate) fn raised(
         _ => {}
     }
     let outcome = outcome.with_failure(|reason| match reason {
-        Reason::Discarded => Failure::bounded(py, text_of_discard(py, error)),
-        Reason::Failed | Reason::Interrupted => {
+        Reason::Discarded if ended(py, error) == Ended::Discarded => {
+            Failure::bounded(py, text_of_discard(py, error))
+        }
+        _ => {
             carry_traceback(py, error);
             shared.backing.failure(py, error)
         }

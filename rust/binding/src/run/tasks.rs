@@ -220,6 +220,19 @@ impl Tasks {
         cells.iter().filter_map(|cell| cell.event(py)).collect()
     }
 
+    /// The task of the handler that was called with this event, if it waits.
+    pub(crate) fn of_event(&self, py: Python<'_>, event: &Py<PyAny>) -> Option<Py<PyAny>> {
+        let inner = self.0.lock();
+        let waiting = inner.waiting.values();
+        let waiting: Vec<_> = waiting
+            .map(|(task, cell)| (task.clone_ref(py), cell.clone()))
+            .collect();
+        drop(inner);
+        let mut waiting = waiting.into_iter();
+        let found = waiting.find(|(_, cell)| cell.event(py).is_some_and(|own| own.is(event)));
+        found.map(|(task, _)| task)
+    }
+
     /// The tasks of handlers that wait.
     pub(crate) fn all(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         let inner = self.0.lock();

@@ -4,6 +4,7 @@ use crate::calls::bulk::{Times, read_datas};
 use crate::calls::repeat_defined;
 use crate::log;
 use crate::share::wire::{self, Retry};
+use crate::values::carried::Rare;
 use crate::values::convert;
 use crate::values::ids::{self, Ids};
 use crate::values::options::{Fields, JobOptions};
@@ -63,7 +64,12 @@ impl ShareRequests {
         if options.is_none() && keywords.is_none() {
             return Ok(self.plain.clone());
         }
-        let given = keywords.map(|keywords| Fields::read(keywords, call));
+        let given = keywords.map(|keywords| {
+            let rare = Rare::read(keywords, call)?;
+            rare.refuse_in_client(keywords.py())?;
+            Ok(rare.fields.unwrap_or_default())
+        });
+        let given: Option<PyResult<Fields>> = given;
         let below = options.map(specs::fields_of).transpose()?;
         let given = given.transpose()?.unwrap_or_default();
         let call = given.over(&below.unwrap_or_default());

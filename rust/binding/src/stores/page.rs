@@ -184,7 +184,8 @@ impl Shared {
 
     fn handle<'py>(&self, py: Python<'py>, job: &store::Job<'_>) -> PyResult<Fresh<'py>> {
         let spec = self.spec_of(py, job)?;
-        Ok(Fresh::new(py, Data::copied(py, &job.data), spec))
+        let data = Data::copied(py, &job.data);
+        Ok(Fresh::carrying(py, data, spec, job.carried.clone()))
     }
 
     /// A stored execution, as Python sees it.
@@ -195,6 +196,7 @@ impl Shared {
             due: job.job_due,
             data,
             spec: self.spec_of(py, job)?,
+            carried: job.carried.clone(),
         };
         let repeat = job.repeat.as_deref();
         let occurrence = repeat.map(|repeat| Occurrence {

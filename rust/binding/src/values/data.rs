@@ -1,8 +1,10 @@
-//! The data of a job in one pointer: a `bytes`, a copy of what was stored, or what a timer was given.
+//! The data of a job in one pointer: a `bytes`, a copy of what was stored, or what a timer was given; where a job carries
+//! more, a box of both.
 //!
 //! A million jobs may wait in memory that came from a file. A copy of 100 bytes takes 112 of the
 //! allocator's, a `bytes` of them 144; it is made when the job starts, or is looked at.
 
+use duewheel_store::Carried;
 use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
@@ -11,6 +13,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// What stands before the bytes of a copy.
 type Length = u32;
@@ -18,12 +21,23 @@ const HEAD: usize = size_of::<Length>();
 
 /// The bits that tell what a pointer points to, for all that it may is aligned to four: none for a `bytes`.
 const TAGS: usize = 3;
-/// A copy.
+/// A copy, or what carries more than data.
 const COPY: usize = 1;
 /// Any object, for the handler of a target.
 const OBJECT: usize = 2;
 /// What a timer calls: the callable, or a tuple, which is none, of the callable and its data.
 const CALL: usize = 3;
+
+/// What stands in place of the length where more is carried than data.
+const CARRIES: Length = Length::MAX;
+
+/// The data of one of the few jobs that carry more.
+#[repr(C)]
+struct Carrying {
+    head: Length,
+    data: Data,
+    carried: Arc<Carried>,
+}
 
 /// A plain handle, as the payload that it is part of: freed once, and alive until then.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +130,8 @@ impl Data {
         if bytes.is_empty() {
             return Some(Data(None));
         }
-        let length = Length::try_from(bytes.len()).ok()?;
+        let length = Length::try_from(bytes.len()).ok();
+        let length = length.filter(|length| *length != CARRIES)?;
         let layout = layout(length);
         // SAFETY: the layout is not empty; the head and the bytes are written within it, the head
         // where it is aligned.
@@ -131,20 +146,60 @@ impl Data {
         }
     }
 
-    /// Where a copy starts, and how long it is; `None`: it is an object, or nothing.
+    /// The same data, of a job that carries this as well.
+    pub(crate) fn carrying(self, carried: Arc<Carried>) -> Self {
+        let carrying = Box::new(Carrying {
+            head: CARRIES,
+            data: self,
+            carried,
+        });
+        let start = NonNull::from(Box::leak(carrying)).cast::<u8>();
+        Data(Some(start.map_addr(|address| address | COPY)))
+    }
+
+    /// Where a copy starts, and its head; `None`: it is an object, or nothing.
     #[inline]
-    fn copy(self) -> Option<(NonNull<u8>, Length)> {
+    fn head(self) -> Option<(NonNull<u8>, Length)> {
         let tagged = self.0.filter(|_| self.tag() == COPY)?;
-        // SAFETY: only `copied` sets the tag, by adding it to where the copy starts, whose head it
-        // has written.
+        // SAFETY: only `copied` and `carrying` set the tag, by adding it to where it starts, whose head they have
+        // written.
         unsafe {
             let start = tagged.sub(COPY);
             Some((start, start.cast::<Length>().read()))
         }
     }
 
+    /// Where a copy starts, and how long it is; `None`: it is an object, or nothing.
+    #[inline]
+    fn copy(self) -> Option<(NonNull<u8>, Length)> {
+        self.head().filter(|(_, length)| *length != CARRIES)
+    }
+
+    #[inline]
+    fn carrier(self) -> Option<NonNull<Carrying>> {
+        let (start, _) = self.head().filter(|(_, length)| *length == CARRIES)?;
+        Some(start.cast())
+    }
+
+    /// What the job carries beside its data, for as long as that is not freed, and the data alone.
+    #[inline]
+    pub(crate) fn carried<'a>(self) -> (Option<&'a Arc<Carried>>, Data) {
+        match self.carrier() {
+            // SAFETY: only `carrying` makes such a head; it is never changed, and alive until it is freed.
+            Some(carrier) => unsafe {
+                let carrier = carrier.as_ref();
+                (Some(&carrier.carried), carrier.data)
+            },
+            None => (None, self),
+        }
+    }
+
     /// The bytes, for as long as they are not freed: no longer than the call that they are for. A timer has none.
     pub(crate) fn bytes<'a>(self) -> &'a [u8] {
+        self.carried().1.plain_bytes()
+    }
+
+    fn plain_bytes<'a>(self) -> &'a [u8] {
         if self.is_of_timer() {
             return &[];
         }
@@ -175,7 +230,10 @@ impl Data {
                 let object = unsafe { Bound::from_borrowed_ptr(py, at.cast().as_ptr()) };
                 Some(object.unbind())
             }
-            COPY => Some(PyBytes::new(py, self.bytes()).into_any().unbind()),
+            COPY => match self.carried() {
+                (Some(_), data) => data.to_python(py),
+                (None, data) => Some(PyBytes::new(py, data.plain_bytes()).into_any().unbind()),
+            },
             _ => Some(self.data_of_timer(py)),
         }
     }
@@ -197,6 +255,9 @@ impl Data {
 
     /// Another one of the same.
     pub(crate) fn again(self, py: Python<'_>) -> Self {
+        if let (Some(carried), data) = self.carried() {
+            return data.again(py).carrying(carried.clone());
+        }
         match (self.copy(), self.0) {
             (Some(_), _) => Data::copied(py, self.bytes()),
             (None, Some(object)) => {
@@ -209,7 +270,17 @@ impl Data {
     }
 
     #[inline]
-    pub(crate) fn free(self, _py: Python<'_>) {
+    pub(crate) fn free(self, py: Python<'_>) {
+        if let Some(carrier) = self.carrier() {
+            // SAFETY: `carrying` has leaked it, and it is freed once.
+            let carrier = unsafe { Box::from_raw(carrier.as_ptr()) };
+            return carrier.data.free_plain(py);
+        }
+        self.free_plain(py);
+    }
+
+    #[inline]
+    fn free_plain(self, _py: Python<'_>) {
         // SAFETY: called once, attached; a copy was made with this layout, and all else is a reference.
         unsafe {
             match (self.copy(), self.0) {

@@ -1,6 +1,7 @@
 //! `Job` and `Event`: frozen, their attributes made on access.
 
 use crate::interpreter::call;
+use crate::values::carried;
 use crate::values::convert;
 use crate::values::ids;
 use crate::values::options::{JobOptions, Spec};
@@ -8,17 +9,18 @@ use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::{Id, Occurrence, Started, View};
 use duewheel_model::job::Progress;
 use duewheel_model::time::SECOND;
+use duewheel_store::{Carried, Headers};
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyInt, PyMappingProxy, PyString, PyTuple, PyType};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// A job: what was asked for, which never changes.
 ///
-/// `Job(id, target, due, data, options)` makes one by hand, for `Storage.create`; the options are
+/// `Job(id, target, due, data, options, headers=None)` makes one by hand, for `Storage.create`; the options are
 /// resolved then.
 ///
 /// **Time**: `due` is unix nanoseconds, as first scheduled.
@@ -31,6 +33,8 @@ pub(crate) struct Job {
     /// `None` stands for `b""`.
     pub(crate) data: Option<Py<PyAny>>,
     pub(crate) spec: Py<Spec>,
+    /// What it carries beside its data, if anything.
+    pub(crate) carried: Option<Arc<Carried>>,
 }
 
 /// One execution of a job: what a handler is called with, and what is pending.
@@ -53,6 +57,8 @@ pub(crate) struct Event {
     occurrence: Option<Box<Occurrence>>,
     /// It was asked to end.
     expired: AtomicBool,
+    /// Whether that was by a call, after which what it raises ends the job.
+    interrupted: AtomicBool,
 }
 
 /// Unix nanoseconds, given as an int.
@@ -99,6 +105,7 @@ impl Job {
             due,
             data: payload.data(py),
             spec: payload.spec(py),
+            carried: payload.carried(),
         }
     }
 
@@ -120,6 +127,7 @@ impl Job {
             due: self.due,
             data: self.data.as_ref().map(|data| data.clone_ref(py)),
             spec: self.spec.clone_ref(py),
+            carried: self.carried.clone(),
         }
     }
 
@@ -140,7 +148,13 @@ impl Job {
             && self.due == other.due
             && mine.name.to_str(py)? == others.name.to_str(py)?
             && self.data_in(py).eq(other.data_in(py))?
-            && mine.options.get().fields == others.options.get().fields)
+            && mine.options.get().fields == others.options.get().fields
+            && self.headers() == other.headers())
+    }
+
+    fn headers(&self) -> Option<&Headers> {
+        let headers = self.carried.as_deref().map(|carried| &carried.headers);
+        headers.filter(|headers| !headers.is_empty())
     }
 
     pub(crate) fn hash_id(&self, hasher: &mut DefaultHasher) {
@@ -152,17 +166,24 @@ impl Job {
 #[pymethods]
 impl Job {
     #[new]
+    #[pyo3(signature = (id, target, due, data, options, *, headers=None))]
     fn new(
         id: &Bound<'_, PyAny>,
         target: &Bound<'_, PyAny>,
         due: &Bound<'_, PyAny>,
         data: &Bound<'_, PyAny>,
         options: &Bound<'_, PyAny>,
+        headers: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let py = id.py();
         let options = options.cast::<JobOptions>().map_err(|_| {
             PyTypeError::new_err(format!("options must be JobOptions, not {options:?}"))
         })?;
+        let headers = headers.map_or_else(|| Ok(Headers::new()), carried::headers)?;
+        let carried = Carried {
+            headers,
+            ..Carried::default()
+        };
         // A job that was made by hand belongs to no scheduler: its target has no number yet.
         let spec = Spec::alone(py, convert::name(target, "target")?, &options.get().fields)?;
         Ok(Job {
@@ -170,6 +191,7 @@ impl Job {
             due: nanoseconds(due, "due")?,
             data: convert::data(data)?.map(Py::into_any),
             spec,
+            carried: carried.if_any().map(Arc::new),
         })
     }
 
@@ -203,6 +225,12 @@ impl Job {
         self.spec.get().options.clone_ref(py)
     }
 
+    /// The headers that it was scheduled with, and that plugins have added: a read-only mapping of texts.
+    #[getter(headers)]
+    fn shown_headers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyMappingProxy>> {
+        carried::shown(py, self.carried.as_deref())
+    }
+
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = other.py();
         match other.cast::<Job>() {
@@ -218,8 +246,15 @@ impl Job {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let headers = match slf.get().headers() {
+            Some(_) => format!(
+                ", headers={:?}",
+                slf.getattr("headers")?.call_method0("copy")?
+            ),
+            None => String::new(),
+        };
         Ok(format!(
-            "Job(id={:?}, target={:?}, due={}, data={:?}, options={:?})",
+            "Job(id={:?}, target={:?}, due={}, data={:?}, options={:?}{headers})",
             slf.getattr("id")?,
             slf.getattr("target")?,
             slf.get().due,
@@ -231,8 +266,26 @@ impl Job {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let arguments = ["id", "target", "due", "data", "options"].map(|name| slf.getattr(name));
         let arguments = arguments.into_iter().collect::<PyResult<Vec<_>>>()?;
+        if slf.get().headers().is_some() {
+            let headers = slf.getattr("headers")?.call_method0("copy")?;
+            let made = made_with(&slf.get_type(), &[("headers", headers)])?;
+            return (made, PyTuple::new(slf.py(), arguments)?).into_pyobject(slf.py());
+        }
         (slf.get_type(), PyTuple::new(slf.py(), arguments)?).into_pyobject(slf.py())
     }
+}
+
+/// What makes an object of a class with these keywords, and what it is called with: for a pickle.
+fn made_with<'py>(
+    class: &Bound<'py, PyType>,
+    given: &[(&str, Bound<'py, PyAny>)],
+) -> PyResult<Bound<'py, PyAny>> {
+    let keywords = PyDict::new(class.py());
+    for (name, value) in given {
+        keywords.set_item(name, value)?;
+    }
+    let partial = call::import(class.py(), "functools")?.getattr("partial")?;
+    partial.call((class,), Some(&keywords))
 }
 
 impl Event {
@@ -246,6 +299,7 @@ impl Event {
             progress: execution.progress,
             occurrence: started.occurrence.clone(),
             expired: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
         }
     }
 
@@ -269,6 +323,7 @@ impl Event {
             progress,
             occurrence: None,
             expired: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
         }
     }
 
@@ -292,6 +347,16 @@ impl Event {
     }
 
     /// Whether it is asked to end.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Relaxed)
+    }
+
+    /// Ask it to end; what it raises from then on ends its job.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Relaxed);
+        self.expired.store(true, Relaxed);
+    }
+
     pub(crate) fn is_expired(&self) -> bool {
         self.expired.load(Relaxed)
     }
@@ -327,6 +392,7 @@ impl Event {
             job: job.get().clone_ref(job.py()),
             occurrence: None,
             expired: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
         };
         let number = occurrence;
         Ok(event.of_repeat(Occurrence { number, previous }))
@@ -414,6 +480,11 @@ impl Event {
         self.is_expired()
     }
 
+    /// Ask it to end: for the reference.
+    fn _interrupt(&self) {
+        self.interrupt();
+    }
+
     /// The same event, started so many nanoseconds after its due: for the reference.
     fn _late(&self, py: Python<'_>, lateness: i64) -> Self {
         Event {
@@ -423,6 +494,7 @@ impl Event {
             progress: self.progress,
             occurrence: self.occurrence.clone(),
             expired: AtomicBool::new(self.is_expired()),
+            interrupted: AtomicBool::new(self.is_interrupted()),
         }
     }
 
@@ -469,11 +541,10 @@ impl Event {
             event.due,
         );
         if let Some(occurrence) = &event.occurrence {
-            let keywords = PyDict::new(slf.py());
-            keywords.set_item("occurrence", occurrence.number)?;
-            keywords.set_item("previous", occurrence.previous)?;
-            let partial = call::import(slf.py(), "functools")?.getattr("partial")?;
-            let made = partial.call((slf.get_type(),), Some(&keywords))?;
+            let number = occurrence.number.into_bound_py_any(slf.py())?;
+            let previous = occurrence.previous.into_bound_py_any(slf.py())?;
+            let keywords = [("occurrence", number), ("previous", previous)];
+            let made = made_with(&slf.get_type(), &keywords)?;
             return (made, arguments).into_pyobject(slf.py());
         }
         (slf.get_type(), arguments).into_pyobject(slf.py())

@@ -2,12 +2,14 @@
 
 use crate::values::data::Data;
 use crate::values::options::Spec;
+use duewheel_store::Carried;
 use pyo3::PyTraverseError;
 use pyo3::ffi;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// A job's data and specification, as plain pointers that the engine may copy.
 ///
@@ -56,6 +58,12 @@ impl Handle {
     #[inline]
     pub(crate) fn data(self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.data.to_python(py)
+    }
+
+    /// What the job carries beside its data.
+    #[inline]
+    pub(crate) fn carried(self) -> Option<Arc<Carried>> {
+        self.data.carried().0.cloned()
     }
 
     /// Another handle of the same.

@@ -1,6 +1,7 @@
 //! The values of jobs: from Python's objects, as the engine carries them, and as Python sees them.
 
 pub(crate) mod callable;
+pub(crate) mod carried;
 pub(crate) mod convert;
 pub(crate) mod data;
 pub(crate) mod dead;

@@ -4,8 +4,10 @@ use crate::values::data::Data;
 pub(crate) use crate::values::handle::Handle;
 use crate::values::options::Spec;
 use duewheel_engine::jobs::record::{Parts, Payload, Released};
+use duewheel_store::Carried;
 use pyo3::prelude::*;
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 
 impl Payload for Handle {
     type Failure = crate::values::failure::Failure;
@@ -17,12 +19,20 @@ impl Payload for Handle {
 
     fn parts<R>(self, look: impl FnOnce(Parts<'_>) -> R) -> R {
         self.with_spec(|spec| {
+            let (carried, data) = self.data.carried();
             look(Parts {
                 target: &spec.text,
-                data: self.data.bytes(),
+                data: data.bytes(),
                 options: spec.limits,
+                carried,
             })
         })
+    }
+
+    #[inline]
+    fn is_keyed(self) -> bool {
+        let carried = self.data.carried().0;
+        carried.is_some_and(|carried| carried.key.is_some())
     }
 
     #[inline]
@@ -60,6 +70,19 @@ impl<'py> Fresh<'py> {
     pub(crate) fn new(py: Python<'py>, data: impl Into<Data>, spec: Py<Spec>) -> Self {
         let handle = Handle::new(data, spec);
         Fresh { py, handle }
+    }
+
+    /// One of a job that may carry more.
+    #[inline]
+    pub(crate) fn carrying(
+        py: Python<'py>,
+        data: impl Into<Data>,
+        spec: Py<Spec>,
+        carried: Option<Arc<Carried>>,
+    ) -> Self {
+        let data = data.into();
+        let data = carried.map_or(data, |carried| data.carrying(carried));
+        Fresh::new(py, data, spec)
     }
 
     /// What the engine has given back.

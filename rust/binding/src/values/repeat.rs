@@ -248,6 +248,7 @@ impl Repeat {
             due: shape.job_due,
             data: Some(PyBytes::new(py, &data).into_any().unbind()),
             spec: Spec::alone(py, &shape.target, &Fields::of(&limits))?,
+            carried: None,
         };
         Ok(Repeat {
             job,

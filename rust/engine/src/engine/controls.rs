@@ -44,6 +44,12 @@ impl<P: Payload> Engine<P> {
             .jobs
             .find(id)
             .and_then(|key| state.jobs.queue.get(key));
+        let is_out = entry
+            .as_ref()
+            .is_some_and(|entry| !entry.queued && entry.value.stage() == Stage::Waiting);
+        if is_out {
+            return Ok(Some(HeldBy::Key));
+        }
         let held = entry.filter(|entry| entry.value.stage() == Stage::LaneBacklog);
         let number = held.map(|entry| entry.value.payload.target());
         let controls = &state.targets.controls;
@@ -80,6 +86,9 @@ impl<P: Payload> State<P> {
 
     /// Take a permit back from an execution that has ended, or does not start.
     pub(super) fn give_permit_back(&mut self, engine: &Engine<P>, permit: Permit, key: Key) {
+        if !self.gates.is_empty() {
+            self.release_gate(engine, key);
+        }
         if let Some(number) = permit.target() {
             self.targets.controls.give_back(permit, key);
             self.see_held(engine, number);

@@ -12,6 +12,8 @@ mod calls;
 mod controls;
 mod counts;
 mod heirs;
+mod follow_ups;
+mod gates;
 mod inbox;
 mod lanes;
 mod marks;
@@ -48,10 +50,12 @@ use std::sync::atomic::AtomicUsize;
 pub use crate::residency::Window;
 pub use crate::tally::Counts;
 pub use calls::{
-    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, GivenJob, Moved, NewRepeat, Pending,
-    RepeatView, StartedTimer,
+    AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, GivenJob, Moved, NewRepeat,
+    OnConflict, Pending, RepeatView, StartedTimer,
 };
 pub use counts::{CountedTargets, TargetCounts};
+use follow_ups::FollowUps;
+use gates::Gates;
 use inbox::Backing;
 pub use inbox::StoreInbox;
 pub(crate) use lanes::BATCHES_OF_A_LANE;
@@ -142,6 +146,8 @@ pub(crate) struct State<P: Payload> {
     backing: Option<Backing>,
     /// What a shared store has taken back.
     evicted: Evicted<P>,
+    follow_ups: FollowUps<P>,
+    gates: Gates,
     /// Before this moment of the boot clock nothing could start: it was not started, or the wall clock went forward.
     could_not_start: i64,
     review: Option<Review>,
@@ -188,6 +194,8 @@ impl<P: Payload> Engine<P> {
             residency: None,
             backing: None,
             evicted: Evicted::default(),
+            follow_ups: FollowUps::new(),
+            gates: Gates::default(),
             could_not_start: i64::MIN,
             review: None,
             held: Vec::new(),
@@ -299,6 +307,7 @@ impl<P: Payload> Engine<P> {
         }
         state.backlogs = Lanes::default();
         state.targets.controls.drop_held();
+        state.gates = Gates::default();
         let dropped = if let Some(residency) = &mut state.residency {
             // They stay pending in the store.
             residency.parked.clear();

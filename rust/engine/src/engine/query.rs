@@ -319,7 +319,8 @@ impl<P: Payload> State<P> {
             parked += usize::from(stage == Stage::Parked);
             handed += usize::from(stage == Stage::Handed);
             backlog += usize::from(stage == Stage::LaneBacklog);
-            if entry.queued != (stage == Stage::Waiting) {
+            let waits = stage == Stage::Waiting && (entry.queued || !self.gates.may_hold_back(key));
+            if entry.queued != waits {
                 return Err(format!(
                     "{key:?} is in stage {stage:?}, and queued is {}",
                     entry.queued

@@ -48,12 +48,16 @@ impl<P: Payload> State<P> {
         let mut frees = false;
         for done in ended.drain(..) {
             self.tally.note_end(done.target);
-            if done.permit != Permit::NONE {
+            if done.permit != Permit::NONE || !self.gates.is_empty() {
                 frees = true;
                 self.give_permit_back(engine, done.permit, done.key);
             }
             if done.comes_again {
                 wake |= self.settle_repeat(engine, done, released);
+            } else if !self.follow_ups.is_empty()
+                && let Some(follow) = self.follow_ups.remove(&done.key)
+            {
+                wake |= self.settle_followed(engine, done, follow, released);
             } else if let Some(done) = self.record(engine, done, released) {
                 wake |= self.settle_one(engine, done, released);
             }

@@ -126,7 +126,12 @@ impl<P: Payload> State<P> {
     pub(super) fn withdraw(&mut self, engine: &Engine<P>, key: Key) -> bool {
         match self.jobs.stage(key) {
             None => false,
-            Some(Stage::Waiting) => true,
+            Some(Stage::Waiting) => {
+                if !self.gates.is_empty() {
+                    self.leave_gate(engine, key);
+                }
+                true
+            }
             Some(stage) => self.withdraw_due(engine, key, stage),
         }
     }
@@ -146,6 +151,9 @@ impl<P: Payload> State<P> {
                 self.take_mark_back(&execution);
                 self.give_permit_back(engine, execution.permit, key);
             }
+        }
+        if !self.gates.is_empty() {
+            self.leave_gate(engine, key);
         }
         if self.targets.controls.are_active() {
             self.refill_open(engine);
@@ -201,15 +209,20 @@ impl<P: Payload> State<P> {
         let mut outgoing = std::mem::take(&mut self.outgoing);
         let (mut unregistered, mut held) = (Vec::new(), Vec::new());
         let targets = &self.targets;
+        let mut any_keyed = false;
         let progress = self.jobs.expire(now, max, |execution| {
             if execution.comes == Comes::Held {
                 held.push(execution.key);
             } else if targets.lane_of(execution.payload.target()).is_some() {
+                any_keyed |= execution.payload.is_keyed();
                 outgoing.push(execution);
             } else {
                 unregistered.push(execution.key);
             }
         });
+        if any_keyed {
+            self.pass_gates(&mut outgoing);
+        }
         if !outgoing.is_empty() {
             self.hand_over(engine, &mut outgoing);
         }

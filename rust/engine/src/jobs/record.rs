@@ -4,6 +4,7 @@ use crate::due::queue::{ClockKind, Key};
 use crate::jobs::ids::{self, Halves};
 use crate::jobs::moment::Maybe;
 use crate::jobs::permit::Permit;
+use duewheel_model::carried::Carried;
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Outcome, Reason};
 use duewheel_model::retry::RetryOptions;
@@ -34,6 +35,11 @@ pub trait Payload: Copy + Send + 'static {
     fn is_listed_when_dead(self) -> bool {
         true
     }
+    /// Whether what has its key runs one after another.
+    #[inline]
+    fn is_keyed(self) -> bool {
+        false
+    }
     /// Whether it is started once at most.
     fn at_most_once(self) -> bool {
         self.parts(|parts| parts.options.at_most_once)
@@ -53,6 +59,8 @@ pub struct Parts<'a> {
     pub data: &'a [u8],
     /// How it is retried.
     pub options: RetryOptions,
+    /// What it carries beside its data, if anything.
+    pub carried: Option<&'a Arc<Carried>>,
 }
 
 impl Parts<'_> {
@@ -66,6 +74,7 @@ impl Parts<'_> {
             max_backoff: 0,
             at_most_once: false,
         },
+        carried: None,
     };
 }
 

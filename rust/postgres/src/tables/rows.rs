@@ -3,10 +3,11 @@
 use crate::tables::names::id_of;
 use crate::tables::statement::Params;
 use duewheel_store::{
-    ClockKind, DeadJob, Error, Job, Keyring, Place, Progress, Reason, Recurring, RetryOptions,
-    Unreadable, open_payload, standing,
+    Carried, ClockKind, DeadJob, Error, Job, Keyring, Place, Progress, Reason, Recurring,
+    RetryOptions, Unreadable, open_payload, standing,
 };
 use std::borrow::Cow;
+use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -14,10 +15,10 @@ use uuid::Uuid;
 /// The columns of a job, of `j`, and its target's name, of `t`.
 pub(crate) const COLUMNS: &str = "j.due, j.seq, j.id, j.created, j.job_due, j.first_start, j.age_limit, j.min_backoff, \
      j.max_backoff, j.attempt, j.run, j.interruptions, j.retry_limit, j.flags, j.key, j.name, j.repeat, j.standing, \
-     j.data, t.name";
+     j.data, t.name, j.carried";
 
 /// How many they are.
-pub(crate) const WIDTH: usize = 20;
+pub(crate) const WIDTH: usize = 21;
 
 const BOOT: i16 = 1;
 const ONCE: i16 = 2;
@@ -78,6 +79,10 @@ fn standing_of(row: &NewRow) -> Option<Vec<u8>> {
     repeat.map(|repeat| standing::encode(&repeat.standing).to_vec())
 }
 
+fn carried_of(row: &NewRow) -> Option<Vec<u8>> {
+    row.job.carried.as_deref().map(Carried::encode)
+}
+
 fn definition_of(row: &NewRow) -> Option<String> {
     let repeat = row.job.repeat.as_deref();
     repeat.map(|repeat| repeat.definition.to_string())
@@ -131,9 +136,13 @@ pub(crate) fn insertion(rows: &[&NewRow], epoch: i64) -> Params {
             rows.iter().map(|row| row.data.clone()).collect::<Vec<_>>(),
             Type::BYTEA_ARRAY,
         )
+        .with(
+            rows.iter().map(|row| carried_of(row)).collect::<Vec<_>>(),
+            Type::BYTEA_ARRAY,
+        )
 }
 
-/// What is written where a repeat is edited: target, payload, options and definition.
+/// What is written where a repeat is edited: target, payload, options, definition and what it carries.
 pub(crate) fn edition(id: Uuid, row: &NewRow) -> Params {
     let options = &row.job.options;
     Params::default()
@@ -148,6 +157,7 @@ pub(crate) fn edition(id: Uuid, row: &NewRow) -> Params {
         .with(if options.at_most_once { ONCE } else { 0 }, Type::INT2)
         .with(definition_of(row), Type::TEXT)
         .with(standing_of(row), Type::BYTEA)
+        .with(carried_of(row), Type::BYTEA)
 }
 
 /// Reads the columns of a row, each as what it must be: other clients can write what no job can be.
@@ -234,6 +244,20 @@ impl Reader<'_> {
         })))
     }
 
+    fn carried(&self) -> Result<Option<Arc<Carried>>, Error> {
+        let Some(bytes) = self.get::<Option<&[u8]>>(20)? else {
+            return Ok(None);
+        };
+        let carried = Carried::decode(bytes).ok_or_else(|| {
+            Self::wrong(
+                "carried",
+                "what a job carries beside its data",
+                "these bytes",
+            )
+        })?;
+        Ok(Some(Arc::new(carried)))
+    }
+
     fn place(&self) -> Result<Place, Error> {
         let (due, seq): (i64, i64) = (self.get(0)?, self.get(1)?);
         Ok(Place {
@@ -276,6 +300,8 @@ impl Reader<'_> {
             interruptions: self.small(11, "interruptions", 0)?,
             options: self.options(flags)?,
             repeat: self.repeat()?,
+            carried: self.carried()?,
+            follow: None,
         })
     }
 }

@@ -65,10 +65,10 @@ statements! {
                 RETURNING applied, answer, lease_until > '-infinity'",
     targets: "SELECT x, {s}.target_of(x) FROM unnest($1::text[]) x",
     insert: "INSERT INTO {s}.job (due, seq, id, created, job_due, first_start, age_limit, min_backoff, \
-                max_backoff, owner, target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data) \
+                max_backoff, owner, target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data, carried) \
                 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::bigint[], \
                 $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::int[], $12::bigint[], $13::bigint[], \
-                $14::bigint[], $15::bigint[], $16::smallint[], $17::bigint[], $18::text[], $19::text[], $20::bytea[], $21::bytea[])",
+                $14::bigint[], $15::bigint[], $16::smallint[], $17::bigint[], $18::text[], $19::text[], $20::bytea[], $21::bytea[], $22::bytea[])",
     begin: "UPDATE {s}.job j SET begun = x.at FROM unnest($1::uuid[], $2::bigint[]) x(id, at) \
                 WHERE j.id = x.id AND j.owner = $3 RETURNING j.seq",
     /// What was amended since it had begun is to come again as it is now.
@@ -93,13 +93,14 @@ statements! {
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bytea[], \
                 $8::bigint[]) x(id, due, seq, flags, job_due, run, standing, owner) WHERE j.id = x.id AND j.owner = $9 RETURNING j.seq",
     bury: "INSERT INTO {s}.dead (due, seq, id, created, job_due, first_start, age_limit, min_backoff, max_backoff, \
-                target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data, reason, died, error) \
+                target, attempt, run, interruptions, retry_limit, flags, key, name, repeat, standing, data, carried, reason, died, error) \
                 SELECT due, seq, j.id, created, job_due, first_start, age_limit, min_backoff, max_backoff, target, attempt, run, \
-                interruptions, retry_limit, flags, key, name, repeat, standing, data, x.reason, x.died, x.error \
+                interruptions, retry_limit, flags, key, name, repeat, standing, data, carried, x.reason, x.died, x.error \
                 FROM unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::text[]) WITH ORDINALITY x(id, reason, died, error, at) \
                 JOIN {s}.job j ON j.id = x.id WHERE j.owner = $5 ORDER BY x.at RETURNING seq",
     edit: "UPDATE {s}.job SET target = $2, data = $3, key = $4, retry_limit = $5, age_limit = $6, min_backoff = $7, \
-                max_backoff = $8, flags = flags & ~2::smallint | $9, repeat = $10, standing = $11 WHERE id = $1 AND owner = $12 RETURNING seq",
+                max_backoff = $8, flags = flags & ~2::smallint | $9, repeat = $10, standing = $11, carried = $12 \
+                WHERE id = $1 AND owner = $13 RETURNING seq",
     stand: "UPDATE {s}.job SET job_due = $2, standing = $3 WHERE id = $1 AND owner = $4 AND repeat IS NOT NULL RETURNING seq",
     look: "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND {unclaimed:$5} LIMIT 1) x WHERE w.name = ANY($1)), \
@@ -160,8 +161,8 @@ statements! {
                 WHERE j.number < $1 AND ($3 IS NULL OR t.name = $3) AND ($4 IS NULL OR j.died < $4) ORDER BY j.number DESC LIMIT $2",
     revive: "WITH d AS (DELETE FROM {s}.dead WHERE number = (SELECT max(number) FROM {s}.dead WHERE id = $1) RETURNING *), \
                 i AS (INSERT INTO {s}.job (due, seq, id, created, job_due, age_limit, min_backoff, max_backoff, owner, target, run, \
-                retry_limit, flags, key, name, data) SELECT $3, $4, id, created, job_due, age_limit, min_backoff, max_backoff, $2, \
-                target, least(run + 1, 4294967295), retry_limit, flags & ~1::smallint | $5, key, name, data FROM d RETURNING due) \
+                retry_limit, flags, key, name, data, carried) SELECT $3, $4, id, created, job_due, age_limit, min_backoff, max_backoff, $2, \
+                target, least(run + 1, 4294967295), retry_limit, flags & ~1::smallint | $5, key, name, data, carried FROM d RETURNING due) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM i) \
                 WHERE epoch = $2 RETURNING answer",
     purge: "WITH d AS (DELETE FROM {s}.dead WHERE died < $1 RETURNING 1) \
@@ -174,9 +175,9 @@ statements! {
     /// What has begun keeps its node, which is told by a flag when it ends.
     amend: "WITH u AS (UPDATE {s}.job SET target = $2, data = $3, key = $4, retry_limit = $5, age_limit = $6, min_backoff = $7, \
                 max_backoff = $8, flags = flags & ~3::smallint | $9 | (CASE WHEN begun IS NULL THEN 0 ELSE 4 END)::smallint, repeat = $10, \
-                standing = $11, due = $14, seq = $15, job_due = $16, owner = CASE WHEN begun IS NULL THEN 0 ELSE owner END \
-                WHERE id = $1 AND xmin::text::bigint = $13 AND repeat IS NOT NULL RETURNING 1) \
-                UPDATE {s}.node SET answer = (SELECT count(*) FROM u) WHERE epoch = $12 RETURNING answer",
+                standing = $11, carried = $12, due = $15, seq = $16, job_due = $17, owner = CASE WHEN begun IS NULL THEN 0 ELSE owner END \
+                WHERE id = $1 AND xmin::text::bigint = $14 AND repeat IS NOT NULL RETURNING 1) \
+                UPDATE {s}.node SET answer = (SELECT count(*) FROM u) WHERE epoch = $13 RETURNING answer",
     end: "WITH d AS (DELETE FROM {s}.job WHERE id = $1 AND xmin::text::bigint = $3 AND begun IS NULL RETURNING 1) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
     declare: "INSERT INTO {s}.declared SELECT n.epoch, x FROM {s}.node n, unnest($2::uuid[]) x WHERE n.epoch = $1 ON CONFLICT DO NOTHING",

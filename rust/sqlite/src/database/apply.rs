@@ -33,8 +33,8 @@ pub(crate) struct BatchApplier<'a> {
     begun: HashMap<u64, i64>,
     /// Whether the process that wrote the batches ends in order.
     leaves: bool,
-    /// What copies a job to the dead.
-    buries: &'static str,
+    /// The version of the tables.
+    version: u32,
     /// The record that is applied now.
     record: Record<'a>,
     /// What could not be applied, by the number of its record, and why: the rest goes on.
@@ -60,7 +60,7 @@ impl<'a> BatchApplier<'a> {
             new: Vec::new(),
             begun: HashMap::new(),
             leaves: false,
-            buries: rows::BURY,
+            version: schema::VERSION,
             record: Record {
                 number: applied,
                 batch: &[],
@@ -69,11 +69,17 @@ impl<'a> BatchApplier<'a> {
         }
     }
 
-    /// The same, in the tables of version 3 or before.
-    pub(crate) fn before_version_4(self) -> Self {
-        BatchApplier {
-            buries: rows::BURY_3,
-            ..self
+    /// The same, in the tables of this version.
+    pub(crate) fn of_version(self, version: u32) -> Self {
+        BatchApplier { version, ..self }
+    }
+
+    /// What copies a job to the dead.
+    fn buries(&self) -> &'static str {
+        match self.version {
+            ..=3 => rows::BURY_3,
+            4 => rows::BURY_4,
+            _ => rows::BURY,
         }
     }
 
@@ -130,6 +136,9 @@ impl<'a> BatchApplier<'a> {
             Op::Edit(job) => {
                 self.write_waiting(job.place.seq)?;
                 rows::edit(self.connection, &job, key)?;
+                if self.version > 4 {
+                    rows::carry(self.connection, &job)?;
+                }
             }
             Op::Stand {
                 seq,
@@ -172,8 +181,9 @@ impl<'a> BatchApplier<'a> {
                     job.place = to;
                     job.clock = clock;
                     job.progress = progress;
+                    job.follow = None;
                 } else {
-                    rows::again(self.connection, seq, &outcome)?;
+                    rows::again(self.connection, self.version, seq, &outcome)?;
                 }
             }
             Ending::Dead {
@@ -188,7 +198,7 @@ impl<'a> BatchApplier<'a> {
                     error: &error,
                     at: died,
                 };
-                rows::bury(self.connection, self.buries, seq, &death)?;
+                rows::bury(self.connection, self.buries(), seq, &death)?;
                 match next {
                     Some(next) => self.follow(seq, &next)?,
                     None => self.delete(seq)?,
@@ -203,8 +213,9 @@ impl<'a> BatchApplier<'a> {
     fn follow(&mut self, seq: u64, next: &Next) -> Result<(), Error> {
         self.known.seq = self.known.seq.max(next.to.seq);
         let Some(job) = self.rename(seq, next.to.seq) else {
-            return rows::next(self.connection, seq, next);
+            return rows::next(self.connection, self.version, seq, next);
         };
+        job.follow = None;
         (job.place, job.clock, job.job_due) = (next.to, next.clock, next.job_due);
         (job.progress, job.interruptions) = (Progress::NEW, 0);
         job.progress.run = next.run;
@@ -355,6 +366,8 @@ mod tests {
                 at_most_once: true,
             },
             repeat: None,
+            carried: None,
+            follow: None,
         }
     }
 

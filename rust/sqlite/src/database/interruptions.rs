@@ -33,6 +33,9 @@ pub(crate) fn started(connection: &Connection) -> Result<BTreeMap<u64, Option<i6
 /// the occurrence is, and its repeat goes on: attempt 1 and never interrupted, of a new age, with the next
 /// run, at the place that it had; its standing is spent, so whoever takes it up looks for the time that
 /// comes. What was asked to be over is no repeat any more, and nothing of it goes on.
+///
+/// What was changed while it ran comes as it was changed, once, whether it would come again or be dead: attempt 1, of a new
+/// age, at the time that it was given.
 pub(crate) fn interrupt(
     connection: &Connection,
     known: &mut TableCounts,
@@ -41,13 +44,20 @@ pub(crate) fn interrupt(
 ) -> Result<(), Error> {
     let counts = i64::from(schema::get(connection, "left")? == 0);
     let mut pending_again = connection.prepare(
-        "UPDATE job SET run = min(run + 1, 4294967295), interruptions = interruptions + ?4,
-         first_start = coalesce(first_start, ?2)
+        "UPDATE job SET run = min(run + 1, 4294967295),
+         interruptions = CASE WHEN follow IS NULL THEN interruptions + ?4 ELSE 0 END,
+         first_start = CASE WHEN follow IS NULL THEN coalesce(first_start, ?2) END,
+         attempt = CASE WHEN follow IS NULL THEN attempt ELSE 1 END,
+         due = coalesce(follow, due), follow = NULL
          WHERE seq = ?1 AND once = 0 AND (?4 = 0 OR interruptions + 1 < ?3)",
     )?;
     let mut counted = connection.prepare(
         "UPDATE job SET interruptions = min(interruptions + ?2, 4294967295)
-         WHERE seq = ?1 RETURNING once <> 0, repeat IS NOT NULL, standing",
+         WHERE seq = ?1 RETURNING once <> 0, repeat IS NOT NULL, standing, follow IS NOT NULL",
+    )?;
+    let mut follows = connection.prepare(
+        "UPDATE job SET attempt = 1, run = min(run + 1, 4294967295), interruptions = 0,
+         first_start = NULL, due = follow, follow = NULL WHERE seq = ?1",
     )?;
     let mut goes_on = connection.prepare(
         "UPDATE job SET attempt = 1, run = min(run + 1, 4294967295), interruptions = 0,
@@ -60,10 +70,10 @@ pub(crate) fn interrupt(
             if pending_again.execute(again)? > 0 {
                 return Ok(false);
             }
-            let job: Option<(Option<bool>, bool, Value)> = counted
+            let job: Option<(Option<bool>, bool, Value, bool)> = counted
                 .query_row(params![seq as i64, counts], |row| row.try_into())
                 .optional()?;
-            let Some((once, repeats, mut standing)) = job else {
+            let Some((once, repeats, mut standing, is_followed)) = job else {
                 return Ok(false); // it is gone: a mark without a job is nothing
             };
             let error = words(once, counts);
@@ -78,6 +88,10 @@ pub(crate) fn interrupt(
                     standing::spend(bytes);
                 }
                 goes_on.execute(params![seq as i64, standing])?;
+                return Ok(false);
+            }
+            if is_followed {
+                follows.execute([seq as i64])?;
                 return Ok(false);
             }
             rows::delete(connection, seq)
@@ -132,6 +146,8 @@ mod tests {
                 at_most_once,
             },
             repeat: None,
+            carried: None,
+            follow: None,
         }
     }
 

@@ -327,7 +327,7 @@ impl Queries<'_> {
                 columns!(),
                 ") SELECT ?2, ?3, ?4, id, target, data, key, job_due, created, 1, \
                  min(run + 1, 4294967295), 0, NULL, retry_limit, age_limit, min_backoff, max_backoff, once, \
-                 NULL, NULL FROM dead WHERE number = ?1"
+                 NULL, NULL, carried, NULL FROM dead WHERE number = ?1"
             ))?
             .execute(params![number, to.seq as i64, to.due, clock as i64])?;
         self.connection

@@ -45,10 +45,8 @@ fn replay(
     let applied = applied(connection)?;
     let (records, last) = journal::replay(journal, salt, applied)?;
     let transaction = connection.unchecked_transaction()?;
-    let mut run = BatchApplier::new(connection, known(connection)?, applied);
-    if version < 4 {
-        run = run.before_version_4();
-    }
+    let run = BatchApplier::new(connection, known(connection)?, applied);
+    let mut run = run.of_version(version);
     for batch in journal::batches(records) {
         run.batch(batch)?;
     }

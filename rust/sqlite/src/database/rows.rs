@@ -1,19 +1,21 @@
 //! Jobs as rows of the database.
 
 use crate::Error;
-use crate::database::schema::{columns, columns_3};
+use crate::database::schema::{columns_3, columns_4};
 use crate::journal::codec;
 use duewheel_store::{
-    ClockKind, DeadJob, Ending, Job, Keyring, Next, Place, Progress, Recurring, RetryOptions,
-    Standing, Unreadable, open_payload, standing,
+    Carried, ClockKind, DeadJob, Ending, Job, Keyring, Next, Place, Progress, Recurring,
+    RetryOptions, Standing, Unreadable, open_payload, standing,
 };
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Write a job; its data are written as they are, under `key` if they are sealed.
 ///
-/// For a job that comes once no column is named that version 3 lacks: so its journal can be replayed.
+/// For a job that comes once and carries nothing no column is named that version 3 lacks, for one that carries nothing none
+/// that version 4 lacks: so their journals can be replayed.
 pub(crate) fn insert(
     connection: &Connection,
     job: &Job<'_>,
@@ -41,7 +43,7 @@ pub(crate) fn insert(
         &options.max_backoff,
         &options.at_most_once,
     ];
-    let Some(repeat) = &job.repeat else {
+    if job.repeat.is_none() && job.carried.is_none() {
         connection
             .prepare_cached(concat!(
                 "INSERT INTO job (",
@@ -51,20 +53,36 @@ pub(crate) fn insert(
             ))?
             .execute(&once[..])?;
         return Ok(());
+    }
+    let repeat = job.repeat.as_deref();
+    let definition = repeat.map(|repeat| repeat.definition.to_string());
+    let standing = repeat.map(|repeat| standing::encode(&repeat.standing));
+    let carried = job.carried.as_deref().map(Carried::encode);
+    let comes_again: [&dyn ToSql; 3] = [&definition, &standing, &carried];
+    let all = [&once[..], &comes_again].concat();
+    let (statement, count) = match carried {
+        Some(_) => (
+            concat!(
+                "INSERT INTO job (",
+                columns_4!(),
+                ", carried) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+                 ?17, ?18, ?19, ?20, ?21)"
+            ),
+            21,
+        ),
+        None => (
+            concat!(
+                "INSERT INTO job (",
+                columns_4!(),
+                ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
+                 ?17, ?18, ?19, ?20)"
+            ),
+            20,
+        ),
     };
-    let (definition, standing) = (
-        repeat.definition.to_string(),
-        standing::encode(&repeat.standing),
-    );
-    let comes_again: [&dyn ToSql; 2] = [&definition, &standing];
     connection
-        .prepare_cached(concat!(
-            "INSERT INTO job (",
-            columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, \
-             ?17, ?18, ?19, ?20)"
-        ))?
-        .execute(&[&once[..], &comes_again].concat()[..])?;
+        .prepare_cached(statement)?
+        .execute(&all[..count])?;
     Ok(())
 }
 
@@ -94,6 +112,22 @@ pub(crate) fn edit(connection: &Connection, job: &Job<'_>, key: Option<u32>) -> 
     Ok(())
 }
 
+/// Let a job carry what this one does, and come again when that does.
+pub(crate) fn carry(connection: &Connection, job: &Job<'_>) -> Result<(), Error> {
+    let carried = job.carried.as_deref().map(Carried::encode);
+    connection
+        .prepare_cached(
+            "UPDATE job SET carried = ?2, follow = ?3, job_due = coalesce(?4, job_due) WHERE seq = ?1",
+        )?
+        .execute(params![
+            job.place.seq as i64,
+            carried,
+            job.follow,
+            job.follow.map(|_| job.job_due)
+        ])?;
+    Ok(())
+}
+
 /// Note how far a repeat has come.
 pub(crate) fn stand(
     connection: &Connection,
@@ -109,13 +143,29 @@ pub(crate) fn stand(
     Ok(())
 }
 
-/// Let the next occurrence of a repeat follow.
-pub(crate) fn next(connection: &Connection, seq: u64, next: &Next) -> Result<(), Error> {
+/// A statement, and the same for the tables of version 4 and before, which do not know what follows.
+macro_rules! following {
+    ($version:expr, $set:literal, $rest:literal) => {
+        match $version {
+            ..=4 => concat!("UPDATE job SET ", $set, $rest),
+            _ => concat!("UPDATE job SET follow = NULL, ", $set, $rest),
+        }
+    };
+}
+
+/// Let the next occurrence of a repeat follow, or what a job is that was changed while it ran.
+pub(crate) fn next(
+    connection: &Connection,
+    version: u32,
+    seq: u64,
+    next: &Next,
+) -> Result<(), Error> {
     connection
-        .prepare_cached(
-            "UPDATE job SET seq = ?2, due = ?3, clock = ?4, job_due = ?5, attempt = 1, run = ?6, \
-             interruptions = 0, first_start = NULL, standing = ?7 WHERE seq = ?1",
-        )?
+        .prepare_cached(following!(
+            version,
+            "seq = ?2, due = ?3, clock = ?4, job_due = ?5, attempt = 1, run = ?6, interruptions = 0, first_start = NULL, ",
+            "standing = CASE WHEN repeat IS NULL THEN NULL ELSE ?7 END WHERE seq = ?1"
+        ))?
         .execute(params![
             seq as i64,
             next.to.seq as i64,
@@ -243,6 +293,18 @@ impl<'a> Columns<'a> {
         })))
     }
 
+    fn carried(&self) -> Result<Option<Arc<Carried>>, Error> {
+        let found = self.row.get_ref(self.from + 20)?;
+        let carried = match found {
+            ValueRef::Null => return Ok(None),
+            ValueRef::Blob(bytes) => Carried::decode(bytes),
+            _ => None,
+        };
+        let carried = carried
+            .ok_or_else(|| self.wrong("carried", "what a job carries beside its data", found))?;
+        Ok(Some(Arc::new(carried)))
+    }
+
     fn data(&self, keys: Option<&Keyring>, id: &str, target: &str) -> Result<Vec<u8>, Error> {
         let data = match self.row.get_ref(self.from + 5)? {
             ValueRef::Blob(data) => data,
@@ -285,6 +347,8 @@ pub(crate) fn job(
         interruptions: columns.small(11, "interruptions", 0)?,
         options: columns.options()?,
         repeat: columns.repeat()?,
+        carried: columns.carried()?,
+        follow: columns.optional(21, "follow", i64::MIN, i64::MAX)?,
     })
 }
 
@@ -304,10 +368,10 @@ pub(crate) fn dead(row: &Row<'_>, keys: Option<&Keyring>) -> Result<DeadJob, Err
     Ok(DeadJob {
         number: columns.integer(0, "number", 0, i64::MAX)? as u64,
         job: job(row, 1, keys)?,
-        reason: codec::reason(columns.integer(21, "reason", 0, 2)?)
+        reason: codec::reason(columns.integer(23, "reason", 0, 2)?)
             .ok_or_else(|| Error::unreadable("a death has no known reason"))?,
-        error: columns.text(22, "error")?.to_owned(),
-        died: columns.time(23, "died")?,
+        error: columns.text(24, "error")?.to_owned(),
+        died: columns.time(25, "died")?,
     })
 }
 
@@ -333,7 +397,12 @@ pub(crate) fn shift(
 }
 
 /// Give a job a new place, attempt and run.
-pub(crate) fn again(connection: &Connection, seq: u64, outcome: &Ending<'_>) -> Result<(), Error> {
+pub(crate) fn again(
+    connection: &Connection,
+    version: u32,
+    seq: u64,
+    outcome: &Ending<'_>,
+) -> Result<(), Error> {
     if let Ending::Again {
         to,
         clock,
@@ -341,10 +410,11 @@ pub(crate) fn again(connection: &Connection, seq: u64, outcome: &Ending<'_>) -> 
     } = outcome
     {
         connection
-            .prepare_cached(
-                "UPDATE job SET seq = ?2, due = ?3, clock = ?4, attempt = ?5, run = ?6, \
-                 first_start = ?7 WHERE seq = ?1",
-            )?
+            .prepare_cached(following!(
+                version,
+                "seq = ?2, due = ?3, clock = ?4, attempt = ?5, run = ?6, ",
+                "first_start = ?7 WHERE seq = ?1"
+            ))?
             .execute(params![
                 seq as i64,
                 to.seq as i64,
@@ -361,9 +431,18 @@ pub(crate) fn again(connection: &Connection, seq: u64, outcome: &Ending<'_>) -> 
 /// What copies a job to the dead.
 pub(crate) const BURY: &str = concat!(
     "INSERT INTO dead (",
-    columns!(),
+    columns_4!(),
+    ", carried, reason, error, died) SELECT ",
+    columns_4!(),
+    ", carried, ?2, ?3, ?4 FROM job WHERE seq = ?1"
+);
+
+/// The same in the tables of version 4.
+pub(crate) const BURY_4: &str = concat!(
+    "INSERT INTO dead (",
+    columns_4!(),
     ", reason, error, died) SELECT ",
-    columns!(),
+    columns_4!(),
     ", ?2, ?3, ?4 FROM job WHERE seq = ?1"
 );
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 pub(crate) const APPLICATION: i32 = 0x6475_6577;
 
 /// What leads from each version to the next, the first from an empty file.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 /// The newest schema that is known.
 pub(crate) const VERSION: u32 = MIGRATIONS.len() as u32;
@@ -22,10 +22,18 @@ macro_rules! columns_3 {
 }
 pub(crate) use columns_3;
 
+/// The columns of a job in version 4, and those of what comes again.
+macro_rules! columns_4 {
+    () => {
+        concat!($crate::database::schema::columns_3!(), ", repeat, standing")
+    };
+}
+pub(crate) use columns_4;
+
 /// The columns of a job, in the order in which they are bound and read everywhere.
 macro_rules! columns {
     () => {
-        concat!($crate::database::schema::columns_3!(), ", repeat, standing")
+        concat!($crate::database::schema::columns_4!(), ", carried, follow")
     };
 }
 pub(crate) use columns;
@@ -144,6 +152,16 @@ ALTER TABLE job ADD COLUMN standing BLOB;
 ALTER TABLE dead ADD COLUMN repeat TEXT;
 ALTER TABLE dead ADD COLUMN standing BLOB;
 CREATE INDEX job_repeat ON job (seq) WHERE repeat IS NOT NULL;
+UPDATE life SET state = zeroblob(16);
+";
+
+/// What few jobs carry beside their data: see [`duewheel_store::Carried`]; and when one that was changed while it ran comes
+/// again. None of the dead does.
+const VERSION_5: &str = "
+ALTER TABLE job ADD COLUMN carried BLOB;
+ALTER TABLE job ADD COLUMN follow INTEGER;
+ALTER TABLE dead ADD COLUMN carried BLOB;
+ALTER TABLE dead ADD COLUMN follow INTEGER;
 UPDATE life SET state = zeroblob(16);
 ";
 

@@ -2,10 +2,11 @@
 //! little-endian. `docs/store.md` has the table.
 
 use duewheel_store::{
-    ClockKind, Ending, Job, Next, Op, Place, Progress, Reason, Recurring, RetryOptions, Standing,
-    standing,
+    Carried, ClockKind, Ending, Job, Next, Op, Place, Progress, Reason, Recurring, RetryOptions,
+    Standing, standing,
 };
 use std::borrow::Cow;
+use std::sync::Arc;
 
 const INSERT: u8 = 1;
 const DELETE: u8 = 2;
@@ -28,6 +29,11 @@ const AGE_LIMIT: u8 = 8;
 const FIRST_START: u8 = 16;
 const SEALED: u8 = 32;
 const REPEAT: u8 = 64;
+const MORE: u8 = 128;
+
+/// Of what few jobs have more.
+const CARRIED: u8 = 1;
+const FOLLOW: u8 = 2;
 
 /// Write one operation. The data of an insertion or an edit are written as given, under `key` if they are sealed.
 pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
@@ -120,7 +126,8 @@ fn write_job(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
             | flag(options.age_limit.is_some(), AGE_LIMIT)
             | flag(job.progress.first_start.is_some(), FIRST_START)
             | flag(key.is_some(), SEALED)
-            | flag(job.repeat.is_some(), REPEAT),
+            | flag(job.repeat.is_some(), REPEAT)
+            | flag(job.carried.is_some() || job.follow.is_some(), MORE),
     );
     // One copy of the numbers that every job has: this runs under the lock of the journal.
     let mut fixed = [0; 60];
@@ -144,6 +151,9 @@ fn write_job(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
     if let Some(repeat) = &job.repeat {
         write_repeat(repeat, out);
     }
+    if job.carried.is_some() || job.follow.is_some() {
+        write_more(job, out);
+    }
 }
 
 /// Apart, for few jobs have one, and all others pass by here.
@@ -151,6 +161,16 @@ fn write_job(job: &Job<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
 fn write_repeat(repeat: &Recurring, out: &mut Vec<u8>) {
     bytes(repeat.definition.to_string().as_bytes(), out);
     out.extend_from_slice(&standing::encode(&repeat.standing));
+}
+
+/// Apart, likewise.
+#[cold]
+fn write_more(job: &Job<'_>, out: &mut Vec<u8>) {
+    out.push(flag(job.carried.is_some(), CARRIED) | flag(job.follow.is_some(), FOLLOW));
+    if let Some(carried) = &job.carried {
+        bytes(&carried.encode(), out);
+    }
+    optional(job.follow.map(i64::to_le_bytes), out);
 }
 
 fn flag(set: bool, flag: u8) -> u8 {
@@ -318,6 +338,17 @@ impl<'a> Reader<'a> {
         }))
     }
 
+    fn more(&mut self, job: &mut Job<'a>) -> Option<()> {
+        let flags = self.byte()?;
+        if flags & CARRIED != 0 {
+            job.carried = Some(Arc::new(Carried::decode(self.bytes()?)?));
+        }
+        if flags & FOLLOW != 0 {
+            job.follow = Some(self.i64()?);
+        }
+        Some(())
+    }
+
     fn job(&mut self) -> Option<(Job<'a>, Option<u32>)> {
         let flags = self.byte()?;
         let has = |flag| flags & flag != 0;
@@ -348,6 +379,8 @@ impl<'a> Reader<'a> {
                 at_most_once: has(ONCE),
             },
             repeat: None,
+            carried: None,
+            follow: None,
         };
         if has(RETRY_LIMIT) {
             job.options.retry_limit = Some(self.u32()?);
@@ -364,6 +397,9 @@ impl<'a> Reader<'a> {
         job.data = Cow::Borrowed(self.bytes()?);
         if has(REPEAT) {
             job.repeat = Some(self.repeat()?);
+        }
+        if has(MORE) {
+            self.more(&mut job)?;
         }
         Some((job, key))
     }

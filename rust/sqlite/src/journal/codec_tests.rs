@@ -3,9 +3,10 @@
 use super::codec::*;
 use crate::journal::standing_tests::any_standing;
 use duewheel_store::{
-    ClockKind, Definition, Ending, Job, Next, Op, Place, Progress, Recurring, RetryOptions,
+    Carried, ClockKind, Definition, Ending, Job, Next, Op, Place, Progress, Recurring, RetryOptions,
 };
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn any_place() -> impl Strategy<Value = Place> {
     (any::<i64>(), any::<u64>()).prop_map(|(due, seq)| Place { due, seq })
@@ -59,6 +60,7 @@ prop_compose! {
         clock in any_clock(), times in any::<(i64, i64)>(), progress in any_progress(),
         interruptions in any::<u32>(), limits in any::<(Option<u32>, Option<i64>)>(),
         backoff in any::<(i64, i64)>(), at_most_once in any::<bool>(), repeat in any_repeat(),
+        headers in prop::option::of(prop::collection::btree_map(".{0,9}", ".{0,9}", 0..3)), follow in any::<Option<i64>>(),
     ) -> Job<'static> {
         Job {
             id: id.into(), target: target.into(), data: data.into(), place, clock,
@@ -68,6 +70,8 @@ prop_compose! {
                 max_backoff: backoff.1, at_most_once,
             },
             repeat,
+            carried: headers.map(|headers| Arc::new(Carried { headers, key: Some("k".into()) })),
+            follow,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What every store must do, whatever is behind it: one suite, for any crate to run over its stores.
 
+use crate::testing::carrying;
 use crate::testing::drive::{dead, get, insert, page, pending, put, put_yielded, take};
 use crate::testing::jobs::{again, begin, bury, done, job, place};
 use crate::testing::model::{Model, Random};
@@ -54,6 +55,18 @@ const PROMISES: &[Promise] = &[
     (
         "repeats come with pages once",
         repeats::repeats_come_with_pages_once,
+    ),
+    (
+        "what a job carries stays with it",
+        carrying::what_a_job_carries_stays_with_it,
+    ),
+    (
+        "what a repeat carries is edited with it",
+        carrying::what_a_repeat_carries_is_edited_with_it,
+    ),
+    (
+        "pages and insertions by query bring what is carried",
+        carrying::pages_and_insertions_by_query_bring_what_is_carried,
     ),
     (
         "any course of batches leaves what the model says",

@@ -1,10 +1,11 @@
 //! Jobs, and what happens to them.
 
 use crate::{
-    ClockKind, Definition, Ending, Job, Next, Op, Place, Progress, Reason, Recurring, RetryOptions,
-    Standing,
+    Carried, ClockKind, Definition, Ending, Job, Next, Op, Place, Progress, Reason, Recurring,
+    RetryOptions, Standing,
 };
 use duewheel_model::repeat::Terms;
+use std::sync::Arc;
 
 /// The options of all jobs here.
 pub const OPTIONS: RetryOptions = RetryOptions {
@@ -29,7 +30,22 @@ pub fn job(seq: u64, due: i64) -> Job<'static> {
         interruptions: 0,
         options: OPTIONS,
         repeat: None,
+        carried: None,
+        follow: None,
     }
+}
+
+/// What few jobs carry.
+pub fn carried(seq: u64) -> Option<Arc<Carried>> {
+    let headers = [
+        ("request".into(), seq.to_string()),
+        ("ä".into(), String::new()),
+    ];
+    let headers = headers.into();
+    Some(Arc::new(Carried {
+        headers,
+        ..Carried::default()
+    }))
 }
 
 /// One that is started at most once.
@@ -109,19 +125,20 @@ pub fn repeat(seq: u64, due: i64) -> Job<'static> {
 ///
 /// When it is of no repeat.
 pub fn next(job: &Job<'_>, to: Place) -> Box<Next> {
-    let repeat = job.repeat.as_ref().expect("it repeats");
+    let standing = job.repeat.as_ref().map(|repeat| Standing {
+        time: to.due,
+        last: repeat.standing.time,
+        occurrence: repeat.standing.occurrence + 1,
+        previous: Some(job.job_due),
+        ..repeat.standing
+    });
     Box::new(Next {
         to,
         clock: ClockKind::Wall,
         job_due: to.due,
         run: job.progress.run + 1,
-        standing: Standing {
-            time: to.due,
-            last: repeat.standing.time,
-            occurrence: repeat.standing.occurrence + 1,
-            previous: Some(job.job_due),
-            ..repeat.standing
-        },
+        // Of one that was changed while it ran there is none.
+        standing: standing.unwrap_or(Standing::new(to.due)),
     })
 }
 

@@ -1,6 +1,7 @@
 //! For tests: the suite that every store must pass, jobs, a model of what a store holds, a store
 //! whose disk is full at will, and one in memory that nodes share.
 
+mod carrying;
 pub mod conformance;
 pub mod drive;
 mod full;

@@ -1,7 +1,7 @@
 //! What a store should hold, in plain maps, and a source of batches that an engine could submit.
 
 use super::jobs::{
-    again, begin, bury, bury_followed, done, followed, job, next as next_of, place, repeat,
+    again, begin, bury, bury_followed, carried, done, followed, job, next as next_of, place, repeat,
 };
 use crate::{ClockKind, Ending, Job, Next, Op, Progress, Reason, Standing};
 use duewheel_model::outcome::{Ended, Outcome, after};
@@ -38,9 +38,14 @@ impl Random {
     }
 }
 
-/// Make a job what this one is: its target, payload, options and repeat.
+/// Make a job what this one is: its target, payload, options, repeat and what it carries.
 pub(crate) fn edit(job: &mut Job<'static>, to: Job<'static>) {
     (job.target, job.data, job.options, job.repeat) = (to.target, to.data, to.options, to.repeat);
+    job.carried = to.carried;
+    job.follow = to.follow;
+    if to.follow.is_some() {
+        job.job_due = to.job_due;
+    }
 }
 
 /// A repeat has come this far.
@@ -57,7 +62,7 @@ pub(crate) fn follow(job: &mut Job<'static>, next: &Next) {
         run: next.run,
         ..Progress::NEW
     };
-    job.interruptions = 0;
+    (job.interruptions, job.job_due, job.follow) = (0, next.job_due, None);
     stand(job, next.job_due, next.standing);
 }
 
@@ -86,6 +91,14 @@ pub(crate) fn spend(job: &mut Job<'static>, next: Option<&Next>) {
     }
 }
 
+/// Its process died while it ran, and it was changed meanwhile: it comes as it was changed, once.
+fn come_changed(job: &mut Job<'static>) {
+    if let Some(due) = job.follow.take() {
+        job.place.due = due;
+        go_on(job);
+    }
+}
+
 /// What a store should hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Model {
@@ -99,9 +112,19 @@ pub struct Model {
     pub seq: u64,
     /// Whether its process ends in order.
     pub leaves: bool,
+    /// Whether what runs is changed now and then, to follow.
+    pub changes_what_runs: bool,
 }
 
 impl Model {
+    /// Of a store of one process, in which what runs is changed now and then.
+    pub fn changing() -> Self {
+        Model {
+            changes_what_runs: true,
+            ..Model::default()
+        }
+    }
+
     /// Make an operation true.
     pub fn apply(&mut self, op: &Op<'_>) {
         match op.clone() {
@@ -148,6 +171,7 @@ impl Model {
                         progress,
                     } => self.shift(seq, |job| {
                         (job.place, job.clock, job.progress) = (to, clock, progress);
+                        job.follow = None;
                     }),
                     Ending::Dead { reason, next, .. } => {
                         self.bury(seq, reason);
@@ -172,7 +196,11 @@ impl Model {
     /// It is among the dead.
     fn bury(&mut self, seq: u64, reason: Reason) {
         if let Some(job) = self.jobs.get(&seq) {
-            self.dead.push((job.clone(), reason));
+            let job = Job {
+                follow: None,
+                ..job.clone()
+            };
+            self.dead.push((job, reason));
         }
     }
 
@@ -197,6 +225,7 @@ impl Model {
                 Outcome::Again { due, progress, .. } => {
                     assert_eq!(due, job.place.due);
                     job.progress = progress;
+                    come_changed(job);
                 }
                 Outcome::Dead { reason, .. } => {
                     self.bury(seq, reason);
@@ -204,6 +233,10 @@ impl Model {
                         Some(job) if job.repeat.is_some() => {
                             job.progress.run += 1;
                             go_on(job);
+                        }
+                        Some(job) if job.follow.is_some() => {
+                            job.progress.run += 1;
+                            come_changed(job);
                         }
                         _ => drop(self.jobs.remove(&seq)),
                     }
@@ -233,6 +266,9 @@ impl Model {
             _ => job(seq, due),
         };
         job.options.at_most_once = random.below(4) == 0;
+        if random.below(5) == 0 {
+            job.carried = carried(seq);
+        }
         let length = random.below(20) * random.below(60);
         job.data = vec![job.place.seq as u8; length as usize].into();
         job
@@ -272,6 +308,16 @@ impl Model {
         Op::Edit(edited)
     }
 
+    /// A job that runs is changed, and follows.
+    fn change_what_runs(&mut self, random: &mut Random, seq: u64, due: i64) -> Op<'static> {
+        let job = self.jobs[&seq].clone();
+        let mut changed = self.comes(random, due);
+        (changed.id, changed.target) = (job.id.clone(), "changed".into());
+        (changed.place, changed.repeat) = (job.place, None);
+        (changed.follow, changed.job_due) = (Some(due), due);
+        Op::Edit(changed)
+    }
+
     /// A batch that an engine could submit now, already applied here.
     pub fn batch(&mut self, random: &mut Random) -> Vec<Op<'static>> {
         let mut batch = Vec::new();
@@ -284,7 +330,7 @@ impl Model {
             // The end of one that comes again is followed, as a rule.
             let next = begun.map(|seq| &self.jobs[&seq]);
             let next = next
-                .filter(|job| job.repeat.is_some() && random.below(8) > 0)
+                .filter(|job| job.follow.is_some() || (job.repeat.is_some() && random.below(8) > 0))
                 .cloned();
             let next = next.map(|job| next_of(&job, place(due, self.fresh())));
             let op = match (random.below(14), waiting, begun) {
@@ -306,6 +352,11 @@ impl Model {
                     Some(next) => bury_followed(seq, Reason::Failed, due, next),
                     None => bury(seq, Reason::Failed, due),
                 },
+                (12, _, Some(seq))
+                    if self.changes_what_runs && self.jobs[&seq].repeat.is_none() =>
+                {
+                    self.change_what_runs(random, seq, due)
+                }
                 (10..=11, ..) if any.is_some_and(|seq| self.jobs[&seq].repeat.is_some()) => {
                     self.of_repeat(random, any.unwrap_or(0), due)
                 }

@@ -6,6 +6,7 @@
 
 mod cancel_many;
 mod change;
+mod conflict;
 mod dead;
 mod pending;
 mod repeat;
@@ -18,6 +19,8 @@ mod timer;
 
 pub use cancel_many::CancelledMany;
 pub use change::{Cancelled, Moved};
+pub(super) use conflict::Change;
+pub use conflict::OnConflict;
 pub use pending::{AT_ONCE, Ask, Coming, Delivered, Pending};
 pub use repeat::NewRepeat;
 pub use repeat_change::RepeatView;

@@ -107,7 +107,7 @@ impl<P: Payload> Engine<P> {
         let (taken, halves) = state.new_repeat(&new, standing?, clock, boot);
         if halves.is_none() && state.has_paged_out() {
             // Only the store knows whether a job that is not in memory has this id.
-            return Ok(state.ask_to_insert(taken, true).map(|()| None));
+            return Ok(state.ask_to_insert(taken, true, false).map(|()| None));
         }
         let ticket = state.write_detail(&taken, !is_shared)?;
         if is_shared && let Some(residency) = &mut state.residency {
@@ -404,11 +404,12 @@ impl<P: Payload> State<P> {
     }
 }
 
-/// Whether two payloads are for one target, with the same data and options.
+/// Whether two payloads are for one target, with the same data and options, and carry the same.
 fn is_equal<P: Payload>(one: P, other: P) -> bool {
     one.parts(|one| {
         other.parts(|other| {
-            one.target == other.target && one.data == other.data && one.options == other.options
+            (one.target, one.data) == (other.target, other.data)
+                && (&one.options, one.carried) == (&other.options, other.carried)
         })
     })
 }

@@ -1,6 +1,7 @@
 //! Schedule: one job, one under a given id, one as it stands.
 
-use super::{AT_ONCE, Pending};
+use super::conflict::Change;
+use super::{AT_ONCE, OnConflict, Pending};
 use crate::due::queue::ClockKind;
 use crate::engine::{Due, Engine, Phase, Refused, State};
 use crate::jobs::ids::Halves;
@@ -79,7 +80,23 @@ impl<P: Payload> Engine<P> {
         payload: P,
         released: &mut Released<P>,
     ) -> Result<Pending<(), P>, Refused> {
-        self.insert_as(id, due, None, payload, released)
+        self.schedule_over(id, due, OnConflict::Error, payload, released)
+    }
+
+    /// Schedule one job under a given id, which may be that of a job: what becomes of that one then.
+    ///
+    /// # Errors
+    ///
+    /// As [`schedule_as`](Self::schedule_as); [`Refused::Duplicate`] for what is updated or replaced is that of a repeat.
+    pub fn schedule_over(
+        &self,
+        id: &str,
+        due: Due,
+        on_conflict: OnConflict,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Pending<(), P>, Refused> {
+        self.insert_as(id, due, (None, on_conflict), payload, released)
     }
 
     /// Take in a pending execution as it stands: its first due, and how far it has come.
@@ -96,7 +113,7 @@ impl<P: Payload> Engine<P> {
         payload: P,
         released: &mut Released<P>,
     ) -> Result<Pending<(), P>, Refused> {
-        let past = Some((job_due, progress));
+        let past = (Some((job_due, progress)), OnConflict::Error);
         self.insert_as(id, Due::At(due), past, payload, released)
     }
 
@@ -104,7 +121,7 @@ impl<P: Payload> Engine<P> {
         &self,
         id: &str,
         due: Due,
-        past: Option<(i64, Progress)>,
+        (past, on_conflict): (Option<(i64, Progress)>, OnConflict),
         payload: P,
         released: &mut Released<P>,
     ) -> Result<Pending<(), P>, Refused> {
@@ -116,12 +133,19 @@ impl<P: Payload> Engine<P> {
         state.catch_up()?;
         if state.is_asked_about(id) {
             return Ok(Pending::after_others(id, move |engine, id, released| {
-                let made = engine.insert_as(id, due, past, payload, released);
+                let made = engine.insert_as(id, due, (past, on_conflict), payload, released);
                 made.inspect_err(|_| released.payloads.push(payload))
             }));
         }
-        if state.jobs.find(id).is_some() {
-            return Err(Refused::Duplicate);
+        let taken = state.jobs.find(id);
+        if taken.is_some() || (on_conflict.changes() && state.has_paged_out()) {
+            let change = Change {
+                to: (on_conflict == OnConflict::Replace).then_some((clock, at)),
+                boot,
+                payload,
+            };
+            let found = (id, taken, on_conflict);
+            return self.insert_over(state, found, (clock, at), change, released);
         }
         let stays = state.admit_new(clock, at);
         let place = state.next_place(clock, at);
@@ -138,7 +162,8 @@ impl<P: Payload> Engine<P> {
             repeat: None,
         };
         if state.has_paged_out() {
-            return Ok(state.ask_to_insert(new, stays));
+            let ignores = on_conflict == OnConflict::Ignore;
+            return Ok(state.ask_to_insert(new, stays, ignores));
         }
         let ticket = match state.write_detail(&new, stays) {
             Ok(ticket) => ticket,
@@ -215,6 +240,8 @@ pub(in crate::engine) fn new_job<'a>(
         interruptions: 0,
         options: parts.options,
         repeat: None,
+        carried: parts.carried.cloned(),
+        follow: None,
     }
 }
 
@@ -283,7 +310,12 @@ impl<P: Payload> State<P> {
     }
 
     /// Only the store knows whether a job that is not in memory has this id.
-    pub(super) fn ask_to_insert(&mut self, new: New<P>, stays: bool) -> Pending<(), P> {
+    pub(super) fn ask_to_insert(
+        &mut self,
+        new: New<P>,
+        stays: bool,
+        ignores: bool,
+    ) -> Pending<(), P> {
         let seq = new.place.seq;
         self.reserve_seq(seq);
         // It counts when it is stored.
@@ -292,11 +324,16 @@ impl<P: Payload> State<P> {
         let job = new.with_job(|job| job.into_owned());
         Pending::ask(Query::Insert(vec![job]), move |engine, answer, released| {
             let payload = new.payload;
+            let is_taken = answer == Err(Refused::Duplicate);
             let made = engine.apply_answer(&id, |state| {
                 let ticket = state.insert_answered(engine, &id, new, stays, answer, released)?;
                 Ok(Pending::Made((), ticket))
             });
-            made.inspect_err(|_| released.payloads.push(payload))
+            let made = made.inspect_err(|_| released.payloads.push(payload));
+            if ignores && is_taken {
+                return Ok(Pending::Made((), AT_ONCE));
+            }
+            made
         })
     }
 

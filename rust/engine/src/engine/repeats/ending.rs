@@ -290,7 +290,11 @@ impl<P: Payload> State<P> {
     }
 
     /// Have the store know how an execution has ended.
-    fn write_end(&mut self, execution: &Execution<P>, outcome: Ending<'static>) {
+    pub(in crate::engine) fn write_end(
+        &mut self,
+        execution: &Execution<P>,
+        outcome: Ending<'static>,
+    ) {
         let seq = self.store_seq(execution.key, execution.sequence);
         if self.residency.is_some() {
             execution.id.with_str(|id| self.note_changed(id));

@@ -196,6 +196,7 @@ impl StoredView {
             target: parts.target.to_owned().into(),
             data: parts.data.to_owned().into(),
             options: parts.options,
+            carried: parts.carried.cloned(),
             ..job
         })
     }
@@ -235,5 +236,6 @@ impl StoredView {
             && self.standing.declared == declared
             && (&*job.target, &*job.data) == (parts.target, parts.data)
             && job.options == parts.options
+            && job.carried.as_ref() == parts.carried
     }
 }

@@ -34,6 +34,7 @@ impl Payload for Job {
         look(Parts {
             target: "t",
             data: b"",
+            carried: None,
             options: RetryOptions {
                 retry_limit: Some(0),
                 age_limit: None,

@@ -1,0 +1,134 @@
+//! What few jobs carry beside their data: read from keywords, added to by plugins, and shown.
+
+use crate::errors::error;
+use crate::interpreter::call;
+use crate::interpreter::names::names;
+use crate::shared::Shared;
+use crate::values::convert;
+use crate::values::options::{Fields, Spec};
+use duewheel_engine::engine::OnConflict;
+use duewheel_store::{Carried, Headers};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMappingProxy, PyString};
+use std::sync::Arc;
+
+/// The keywords of a call that schedules which few calls have: what the job carries, and the fields of its options.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) carried: Carried,
+    pub(crate) on_conflict: OnConflict,
+    pub(crate) fields: Option<Fields>,
+}
+
+impl Rare {
+    /// Read keyword arguments from a dictionary.
+    pub(crate) fn read(keywords: &Bound<'_, PyDict>, call: &str) -> PyResult<Self> {
+        let mut rare = Rare::default();
+        let options = PyDict::new(keywords.py());
+        for (name, value) in keywords {
+            let text = name.cast::<PyString>()?.to_str()?;
+            if text == "on_conflict" && takes_id(call) {
+                rare.on_conflict = on_conflict(&value)?;
+            } else if !rare.take(text, &value)? {
+                options.set_item(name, value)?;
+            }
+        }
+        if !options.is_empty() {
+            rare.fields = Some(Fields::read(&options, call)?);
+        }
+        Ok(rare)
+    }
+
+    /// Refuse what a client of a file's owner cannot say.
+    pub(crate) fn refuse_in_client(&self, py: Python<'_>) -> PyResult<()> {
+        if self.carried == Carried::default() && self.on_conflict == OnConflict::Error {
+            return Ok(());
+        }
+        let message = "headers=, key= and on_conflict= are taken by the process that has the file, and not by its clients yet: \
+                       schedule there, or leave them out";
+        Err(error(py, |names| &names.state_error, message))
+    }
+
+    /// Take a keyword if it says what the job carries.
+    pub(crate) fn take(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+        match name {
+            "headers" => self.carried.headers = headers(value)?,
+            "key" if value.is_none() => self.carried.key = None,
+            "key" => self.carried.key = Some(convert::name(value, "key")?.to_owned()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a call takes an id that may be another's.
+fn takes_id(call: &str) -> bool {
+    matches!(call, "Scheduler.at" | "Scheduler.in_")
+}
+
+fn on_conflict(given: &Bound<'_, PyAny>) -> PyResult<OnConflict> {
+    let must = "on_conflict must be 'error', 'ignore', 'update' or 'replace'";
+    let word = given
+        .cast::<PyString>()
+        .map_err(|_| PyTypeError::new_err(format!("{must}, not {given:?}")))?;
+    match &*word.to_string_lossy() {
+        "error" => Ok(OnConflict::Error),
+        "ignore" => Ok(OnConflict::Ignore),
+        "update" => Ok(OnConflict::Update),
+        "replace" => Ok(OnConflict::Replace),
+        _ => Err(PyValueError::new_err(format!("{must}, not {given:?}"))),
+    }
+}
+
+/// Headers, checked by Python.
+pub(crate) fn headers(given: &Bound<'_, PyAny>) -> PyResult<Headers> {
+    let py = given.py();
+    if given.is_none() {
+        return Ok(Headers::new());
+    }
+    call::python(py, &names(py)?.headers, (given,))?.extract()
+}
+
+/// What a job carries, as the engine has it: with the headers that plugins add where it is scheduled.
+#[inline]
+pub(crate) fn carried_by(
+    shared: &Shared,
+    py: Python<'_>,
+    spec: &Py<Spec>,
+    carried: Carried,
+) -> PyResult<Option<Arc<Carried>>> {
+    if shared.hooks.are_scheduling() {
+        return with_added(shared, py, spec, carried);
+    }
+    Ok(carried.if_any().map(Arc::new))
+}
+
+#[cold]
+fn with_added(
+    shared: &Shared,
+    py: Python<'_>,
+    spec: &Py<Spec>,
+    mut carried: Carried,
+) -> PyResult<Option<Arc<Carried>>> {
+    let target = spec.get().name.clone_ref(py);
+    if let Some(added) = shared
+        .hooks
+        .scheduling(py, target, carried.headers.clone())?
+    {
+        carried.headers = added.extract(py)?;
+    }
+    Ok(carried.if_any().map(Arc::new))
+}
+
+/// The headers of a job, read-only.
+pub(crate) fn shown<'py>(
+    py: Python<'py>,
+    carried: Option<&Carried>,
+) -> PyResult<Bound<'py, PyMappingProxy>> {
+    let headers = PyDict::new(py);
+    for (name, text) in carried.iter().flat_map(|carried| &carried.headers) {
+        headers.set_item(name, text)?;
+    }
+    Ok(PyMappingProxy::new(py, headers.as_mapping()))
+}

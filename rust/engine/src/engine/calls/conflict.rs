@@ -1,0 +1,351 @@
+//! What a call makes of a job that has its id: nothing, or another one, in its place or after what runs.
+
+use super::schedule::{New, new_job};
+use super::{AT_ONCE, Pending};
+use crate::due::queue::{ClockKind, Key};
+use crate::engine::follow_ups::FollowUp;
+use crate::engine::{Engine, Phase, Refused, State};
+use crate::jobs::record::{Detail, Execution, Id, Payload, Released};
+use duewheel_store::{Answer, Job, Op, Place, Progress, Query, Ticket};
+use std::sync::MutexGuard;
+
+/// What becomes of a call under an id that is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// It is refused.
+    #[default]
+    Error,
+    /// It changes nothing.
+    Ignore,
+    /// The job is what the call says, at its own due.
+    Update,
+    /// The job is what the call says, at the due of the call.
+    Replace,
+}
+
+impl OnConflict {
+    /// Whether the job that there is may be changed.
+    pub(super) fn changes(self) -> bool {
+        matches!(self, OnConflict::Update | OnConflict::Replace)
+    }
+}
+
+/// What a job that is there is to be.
+pub(in crate::engine) struct Change<P: Payload> {
+    /// Where it is to be; `None`: where it is.
+    pub(in crate::engine) to: Option<(ClockKind, i64)>,
+    pub(in crate::engine) boot: i64,
+    pub(in crate::engine) payload: P,
+}
+
+impl<P: Payload> Engine<P> {
+    /// Schedule a job under an id that is another's, or may be one's that is in the store alone.
+    pub(super) fn insert_over(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        (id, taken, on_conflict): (&str, Option<Key>, OnConflict),
+        place: (ClockKind, i64),
+        change: Change<P>,
+        released: &mut Released<P>,
+    ) -> Result<Pending<(), P>, Refused> {
+        match (taken, on_conflict) {
+            (_, OnConflict::Error) => Err(Refused::Duplicate),
+            (_, OnConflict::Ignore) => {
+                released.payloads.push(change.payload);
+                Ok(Pending::Made((), AT_ONCE))
+            }
+            (Some(key), _) => {
+                let ticket = state.change(self, key, change, released)?;
+                self.notify(&state);
+                Ok(Pending::Made((), ticket))
+            }
+            (None, _) => Ok(Self::ask_to_change_or_insert(state, id, place, change)),
+        }
+    }
+
+    /// Ask for the job of an id that may be in the store alone, and change it, or take in the new one.
+    fn ask_to_change_or_insert(
+        mut state: MutexGuard<'_, State<P>>,
+        id: &str,
+        (clock, due): (ClockKind, i64),
+        change: Change<P>,
+    ) -> Pending<(), P> {
+        let id = state.begin_asking(id);
+        state.note_changed(&id);
+        drop(state);
+        let get = Query::Get(id.as_ref().to_owned());
+        Pending::ask(get, move |engine, answer, released| {
+            let payload = change.payload;
+            let made = engine.apply_answer(&id, |state| {
+                let old = match answer? {
+                    Answer::Job(job) => job,
+                    _ => None,
+                };
+                if state.phase == Phase::Closed {
+                    return Err(Refused::Closed);
+                }
+                state.change_stored(engine, &id, (clock, due), change, (old, released))
+            });
+            let made = made.map(|ticket| Pending::Made((), ticket));
+            made.inspect_err(|_| released.payloads.push(payload))
+        })
+    }
+}
+
+impl<P: Payload> State<P> {
+    /// Make a job in memory another one; what it was is released.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Duplicate`] for a repeat, which is edited by a call of its own; those of the store. The payload stays
+    /// the caller's.
+    pub(super) fn change(
+        &mut self,
+        engine: &Engine<P>,
+        key: Key,
+        change: Change<P>,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        if self.jobs.repeat(key).is_some() {
+            return Err(Refused::Duplicate);
+        }
+        if !self.withdraw(engine, key) {
+            return self.change_running(key, change, released);
+        }
+        let Some(execution) = self.jobs.execution(key) else {
+            return Err(Refused::Duplicate); // never: it was found
+        };
+        match change.to {
+            None => self.update(engine, &execution, change.payload, released),
+            Some(to) => self.replace(engine, &execution, (to, change), released),
+        }
+    }
+
+    /// Give a withdrawn job another payload, in its place.
+    pub(in crate::engine) fn update(
+        &mut self,
+        engine: &Engine<P>,
+        execution: &Execution<P>,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        let key = execution.key;
+        let mut ticket = AT_ONCE;
+        if self.residency.is_some() {
+            let edit = self.edit_of(execution, payload);
+            ticket = self.submit_withdrawn(&[Op::Edit(edit)], [key])?;
+            execution.id.with_str(|id| self.note_changed(id));
+        }
+        released
+            .payloads
+            .extend(self.jobs.swap_payload(key, payload));
+        let from = execution.payload.target();
+        self.tally.note_moved(from, payload.target());
+        let is_out = self.jobs.queue.get(key).is_some_and(|entry| !entry.queued);
+        if is_out {
+            self.jobs.put_back(key);
+        }
+        let (clock, due) = (execution.clock, execution.due);
+        if self.mark_awake_if_earlier(clock, due) {
+            engine.wake_timer();
+        }
+        Ok(ticket)
+    }
+
+    /// What a store is told of a job that has another payload.
+    fn edit_of(&self, execution: &Execution<P>, payload: P) -> Job<'static> {
+        let place = Place {
+            due: self.jobs.on_wall(execution.clock, execution.due),
+            seq: self.store_seq(execution.key, execution.sequence),
+        };
+        execution.id.with_str(|id| {
+            payload.parts(|parts| new_job(id.into(), parts, place, execution.clock, 0).into_owned())
+        })
+    }
+
+    /// Put another job in the place of a withdrawn one, of the same id: attempt 1, of a new age, with the run that comes.
+    pub(in crate::engine) fn replace(
+        &mut self,
+        engine: &Engine<P>,
+        execution: &Execution<P>,
+        ((clock, due), change): ((ClockKind, i64), Change<P>),
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        let progress = Progress {
+            run: execution.progress.run,
+            ..Progress::NEW
+        };
+        let stays = self.admit_new(clock, due);
+        let place = self.next_place(clock, due);
+        let new = New {
+            clock,
+            due,
+            place,
+            created: change.boot.saturating_add(self.jobs.offsets.measured()),
+            detail: Detail::new(execution.id.clone(), place.due, progress),
+            payload: change.payload,
+            repeat: None,
+        };
+        let mut ticket = AT_ONCE;
+        if self.residency.is_some() {
+            let seq = self.store_seq(execution.key, execution.sequence);
+            self.reserve_seq(place.seq);
+            let ops = self.exchange(seq, &new, stays);
+            let given = self.submit_withdrawn(&ops, [execution.key]);
+            ticket = given.inspect_err(|_| self.not_paged_out(stays))?;
+            execution.id.with_str(|id| self.note_changed(id));
+        }
+        let (from, to) = (execution.payload.target(), new.payload.target());
+        self.remove(execution.key, released);
+        let wake = self.insert_new(new, stays, released);
+        // It is the same job.
+        self.tally.note(to, |counts| counts.scheduled -= 1);
+        self.tally.note_moved(from, to);
+        if wake {
+            engine.sleeper.wake();
+        }
+        Ok(ticket)
+    }
+
+    /// What a store is told where a job takes the place of another of its id.
+    fn exchange(&self, seq: u64, new: &New<P>, stays: bool) -> Vec<Op<'static>> {
+        let insert = new.with_job(|job| {
+            let progress = job.progress.on_wall(self.jobs.offsets.measured());
+            Op::Insert(Job { progress, ..job }.into_owned())
+        });
+        let mut ops = vec![Op::Delete(seq), insert];
+        if !stays {
+            ops.push(Op::Yield(new.place.seq));
+        }
+        ops
+    }
+
+    /// Have what runs be followed by another job of its id: the last that is said.
+    fn change_running(
+        &mut self,
+        key: Key,
+        change: Change<P>,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        let Some(execution) = self.jobs.execution(key) else {
+            return Err(Refused::Duplicate); // never: it was found
+        };
+        // An update keeps the due of the follow-up that there is.
+        let before = self.follow_ups.get(&key).and_then(|before| before.to);
+        let to = change.to.or(before);
+        let mut ticket = AT_ONCE;
+        if self.residency.is_some() {
+            let mut edit = self.edit_of(&execution, change.payload);
+            let (clock, due) = to.unwrap_or((execution.clock, execution.due));
+            let follow = self.jobs.on_wall(clock, due);
+            edit.job_due = if to.is_some() {
+                follow
+            } else {
+                execution.job_due
+            };
+            edit.follow = Some(follow);
+            ticket = self.submit(&[Op::Edit(edit)])?;
+        }
+        let payload = change.payload;
+        let before = self.follow_ups.insert(key, FollowUp { to, payload });
+        released
+            .payloads
+            .extend(before.map(|before| before.payload));
+        Ok(ticket)
+    }
+
+    fn is_parked_on_disk(&self, job: &Job<'_>) -> bool {
+        let residency = self.residency.as_ref();
+        residency.is_some_and(|residency| residency.parked.has(&job.target, job.place.seq))
+    }
+
+    /// Give a job that stays in the store another payload, in its place.
+    fn update_stored(
+        &mut self,
+        old: &Job<'static>,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Ticket, Refused> {
+        let (id, place) = (old.id.as_ref(), old.place);
+        let edit =
+            payload.parts(|parts| new_job(id.into(), parts, place, old.clock, 0).into_owned());
+        let ticket = self.submit(&[Op::Edit(edit)])?;
+        self.tally
+            .note(payload.target(), |counts| counts.moved += 1);
+        self.tally
+            .note_named(&old.target, |counts| counts.moved -= 1);
+        released.payloads.push(payload);
+        Ok(ticket)
+    }
+
+    /// Change a job that was in the store alone, or take in the new one.
+    fn change_stored(
+        &mut self,
+        engine: &Engine<P>,
+        id: &str,
+        (clock, due): (ClockKind, i64),
+        change: Change<P>,
+        (old, released): (Option<Job<'static>>, &mut Released<P>),
+    ) -> Result<Ticket, Refused> {
+        if old.as_ref().is_some_and(|old| old.repeat.is_some()) {
+            return Err(Refused::Duplicate);
+        }
+        if let (Some(old), None) = (&old, change.to)
+            && !self.is_parked_on_disk(old)
+        {
+            return self.update_stored(old, change.payload, released);
+        }
+        let offset = self.jobs.offsets.measured();
+        let (clock, due) = match (&old, change.to) {
+            (Some(old), None) => (ClockKind::Wall, old.place.due),
+            _ => (clock, due),
+        };
+        let stays = self.admit_new(clock, due);
+        let place = self.next_place(clock, due);
+        let (job_due, progress) = match (&old, change.to) {
+            (Some(old), None) => (old.job_due, old.progress.on_boot(offset)),
+            (Some(old), Some(_)) => {
+                let run = old.progress.run;
+                let progress = Progress {
+                    run,
+                    ..Progress::NEW
+                };
+                (place.due, progress)
+            }
+            (None, _) => (place.due, Progress::NEW),
+        };
+        let new = New {
+            clock,
+            due,
+            place,
+            created: change.boot.saturating_add(offset),
+            detail: Detail::new(Id::Given(id.into()), job_due, progress),
+            payload: change.payload,
+            repeat: None,
+        };
+        self.reserve_seq(place.seq);
+        let seq = old.as_ref().map(|old| old.place.seq);
+        let ops = self.exchange(seq.unwrap_or(0), &new, stays);
+        let ops = if old.is_some() { &ops[..] } else { &ops[1..] };
+        let ticket = self.submit(ops);
+        let ticket = ticket.inspect_err(|_| self.not_paged_out(stays))?;
+        if old.is_some() {
+            self.forget_parked(seq);
+            if let Some(residency) = &mut self.residency {
+                residency.forget(id);
+            }
+        }
+        let to = new.payload.target();
+        let wake = self.insert_new(new, stays, released);
+        if let Some(old) = old {
+            self.tally.note(to, |counts| counts.scheduled -= 1);
+            self.tally.note(to, |counts| counts.moved += 1);
+            self.tally
+                .note_named(&old.target, |counts| counts.moved -= 1);
+        }
+        if wake {
+            engine.sleeper.wake();
+        }
+        Ok(ticket)
+    }
+}
