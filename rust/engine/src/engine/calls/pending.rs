@@ -140,18 +140,18 @@ impl<T, P: Payload> Drop for Delivered<T, P> {
 /// A job that has come near and is to be taken into memory. Dropped, it comes with a page.
 pub struct Coming<P: Payload> {
     engine: Arc<Engine<P>>,
-    job: Option<Job<'static>>,
+    job: Option<Box<Job<'static>>>,
 }
 
 impl<P: Payload> Coming<P> {
     pub(super) fn new(engine: &Arc<Engine<P>>, job: Job<'static>) -> Self {
-        let (engine, job) = (engine.clone(), Some(job));
+        let (engine, job) = (engine.clone(), Some(Box::new(job)));
         Coming { engine, job }
     }
 
     /// The job; make a payload of it, for [`take_in`](Self::take_in).
     pub fn job(&self) -> Option<&Job<'static>> {
-        self.job.as_ref()
+        self.job.as_deref()
     }
 
     /// Take it in, if nothing has changed it since.
