@@ -61,9 +61,14 @@ impl<P: Payload> State<P> {
         } else if comes {
             self.tally.note_moved(from, to);
         }
+        let mut wake = false;
         let old = self.take(execution.key);
         match outcome {
-            Outcome::Dead { reason, failure } => {
+            Outcome::Dead {
+                reason,
+                mut failure,
+            } => {
+                wake |= self.schedule_heir(engine, &mut failure, released);
                 self.tally.note(from, |counts| counts.dead += 1);
                 let found = (reason, failure, old);
                 self.list_dead(engine, &execution, found, Occurrence::default(), released);
@@ -84,13 +89,13 @@ impl<P: Payload> State<P> {
         }
         if is_closed {
             released.payloads.push(follow.payload);
-            return false;
+            return wake;
         }
         let (clock, due) = (coming.clock, coming.due);
         let detail = Detail::new(execution.id, coming.job_due, coming.progress);
         let seq = self.next_given();
         self.put_detail(clock, due, seq, detail, follow.payload);
-        self.mark_awake_if_earlier(clock, due)
+        self.mark_awake_if_earlier(clock, due) | wake
     }
 
     /// Where a follow-up comes: what was updated at the due that it had, or that its retry has; what was replaced at its own.
