@@ -13,7 +13,6 @@ import secrets
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 

@@ -22,7 +22,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use run::{alive, condition, event_loop, first_step, inside, spares, task};
 use schedules::{methods, moments, value};
-use values::{dead, event, ids, options, repeat, stats};
+use values::{dead, event, ids, job, options, repeat, stats};
 
 /// Refuse to be imported in a subinterpreter: threads of Rust that attach to Python enter the main interpreter, with
 /// its modules, and objects of Python in statics belong to one interpreter.
@@ -54,7 +54,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<awaited::AwaitedCalls>()?;
     module.add_class::<waiting::PendingCall>()?;
     module.add_class::<event::Event>()?;
-    module.add_class::<event::Job>()?;
+    module.add_class::<job::Job>()?;
     module.add_class::<ids::Ids>()?;
     pyo3::types::PySequence::register::<ids::Ids>(module.py())?;
     module.add_class::<options::JobOptions>()?;

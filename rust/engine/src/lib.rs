@@ -39,6 +39,7 @@ pub mod clock;
 pub mod controls;
 pub mod due;
 pub mod engine;
+mod gates;
 pub mod handover;
 pub mod jobs;
 mod residency;

@@ -1,10 +1,11 @@
 //! The bulk calls: many times read at once, scheduled all or none.
 
+use crate::calls::adding::carried_by;
 use crate::calls::pending::Pending;
 use crate::calls::schedule::warn_if_ancient;
 use crate::errors::refused;
 use crate::shared::{Shared, releasing};
-use crate::values::carried::{Rare, carried_by};
+use crate::values::carried::Rare;
 use crate::values::convert::{self, Array};
 use crate::values::ids::Ids;
 use crate::values::payload::{Batch, Fresh, Handle};

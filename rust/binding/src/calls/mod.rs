@@ -1,5 +1,6 @@
 //! Calls from Python into the engine.
 
+pub(crate) mod adding;
 pub(crate) mod awaited;
 pub(crate) mod bulk;
 pub(crate) mod cancel_many;

@@ -1,10 +1,11 @@
 //! `repeat` and the calls about repeats: one body, for threads and for coroutines.
 
+use crate::calls::adding::carried_by;
 use crate::calls::pending::Pending;
 use crate::errors::{refused, schedule_failed};
 use crate::schedules::reading::read_schedule;
 use crate::shared::{Shared, releasing};
-use crate::values::carried::{Rare, carried_by};
+use crate::values::carried::Rare;
 use crate::values::convert;
 use crate::values::ids;
 use crate::values::options::Fields;

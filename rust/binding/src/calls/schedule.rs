@@ -1,10 +1,11 @@
 //! `at`, `in_` and what takes in an event as it stands: one body, for threads and for coroutines.
 
+use crate::calls::adding::carried_by;
 use crate::calls::pending::Pending;
 use crate::errors::{error, refused};
 use crate::log;
 use crate::shared::{Shared, releasing};
-use crate::values::carried::{Rare, carried_by};
+use crate::values::carried::Rare;
 use crate::values::convert;
 use crate::values::event::Event;
 use crate::values::ids;

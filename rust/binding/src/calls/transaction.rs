@@ -1,11 +1,12 @@
 //! `at`, `in_`, `repeat` and `cancel` in a transaction of the caller's: what the statement says, which Python sends.
 
+use crate::calls::adding::carried_by;
 use crate::calls::repeat::{Given, made};
 use crate::calls::schedule::warn_if_ancient;
 use crate::calls::scheduler::SchedulerCore;
 use crate::errors::{error, refused, store_failed};
 use crate::shared::Shared;
-use crate::values::carried::{Rare, carried_by};
+use crate::values::carried::Rare;
 use crate::values::convert;
 use duewheel_engine::engine::{Due, OnConflict, Refused};
 use duewheel_postgres::check_text;
@@ -46,6 +47,14 @@ fn checked(py: Python<'_>, text: &str, what: &str) -> PyResult<String> {
     Ok(text.to_owned())
 }
 
+fn check_conflict(py: Python<'_>, on_conflict: OnConflict) -> PyResult<()> {
+    if on_conflict == OnConflict::Error {
+        return Ok(());
+    }
+    let message = "connection= takes no on_conflict= but 'error': what the transaction sees of the id is decided in it";
+    Err(error(py, |names| &names.state_error, message))
+}
+
 /// Return the schema, and what a statement that schedules a job is given; refuse what `at` and `in_` refuse.
 #[pyfunction]
 #[pyo3(signature = (scheduler, is_delay, when, target, data=None, *, id=None, options=None, **job_options))]
@@ -63,15 +72,10 @@ pub(crate) fn transaction_terms(
     let py = scheduler.py();
     let shared = scheduler.get().shared(py)?;
     let schema = schema(shared, py)?;
-    let call = if is_delay {
-        "Scheduler.in_"
+    let (call, due) = if is_delay {
+        ("Scheduler.in_", convert::delay(when, "delay")?)
     } else {
-        "Scheduler.at"
-    };
-    let due = if is_delay {
-        convert::delay(when, "delay")?
-    } else {
-        convert::wall_time(when, "when")?
+        ("Scheduler.at", convert::wall_time(when, "when")?)
     };
     if is_delay && shared.engine.clock().wall().checked_add(due).is_none() {
         return Err(refused(py, Refused::Overflow(due), ""));
@@ -82,10 +86,7 @@ pub(crate) fn transaction_terms(
         on_conflict,
         fields,
     } = rare.transpose()?.unwrap_or_default();
-    if on_conflict != OnConflict::Error {
-        let message = "connection= takes no on_conflict= but 'error': what the transaction sees of the id is decided in it";
-        return Err(error(py, |names| &names.state_error, message));
-    }
+    check_conflict(py, on_conflict)?;
     let fields = fields.unwrap_or_default();
     let made = shared.specs.special(target, options, &fields)?;
     let spec = made.get();
@@ -101,7 +102,6 @@ pub(crate) fn transaction_terms(
     }
     let data = data.unwrap_or_else(|| PyBytes::new(py, b"").unbind());
     let limits = &spec.limits;
-    let backoffs = (limits.min_backoff, limits.max_backoff);
     Ok((
         schema,
         (
@@ -111,8 +111,8 @@ pub(crate) fn transaction_terms(
             data,
             id,
             limits.retry_limit,
-            backoffs.0,
-            backoffs.1,
+            limits.min_backoff,
+            limits.max_backoff,
             limits.age_limit,
             limits.at_most_once,
             carried,

@@ -1,17 +1,15 @@
-//! What few jobs carry beside their data: read from keywords, added to by plugins, and shown.
+//! What few jobs carry beside their data: read from keywords, and shown.
 
 use crate::errors::error;
 use crate::interpreter::call;
 use crate::interpreter::names::names;
-use crate::shared::Shared;
 use crate::values::convert;
-use crate::values::options::{Fields, Spec};
+use crate::values::options::Fields;
 use duewheel_engine::engine::OnConflict;
 use duewheel_store::{Carried, Headers};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMappingProxy, PyString};
-use std::sync::Arc;
 
 /// The keywords of a call that schedules which few calls have: what the job carries, and the fields of its options.
 #[derive(Default)]
@@ -88,37 +86,6 @@ pub(crate) fn headers(given: &Bound<'_, PyAny>) -> PyResult<Headers> {
         return Ok(Headers::new());
     }
     call::python(py, &names(py)?.headers, (given,))?.extract()
-}
-
-/// What a job carries, as the engine has it: with the headers that plugins add where it is scheduled.
-#[inline]
-pub(crate) fn carried_by(
-    shared: &Shared,
-    py: Python<'_>,
-    spec: &Py<Spec>,
-    carried: Carried,
-) -> PyResult<Option<Arc<Carried>>> {
-    if shared.hooks.are_scheduling() {
-        return with_added(shared, py, spec, carried);
-    }
-    Ok(carried.if_any().map(Arc::new))
-}
-
-#[cold]
-fn with_added(
-    shared: &Shared,
-    py: Python<'_>,
-    spec: &Py<Spec>,
-    mut carried: Carried,
-) -> PyResult<Option<Arc<Carried>>> {
-    let target = spec.get().name.clone_ref(py);
-    if let Some(added) = shared
-        .hooks
-        .scheduling(py, target, carried.headers.clone())?
-    {
-        carried.headers = added.extract(py)?;
-    }
-    Ok(carried.if_any().map(Arc::new))
 }
 
 /// The headers of a job, read-only.

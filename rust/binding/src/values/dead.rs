@@ -1,7 +1,8 @@
 //! `DeadEvent`: a job that ended as dead, taken down under the lock and shown later.
 
-use crate::values::event::{Event, Job, moment};
+use crate::values::event::{Event, moment};
 use crate::values::failure::Failure;
+use crate::values::job::Job;
 use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::Dead;
 use duewheel_model::outcome::Reason;

@@ -9,6 +9,7 @@ pub(crate) mod event;
 pub(crate) mod failure;
 pub(crate) mod handle;
 pub(crate) mod ids;
+pub(crate) mod job;
 pub(crate) mod options;
 pub(crate) mod payload;
 pub(crate) mod repeat;

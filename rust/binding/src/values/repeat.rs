@@ -3,7 +3,7 @@
 use crate::schedules::value::show_schedule;
 use crate::share::shapes::RepeatShape;
 use crate::share::wire::{self, Retry};
-use crate::values::event::Job;
+use crate::values::job::Job;
 use crate::values::options::{Fields, JobOptions, Spec};
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{RepeatView, StoredView};

@@ -3,22 +3,11 @@
 use super::calls::Change;
 use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{ClockKind, Key};
+use crate::jobs::follow_up::FollowUp;
 use crate::jobs::record::{Detail, Done, Execution, Occurrence, Payload, Released};
 use duewheel_model::outcome::{Cause, Outcome};
 use duewheel_store::{Ending, Next, Progress, Standing};
 use std::borrow::Cow;
-use std::collections::HashMap;
-
-/// What a job that runs is to be when it has ended.
-#[derive(Debug)]
-pub(super) struct FollowUp<P> {
-    /// When it is due; `None`: when what runs was, or comes again.
-    pub(super) to: Option<(ClockKind, i64)>,
-    pub(super) payload: P,
-}
-
-/// Those that there are, by the key of what runs.
-pub(super) type FollowUps<P> = HashMap<Key, FollowUp<P>>;
 
 /// Where and how a follow-up comes.
 struct Coming {
@@ -48,19 +37,10 @@ impl<P: Payload> State<P> {
         };
         let coming = self.coming(&execution, &outcome, follow.to);
         self.write_end_followed(engine, &execution, (&outcome, follow.to), &coming);
-        let (from, to) = (done.target, follow.payload.target());
+        let from = done.target;
         let is_closed = self.phase == Phase::Closed;
         let is_new = !matches!(outcome, Outcome::Again { .. });
-        // In a file what follows is pending all the same.
-        let comes = !is_closed || self.residency.is_some();
-        if is_closed && (comes || !is_new) {
-            self.drop_one(execution.key);
-        }
-        if comes && is_new {
-            self.tally.note(to, |counts| counts.scheduled += 1);
-        } else if comes {
-            self.tally.note_moved(from, to);
-        }
+        self.count_follow_up(execution.key, (from, follow.payload.target()), is_new);
         let mut wake = false;
         let old = self.take(execution.key);
         match outcome {
@@ -96,6 +76,21 @@ impl<P: Payload> State<P> {
         let seq = self.next_given();
         self.put_detail(clock, due, seq, detail, follow.payload);
         self.mark_awake_if_earlier(clock, due) | wake
+    }
+
+    /// Count what follows of its target, or of the one that what has run was for.
+    fn count_follow_up(&mut self, key: Key, (from, to): (u32, u32), is_new: bool) {
+        let is_closed = self.phase == Phase::Closed;
+        // In a file what follows is pending all the same.
+        let comes = !is_closed || self.residency.is_some();
+        if is_closed && (comes || !is_new) {
+            self.drop_one(key);
+        }
+        if comes && is_new {
+            self.tally.note(to, |counts| counts.scheduled += 1);
+        } else if comes {
+            self.tally.note_moved(from, to);
+        }
     }
 
     /// Where a follow-up comes: what was updated at the due that it had, or that its retry has; what was replaced at its own.

@@ -7,40 +7,9 @@
 
 use super::{Engine, State};
 use crate::due::queue::Key;
+use crate::gates::Name;
 use crate::jobs::record::{Execution, Payload, Stage};
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-
-/// A target, and a key of its jobs.
-type Name = (u32, Arc<str>);
-
-#[derive(Debug, Default)]
-struct Gate {
-    /// Who has it.
-    holder: Option<Key>,
-    /// Who waits, by due and sequence; some may have left by another way.
-    waiting: BTreeMap<(i64, u64), Key>,
-}
-
-/// The gates that somebody has or waits for.
-#[derive(Debug, Default)]
-pub(super) struct Gates {
-    gates: HashMap<Name, Gate>,
-    holders: HashMap<Key, Name>,
-}
-
-impl Gates {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.gates.is_empty()
-    }
-
-    /// Whether a job may wait beside the wheel.
-    pub(super) fn may_hold_back(&self, key: Key) -> bool {
-        let mut gates = self.gates.values();
-        gates.any(|gate| gate.waiting.values().any(|waits| *waits == key))
-    }
-}
 
 impl<P: Payload> State<P> {
     /// Leave of what is due what may start by its key; the rest waits.

@@ -31,9 +31,11 @@ mod waits;
 
 use crate::clock::Clock;
 use crate::due::queue::{Key, Now};
+use crate::gates::Gates;
 use crate::handover::early_wake::Lead;
 use crate::handover::lanes::{Lane, LaneBacklog, Lanes};
 use crate::handover::queue::{HandoverQueue, SETTLE_AT};
+use crate::jobs::follow_up::FollowUps;
 use crate::jobs::record::{Dead, Done, Execution, Payload, Released, Stage};
 use crate::jobs::repeats::{Held, Review};
 use crate::jobs::table::JobTable;
@@ -54,8 +56,6 @@ pub use calls::{
     OnConflict, Pending, RepeatView, StartedTimer,
 };
 pub use counts::{CountedTargets, TargetCounts};
-use follow_ups::FollowUps;
-use gates::Gates;
 use inbox::Backing;
 pub use inbox::StoreInbox;
 pub(crate) use lanes::BATCHES_OF_A_LANE;

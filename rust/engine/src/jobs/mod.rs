@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 mod digits;
+pub(crate) mod follow_up;
 pub(crate) mod id_index;
 pub mod ids;
 pub(crate) mod moment;

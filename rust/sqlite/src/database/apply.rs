@@ -4,6 +4,7 @@
 //! reaches the tables: an insertion waits in memory until the run is through, and a start until
 //! then, too; what ends meanwhile is dropped.
 
+use crate::database::changes;
 use crate::database::rows;
 use crate::database::schema;
 use crate::journal::codec::Reader;
@@ -130,14 +131,14 @@ impl<'a> BatchApplier<'a> {
                     job.place = to;
                     job.clock = clock;
                 } else {
-                    rows::shift(self.connection, seq, to, clock)?;
+                    changes::shift(self.connection, seq, to, clock)?;
                 }
             }
             Op::Edit(job) => {
                 self.write_waiting(job.place.seq)?;
-                rows::edit(self.connection, &job, key)?;
+                changes::edit(self.connection, &job, key)?;
                 if self.version > 4 {
-                    rows::carry(self.connection, &job)?;
+                    changes::carry(self.connection, &job)?;
                 }
             }
             Op::Stand {
@@ -150,7 +151,7 @@ impl<'a> BatchApplier<'a> {
                         (job.job_due, repeat.standing) = (job_due, *standing);
                     }
                 } else {
-                    rows::stand(self.connection, seq, job_due, &standing)?;
+                    changes::stand(self.connection, seq, job_due, &standing)?;
                 }
             }
             Op::Begin { seq, at } => {
@@ -183,7 +184,7 @@ impl<'a> BatchApplier<'a> {
                     job.progress = progress;
                     job.follow = None;
                 } else {
-                    rows::again(self.connection, self.version, seq, &outcome)?;
+                    changes::again(self.connection, self.version, seq, &outcome)?;
                 }
             }
             Ending::Dead {
@@ -213,7 +214,7 @@ impl<'a> BatchApplier<'a> {
     fn follow(&mut self, seq: u64, next: &Next) -> Result<(), Error> {
         self.known.seq = self.known.seq.max(next.to.seq);
         let Some(job) = self.rename(seq, next.to.seq) else {
-            return rows::next(self.connection, self.version, seq, next);
+            return changes::next(self.connection, self.version, seq, next);
         };
         job.follow = None;
         (job.place, job.clock, job.job_due) = (next.to, next.clock, next.job_due);

@@ -55,13 +55,9 @@ pub(crate) fn interrupt(
         "UPDATE job SET interruptions = min(interruptions + ?2, 4294967295)
          WHERE seq = ?1 RETURNING once <> 0, repeat IS NOT NULL, standing, follow IS NOT NULL",
     )?;
-    let mut follows = connection.prepare(
-        "UPDATE job SET attempt = 1, run = min(run + 1, 4294967295), interruptions = 0,
-         first_start = NULL, due = follow, follow = NULL WHERE seq = ?1",
-    )?;
     let mut goes_on = connection.prepare(
         "UPDATE job SET attempt = 1, run = min(run + 1, 4294967295), interruptions = 0,
-         first_start = NULL, standing = ?2 WHERE seq = ?1",
+         first_start = NULL, standing = ?2, due = coalesce(follow, due), follow = NULL WHERE seq = ?1",
     )?;
     for (seq, at) in started(connection)? {
         let died = savepoint::within(connection, || {
@@ -83,15 +79,11 @@ pub(crate) fn interrupt(
                 at: now,
             };
             rows::bury(connection, rows::BURY, seq, &death)?;
-            if repeats {
+            if repeats || is_followed {
                 if let Value::Blob(bytes) = &mut standing {
                     standing::spend(bytes);
                 }
                 goes_on.execute(params![seq as i64, standing])?;
-                return Ok(false);
-            }
-            if is_followed {
-                follows.execute([seq as i64])?;
                 return Ok(false);
             }
             rows::delete(connection, seq)

@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod backup;
+pub(crate) mod changes;
 pub(crate) mod checkpoints;
 pub(crate) mod interruptions;
 pub(crate) mod queries;

@@ -1,6 +1,7 @@
 //! Queries, answered from the tables. All batches before them have been applied.
 
 use crate::database::apply::TableCounts;
+use crate::database::changes;
 use crate::database::rows;
 use crate::database::schema::{columns, of_target, once, unbegun};
 use crate::{Error, StoreError};
@@ -66,7 +67,7 @@ impl Queries<'_> {
                 // What could not come in at its new time is not moved.
                 self.get(id)?;
                 known.seq = known.seq.max(to.seq);
-                rows::shift(self.connection, seq, *to, *clock).map(Answer::Changed)
+                changes::shift(self.connection, seq, *to, *clock).map(Answer::Changed)
             }
             Query::Dead {
                 which,

@@ -1,42 +1,14 @@
 //! What a call makes of a job that has its id: nothing, or another one, in its place or after what runs.
 
+use super::on_conflict::{Change, OnConflict};
 use super::schedule::{New, new_job};
 use super::{AT_ONCE, Pending};
 use crate::due::queue::{ClockKind, Key};
-use crate::engine::follow_ups::FollowUp;
 use crate::engine::{Engine, Phase, Refused, State};
+use crate::jobs::follow_up::FollowUp;
 use crate::jobs::record::{Detail, Execution, Id, Payload, Released};
 use duewheel_store::{Answer, Job, Op, Place, Progress, Query, Ticket};
 use std::sync::MutexGuard;
-
-/// What becomes of a call under an id that is taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnConflict {
-    /// It is refused.
-    #[default]
-    Error,
-    /// It changes nothing.
-    Ignore,
-    /// The job is what the call says, at its own due.
-    Update,
-    /// The job is what the call says, at the due of the call.
-    Replace,
-}
-
-impl OnConflict {
-    /// Whether the job that there is may be changed.
-    pub(super) fn changes(self) -> bool {
-        matches!(self, OnConflict::Update | OnConflict::Replace)
-    }
-}
-
-/// What a job that is there is to be.
-pub(in crate::engine) struct Change<P: Payload> {
-    /// Where it is to be; `None`: where it is.
-    pub(in crate::engine) to: Option<(ClockKind, i64)>,
-    pub(in crate::engine) boot: i64,
-    pub(in crate::engine) payload: P,
-}
 
 impl<P: Payload> Engine<P> {
     /// Schedule a job under an id that is another's, or may be one's that is in the store alone.
@@ -278,31 +250,22 @@ impl<P: Payload> State<P> {
         Ok(ticket)
     }
 
-    /// Change a job that was in the store alone, or take in the new one.
-    fn change_stored(
+    /// What takes the place of a job that was in the store alone, or is new; whether it comes into memory.
+    fn new_of_stored(
         &mut self,
-        engine: &Engine<P>,
         id: &str,
         (clock, due): (ClockKind, i64),
-        change: Change<P>,
-        (old, released): (Option<Job<'static>>, &mut Released<P>),
-    ) -> Result<Ticket, Refused> {
-        if old.as_ref().is_some_and(|old| old.repeat.is_some()) {
-            return Err(Refused::Duplicate);
-        }
-        if let (Some(old), None) = (&old, change.to)
-            && !self.is_parked_on_disk(old)
-        {
-            return self.update_stored(old, change.payload, released);
-        }
+        change: &Change<P>,
+        old: Option<&Job<'static>>,
+    ) -> (New<P>, bool) {
         let offset = self.jobs.offsets.measured();
-        let (clock, due) = match (&old, change.to) {
+        let (clock, due) = match (old, change.to) {
             (Some(old), None) => (ClockKind::Wall, old.place.due),
             _ => (clock, due),
         };
         let stays = self.admit_new(clock, due);
         let place = self.next_place(clock, due);
-        let (job_due, progress) = match (&old, change.to) {
+        let (job_due, progress) = match (old, change.to) {
             (Some(old), None) => (old.job_due, old.progress.on_boot(offset)),
             (Some(old), Some(_)) => {
                 let run = old.progress.run;
@@ -323,6 +286,28 @@ impl<P: Payload> State<P> {
             payload: change.payload,
             repeat: None,
         };
+        (new, stays)
+    }
+
+    /// Change a job that was in the store alone, or take in the new one.
+    fn change_stored(
+        &mut self,
+        engine: &Engine<P>,
+        id: &str,
+        (clock, due): (ClockKind, i64),
+        change: Change<P>,
+        (old, released): (Option<Job<'static>>, &mut Released<P>),
+    ) -> Result<Ticket, Refused> {
+        if old.as_ref().is_some_and(|old| old.repeat.is_some()) {
+            return Err(Refused::Duplicate);
+        }
+        if let (Some(old), None) = (&old, change.to)
+            && !self.is_parked_on_disk(old)
+        {
+            return self.update_stored(old, change.payload, released);
+        }
+        let (new, stays) = self.new_of_stored(id, (clock, due), &change, old.as_ref());
+        let place = new.place;
         self.reserve_seq(place.seq);
         let seq = old.as_ref().map(|old| old.place.seq);
         let ops = self.exchange(seq.unwrap_or(0), &new, stays);

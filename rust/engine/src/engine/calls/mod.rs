@@ -8,6 +8,7 @@ mod cancel_many;
 mod change;
 mod conflict;
 mod dead;
+mod on_conflict;
 mod pending;
 mod repeat;
 mod repeat_change;
@@ -19,8 +20,8 @@ mod timer;
 
 pub use cancel_many::CancelledMany;
 pub use change::{Cancelled, Moved};
-pub(super) use conflict::Change;
-pub use conflict::OnConflict;
+pub(super) use on_conflict::Change;
+pub use on_conflict::OnConflict;
 pub use pending::{AT_ONCE, Ask, Coming, Delivered, Pending};
 pub use repeat::NewRepeat;
 pub use repeat_change::RepeatView;

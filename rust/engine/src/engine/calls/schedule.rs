@@ -1,7 +1,7 @@
 //! Schedule: one job, one under a given id, one as it stands.
 
-use super::conflict::Change;
-use super::{AT_ONCE, OnConflict, Pending};
+use super::on_conflict::{Change, OnConflict};
+use super::{AT_ONCE, Pending};
 use crate::due::queue::ClockKind;
 use crate::engine::{Due, Engine, Phase, Refused, State};
 use crate::jobs::ids::Halves;
@@ -139,11 +139,7 @@ impl<P: Payload> Engine<P> {
         }
         let taken = state.jobs.find(id);
         if taken.is_some() || (on_conflict.changes() && state.has_paged_out()) {
-            let change = Change {
-                to: (on_conflict == OnConflict::Replace).then_some((clock, at)),
-                boot,
-                payload,
-            };
+            let change = Change::of(on_conflict, (clock, at), boot, payload);
             let found = (id, taken, on_conflict);
             return self.insert_over(state, found, (clock, at), change, released);
         }
