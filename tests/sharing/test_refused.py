@@ -117,6 +117,19 @@ def test_a_call_in_pieces_and_calls_in_one_piece(owner, path):
         assert json.loads(lines.lines.readline())["result"] == 0
 
 
+def test_a_caller_that_reads_late_gets_all_answers(owner, path):
+    owner.in_(30, "a", bytes(500_000), id="large")
+    calls = 40  # more than sockets have room for
+    with Lines(path) as lines:
+        lines.say(HELLO)
+        call = json.dumps({"id": 1, "method": "get", "params": {"id": "large"}}).encode() + b"\n"
+        lines.socket.sendall(call * calls)
+        with duewheel.connect(path) as client:
+            assert client.get("large") is not None  # others are answered meanwhile
+        for _ in range(calls):
+            assert json.loads(lines.lines.readline())["result"]["id"] == "large"
+
+
 def test_two_jobs_of_one_id_in_one_piece(owner, path):
     retry = [0, None, 0, 0, False]
     call = {"id": 1, "method": "schedule", "params": {"id": "same", "target": "a", "in": 10**12, "retry": retry}}

@@ -39,6 +39,8 @@ pub(super) struct Desk {
     pub(super) released: Released<Handle>,
     /// Who has something to be sent.
     pub(super) to_send: Vec<Token>,
+    /// Who has more to be sent than there is room for: the server is to be told of room.
+    pub(super) crowded: Vec<Token>,
     /// Jobs whose calls have been answered in this turn.
     answered: Vec<Arc<str>>,
 }
@@ -57,6 +59,7 @@ impl Desk {
             inserts: Inserts::default(),
             released: Released::default(),
             to_send: Vec::new(),
+            crowded: Vec::new(),
             answered: Vec::new(),
         }
     }
@@ -101,7 +104,7 @@ impl Desk {
                         self.leave(token);
                     }
                 }
-                Ok(false) => {}
+                Ok(false) => self.crowded.push(token),
                 Err(_) => self.leave(token),
             }
         }

@@ -84,6 +84,7 @@ impl Server {
             }
             self.desk.flush_inserts();
             self.desk.send_all();
+            self.watch_for_room();
             if self.desk.inbox.is_stopped() {
                 // What was taken in is answered: else it would be asked for again, of the next owner.
                 let until = *stops.get_or_insert_with(|| Instant::now() + LAST_ANSWERS);
@@ -98,6 +99,18 @@ impl Server {
         self.desk.free();
     }
 
+    /// Be told when there is room again for what is to be sent. Not from the start: each answer that is read makes room.
+    fn watch_for_room(&mut self) {
+        for token in std::mem::take(&mut self.desk.crowded) {
+            if let Some(connection) = self.desk.connections.get_mut(&token) {
+                let interest = Interest::READABLE | Interest::WRITABLE;
+                let registry = self.poll.registry();
+                // Without it the rest is sent with the next answer.
+                let _ = registry.reregister(connection.stream(), token, interest);
+            }
+        }
+    }
+
     fn accept(&mut self) {
         loop {
             let listener = &self.listener;
@@ -109,10 +122,9 @@ impl Server {
             let token = Token(self.next);
             let peer = peer_uid(&stream);
             let mut connection = Connection::new(stream);
-            let interest = Interest::READABLE | Interest::WRITABLE;
             let registry = self.poll.registry();
             if registry
-                .register(connection.stream(), token, interest)
+                .register(connection.stream(), token, Interest::READABLE)
                 .is_err()
             {
                 continue;
