@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from duewheel._core import Job
-
 ROOM = 3 * 1024
 """How many bytes all headers of a job may have for one more to be put with them: a job may have 4 KiB."""
-
-
-def carried(job: Job) -> Mapping[str, str]:
-    """Return the headers of a job."""
-    headers: Mapping[str, str] = getattr(job, "headers", {})
-    return headers
 
 
 def carry(headers: dict[str, str], found: Mapping[str, str], order: Iterable[str] = ()) -> None:

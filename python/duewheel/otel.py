@@ -95,7 +95,7 @@ class Plugin:
     @contextmanager
     def around(self, event: Event) -> Iterator[None]:
         """Be the present span while the handler runs."""
-        context = propagate.extract(_propagation.carried(event.job), Context())
+        context = propagate.extract(event.job.headers, Context())
         links = []
         if self._is_linked:
             scheduled_in = trace.get_current_span(context).get_span_context()

@@ -182,7 +182,7 @@ def _traced(event: Event) -> Iterator[Callable[[str], object]]:
         "messaging.message.retry.count": event.attempt - 1,
         "messaging.message.receive.latency": event.lateness * 1_000,
     }
-    headers = dict(_propagation.carried(event.job))
+    headers = dict(event.job.headers)
     if sentry_sdk.get_client().options.get("trace_lifecycle") == "stream":
         from sentry_sdk import traces
 

@@ -14,10 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 import duewheel.otel
-from duewheel import Discard, Job, Scheduler, Snooze, aio
+from duewheel import Discard, Scheduler, Snooze, aio
 from duewheel.testing import ManualClock
-
-BY_HEADERS = pytest.mark.skipif(not hasattr(Job, "headers"), reason="LEFT OUT: jobs carry no headers here")
 
 
 class Telemetry:
@@ -86,7 +84,6 @@ def test_an_attempt_is_a_span_by_the_conventions(telemetry, clock, handler):
     }
 
 
-@BY_HEADERS
 @HANDLERS
 def test_it_is_linked_to_where_the_job_was_scheduled(telemetry, clock, handler):
     with Scheduler(clock=clock, plugins=[telemetry.plugin()]) as scheduler:
@@ -100,7 +97,6 @@ def test_it_is_linked_to_where_the_job_was_scheduled(telemetry, clock, handler):
     assert span.context.trace_id != request.get_span_context().trace_id
 
 
-@BY_HEADERS
 @HANDLERS
 def test_it_may_be_a_child(telemetry, clock, handler):
     with Scheduler(clock=clock, plugins=[telemetry.plugin(parent="child")]) as scheduler:
@@ -114,7 +110,6 @@ def test_it_may_be_a_child(telemetry, clock, handler):
     assert span.links == ()
 
 
-@BY_HEADERS
 def test_the_link_survives_a_restart_of_the_file(telemetry, clock, path):
     request_span = telemetry.tracer.start_as_current_span("request")
     with Scheduler(path, clock=clock, plugins=[telemetry.plugin()]) as scheduler, request_span as request:
@@ -128,7 +123,6 @@ def test_the_link_survives_a_restart_of_the_file(telemetry, clock, path):
     assert [span.links[0].context.span_id for span in telemetry.spans()] == [request.get_span_context().span_id] * 4
 
 
-@BY_HEADERS
 @HANDLERS
 def test_what_a_handler_does_is_inside_with_the_baggage(telemetry, clock, handler):
     seen = []
@@ -150,7 +144,6 @@ def test_what_a_handler_does_is_inside_with_the_baggage(telemetry, clock, handle
     assert inner.parent.span_id == span.context.span_id
 
 
-@BY_HEADERS
 def test_a_job_that_a_handler_schedules_is_linked_to_its_attempt(telemetry, clock):
     with Scheduler(clock=clock, plugins=[telemetry.plugin()]) as scheduler:
         scheduler.handle("first", lambda event: scheduler.in_(1, "second"))
@@ -260,7 +253,6 @@ def test_an_occurrence_says_its_number(telemetry, clock):
     assert [span.attributes["duewheel.occurrence"] for span in telemetry.spans()] == [1, 2]
 
 
-@BY_HEADERS
 def test_headers_of_the_job_are_kept_and_there_is_always_room(telemetry, clock):
     seen = []
     with Scheduler(clock=clock, plugins=[telemetry.plugin()]) as scheduler:
@@ -277,7 +269,6 @@ def test_headers_of_the_job_are_kept_and_there_is_always_room(telemetry, clock):
     assert [set(headers) for headers in seen[1:]] == [{"big"}, {"traceparent"}, set()]
 
 
-@BY_HEADERS
 def test_the_traceparent_that_a_caller_gives_is_kept(telemetry, clock):
     given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     with Scheduler(clock=clock, plugins=[telemetry.plugin()]) as scheduler:
@@ -289,7 +280,6 @@ def test_the_traceparent_that_a_caller_gives_is_kept(telemetry, clock):
     assert f"{span.links[0].context.span_id:016x}" == "b7ad6b7169203331"
 
 
-@BY_HEADERS
 def test_an_awaited_scheduler_carries_the_context_of_its_coroutine(telemetry):
     async def main():
         async with aio.Scheduler(plugins=[telemetry.plugin()]) as scheduler:
@@ -304,7 +294,6 @@ def test_an_awaited_scheduler_carries_the_context_of_its_coroutine(telemetry):
     assert span.links[0].context.span_id == requested
 
 
-@BY_HEADERS
 def test_without_a_provider_nothing_is_sent_and_all_runs(clock, caplog):
     caplog.set_level(logging.WARNING)
     with Scheduler(clock=clock, plugins=[duewheel.otel.Plugin()]) as scheduler:

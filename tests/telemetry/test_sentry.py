@@ -13,10 +13,8 @@ from sentry_sdk.integrations.logging import LoggingIntegration
 from sentry_sdk.transport import Transport
 
 import duewheel.sentry
-from duewheel import Cron, Discard, Every, Job, RRule, Scheduler, Snooze, Times, _monitors, aio
+from duewheel import Cron, Discard, Every, RRule, Scheduler, Snooze, Times, _monitors, aio
 from duewheel.testing import ManualClock
-
-BY_HEADERS = pytest.mark.skipif(not hasattr(Job, "headers"), reason="LEFT OUT: jobs carry no headers here")
 
 
 class Keeping(Transport):
@@ -165,7 +163,6 @@ def test_what_closing_cuts_short_is_no_error(sent):
     assert [checkin["status"] for checkin in sent.of("check_in")] == ["in_progress"]
 
 
-@BY_HEADERS
 @BOTH
 def test_an_attempt_is_a_transaction_of_the_trace_that_scheduled_it(sent, clock, path, is_async):
     with scheduler_on(clock, path) as scheduler, sentry_sdk.start_transaction(name="request") as request:
@@ -188,7 +185,6 @@ def test_an_attempt_is_a_transaction_of_the_trace_that_scheduled_it(sent, clock,
     }.items() <= trace["data"].items()
 
 
-@BY_HEADERS
 @pytest.mark.parametrize("fails", [False, True])
 def test_an_attempt_is_a_span_where_spans_are_streamed(start, clock, fails):
     sent = start(trace_lifecycle="stream")
@@ -327,7 +323,6 @@ def test_names_of_monitors(id, slug):
     assert monitor_of(60, id=id)[0] == slug
 
 
-@BY_HEADERS
 def test_a_client_that_is_off_costs_nothing_and_sends_nothing(clock):
     sentry_sdk.get_global_scope().set_client(None)
     with scheduler_on(clock) as scheduler:
