@@ -21,6 +21,7 @@ gate = threading.Event()
 scheduler.handle("waits", lambda event: gate.wait())
 scheduler.handle("fails", lambda event: {}["nothing"])
 scheduler.handle("works", lambda event: None)
+scheduler.handle("stuck", lambda event: gate.wait(), timeout=0.01)
 with scheduler:
     print("ready", flush=True)
     sys.stdin.read()
@@ -126,6 +127,13 @@ def test_doctor_asks_the_owner(at, path):
     assert found["store"]["state"] == "ok" and "answers" in found["store"]["said"]
     assert "nobody 1" in found["parked"]["said"] and found["pages"]["state"] == "ok"
     assert ended.status == FOUND
+
+
+def test_what_is_stuck_is_seen(at):
+    at("add", "stuck", "--id", "s")
+    until(lambda: at("stats", "--json").record, lambda record: record["stuck"] == 1)
+    assert "past their timeouts" in at("stats").out and at("running", "--json").record["expired"] is True
+    assert any(one["check"] == "stuck" for one in at("doctor", "--json").records)
 
 
 def test_backup_and_export_while_it_runs(at, cli, path, tmp_path):

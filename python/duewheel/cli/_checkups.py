@@ -102,7 +102,11 @@ def _so_far(found: int) -> tuple[int, str]:
 def _parked(reached: Reached) -> Iterator[Finding]:
     if not reached.runs:
         return
-    parked = reached.calls.stats().parked
+    stats = reached.calls.stats()
+    if stats.stuck:
+        said = f"{counted(stats.stuck, 'handler')} on threads run past their timeouts"
+        yield Finding("stuck", "warning", said, "the log has their stacks; duewheel running shows them")
+    parked = stats.parked
     if not parked:
         yield Finding("parked", "ok", "all that is due has a handler")
         return

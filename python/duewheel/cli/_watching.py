@@ -86,7 +86,7 @@ def _stats_fields(reached: Reached) -> dict[str, Any]:
     first = calls.next()
     overdue = sum(1 for _ in islice(calls.between(end=now_ns / 1e9), _COUNTED + 1))
     fields: dict[str, Any] = {"at": now_ns, "at_utc": at_utc(now_ns), "answers": reached.how}
-    fields |= {name: getattr(numbers, name) for name in _NOW}
+    fields |= {name: getattr(numbers, name) for name in (*_NOW, "stuck")}
     if reached.how == "database":  # of this node, which runs nothing
         nodes = reached.other_nodes()
         fields |= {"pending": len(calls), "parked": None, "running": sum(node.running for node in nodes)}
@@ -123,6 +123,8 @@ def _show_stats(call: Call, found: dict[str, Any], before: dict[str, Any] | None
     line("overdue", atleast("overdue"), style="yellow" if found["overdue"] else "")
     nodes = f"on {counted(found['nodes'], 'node')}" if "nodes" in found else ""
     line("running", f"{found['running']:,}", nodes)
+    if found["stuck"]:
+        line("stuck", f"{found['stuck']:,}", "past their timeouts", "yellow")
     line("dead, kept", atleast("dead_kept"), style="red" if found["dead_kept"] else "")
     counters = found["since_start"]
     if counters is None:
