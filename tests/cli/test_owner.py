@@ -137,7 +137,8 @@ def test_what_is_stuck_is_seen(at):
 
 
 def test_backup_and_export_while_it_runs(at, cli, path, tmp_path):
-    at("add", "works", "+1h", "--id", "a")
+    at("add", "works", "+1h", "--id", "a", "--header", "tenant=acme")
+    assert at("show", "a", "--json").record["headers"] == {"tenant": "acme"}
     at("add", "works", "--every", "2h", "--id", "r")
     assert at("backup", tmp_path / "copy.db").status == FINE
     exported = at("export").out

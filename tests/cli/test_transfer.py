@@ -29,7 +29,8 @@ def events(draw):
     )
     name = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=40)
     dues = st.integers(FIRST_NS + 1, LAST_NS)
-    job = Job(draw(name), draw(name), draw(dues), draw(st.binary(max_size=50)), options)
+    headers = draw(st.dictionaries(name, st.text(st.characters(blacklist_categories=["Cs"]), max_size=20), max_size=3))
+    job = Job(draw(name), draw(name), draw(dues), draw(st.binary(max_size=50)), options, headers=headers)
     return Event(job, run=draw(st.integers(1, 2**32 - 1)), attempt=draw(st.integers(1, 2**32 - 1)), due=draw(dues))
 
 
@@ -47,8 +48,8 @@ def test_data_come_back(data):
 
 
 EVENTS = [
-    Event(Job(f"id-{number}", "t", 10**18 + number, bytes([number]) * number, JobOptions(retry_limit=9)), 3, 2, due)
-    for number, due in enumerate([2 * 10**18, 2 * 10**18, 19 * 10**17 + 1, 2 * 10**18])
+    Event(Job(f"id-{n}", "t", 10**18 + n, bytes([n]) * n, JobOptions(retry_limit=9), headers={"n": str(n)}), 3, 2, due)
+    for n, due in enumerate([2 * 10**18, 2 * 10**18, 19 * 10**17 + 1, 2 * 10**18])
 ]
 
 
@@ -60,7 +61,7 @@ def fill(scheduler):
     scheduler.repeat(office, "poll", b"x", id="office", catch_up="none", spread=0.1, pause_on_dead=True)
     scheduler.repeat("0 9 * * *", "u", tz="Europe/Paris", id="cron", catch_up="all", window=60, retry_limit=1)
     scheduler.repeat(3_600, "v", id="every", count=5, start=1_900_000_000, end=2_000_000_000)
-    scheduler.repeat(60, "w", id="moved")
+    scheduler.repeat(60, "w", id="moved", headers={"tenant": "acme"})
     scheduler.reschedule("moved", 1_950_000_000.000_001)
     scheduler.repeat(60, "w", id="paused")
     scheduler.pause("paused")
@@ -72,7 +73,7 @@ def state(scheduler):
     repeats = {
         one.id: (
             *(one.target, one.schedule, one.data, one.options, one.next, one.start, one.end, one.count, one.spread),
-            *(one.catch_up, one.window, one.pause_on_dead, one.paused, one.declared),
+            *(one.catch_up, one.window, one.pause_on_dead, one.paused, one.declared, scheduler.get(one.id).job.headers),
         )
         for one in scheduler.repeats()
     }
@@ -179,6 +180,8 @@ GOOD = {"v": 1, "kind": "job", "id": "a", "target": "t", "due": 0}
         (GOOD | {"due": 10**30}, "due"),
         (GOOD | {"run": 0}, "run"),
         (GOOD | {"data": 5}, "its data must be a text"),
+        (GOOD | {"headers": {"a": 5}}, "header"),
+        (GOOD | {"headers": "a"}, "header"),
         (GOOD | {"data64": "!"}, "its data64 is no base64"),
         (GOOD | {"options": {"retry_limit": -1}}, "retry_limit"),
         (GOOD | {"options": {"min_backoff_ns": 0.5}}, "min_backoff_ns must be a whole number"),

@@ -65,6 +65,14 @@ def test_add_takes_options(place, at):
         scheduler.close()
 
 
+def test_add_takes_what_a_job_carries(place, at):
+    at("add", "t", "+1h", "--id", "a", "--header", "tenant=acme", "--header", "trace=1=2", "--key", "k")
+    assert at("show", "a", "--json").record["headers"] == {"tenant": "acme", "trace": "1=2"}
+    assert "tenant=acme" in at("show", "a").out
+    assert at("add", "t", "+2h", "--id", "a", "--on-conflict", "ignore").status == FINE
+    assert "--header is a name and a text" in at("add", "t", "--header", "tenant").err
+
+
 def test_what_is_unknown_is_found(at):
     for verb in ("show", "explain", "cancel", "revive", "trigger", "pause", "resume"):
         ended = at(verb, "nobody")

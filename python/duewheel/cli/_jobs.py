@@ -121,6 +121,8 @@ def _show_for_people(
         job(event, event.due)
         part("run", f"{event.run}, attempt {event.attempt}")
         part("options", _options_text(event.job.options))
+        for name, text in sorted(event.job.headers.items()):
+            part("header", f"{name}={text}")
         _data(event.data, part)
     for at, one in enumerate(dead):
         if at or event is not None or repeat is not None:
@@ -189,7 +191,7 @@ def add(call: Call) -> int:
     if comes_again and args.when:
         raise EndsError("a WHEN is of a job that comes once: leave it out, or --cron and --every")
     args.when = read_when(" ".join(args.when) if args.when else "now", args.tz)
-    keywords: dict[str, Any] = {"id": args.id, **_options(args)}
+    keywords: dict[str, Any] = {"id": args.id, **_options(args), **_carried(args)}
     data = _read_data(args)
     is_new = not call.place.is_database and not call.place.path.exists()
     with call.reach(makes=True) as reached:
@@ -238,6 +240,19 @@ def retry_limit(given: str) -> int | None:
     if given != "none" and not given.isdecimal():
         raise EndsError(f"--retry-limit is a number of retries, or none for no limit, not {given!r}")
     return None if given == "none" else int(given)
+
+
+def _carried(args: Any) -> dict[str, Any]:
+    """Return what a job carries beside its data."""
+    carried: dict[str, Any] = {"key": args.key, "on_conflict": args.on_conflict}
+    headers = {}
+    for given in args.header:
+        name, equals, text = given.partition("=")
+        if not equals:
+            raise EndsError(f"--header is a name and a text, as tenant=acme, not {given!r}")
+        headers[name] = text
+    carried["headers"] = headers or None
+    return {name: value for name, value in carried.items() if value is not None}
 
 
 def _read_data(args: Any) -> bytes:

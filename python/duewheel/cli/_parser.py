@@ -132,6 +132,11 @@ def _jobs_verbs(verbs: _Verbs) -> None:
     data.add_argument("-d", "--data", metavar="TEXT")
     data.add_argument("--data-file", metavar="FILE", help="- is the standard input")
     verb.add_argument("--id", metavar="ID")
+    verb.add_argument("--header", action="append", default=[], metavar="NAME=TEXT", help="a header; may be said again")
+    verb.add_argument("--key", metavar="KEY", help="jobs of one target and key run one after another")
+    verb.add_argument(
+        "--on-conflict", choices=("error", "ignore", "update", "replace"), help="with --id: if it is taken"
+    )
     verb.add_argument("--cron", metavar="EXPR", help="comes again at the times of a cron expression, in --tz or UTC")
     verb.add_argument("--every", metavar="DURATION", help="comes again after each of these")
     verb.add_argument("--retry-limit", metavar="N", help="how many retries; none is no limit")

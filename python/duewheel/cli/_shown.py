@@ -52,6 +52,8 @@ def job_fields(event: Event) -> dict[str, Any]:
     }
     if event.job.due != event.due:
         fields["first_due"] = event.job.due
+    if event.job.headers:
+        fields["headers"] = dict(event.job.headers)
     return fields
 
 

@@ -65,7 +65,9 @@ def export(call: Call) -> int:
             if event.job_id not in ids:
                 counts["job"] += _write(file, _job_line(event))
         for repeat in repeats:
-            counts["repeat"] += _write(file, _repeat_line(repeat))
+            coming = calls.get(repeat.id)
+            headers = {} if coming is None else dict(coming.job.headers)  # each of its occurrences has them
+            counts["repeat"] += _write(file, _repeat_line(repeat) | ({"headers": headers} if headers else {}))
         for dead in () if args.no_dead else calls.dead():
             counts["dead"] += _write(file, _dead_line(dead))
         running = calls.stats().running
@@ -102,6 +104,7 @@ def _job_line(event: Event) -> dict[str, Any]:
     job = event.job
     line: dict[str, Any] = {"v": _VERSION, "kind": "job", "id": job.id, "target": job.target, "due": event.due}
     line |= {"first_due": job.due, "run": event.run, "attempt": event.attempt}
+    line |= {"headers": dict(job.headers)} if job.headers else {}
     return line | data_fields(job.data) | {"options": options_fields(job.options)}
 
 
@@ -155,7 +158,8 @@ def read_line(text: str) -> Event | GivenRepeat | GivenDead:
 
 def _event(line: dict[str, Any]) -> Event:
     first_due = line.get("first_due", line["due"])
-    job = Job(line["id"], line["target"], first_due, _data(line), read_options(line.get("options") or {}))
+    options = read_options(line.get("options") or {})
+    job = Job(line["id"], line["target"], first_due, _data(line), options, headers=line.get("headers"))
     return Event(job, run=line.get("run", 1), attempt=line.get("attempt", 1), due=line["due"])
 
 
@@ -195,6 +199,8 @@ def _given_repeat(line: dict[str, Any]) -> GivenRepeat:
     from duewheel.cli._when import moment
 
     terms: dict[str, Any] = {"options": read_options(line.get("options") or {})}
+    if line.get("headers"):
+        terms["headers"] = line["headers"]
     for name in ("start", "end"):
         if line.get(name) is not None:
             terms[name] = moment(_whole(line[name], name))
