@@ -36,7 +36,7 @@ BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5}, {"retry_limit": 0, "he
 
 
 # What becomes of a job that has the id.
-CONFLICTS = [{}, {}, {}, *({"on_conflict": word} for word in ("ignore", "update", "update", "replace", "replace"))]
+CONFLICTS = [{}, {}, {}, {}, *({"on_conflict": word} for word in ("ignore", "update", "update", "replace", "replace"))]
 
 
 class Pair(Repeating):
