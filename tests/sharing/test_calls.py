@@ -82,6 +82,20 @@ def test_ids_of_ones_own(owner, client):
     assert len(owner) == 1
 
 
+def test_headers_keys_and_what_becomes_of_a_taken_id(owner, client):
+    id = client.in_(30, "a", b"x", id="w", headers={"trace": "1"}, key="k")
+    assert client.get(id) == owner.get(id)
+    assert dict(client.get(id).job.headers) == {"trace": "1"}
+    assert client.in_(40, "a", b"y", id="w", on_conflict="ignore") == "w"
+    assert owner.get(id).data == b"x"
+    assert client.in_(50, "b", b"new", id="w", on_conflict="replace") == "w"
+    assert (owner.get(id).target, owner.get(id).data, len(owner)) == ("b", b"new", 1)
+    ids = client.in_many([10, 20], "a", headers={"of": "many"})
+    assert [dict(owner.get(one).job.headers) for one in ids] == [{"of": "many"}] * 2
+    with pytest.raises(TypeError, match="cannot be told"):
+        client.in_(1, "a", headers=object())
+
+
 def test_own_options_lie_under_those_of_jobs(owner, path):
     with duewheel.connect(path, options=JobOptions(retry_limit=7, min_backoff=3)) as client:
         first, second = client.in_(9, "a"), client.in_(9, "a", retry_limit=1, consistency=Consistency.AT_LEAST_ONCE)
@@ -177,6 +191,9 @@ def test_targets_and_what_runs(owner, client):
     assert client.running()[0].event.lateness == pytest.approx(owner.running()[0].event.lateness)
     assert dict(client.targets()) == dict(owner.targets())
     assert client.targets()["slow"].running == 1
+    assert client.interrupt("unknown") is False
+    assert client.interrupt(client.running()[0].event.job_id) is True
+    assert client.running()[0].expired
     ends.set()
 
 

@@ -70,6 +70,7 @@ class Client:
     get = awaited(Calls.get)
     get_repeat = awaited(Calls.get_repeat)
     next = awaited(Calls.next)
+    interrupt = awaited(Calls.interrupt)
     revive = awaited(Calls.revive)
     purge = awaited(Calls.purge)
     explain = awaited(Calls.explain)

@@ -148,6 +148,9 @@ class Answers:
     def _do_trigger(self, params: dict[str, Any]) -> bool:
         return bool(self._scheduler.trigger(params["id"]))
 
+    def _do_interrupt(self, params: dict[str, Any]) -> bool:
+        return bool(self._scheduler.interrupt(params["id"]))
+
     def _do_revive(self, params: dict[str, Any]) -> bool:
         try:
             return bool(self._scheduler.revive(params["id"]))

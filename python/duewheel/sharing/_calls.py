@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import DeadEvent, Event, JobOptions, Schedule, _Array, _JobOptions, _RepeatKeywords
+    from duewheel._core import (
+        DeadEvent,
+        Event,
+        JobOptions,
+        Schedule,
+        _Array,
+        _JobKeywords,
+        _ManyKeywords,
+        _RepeatKeywords,
+    )
     from duewheel._running import Running
     from duewheel.sharing._link import Link
 
@@ -60,7 +69,7 @@ class Calls:
         id: str | None = None,
         options: JobOptions | None = None,
         connection: Any = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_JobKeywords],
     ) -> str:
         """Schedule a job for a time of the wall clock; return its id. As `duewheel.Scheduler.at`."""
         return self._schedule(False, when, target, data, id, options, connection, job_options)
@@ -74,7 +83,7 @@ class Calls:
         id: str | None = None,
         options: JobOptions | None = None,
         connection: Any = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_JobKeywords],
     ) -> str:
         """Schedule a job after a delay from now; return its id. As `duewheel.Scheduler.in_`."""
         return self._schedule(True, delay, target, data, id, options, connection, job_options)
@@ -88,7 +97,7 @@ class Calls:
         id: str | None,
         options: JobOptions | None,
         connection: Any,
-        job_options: _JobOptions,
+        job_options: _JobKeywords,
     ) -> str:
         if connection is not None:
             raise StateError("connection= is for jobs in a PostgreSQL database, and this scheduler's are in a file")
@@ -106,7 +115,7 @@ class Calls:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_ManyKeywords],
     ) -> Sequence[str]:
         """Schedule many jobs of one target, all of them or none; return their ids. As `duewheel.Scheduler.at_many`."""
         return self._many(False, whens, target, datas, options, job_options)
@@ -118,7 +127,7 @@ class Calls:
         datas: Sequence[Buffer] | None = None,
         *,
         options: JobOptions | None = None,
-        **job_options: Unpack[_JobOptions],
+        **job_options: Unpack[_ManyKeywords],
     ) -> Sequence[str]:
         """Schedule many jobs after delays from now, as `at_many` does; return their ids."""
         return self._many(True, delays, target, datas, options, job_options)
@@ -130,7 +139,7 @@ class Calls:
         target: str,
         datas: Sequence[Buffer] | None,
         options: JobOptions | None,
-        job_options: _JobOptions,
+        job_options: _ManyKeywords,
     ) -> Ids:
         others = _others(job_options)
         ids, line = self._requests.schedule_many(are_delays, times, target, datas, options, job_options)
@@ -180,6 +189,10 @@ class Calls:
     def trigger(self, id: str) -> bool:
         """Have a repeat run once more, as soon as possible. As `duewheel.Scheduler.trigger`."""
         return bool(self._of_id("trigger", id))
+
+    def interrupt(self, id: str) -> bool:
+        """Ask what runs of a job in the owner to end. As `duewheel.Scheduler.interrupt`."""
+        return bool(self._of_id("interrupt", id))
 
     def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1. As `duewheel.Scheduler.revive`."""
