@@ -113,6 +113,8 @@ class Repeating(SchedulerCore):
         state = (stage, self._started, self._wall_ns(), self._held_by(id))
         try:
             event, repeat = self.get(id), self.get_repeat(id)
+            if event is not None and stage in {None, "parked"} and self._is_paused(event.target):
+                return f"{id!r} waits: its target {event.target!r} is paused, until resume(target={event.target!r})"
         except StorageCorruptError as error:
             return f"{id!r} is stored and cannot be read, so it never runs: {error}. cancel() removes it"
         return explanation(id, state, event, repeat, self.dead)

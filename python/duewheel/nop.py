@@ -215,11 +215,11 @@ class NopScheduler(Scheduler):
         """Return the decorated function unchanged."""
         return _unchanged
 
-    def pause(self, id: object) -> bool:
+    def pause(self, id: object = None, *, target: object = None) -> bool:
         """Return `False`: it is unknown."""
         return False
 
-    def resume(self, id: object) -> bool:
+    def resume(self, id: object = None, *, target: object = None) -> bool:
         """Return `False`: it is unknown."""
         return False
 

@@ -17,6 +17,7 @@ from duewheel import _current, _signals, targets
 from duewheel._arounds import Surrounded
 from duewheel._checks import is_async, lists_keywords
 from duewheel._core import Event, Ids, timeout_s
+from duewheel._pauses import Pausing
 from duewheel._repeats import Declared
 from duewheel._running import Watched
 from duewheel._watch import Limited
@@ -50,7 +51,7 @@ Handler: TypeAlias = Callable[[Event], object]
 _H = TypeVar("_H", bound=Handler)
 
 
-class Core(Surrounded, Watched, Limited):
+class Core(Pausing, Surrounded, Watched, Limited):
     """The engine, and the event loop of its async handlers."""
 
     _serves = False  # other processes, once it is open

@@ -81,7 +81,9 @@ class LocalStorage:
     (seconds or a `timedelta`) and `resident` bound what is held in memory: what is due within the
     one, and at most so many jobs, beside a few that are parked; the rest waits on disk. A job that
     was running at `max_interruptions` deaths of its process is dead; `close()` and an ordered exit with
-    handlers running are no death: what they leave comes again with the next `run`.
+    handlers running are no death: what they leave comes again with the next `run`. Of the dead those are kept that
+    died within `dead_for` (seconds or a `timedelta`), and at most `dead_max`, the newest; unless they are given, all
+    are until `purge`.
 
     The file is opened by the `Scheduler` that is given this, and made if it is not there; a path
     given instead is `LocalStorage(path)`. After a failed sync the store refuses everything with
@@ -89,13 +91,23 @@ class LocalStorage:
 
     **Time**: while a job is on disk alone, a due on the boot clock is the wall time that it mapped to.
     **Raises** `TypeError` and `ValueError` for arguments that are not as above, `OverflowError` for a
-    `horizon` that 64 bits of nanoseconds do not hold.
+    `horizon` or `dead_for` that 64 bits of nanoseconds do not hold.
 
     >>> LocalStorage("jobs.db", durability="relaxed")
     LocalStorage('jobs.db', durability='relaxed')
     """
 
-    __slots__ = ("_durability", "_horizon_ns", "_keys", "_max_data", "_max_interruptions", "_path", "_resident")
+    __slots__ = (
+        "_dead_for_ns",
+        "_dead_max",
+        "_durability",
+        "_horizon_ns",
+        "_keys",
+        "_max_data",
+        "_max_interruptions",
+        "_path",
+        "_resident",
+    )
 
     @lists_keywords
     def __init__(
@@ -108,6 +120,8 @@ class LocalStorage:
         horizon: float | timedelta = 3600.0,
         resident: int = 1_000_000,
         max_interruptions: int = 3,
+        dead_for: float | timedelta | None = None,
+        dead_max: int | None = None,
     ) -> None:
         """Describe a file; nothing is opened yet."""
         found: object = os.fspath(path) if hasattr(path, "__fspath__") else path
@@ -130,6 +144,8 @@ class LocalStorage:
         self._horizon_ns = delay_ns(horizon, "horizon")
         self._resident = whole_number(resident, "resident", least=1)
         self._max_interruptions = whole_number(max_interruptions, "max_interruptions", least=1)
+        self._dead_for_ns = None if dead_for is None else delay_ns(dead_for, "dead_for")
+        self._dead_max = None if dead_max is None else whole_number(dead_max, "dead_max", least=0)
 
     def __repr__(self) -> str:
         """Show the path and the durability."""

@@ -37,6 +37,7 @@ ORDER = [
     "plugins",
     "_arounds",
     "_running",
+    "_pauses",
     "_watch",
     "_signature",
     "codecs._names",

@@ -72,14 +72,18 @@ class Repeating(Handling):
 
         return core._declaring(handle, (schedule, target, data), keywords)
 
-    async def pause(self, id: str) -> bool:
-        """Hold a repeat back until it is resumed; `False`: there is none. As `duewheel.Scheduler.pause`."""
+    async def pause(self, id: str | None = None, *, target: str | None = None) -> bool:
+        """Hold back a repeat, or all of a target, until it is resumed. As `duewheel.Scheduler.pause`."""
         core = self._core
+        if id is None or target is not None:
+            return await asyncio.to_thread(core.pause, id, target=target)
         return await _waits.complete(core, self._awaited.pause(id)) if self._has_store else core.pause(id)
 
-    async def resume(self, id: str) -> bool:
-        """Let a paused repeat go on with its first time after now. As `duewheel.Scheduler.resume`."""
+    async def resume(self, id: str | None = None, *, target: str | None = None) -> bool:
+        """Let a paused repeat, or a target, go on. As `duewheel.Scheduler.resume`."""
         core = self._core
+        if id is None or target is not None:
+            return await asyncio.to_thread(core.resume, id, target=target)
         return await _waits.complete(core, self._awaited.resume(id)) if self._has_store else core.resume(id)
 
     async def trigger(self, id: str) -> bool:

@@ -41,6 +41,8 @@ pub(crate) struct Backing {
     pub(crate) database: Option<Arc<PostgresStore>>,
     /// The schema of its tables, where it is a database.
     pub(crate) schema: Option<String>,
+    /// The targets that were paused when it was opened.
+    pub(crate) paused: Vec<String>,
 }
 
 impl Backing {
@@ -52,6 +54,7 @@ impl Backing {
         file: None,
         database: None,
         schema: None,
+        paused: Vec::new(),
     };
 
     /// What an execution failed with: its text at once, if that is written.

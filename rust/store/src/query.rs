@@ -60,6 +60,15 @@ pub enum Query {
     TargetOf(String),
     /// How many jobs of these targets are stored, begun or not; in a shared store without repeats that wait and have no end.
     Unfinished(Vec<String>),
+    /// Pause a target of a store of one process, or let it go on: whether that is news.
+    SetPaused {
+        /// Its name.
+        target: String,
+        /// Whether it is paused from now on.
+        paused: bool,
+    },
+    /// The targets that are paused, of a store of one process.
+    PausedTargets,
     /// Take these in, all or none, unless one of their ids is taken.
     Insert(Vec<Job<'static>>),
     /// Cancel a job that is not in memory.
@@ -97,6 +106,8 @@ pub enum Query {
     },
     /// Forget the dead that died before a time of the wall clock, or all.
     Purge(Option<i64>),
+    /// Forget the dead but for so many, the newest, of a store of one process.
+    KeepDead(u64),
     /// The nodes that share the store and live. A store of one process has none, and is not asked.
     Nodes,
     /// How the job of this id stands, pending or begun, whichever node's. A store of one process is not asked this and what
@@ -156,14 +167,14 @@ pub enum Answer {
     Page(Page),
     /// To `Get` and `Pending`, and to `Revive`: the job as it is pending now.
     Job(Option<Job<'static>>),
-    /// To `Cancel`, `Move` and `Amend`: whether there was such a job; a repeat that has begun is cancelled, too: it ends with
+    /// To `SetPaused`: whether it is news. To `Cancel`, `Move` and `Amend`: whether there was such a job; a repeat that has begun is cancelled, too: it ends with
     /// what runs.
     Changed(bool),
     /// To `Cancel` and `Move`: another node holds it, and may not have started it; [`Query::Recall`] asks it.
     Held,
     /// To `Dead`.
     Dead(DeadPage),
-    /// To `Purge`, how many were forgotten, and to `Count` and `Unfinished`.
+    /// To `Purge` and `KeepDead`, how many were forgotten, and to `Count` and `Unfinished`.
     Count(u64),
     /// To `Targets`.
     Targets(Vec<(String, u64)>),
@@ -175,7 +186,7 @@ pub enum Answer {
     Nodes(Vec<LiveNode>),
     /// To `Repeat`.
     Repeat(Option<Box<StoredRepeat>>),
-    /// To `RepeatIds`.
+    /// To `RepeatIds` and `PausedTargets`.
     Ids(Vec<String>),
 }
 

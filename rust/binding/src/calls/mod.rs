@@ -10,6 +10,7 @@ pub(crate) mod deads;
 pub(crate) mod events;
 pub(crate) mod keywords;
 pub(crate) mod nodes;
+pub(crate) mod pauses;
 pub(crate) mod pending;
 mod plain;
 pub(crate) mod query;

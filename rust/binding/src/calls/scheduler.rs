@@ -7,6 +7,7 @@ use crate::calls::change;
 use crate::calls::controls::{GivenControls, held_by, read_controls};
 use crate::calls::deads::{self, DeadEvents};
 use crate::calls::events::Events;
+use crate::calls::pauses;
 use crate::calls::query;
 use crate::calls::repeat::{self, Change};
 use crate::calls::repeat_defined;
@@ -219,7 +220,7 @@ impl SchedulerCore {
         let engine = Arc::new(engine);
         let shared = Arc::new(Shared {
             is_plain: !backing.writes && !hooks.are_scheduling(),
-            registry: Registry::default(),
+            registry: Registry::new(&backing.paused),
             hooks,
             specs: Specs::new(py, engine.clone(), base),
             engine,
@@ -409,6 +410,23 @@ impl SchedulerCore {
     fn pause(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let shared = self.shared(id.py())?;
         shared.finish(id.py(), repeat::change(shared, id, Change::Pause)?)
+    }
+
+    /// Pause a target, or let it go on; whether that is news.
+    fn _set_paused(&self, target: &Bound<'_, PyAny>, paused: bool) -> PyResult<bool> {
+        let py = target.py();
+        let shared = self.shared(py)?;
+        let name = convert::name(target, "target")?.to_owned();
+        let changed = pauses::set_paused(shared, py, &name, paused)?;
+        if let Some(target) = shared.registry.set_paused(&name, paused) {
+            Self::tell_registered(shared, py, &target);
+        }
+        Ok(changed)
+    }
+
+    /// Whether a target is paused.
+    fn _is_paused(&self, py: Python<'_>, target: &str) -> PyResult<bool> {
+        Ok(self.shared(py)?.registry.is_paused(target))
     }
 
     /// Let a paused repeat go on with the first of its times after now, whatever its `catch_up`.

@@ -7,6 +7,7 @@ use duewheel_engine::sync::Mutex;
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,7 +40,7 @@ pub(crate) struct Handlers(Arc<Vec<Chunk>>);
 
 impl Handlers {
     /// Put a handler in the place of a target; what was there is to be dropped under no lock.
-    fn set(&mut self, target: u32, handler: Option<Handler>) -> Option<Arc<Handler>> {
+    fn set(&mut self, target: u32, handler: Option<Arc<Handler>>) -> Option<Arc<Handler>> {
         let (chunk, at) = (target as usize / CHUNK, target as usize % CHUNK);
         let chunks = Arc::make_mut(&mut self.0);
         if chunks.len() <= chunk {
@@ -49,7 +50,7 @@ impl Handlers {
         if handlers.len() <= at {
             handlers.resize(at + 1, None);
         }
-        let old = std::mem::replace(&mut handlers[at], handler.map(Arc::new));
+        let old = std::mem::replace(&mut handlers[at], handler);
         if handlers.iter().all(Option::is_none) {
             *handlers = Vec::new();
             while chunks.pop_if(|last| last.is_empty()).is_some() {}
@@ -81,6 +82,32 @@ struct Table {
     handlers: Handlers,
     /// How many were registered so far.
     registrations: u64,
+    /// The targets that are paused.
+    paused: HashSet<Arc<str>>,
+    /// The handlers of those, which are not found.
+    resting: Vec<Arc<Handler>>,
+}
+
+impl Table {
+    /// Put a handler in the place of that of the same registration, if it is there; that one.
+    fn replace(&mut self, handler: Arc<Handler>) -> Option<Arc<Handler>> {
+        let registration = handler.registration;
+        let mut resting = self.resting.iter_mut();
+        if let Some(old) = resting.find(|old| old.registration == registration) {
+            return Some(std::mem::replace(old, handler));
+        }
+        let number = handler.target.number;
+        let present = get(&self.handlers, number);
+        present.filter(|present| present.registration == registration)?;
+        self.handlers.set(number, Some(handler))
+    }
+
+    /// The handler of a target, found or not.
+    fn any(&self, target: u32) -> Option<&Handler> {
+        let resting = self.resting.iter().map(|handler| &**handler);
+        let mut resting = resting.filter(|handler| handler.target.number == target);
+        get(&self.handlers, target).or_else(|| resting.next())
+    }
 }
 
 /// The handlers of one scheduler.
@@ -91,6 +118,55 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
+    /// No handlers yet, of a scheduler that has these targets paused.
+    pub(crate) fn new(paused: &[String]) -> Self {
+        let table = Table {
+            paused: paused.iter().map(|target| Arc::from(&**target)).collect(),
+            ..Table::default()
+        };
+        Registry {
+            table: Mutex::new(table),
+            version: AtomicU64::default(),
+        }
+    }
+
+    /// Whether a target is paused.
+    pub(crate) fn is_paused(&self, target: &str) -> bool {
+        self.table.lock().paused.contains(target)
+    }
+
+    /// Pause a target, so that its handler is not found, or let it go on; the target, where it has a handler.
+    pub(crate) fn set_paused(&self, name: &str, paused: bool) -> Option<Arc<Target>> {
+        let mut guard = self.table.lock();
+        let table = &mut *guard;
+        if paused {
+            table.paused.insert(name.into());
+        } else {
+            table.paused.remove(name);
+        }
+        let moved = if paused {
+            let found = table
+                .handlers
+                .iter()
+                .find(|handler| &*handler.target.text == name);
+            let number = found?.target.number;
+            let handler = table.handlers.set(number, None)?;
+            table.resting.push(handler.clone());
+            handler
+        } else {
+            let mut resting = table.resting.iter();
+            let at = resting.position(|handler| &*handler.target.text == name)?;
+            let handler = table.resting.swap_remove(at);
+            table
+                .handlers
+                .set(handler.target.number, Some(handler.clone()));
+            handler
+        };
+        self.version.fetch_add(1, Ordering::Release);
+        drop(guard);
+        Some(moved.target.clone())
+    }
+
     #[inline]
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
@@ -111,7 +187,7 @@ impl Registry {
         dead: Option<Arc<str>>,
     ) -> Option<u64> {
         let mut table = self.table.lock();
-        if get(&table.handlers, target.number).is_some() {
+        if table.any(target.number).is_some() {
             drop(table);
             // Freeing a handler may run Python: not under the lock.
             drop(call);
@@ -126,7 +202,12 @@ impl Registry {
             target: target.clone(),
             registration: table.registrations,
         };
-        table.handlers.set(target.number, Some(handler));
+        let handler = Arc::new(handler);
+        if table.paused.contains(&target.text) {
+            table.resting.push(handler);
+        } else {
+            table.handlers.set(target.number, Some(handler));
+        }
         self.version.fetch_add(1, Ordering::Release);
         Some(table.registrations)
     }
@@ -138,8 +219,10 @@ impl Registry {
         mut wrap: impl FnMut(&Handler) -> PyResult<Py<PyAny>>,
     ) -> PyResult<()> {
         let (_, present) = self.handlers();
+        let resting = self.table.lock().resting.clone();
         let wrapped = present
             .iter()
+            .chain(resting.iter().map(|handler| &**handler))
             .map(|handler| {
                 Ok(Handler {
                     call: wrap(handler)?,
@@ -154,23 +237,18 @@ impl Registry {
         let mut table = self.table.lock();
         let old: Vec<_> = wrapped
             .into_iter()
-            .map(|handler| {
-                let number = handler.target.number;
-                let is_present = get(&table.handlers, number)
-                    .is_some_and(|present| present.registration == handler.registration);
-                is_present.then(|| table.handlers.set(number, Some(handler)))
-            })
+            .map(|handler| table.replace(Arc::new(handler)))
             .collect();
         self.version.fetch_add(1, Ordering::Release);
         drop(table);
         // Freeing a handler may run Python: not under the lock.
-        drop((old, present));
+        drop((old, present, resting));
         Ok(())
     }
 
     /// The target of what the death of a job of this target leaves behind.
     pub(crate) fn dead_of(&self, target: u32) -> Option<Arc<str>> {
-        get(&self.table.lock().handlers, target)?.dead.clone()
+        self.table.lock().any(target)?.dead.clone()
     }
 
     /// Have all workers look anew.
@@ -181,22 +259,30 @@ impl Registry {
     /// Take a handler out, if this registration is still the present one.
     pub(crate) fn remove(&self, number: u32, registration: u64) -> Option<Arc<Handler>> {
         let mut table = self.table.lock();
-        get(&table.handlers, number).filter(|handler| handler.registration == registration)?;
-        let old = table.handlers.set(number, None);
+        let found = table.any(number);
+        found.filter(|handler| handler.registration == registration)?;
+        let mut resting = table.resting.iter();
+        let old = match resting.position(|handler| handler.registration == registration) {
+            Some(at) => Some(table.resting.swap_remove(at)),
+            None => table.handlers.set(number, None),
+        };
         self.version.fetch_add(1, Ordering::Release);
         old
     }
 
-    pub(crate) fn clear(&self) -> Handlers {
+    /// Take all of them out; to be dropped under no lock.
+    pub(crate) fn clear(&self) -> (Handlers, Vec<Arc<Handler>>) {
         let mut table = self.table.lock();
         self.version.fetch_add(1, Ordering::Release);
-        std::mem::take(&mut table.handlers)
+        let resting = std::mem::take(&mut table.resting);
+        (std::mem::take(&mut table.handlers), resting)
     }
 
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         // The collector must not wait: when another thread changes the table, it is in use.
         if let Some(table) = self.table.try_lock() {
-            for handler in table.handlers.iter() {
+            let resting = table.resting.iter().map(|handler| &**handler);
+            for handler in table.handlers.iter().chain(resting) {
                 visit.call(&handler.call)?;
             }
         }

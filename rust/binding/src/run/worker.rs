@@ -72,6 +72,9 @@ pub(crate) fn work(py: Python<'_>, shared: &Shared) -> PyResult<bool> {
 /// Report targets whose jobs wait for a handler.
 pub(crate) fn report_parked(py: Python<'_>, shared: &Shared, targets: &[Box<str>]) {
     for target in targets {
+        if shared.registry.is_paused(target) {
+            continue;
+        }
         log::parked(py, target);
         shared.hooks.parked(py, shared.identity(), target);
     }
@@ -117,9 +120,9 @@ fn run_all(
         spare: None,
     };
     let mut done = None;
-    let (mut offered, mut marked, mut leaves) = (0, false, false);
+    let (mut offered, mut marked, mut looks) = (0, false, false);
     loop {
-        if leaves {
+        if std::mem::take(&mut looks) && shared.threads.leave_if_needless(shared.workers) {
             leave(py, shared, done, kept, released);
             return Ok(true);
         }
@@ -144,7 +147,7 @@ fn run_all(
         }
         if shared.registry.version() != version {
             (version, handlers) = shared.registry.handlers();
-            leaves = shared.threads.leave_if_needless(shared.workers);
+            looks = true;
         }
         let context = context.as_ref();
         let ran = run(py, shared, &handlers, context, &mut started, &mut kept);
@@ -170,7 +173,8 @@ fn give_back(py: Python<'_>, engine: &Engine<Handle>, started: &Started<Handle>)
     started.unhandled()
 }
 
-/// Give back what has ended last, for this worker takes no other.
+/// Give back what has ended last, for this worker takes no other. That is decided while it has none, in which it may be
+/// stuck itself.
 #[cold]
 fn leave(
     py: Python<'_>,

@@ -4,8 +4,9 @@ use crate::errors::{error, file_failed, store_failed};
 use crate::shared::{Backing, Shared, receive};
 use crate::stores::keys::Keys;
 use crate::values::payload::Handle;
-use duewheel_engine::engine::{Engine, StoreInbox, Window};
+use duewheel_engine::engine::{DeadBounds, Engine, StoreInbox, Window};
 use duewheel_sqlite::{Durability, Ended, LocalStore, Settings};
+use duewheel_store::{Answer, Query, ask};
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,10 @@ struct LocalStorage {
     resident: usize,
     #[pyo3(attribute("_max_interruptions"))]
     max_interruptions: u32,
+    #[pyo3(attribute("_dead_for_ns"))]
+    dead_for: Option<i64>,
+    #[pyo3(attribute("_dead_max"))]
+    dead_max: Option<u64>,
 }
 
 /// Put the file behind the engine.
@@ -44,6 +49,8 @@ pub(crate) fn open(
         horizon_ns: horizon,
         resident,
         max_interruptions,
+        dead_for: age,
+        dead_max: most,
     } = storage.extract()?;
     let relaxed = durability == "relaxed";
     let keys = Keys::keyring(keys);
@@ -61,9 +68,15 @@ pub(crate) fn open(
     let events = inbox.events();
     let opened = py.detach(|| LocalStore::open(&path, settings, events));
     let store = opened.map_err(|failure| file_failed(py, &failure, Some(&path)))?;
+    let paused = match py.detach(|| ask(&store, Query::PausedTargets)) {
+        Ok(Answer::Ids(paused)) => paused,
+        Ok(_) => Vec::new(),
+        Err(failure) => return Err(store_failed(py, &failure, Some(&path))),
+    };
     let window = Window { horizon, resident };
     let store = Arc::new(store);
     engine.put_behind(store.clone(), inbox, window);
+    engine.bound_dead(DeadBounds { age, most });
     Ok(Backing {
         max_data,
         settles_later: !relaxed,
@@ -71,6 +84,7 @@ pub(crate) fn open(
         file: Some(store),
         database: None,
         schema: None,
+        paused,
     })
 }
 

@@ -87,6 +87,7 @@ pub(super) fn open(
         file: None,
         database: Some(store),
         schema: Some(schema),
+        paused: Vec::new(),
     })
 }
 

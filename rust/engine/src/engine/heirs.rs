@@ -15,6 +15,7 @@ impl<P: Payload> State<P> {
         failure: &mut P::Failure,
         released: &mut Released<P>,
     ) -> bool {
+        self.note_death(engine);
         let Some(heir) = P::heir(failure) else {
             return false;
         };

@@ -11,6 +11,7 @@ mod by_hand;
 mod calls;
 mod controls;
 mod counts;
+mod dead_bounds;
 mod follow_ups;
 mod gates;
 mod heirs;
@@ -49,7 +50,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-pub use crate::residency::Window;
+pub use crate::residency::{DeadBounds, Window};
 pub use crate::tally::Counts;
 pub use calls::{
     AT_ONCE, Ask, Cancelled, CancelledMany, Coming, Delivered, GivenJob, Moved, NewRepeat,
@@ -135,6 +136,9 @@ pub(crate) struct State<P: Payload> {
     backlogs: Lanes<LaneBacklog>,
     dead: VecDeque<Dead<P>>,
     tally: Tally,
+    dead_bounds: DeadBounds,
+    /// How many have died since they were looked at.
+    deaths: u64,
     /// What the timer sleeps for, while it does.
     asleep: Option<Until>,
     /// What is being handed over, made before the hand-over queue is locked.
@@ -188,6 +192,8 @@ impl<P: Payload> Engine<P> {
             backlogs: Lanes::default(),
             dead: VecDeque::new(),
             tally: Tally::default(),
+            dead_bounds: DeadBounds::default(),
+            deaths: 0,
             asleep: None,
             outgoing: Vec::with_capacity(BATCH),
             ended: Vec::with_capacity(SETTLE_AT),

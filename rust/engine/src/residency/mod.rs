@@ -10,6 +10,7 @@
 
 mod arrivals;
 mod boot_offsets;
+mod dead_bounds;
 mod frontier;
 mod lease;
 mod outbox;
@@ -18,6 +19,7 @@ mod turns;
 
 pub(crate) use arrivals::Arrivals;
 pub(crate) use boot_offsets::BootOffsets;
+pub use dead_bounds::DeadBounds;
 pub use frontier::Window;
 pub(crate) use frontier::{Decision, Frontier};
 pub(crate) use lease::{Evicted, Lease};

@@ -10,6 +10,9 @@ use rusqlite::{Connection, OptionalExtension, Rows, params};
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+/// Why some questions are refused.
+const OF_NODES: &str = "a file is of one process: this is asked of what nodes share";
+
 /// Everything that an answer needs.
 pub(crate) struct Queries<'a> {
     pub(crate) connection: &'a Connection,
@@ -36,10 +39,7 @@ impl Queries<'_> {
             | Query::Repeat(_)
             | Query::RepeatIds
             | Query::Amend { .. }
-            | Query::Declare(_) => {
-                let why = "a file is of one process: this is asked of what nodes share";
-                Err(StoreError::Io(why.into()).into())
-            }
+            | Query::Declare(_) => Err(StoreError::Io(OF_NODES.into()).into()),
             Query::Get(id) => self.get(id).map(Answer::Job),
             Query::Pending(id) => match self.pending(id)? {
                 Some(_) => self.get(id).map(Answer::Job),
@@ -50,8 +50,10 @@ impl Queries<'_> {
                 let begun = known.started.len() as i64;
                 Ok(Answer::Count((known.jobs - begun).max(0) as u64))
             }
-            Query::Targets => self.targets().map(Answer::Targets),
-            Query::TargetOf(id) => self.target_of(id).map(Answer::TargetOf),
+            Query::Targets
+            | Query::TargetOf(_)
+            | Query::SetPaused { .. }
+            | Query::PausedTargets => self.answer_of_targets(query),
             Query::Insert(jobs) => self.insert(known, jobs),
             Query::Cancel(id) => {
                 let Some(seq) = self.pending(id)? else {
@@ -76,6 +78,19 @@ impl Queries<'_> {
             } => self.dead(which, *before, *limit),
             Query::Revive { id, to, clock } => self.revive(known, id, *to, *clock).map(Answer::Job),
             Query::Purge(before) => self.purge(*before).map(Answer::Count),
+            Query::KeepDead(most) => self.keep_dead(*most).map(Answer::Count),
+        }
+    }
+
+    /// Answer what is asked of targets.
+    fn answer_of_targets(&self, query: &Query) -> Result<Answer, Error> {
+        match query {
+            Query::TargetOf(id) => self.target_of(id).map(Answer::TargetOf),
+            Query::SetPaused { target, paused } => {
+                self.set_paused(target, *paused).map(Answer::Changed)
+            }
+            Query::PausedTargets => self.paused_targets().map(Answer::Ids),
+            _ => self.targets().map(Answer::Targets),
         }
     }
 
@@ -213,6 +228,24 @@ impl Queries<'_> {
         Ok(targets)
     }
 
+    fn set_paused(&self, target: &str, paused: bool) -> Result<bool, Error> {
+        let sql = if paused {
+            "INSERT OR IGNORE INTO meta VALUES ('paused:' || ?1, 1)"
+        } else {
+            "DELETE FROM meta WHERE name = 'paused:' || ?1"
+        };
+        let changed = self.connection.prepare_cached(sql)?.execute([target])?;
+        Ok(changed > 0)
+    }
+
+    fn paused_targets(&self) -> Result<Vec<String>, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT substr(name, 8) FROM meta WHERE name GLOB 'paused:*'")?;
+        let names = statement.query_map([], |row| row.get(0))?;
+        Ok(names.collect::<Result<_, _>>()?)
+    }
+
     fn target_of(&self, id: &str) -> Result<Option<(String, u64)>, Error> {
         let mut statement = self
             .connection
@@ -344,6 +377,15 @@ impl Queries<'_> {
         Ok(job)
     }
 
+    fn keep_dead(&self, most: u64) -> Result<u64, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "DELETE FROM dead WHERE number <= \
+             (SELECT number FROM dead ORDER BY number DESC LIMIT 1 OFFSET ?1)",
+        )?;
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        Ok(statement.execute([most])? as u64)
+    }
+
     fn purge(&self, before: Option<i64>) -> Result<u64, Error> {
         let deleted = match before {
             Some(before) => self
@@ -367,6 +409,7 @@ pub(crate) fn changes(query: &Query) -> bool {
             | Query::Count
             | Query::Targets
             | Query::TargetOf(_)
+            | Query::PausedTargets
             | Query::Unfinished(_)
             | Query::Dead { .. }
             | Query::Nodes

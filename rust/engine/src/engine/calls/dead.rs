@@ -32,6 +32,9 @@ impl<P: Payload> Engine<P> {
             wanted.take(limit).for_each(look);
             return Ok(Pending::Made(DeadPage::default(), AT_ONCE));
         }
+        if before.is_none() {
+            state.trim_dead(self.clock.wall());
+        }
         drop(state);
         Ok(self
             .query(Query::Dead {

@@ -386,6 +386,10 @@ impl Table {
                 let found = self.find(&id).map(|row| &row.job);
                 Answer::TargetOf(found.map(|job| (job.target.to_string(), job.place.seq)))
             }
+            Query::SetPaused { .. } | Query::PausedTargets | Query::KeepDead(_) => {
+                let why = "this is asked of a store of one process";
+                return Err(Error::Io(why.into()));
+            }
             // It leaves to others what they hold, and never says that they do.
             Query::Recall(_) => Answer::Done,
             // It has leases, and no names for them.
