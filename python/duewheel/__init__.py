@@ -180,6 +180,10 @@ def __getattr__(name: str) -> object:
         import duewheel.codecs
 
         return duewheel.codecs
+    if name == "dashboard":
+        import duewheel.dashboard
+
+        return duewheel.dashboard
     if name == "plugins":
         import duewheel.plugins
 

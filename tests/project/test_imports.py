@@ -124,6 +124,19 @@ ORDER = [
     "django.management",
     "django.management.commands",
     "django.management.commands.duewheel",
+    "dashboard._format",
+    "dashboard._cursor",
+    "dashboard._history",
+    "dashboard._charts",
+    "dashboard._source",
+    "dashboard._guard",
+    "dashboard._view",
+    "dashboard._pages",
+    "dashboard._jobs",
+    "dashboard._dead",
+    "dashboard._actions",
+    "dashboard._events",
+    "dashboard",
     "",  # the package itself: what `import duewheel` gives, and what its attributes import when they are asked for
 ]
 """A module imports only what stands before it. A new module takes its place here."""
