@@ -139,6 +139,12 @@ impl LaneBacklog {
         self.late.pop().map(|Reverse(item)| item)
     }
 
+    /// Strike a job off that has left, and is to come again under the same sequence by another rank.
+    pub(crate) fn strike(&mut self, key: Key) {
+        self.in_order.retain(|&(_, listed)| listed != key);
+        self.late.retain(|&Reverse((_, listed))| listed != key);
+    }
+
     /// Count a job out that has left by another way.
     pub(crate) fn note_left(&mut self, waits: impl Fn(Rank, Key) -> bool) {
         self.waiting -= 1;

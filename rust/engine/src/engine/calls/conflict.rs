@@ -5,6 +5,7 @@ use super::schedule::{New, new_job};
 use super::{AT_ONCE, Pending};
 use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Engine, Phase, Refused, State};
+use crate::handover::lanes::Lane;
 use crate::jobs::follow_up::FollowUp;
 use crate::jobs::record::{Detail, Execution, Id, Payload, Released};
 use duewheel_store::{Answer, Job, Op, Place, Progress, Query, Ticket};
@@ -115,6 +116,12 @@ impl<P: Payload> State<P> {
         self.tally.note_moved(from, payload.target());
         let is_out = self.jobs.queue.get(key).is_some_and(|entry| !entry.queued);
         if is_out {
+            let controls = &self.targets.controls;
+            if controls.priority(from) != controls.priority(payload.target()) {
+                for lane in Lane::ALL {
+                    self.backlogs[lane].strike(key);
+                }
+            }
             self.jobs.put_back(key);
         }
         let (clock, due) = (execution.clock, execution.due);
