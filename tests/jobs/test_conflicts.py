@@ -307,3 +307,21 @@ def test_threads_that_update_one_job_lose_no_change(tmp_path):
     assert ran[-1] == said[-1]
     assert ran == sorted(ran, key=said.index), "each later than the one before"
     assert len(set(ran)) == len(ran)
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "reference"])
+def test_an_update_of_what_is_due_takes_the_head_start_of_its_new_target(scheduler, clock):
+    ran = []
+
+    def first(event):
+        ran.append(event.job_id)
+        if event.job_id == "first":
+            scheduler.in_(0, "plain", id="updated", on_conflict="update")
+
+    scheduler.handle("early", first, priority=10)
+    scheduler.handle("plain", first)
+    scheduler.start()
+    for id, target in (("first", "early"), ("other", "plain"), ("updated", "early")):
+        scheduler.in_(1, target, id=id)
+    clock.advance(1)
+    assert ran == ["first", "other", "updated"]
