@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event as Flag
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from duewheel import _signals
 from duewheel._core import Stats, Timer
@@ -254,6 +254,11 @@ class NopScheduler(Scheduler):
     def purge(self, before: object = None) -> int:
         """Return 0: there is nothing to forget."""
         return 0
+
+    @property
+    def role(self) -> Literal["alone"]:
+        """`"alone"`: there is no file that processes could share."""
+        return "alone"
 
     @property
     def failure(self) -> None:

@@ -1,6 +1,7 @@
 """The examples of README, the pages and the docstrings, run as they stand."""
 
 import doctest
+import logging
 import os
 import re
 import subprocess
@@ -24,6 +25,16 @@ HOWTOS = sorted((ROOT / "docs" / "howto").glob("*.md"))
 def module_of_the_example(monkeypatch):
     """The module in which functions of an example say they are: frameworks look it up."""
     monkeypatch.setitem(sys.modules, "example", ModuleType("example"))
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were():
+    """What an example says of the log holds for itself alone."""
+    logger = logging.getLogger("duewheel")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
 
 
 def examples():

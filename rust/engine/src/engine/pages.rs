@@ -167,7 +167,13 @@ impl<P: Payload> Engine<P> {
         let seq = job.place.seq;
         let residency = state.residency.as_mut();
         let is_expected = residency.is_some_and(|residency| residency.arrivals.take_expected(seq));
-        let Some(found) = found.ok().filter(|_| is_expected) else {
+        // Another call asks about it by now: what the store says to that is newer. A page brings what is left of it.
+        let is_asked_about = state.is_asked_about(&job.id);
+        if let (true, true, Some(residency)) = (is_expected, is_asked_about, &mut state.residency) {
+            residency.frontier.move_back_to(job.place);
+            self.sleeper.wake();
+        }
+        let Some(found) = found.ok().filter(|_| is_expected && !is_asked_about) else {
             released.payloads.push(payload);
             return;
         };

@@ -44,9 +44,20 @@ impl<P: Payload> Engine<P> {
         id: &str,
         released: &mut Released<P>,
     ) -> Result<Pending<Cancelled<P>, P>, Refused> {
+        self.cancel_of(id, None, released)
+    }
+
+    /// The same, where it may be known which target the job is of.
+    #[inline]
+    fn cancel_of(
+        &self,
+        id: &str,
+        target: Option<String>,
+        released: &mut Released<P>,
+    ) -> Result<Pending<Cancelled<P>, P>, Refused> {
         let mut state = self.open_to_change()?;
         let Some(key) = state.find_to_change(id) else {
-            return self.cancel_stored(state, id, released);
+            return self.cancel_stored(state, (id, target), released);
         };
         if !state.withdraw(self, key) {
             return state.end_running(key);
@@ -71,15 +82,26 @@ impl<P: Payload> Engine<P> {
     fn cancel_stored(
         &self,
         state: MutexGuard<'_, State<P>>,
-        id: &str,
+        (id, target): (&str, Option<String>),
         released: &mut Released<P>,
     ) -> Result<Pending<Cancelled<P>, P>, Refused> {
         if state.is_asked_about(id) {
-            return Ok(Pending::after_others(id, Self::cancel_again));
+            return Ok(Pending::after_others(id, |engine, id, released| {
+                engine.cancel_again(id, None, released)
+            }));
         }
         if !state.has_paged_out() {
             return Ok(Pending::Made(Cancelled::No, AT_ONCE));
         }
+        let Some(target) = target else {
+            // It is counted of its target. Asked before anything else is: until the cancel itself is asked for, nothing is held.
+            drop(state);
+            let (id, target_of) = (id.to_owned(), Query::TargetOf(id.to_owned()));
+            return Ok(Pending::ask(target_of, move |engine, answer, released| {
+                let target = found_target(answer).0.unwrap_or_default();
+                engine.cancel_again(&id, Some(target), released)
+            }));
+        };
         let cancel = Query::Cancel(id.to_owned());
         let then = |engine: &Engine<P>, state: &mut State<P>, (id, target): (&str, &str)| {
             state
@@ -91,16 +113,23 @@ impl<P: Payload> Engine<P> {
             engine.notify(state);
             Ok(Pending::Made(Cancelled::Stored, AT_ONCE))
         };
-        self.ask_to_change(state, (id, cancel), released, then, Self::cancel_again)
+        self.ask_to_change(
+            state,
+            (id, target, cancel),
+            released,
+            then,
+            |engine, id, released| engine.cancel_again(id, None, released),
+        )
     }
 
     /// The same call once more, later: there nobody waits for the payload.
     fn cancel_again(
         &self,
         id: &str,
+        target: Option<String>,
         released: &mut Released<P>,
     ) -> Result<Pending<Cancelled<P>, P>, Refused> {
-        Ok(match self.cancel(id, released)? {
+        Ok(match self.cancel_of(id, target, released)? {
             Pending::Made(Cancelled::Here(payload), ticket) => {
                 released.payloads.push(payload);
                 Pending::Made(Cancelled::Stored, ticket)
@@ -181,7 +210,7 @@ impl<P: Payload> Engine<P> {
             }
             Ok(Pending::Made(Moved::Yes, AT_ONCE))
         };
-        self.ask_to_change(state, (id, moves), released, then, again)
+        self.ask_to_change(state, (id, String::new(), moves), released, then, again)
     }
 
     /// Ask for a job that has come near.
@@ -206,7 +235,7 @@ impl<P: Payload> Engine<P> {
     fn ask_to_change<T: Default + Send + 'static>(
         &self,
         mut state: MutexGuard<'_, State<P>>,
-        (id, question): (&str, Query),
+        (id, target, question): (&str, String, Query),
         released: &mut Released<P>,
         then: impl FnOnce(&Engine<P>, &mut State<P>, (&str, &str)) -> Result<Pending<T, P>, Refused>
         + Send
@@ -230,9 +259,8 @@ impl<P: Payload> Engine<P> {
             Query::Move { to, .. } => Some(to.seq),
             _ => None,
         };
-        // A cancel is counted of its target.
-        let asks_target = parked || (to.is_none() && taken.is_none());
-        let (taken, target) = taken.unzip();
+        let (taken, of) = taken.unzip();
+        let target = of.unwrap_or(target);
         let changes = move |id: Arc<str>, seq: Option<u64>, target: String| {
             Pending::ask(question, move |engine, answer, _| {
                 engine.apply_answer(&id, |state| {
@@ -254,10 +282,9 @@ impl<P: Payload> Engine<P> {
                 })
             })
         };
-        Ok(match target.filter(|_| !parked) {
-            Some(target) => changes(id, None, target),
-            None if asks_target => Self::ask_target(id, changes),
-            None => changes(id, None, String::new()),
+        Ok(match parked {
+            true => Self::ask_target(id, changes),
+            false => changes(id, None, target),
         })
     }
 
@@ -268,12 +295,17 @@ impl<P: Payload> Engine<P> {
     ) -> Pending<T, P> {
         let target_of = Query::TargetOf(id.as_ref().to_owned());
         Pending::ask(target_of, move |_, answer, _| {
-            let (target, seq) = match answer {
-                Ok(Answer::TargetOf(found)) => found.unzip(),
-                _ => (None, None),
-            };
+            let (target, seq) = found_target(answer);
             Ok(go_on(id, seq, target.unwrap_or_default()))
         })
+    }
+}
+
+/// What a store says of the target and the sequence of a job.
+fn found_target(answer: Result<Answer, Refused>) -> (Option<String>, Option<u64>) {
+    match answer {
+        Ok(Answer::TargetOf(found)) => found.unzip(),
+        _ => (None, None),
     }
 }
 

@@ -277,7 +277,7 @@ impl<P: Payload> Engine<P> {
 
 impl<P: Payload> State<P> {
     /// Whether another call asks about this id.
-    pub(super) fn is_asked_about(&self, id: &str) -> bool {
+    pub(in crate::engine) fn is_asked_about(&self, id: &str) -> bool {
         let residency = self.residency.as_ref();
         residency.is_some_and(|residency| residency.turns.is_taken(id))
     }
