@@ -93,6 +93,8 @@ impl<P: Payload> Engine<P> {
         if !state.has_paged_out() {
             return Ok(Pending::Made(Cancelled::No, AT_ONCE));
         }
+        // Of a shared store only what was in memory here is counted of its target: one question less over a network.
+        let target = target.or_else(|| state.is_shared().then(String::new));
         let Some(target) = target else {
             // It is counted of its target. Asked before anything else is: until the cancel itself is asked for, nothing is held.
             drop(state);
