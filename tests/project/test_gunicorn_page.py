@@ -73,9 +73,12 @@ def test_workers_and_a_script_share_a_file_and_one_follows_the_owner(shop, tmp_p
         given[address] += 1
         return answer
 
-    with ThreadPoolExecutor(8) as pool:  # one after another, a single worker may answer all
-        roles = Counter(answer["role"] for answer in pool.map(give, [f"user-{number}" for number in range(40)]))
-    assert set(roles) <= {"owner", "client"} and roles["client"]
+    def burst():
+        return Counter(answer["role"] for answer in pool.map(give, [f"user-{number}" for number in range(40)]))
+
+    with ThreadPoolExecutor(8) as pool:  # the worker that is up first, or always awake, may answer a whole burst
+        roles = until(lambda: (found := burst())["client"] and found)
+    assert set(roles) <= {"owner", "client"}
     owner = until(lambda: (found := give("ask"))["role"] == "owner" and found["by"])
     os.kill(owner, signal.SIGKILL)
     assert until(lambda: (found := give("again"))["role"] == "owner" and found["by"]) != owner
