@@ -120,6 +120,26 @@ def test_a_parked_job_goes_to_the_target_that_has_a_handler(scheduler, kind, clo
     assert (ran, scheduler.stats().parked) == ([b"two"], 0)
 
 
+def test_what_is_parked_on_disk_alone_keeps_its_place_when_it_is_updated(clock, tmp_path):
+    ran, ids = [], [f"p{number}" for number in range(20)]
+    with Scheduler(LocalStorage(tmp_path / "jobs.db", resident=2), workers=1, clock=clock) as scheduler:
+        scheduler.handle("here", lambda event: ran.append(event.job_id))
+        for id in ids:
+            scheduler.at(1_001, "nowhere", id=id)
+        clock.advance(2)
+        assert scheduler.stats().parked == 20
+        scheduler.drain()
+        scheduler.at(1_001, "here", id="later")
+        for id in reversed(ids):
+            scheduler.in_(50, "here", id=id, on_conflict="update")
+        assert [event.job_id for event in scheduler.between()] == [*ids, "later"]
+        scheduler._check()
+        scheduler.start()
+        clock.advance(0)
+        scheduler._check()
+    assert ran == [*ids, "later"]
+
+
 @ON_EVERY_SIDE
 @pytest.mark.parametrize("how", ["returns", "raises", "dies"])
 def test_what_runs_is_followed_by_one_that_is_as_the_last_call_says(scheduler, kind, clock, quiet, how):

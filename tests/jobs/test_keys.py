@@ -9,10 +9,13 @@ from collections import defaultdict
 import pytest
 from waiting import PATIENCE_S, until
 
-from duewheel import NopScheduler, Scheduler, aio
+from duewheel import NopScheduler, Rate, Scheduler, aio
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
 
+AT_ONCE = 128  # so many are handed over at once
+
+EITHER = pytest.mark.parametrize("make", [Scheduler, ReferenceScheduler])
 ON_EVERY_STORE = pytest.mark.parametrize("in_file", [False, True])
 
 
@@ -162,7 +165,7 @@ def test_a_handler_that_goes_parks_what_waits(held):
     assert held.wait(PATIENCE_S), "what is parked is not waited for"
 
 
-@pytest.mark.parametrize("make", [Scheduler, ReferenceScheduler])
+@EITHER
 def test_a_retry_lets_others_of_its_key_run_meanwhile(make, quiet):
     clock = ManualClock(1_000)
     ran = []
@@ -193,6 +196,64 @@ def test_a_key_is_kept_in_the_file_and_is_of_many_and_of_repeats(tmp_path):
     assert ran == [b"a", b"b", b"r"]
 
 
+@EITHER
+def test_what_is_due_before_one_that_a_rate_holds_starts_before_it(make):
+    clock, ran = ManualClock(1_000), []
+    with make(clock=clock) as scheduler:
+        scheduler.handle("t", lambda event: ran.append((event.data, clock.now())), rate=Rate(1, per=10))
+        scheduler.at(1_001, "t", b"first", key="k")
+        scheduler.at(1_003, "t", b"held", key="k")
+        clock.advance(5)
+        scheduler.at(1_002, "t", b"earlier", key="k")
+        clock.advance(60)
+    assert ran == [(b"first", 1_001.0), (b"earlier", 1_011.0), (b"held", 1_021.0)]
+
+
+@EITHER
+def test_what_a_step_of_the_clock_has_put_off_keeps_no_other_of_its_key_waiting(make):
+    clock, ran = ManualClock(100_000), []
+    with make(clock=clock) as scheduler:
+        scheduler.handle("t", lambda event: ran.append((event.data, clock.now())), rate=Rate(1, per=10))
+        scheduler.in_(0, "t", b"first")
+        scheduler.at(clock.now(), "t", b"put off", key="k")
+        scheduler.in_(0, "t", b"second", key="k")
+        clock.advance(0)
+        clock.step(-3_600)
+        clock.advance(4_000)
+    assert ran == [(b"first", 100_000.0), (b"second", 96_410.0), (b"put off", 100_000.0)]
+
+
+def test_one_that_gives_way_to_a_head_start_still_keeps_others_of_its_key_waiting():
+    watch, began, goes_on, ended = Watch(), threading.Semaphore(0), threading.Event(), threading.Event()
+
+    def keyed(event):
+        watch.enter("k", int(event.data))
+        assert ended.wait(PATIENCE_S)  # meanwhile another worker has come past all that is due before
+        watch.leave("k")
+
+    with Scheduler(workers=2) as scheduler:
+        scheduler.handle("busy", lambda event: (began.release(), goes_on.wait(PATIENCE_S)))
+        scheduler.handle("keyed", keyed)
+        scheduler.handle("plain", lambda event: ended.set() if event.data else None)
+        scheduler.handle("prior", lambda event: None, priority=1_000)
+        scheduler.in_many([0.0] * 2, "busy")
+        assert began.acquire(timeout=PATIENCE_S) and began.acquire(timeout=PATIENCE_S)
+        due = time.time()
+        # As many as are handed over at once, the keyed one last: a head start takes its room.
+        scheduler.at_many([due] * (AT_ONCE - 1), "plain")
+        scheduler.at(due, "keyed", b"1", key="k")
+        scheduler.at(due, "keyed", b"2", key="k", id="second")
+        scheduler.at(due, "plain", b"end")
+        until(lambda: "key" in scheduler.explain("second"))
+        scheduler.in_(0, "prior")
+        scheduler._check()
+        goes_on.set()
+        assert scheduler.wait(PATIENCE_S)
+        scheduler._check()
+        assert (scheduler.stats().dead, scheduler.stats().retried) == (0, 0)
+    assert watch.ran == {"k": [1, 2]}
+
+
 REFUSED = [
     (5, TypeError, "key must be a str, not 5"),
     ("", ValueError, "key must have 1 to 255 bytes of UTF-8, not 0"),
@@ -201,7 +262,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("make", [Scheduler, ReferenceScheduler])
+@EITHER
 @pytest.mark.parametrize(("key", "error", "message"), REFUSED)
 def test_what_is_refused(make, key, error, message):
     scheduler = make(clock=ManualClock(1_000))

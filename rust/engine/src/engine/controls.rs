@@ -89,6 +89,11 @@ impl<P: Payload> State<P> {
         if !self.gates.is_empty() {
             self.release_gate(engine, key);
         }
+        self.hold_again(engine, permit, key);
+    }
+
+    /// Take a permit back from an execution that goes on waiting beside the wheel, and so keeps the gate of its key.
+    fn hold_again(&mut self, engine: &Engine<P>, permit: Permit, key: Key) {
         if let Some(number) = permit.target() {
             self.targets.controls.give_back(permit, key);
             self.see_held(engine, number);
@@ -223,7 +228,7 @@ impl<P: Payload> State<P> {
         };
         drop(ready);
         self.take_mark_back(&last);
-        self.give_permit_back(engine, last.permit, last.key);
+        self.hold_again(engine, last.permit, last.key);
         if self.targets.controls.is_limited(last.payload.target()) {
             self.hold(engine, &last);
         } else {

@@ -98,6 +98,9 @@ impl<P: Payload> State<P> {
                 self.jobs.put_back(key);
             }
         }
+        if !self.gates.is_empty() {
+            self.open_gates(engine);
+        }
     }
 
     /// The most room in a lane that is used, once each is refilled; full ones ask for more themselves.

@@ -46,7 +46,6 @@ impl<P: Payload> Engine<P> {
             }
         }
         if lane.is_none() {
-            state.open_gates_of(target);
             // What was parked on disk is so again: waiting for idleness does not wait for it.
             self.notify(&state);
             return;

@@ -78,7 +78,8 @@ impl<P: Payload> State<P> {
             for lane in &engine.lanes {
                 lane.lock().offset = offset;
             }
-            if offset < old || self.targets.controls.are_active() {
+            let holds_back = self.targets.controls.are_active() || !self.gates.is_empty();
+            if offset < old || holds_back {
                 // What was due on the wall clock may not be any more, and among what is held the order is another.
                 self.recall(engine);
                 engine.wake_timer();
@@ -221,7 +222,7 @@ impl<P: Payload> State<P> {
             }
         });
         if any_keyed {
-            self.pass_gates(&mut outgoing);
+            self.pass_gates(engine, &mut outgoing);
         }
         if !outgoing.is_empty() {
             self.hand_over(engine, &mut outgoing);

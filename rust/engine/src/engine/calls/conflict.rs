@@ -238,9 +238,11 @@ impl<P: Payload> State<P> {
         residency.is_some_and(|residency| residency.parked.has(&job.target, job.place.seq))
     }
 
-    /// Give a job that stays in the store another payload, in its place.
+    /// Give a job that is in the store alone another payload, in its place. One that is parked comes into memory: its new
+    /// target may have a handler.
     fn update_stored(
         &mut self,
+        engine: &Engine<P>,
         old: &Job<'static>,
         payload: P,
         released: &mut Released<P>,
@@ -253,7 +255,15 @@ impl<P: Payload> State<P> {
             .note(payload.target(), |counts| counts.moved += 1);
         self.tally
             .note_named(&old.target, |counts| counts.moved -= 1);
-        released.payloads.push(payload);
+        if self.is_parked_on_disk(old) {
+            self.forget_parked(Some(place.seq));
+            self.load(old, payload, (None, true), released);
+            if self.asleep.take().is_some() {
+                engine.wake_timer();
+            }
+        } else {
+            released.payloads.push(payload);
+        }
         Ok(ticket)
     }
 
@@ -265,31 +275,18 @@ impl<P: Payload> State<P> {
         change: &Change<P>,
         old: Option<&Job<'static>>,
     ) -> (New<P>, bool) {
-        let offset = self.jobs.offsets.measured();
-        let (clock, due) = match (old, change.to) {
-            (Some(old), None) => (ClockKind::Wall, old.place.due),
-            _ => (clock, due),
-        };
         let stays = self.admit_new(clock, due);
         let place = self.next_place(clock, due);
-        let (job_due, progress) = match (old, change.to) {
-            (Some(old), None) => (old.job_due, old.progress.on_boot(offset)),
-            (Some(old), Some(_)) => {
-                let run = old.progress.run;
-                let progress = Progress {
-                    run,
-                    ..Progress::NEW
-                };
-                (place.due, progress)
-            }
-            (None, _) => (place.due, Progress::NEW),
+        let progress = Progress {
+            run: old.map_or(Progress::NEW.run, |old| old.progress.run),
+            ..Progress::NEW
         };
         let new = New {
             clock,
             due,
             place,
-            created: change.boot.saturating_add(offset),
-            detail: Detail::new(Id::Given(id.into()), job_due, progress),
+            created: change.boot.saturating_add(self.jobs.offsets.measured()),
+            detail: Detail::new(Id::Given(id.into()), place.due, progress),
             payload: change.payload,
             repeat: None,
         };
@@ -308,10 +305,8 @@ impl<P: Payload> State<P> {
         if old.as_ref().is_some_and(|old| old.repeat.is_some()) {
             return Err(Refused::Duplicate);
         }
-        if let (Some(old), None) = (&old, change.to)
-            && !self.is_parked_on_disk(old)
-        {
-            return self.update_stored(old, change.payload, released);
+        if let (Some(old), None) = (&old, change.to) {
+            return self.update_stored(engine, old, change.payload, released);
         }
         let (new, stays) = self.new_of_stored(id, (clock, due), &change, old.as_ref());
         let place = new.place;
