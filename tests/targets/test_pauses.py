@@ -6,58 +6,68 @@ import logging
 import pytest
 
 from duewheel import ClosedError, LocalStorage, NopScheduler, Scheduler, aio
+from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
 
 
-@pytest.fixture(params=["memory", "file", "paged"])
-def storage(request, tmp_path):
-    if request.param == "memory":
-        return None
-    resident = 2 if request.param == "paged" else 1_000
-    return LocalStorage(tmp_path / "jobs.db", durability="relaxed", resident=resident)
+@pytest.fixture
+def clock():
+    return ManualClock()
 
 
-def test_what_is_paused_parks_and_goes_on_in_order(storage, caplog):
-    clock, ran = ManualClock(), []
-    with Scheduler(storage, workers=1, clock=clock) as scheduler:
-        scheduler.handle("t", lambda event: ran.append(event.data))
-        scheduler.handle("other", lambda event: ran.append(b"other"))
-        assert scheduler.pause(target="t")
-        assert not scheduler.pause(target="t")
-        for data in (b"3", b"1", b"2"):
-            scheduler.in_(int(data), "t", data, id=data.decode())
-        scheduler.in_(2, "other")
-        with caplog.at_level(logging.WARNING, "duewheel"):
-            clock.advance(5)
-        assert (ran, caplog.records) == ([b"other"], [])
-        assert (scheduler.stats().parked, scheduler.stats().pending, scheduler.targets()["t"].parked) == (3, 3, 3)
-        assert scheduler.wait(10)
-        assert scheduler.explain("1") == "'1' waits: its target 't' is paused, until resume(target='t')"
-        assert scheduler.cancel("2")
-        assert scheduler.resume(target="t")
-        assert not scheduler.resume(target="t")
-        clock.advance(0)
-        assert ran == [b"other", b"1", b"3"]
+@pytest.fixture(params=["memory", "file", "paged", "reference"])
+def scheduler(request, clock, tmp_path):
+    if request.param == "reference":
+        made = ReferenceScheduler(clock=clock)
+    else:
+        resident = 2 if request.param == "paged" else 1_000
+        storage = LocalStorage(tmp_path / "jobs.db", durability="relaxed", resident=resident)
+        made = Scheduler(None if request.param == "memory" else storage, workers=1, clock=clock)
+    with made as scheduler:
+        yield scheduler
+
+
+def test_what_is_paused_parks_and_goes_on_in_order(scheduler, clock, caplog):
+    ran = []
+    scheduler.handle("t", lambda event: ran.append(event.data))
+    scheduler.handle("other", lambda event: ran.append(b"other"))
+    assert scheduler.pause(target="t")
+    assert not scheduler.pause(target="t")
+    for data in (b"3", b"1", b"2"):
+        scheduler.in_(int(data), "t", data, id=data.decode())
+    scheduler.in_(2, "other")
+    with caplog.at_level(logging.WARNING, "duewheel"):
+        clock.advance(5)
+    assert (ran, caplog.records) == ([b"other"], [])
+    assert (scheduler.stats().parked, scheduler.stats().pending) == (3, 3)
+    assert scheduler.wait(10)
+    assert scheduler.explain("1") == "'1' waits: its target 't' is paused, until resume(target='t')"
+    assert scheduler.cancel("2")
+    assert scheduler.resume(target="t")
+    assert not scheduler.resume(target="t")
+    clock.advance(0)
+    assert ran == [b"other", b"1", b"3"]
+    if isinstance(scheduler, Scheduler):
+        assert scheduler.targets()["t"].parked == 0
         scheduler._check()
 
 
-def test_a_handler_that_comes_or_goes_meanwhile_starts_nothing(storage):
-    clock, ran = ManualClock(), []
-    with Scheduler(storage, workers=1, clock=clock) as scheduler:
-        assert scheduler.pause(target="t")
-        deregister = scheduler.handle("t", ran.append)
-        scheduler.in_(0, "t")
-        clock.advance(1)
-        assert ran == []
-        with pytest.raises(ValueError, match="'t' has a handler"):
-            scheduler.handle("t", print)
-        deregister()
-        scheduler.handle("t", lambda event: ran.append("second"))
-        clock.advance(1)
-        assert ran == []
-        assert scheduler.resume(target="t")
-        clock.advance(0)
-        assert ran == ["second"]
+def test_a_handler_that_comes_or_goes_meanwhile_starts_nothing(scheduler, clock):
+    ran = []
+    assert scheduler.pause(target="t")
+    deregister = scheduler.handle("t", ran.append)
+    scheduler.in_(0, "t")
+    clock.advance(1)
+    assert ran == []
+    with pytest.raises(ValueError, match="'t' has a handler"):
+        scheduler.handle("t", print)
+    deregister()
+    scheduler.handle("t", lambda event: ran.append("second"))
+    clock.advance(1)
+    assert ran == []
+    assert scheduler.resume(target="t")
+    clock.advance(0)
+    assert ran == ["second"]
 
 
 @pytest.mark.usefixtures("quiet")
@@ -141,9 +151,21 @@ def test_a_loop_awaits_it(kept, tmp_path):
     asyncio.run(main())
 
 
+def test_in_memory_nothing_is_waited_for():
+    async def main():
+        async with aio.Scheduler() as scheduler:
+            for call in (scheduler.pause, scheduler.resume):
+                with pytest.raises(StopIteration) as returned:
+                    call(target="t").send(None)
+                assert returned.value.value is True
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("make", [Scheduler, ReferenceScheduler])
 @pytest.mark.parametrize("call", ["pause", "resume"])
-def test_what_is_refused(call):
-    scheduler = Scheduler()
+def test_what_is_refused(call, make):
+    scheduler = make(clock=ManualClock())
     call = getattr(scheduler, call)
     for arguments, keywords, kind, message in [
         ((), {}, TypeError, "one of them, and was given neither"),

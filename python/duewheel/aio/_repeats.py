@@ -75,16 +75,20 @@ class Repeating(Handling):
     async def pause(self, id: str | None = None, *, target: str | None = None) -> bool:
         """Hold back a repeat, or all of a target, until it is resumed. As `duewheel.Scheduler.pause`."""
         core = self._core
+        if not self._has_store:
+            return core.pause(id, target=target)
         if id is None or target is not None:
             return await asyncio.to_thread(core.pause, id, target=target)
-        return await _waits.complete(core, self._awaited.pause(id)) if self._has_store else core.pause(id)
+        return await _waits.complete(core, self._awaited.pause(id))
 
     async def resume(self, id: str | None = None, *, target: str | None = None) -> bool:
         """Let a paused repeat, or a target, go on. As `duewheel.Scheduler.resume`."""
         core = self._core
+        if not self._has_store:
+            return core.resume(id, target=target)
         if id is None or target is not None:
             return await asyncio.to_thread(core.resume, id, target=target)
-        return await _waits.complete(core, self._awaited.resume(id)) if self._has_store else core.resume(id)
+        return await _waits.complete(core, self._awaited.resume(id))
 
     async def trigger(self, id: str) -> bool:
         """Have a repeat run once more, as soon as possible. As `duewheel.Scheduler.trigger`."""
