@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from repeating import CHANGES, Repeating
 from repeating import WEIGHTS as REPEATING
-from sides import CONTROLS, DELAYS, EXPECTED, IDS, REPEATED, TARGETS, Drawn, Random, Side
+from sides import CONTROLS, DELAYS, EXPECTED, HEIRS, IDS, KEYS, REPEATED, TARGETS, Drawn, Random, Side
 
 from duewheel import Consistency, LocalStorage
 from duewheel.reference import ReferenceScheduler
@@ -70,7 +70,7 @@ class Pair(Repeating):
 
     def script(self, pick):
         def action():
-            kind = pick.number(0, 23)
+            kind = pick.number(0, 26)
             if kind < 8:
                 return ["fail"]
             if kind < 11:
@@ -81,8 +81,12 @@ class Pair(Repeating):
                 return ["drain"]
             if kind == 20:
                 return ["unreadable"]
+            if kind == 24:
+                return ["interrupt"]
+            if kind > 24:
+                return [pick.one_of(["pause target", "resume target", "resume target"]), pick.one_of(TARGETS)]
             if kind > 20:
-                words = ["self", pick.one_of(IDS)], DELAYS, TARGETS, ["ignore", "update", "replace"]
+                words = ["self", pick.one_of(IDS)], DELAYS, TARGETS, ["ignore", "update", "replace"], KEYS
                 return ["over", *(pick.one_of(some) for some in words)]
             id, target = pick.one_of(IDS), pick.one_of(TARGETS)
             return {
@@ -103,13 +107,14 @@ class Pair(Repeating):
         return now + pick.number(-4, 6) + (0 if pick.number(0, 3) else 0.1)
 
     def any_id(self, pick):
-        return pick.one_of(self.bulks[-40:] if self.bulks and pick.number(0, 2) == 0 else IDS + REPEATED)
+        made = self.bulks[-40:] + self.reference.heirs[-10:]
+        return pick.one_of(made if made and pick.number(0, 2) == 0 else IDS + REPEATED)
 
     # Operations
 
     def schedule(self, pick):
         id, target, data, options = pick.one_of(IDS), pick.one_of(TARGETS), self.script(pick), pick.one_of(OPTIONS)
-        options = options | pick.one_of(CONFLICTS)
+        options = options | pick.one_of(CONFLICTS) | {"key": pick.one_of(KEYS)}
         if pick.number(0, 1):
             when = self.when(pick)
             self.both(lambda side: side.scheduler.at(when, target, data, id=id, **options))
@@ -121,7 +126,7 @@ class Pair(Repeating):
         count = pick.number(0, 6)
         labels = [f"bulk{len(self.bulks) + number}" for number in range(count)]
         self.bulks += labels
-        target, options = pick.one_of(TARGETS), pick.one_of(BULK_OPTIONS)
+        target, options = pick.one_of(TARGETS), pick.one_of(BULK_OPTIONS) | {"key": pick.one_of(KEYS)}
         datas = [self.script(pick) for _ in labels] if pick.number(0, 2) else None
         if pick.number(0, 1):
             whens = [self.when(pick) for _ in labels]
@@ -154,16 +159,29 @@ class Pair(Repeating):
         target, controls = pick.one_of(TARGETS), dict(pick.one_of(CONTROLS))
         if not self.has_priorities:
             controls.pop("priority", None)
+        if pick.number(0, 3) == 0:
+            controls["dead"] = pick.one_of(HEIRS[target])
         self.both(lambda side: side.register(target, controls))
 
     def unregister(self, pick):
         target = pick.one_of(TARGETS)
-        if self.engine.is_kept:
-            # What is parked on disk alone counts as parked again at once: nothing may wait to be taken up.
-            if not self.started:
-                return
+        if self.parks_at_once():
+            self.both(lambda side: side.unregister(target))
+
+    def pause_target(self, pick):
+        target = pick.one_of(TARGETS)
+        if self.parks_at_once():
+            self.both(lambda side: side.scheduler.pause(target=target))
+
+    def resume_target(self, pick):
+        target = pick.one_of(TARGETS)
+        self.both(lambda side: side.scheduler.resume(target=target))
+
+    def parks_at_once(self):
+        """Have nothing wait to be taken up, if it can be: what is parked on disk alone counts as parked at once."""
+        if self.engine.is_kept and self.started:
             self.both(lambda side: side.advance(0))
-        self.both(lambda side: side.unregister(target))
+        return self.started or not self.engine.is_kept
 
     def advance(self, pick):
         delay = pick.one_of([0, 0.1, 0.5, 1, 1, 2, 5])
@@ -219,6 +237,7 @@ class Pair(Repeating):
     def end(self):
         """Run all that is left, then close."""
         for target in TARGETS:
+            self.both(lambda side, target=target: side.scheduler.resume(target=target))
             self.both(lambda side, target=target: side.register(target))
         self.both(lambda side: side.scheduler.start())
         self.both(lambda side: side.advance(5))
@@ -238,7 +257,7 @@ class Pair(Repeating):
 
 WEIGHTS = {
     "schedule": 30, "bulk": 6, "cancel": 8, "reschedule": 8, "revive": 6, "purge": 1, "register": 6,
-    "unregister": 3, "advance": 22, "step": 3, "drain": 1, "start": 3, "look": 6,
+    "unregister": 3, "pause_target": 2, "resume_target": 5, "advance": 22, "step": 3, "drain": 1, "start": 3, "look": 6,
 }  # fmt: skip
 
 
@@ -324,7 +343,7 @@ class Model(RuleBasedStateMachine):
     def moves_time(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 
-    @rule(data=st.data(), name=st.sampled_from(["register", "unregister"]))
+    @rule(data=st.data(), name=st.sampled_from(["register", "unregister", "pause_target", "resume_target"]))
     def changes_handlers(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 

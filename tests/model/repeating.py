@@ -2,7 +2,7 @@
 
 import json
 
-from sides import DECLARED, DELAYS, IDS, REPEATED, SCHEDULES, TARGETS, schedule
+from sides import DECLARED, DELAYS, IDS, KEYS, REPEATED, SCHEDULES, TARGETS, schedule
 
 from duewheel import Consistency
 
@@ -62,6 +62,7 @@ class Repeating:
             "catch_up": pick.one_of(["one", "none", "all"]),
             "window": pick.one_of([None, None, 0, 1, 2.5, 30]),
             "pause_on_dead": pick.number(0, 3) == 0,
+            "key": pick.one_of(KEYS),
         }
         if id in self.unnamed:
             return given | {"spread": 0} | pick.one_of(UNNAMED)
@@ -96,7 +97,7 @@ class Repeating:
             data = self.repeat_script(pick)
         elif change in (3, 4):
             others = self.terms(pick, id)
-            name = pick.one_of(["start", "end", "count", "spread", "catch_up", "window", "pause_on_dead"])
+            name = pick.one_of(["start", "end", "count", "spread", "catch_up", "window", "pause_on_dead", "key"])
             terms = terms | {name: others[name]}
         self.say(id, (when, target, data), terms)
 
@@ -160,5 +161,5 @@ CHANGES = ["pause", "resume", "trigger", "cancel_repeat", "reschedule_repeat", "
 WEIGHTS = {
     "repeat": 15, "repeat_again": 8, "repeat_unnamed": 2, "declare": 1, "pause": 4, "resume": 5, "trigger": 5,
     "cancel_repeat": 2, "reschedule_repeat": 4, "look_at_repeat": 3, "advance": 25, "step": 5, "register": 5,
-    "unregister": 3, "drain": 1, "start": 3,
+    "unregister": 3, "pause_target": 1, "resume_target": 3, "drain": 1, "start": 3,
 }  # fmt: skip

@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import random
+import re
 import traceback
 from datetime import date, timedelta
 
@@ -35,12 +36,16 @@ from duewheel.testing import ManualClock
 START_S = 1_616_893_170  # 2021-03-28T00:59:30Z: half a minute before the clocks of Paris go forward
 SEED = 7
 TARGETS = ["a", "b", "c"]
+HEIR = "heir"  # a target of heirs alone
 TOTALS = "scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
 COUNTS = ["pending", "parked", "running", *TOTALS]
 EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError)
 IDS = [f"j{number}" for number in range(24)]
 REPEATED = [f"r{number}" for number in range(6)] + IDS[:2]  # some are those of jobs that come once
+KEYS = [None, None, None, "k", "l"]
 DELAYS = [0, 0, 0.1, 0.5, 0.5, 1, 1, 1.0000000001, 2, 3.7, 30]
+# Deaths of a target may schedule jobs of those after it.
+HEIRS = {"a": ["b", "c"], "b": ["c"], "c": [HEIR]}
 # What a target is registered with: nothing, as a rule.
 CONTROLS = [
     {},
@@ -55,6 +60,7 @@ CONTROLS = [
     {"rate": Rate(1, per=0.7, burst=3), "priority": 0.5},
     {"rate": Rate(3, per=2, burst=2), "concurrency": 2},
 ]
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 DECLARED = "declared"  # the target of a repeat that is declared, and its id
 PARIS = "Europe/Paris"
 ASUNCION = "America/Asuncion"  # whose clocks go back at 03:00Z of the same day
@@ -154,8 +160,9 @@ class Side:
         self.ids = {}
         self.deregister = {}
         self.registered = {}  # what each target is controlled by
+        self.heirs = []  # the labels of what deaths have left behind, as they were seen
         self.declared = None  # what is declared for the target of that name
-        for target in TARGETS[:2]:
+        for target in [*TARGETS[:2], HEIR]:
             self.register(target)
         self.scheduler.start()
 
@@ -232,9 +239,17 @@ class Side:
     def cancel_many(self, labels):
         return self.scheduler.cancel_many(self.ids.get(label, label) for label in labels)
 
+    def label_of(self, id):
+        """Name a job: what a death has left behind has another id on each side, and is numbered as it is seen."""
+        if id not in self.labels and UUID.fullmatch(id):
+            self.labels[id] = f"heir{len(self.heirs)}"
+            self.ids[self.labels[id]] = id
+            self.heirs.append(self.labels[id])
+        return self.labels.get(id, id)
+
     def seen(self, event):
         job = event.job
-        label = self.labels.get(job.id, job.id)
+        label = self.label_of(job.id)
         occurrence = event.occurrence, event.previous
         given = job.target, job.data, job.options, dict(job.headers)
         return label, event.run, event.attempt, event.due, job.due, *given, occurrence
@@ -281,7 +296,7 @@ class Side:
 
     def dead(self):
         return [
-            (self.seen(dead.event), dead.reason, dead.died, dead.error if dead.reason == "discarded" else "")
+            (self.seen(dead.event), dead.reason, dead.died, "" if "Traceback" in dead.error else dead.error)
             for dead in self.scheduler.dead()
         ]
 
@@ -316,6 +331,9 @@ class Side:
         assert current_scheduler() is self.inside
         assert event.lateness == pytest.approx((now - event.due) / 1e9, abs=1e-9)
         script = json.loads(event.data) if event.data else []
+        if self.label_of(event.job_id) in self.heirs:
+            # The jitter of a retry depends on the id.
+            script = [["discard", "heir"] if action == ["fail"] else action for action in script]
         await self.pause()
         # A repeat does it all again, after one that does nothing: else some would never end.
         number = event.run % (len(script) + 1) if event.occurrence else event.run
@@ -326,7 +344,8 @@ class Side:
         except EXPECTED as error:
             self.log.append(type(error).__name__)
         finally:
-            await self.pause()
+            if not event.expired:  # what is cancelled has nothing to wait for
+                await self.pause()
 
     async def act(self, event, action, *arguments):
         scheduler, said = self.inside, self.said
@@ -339,16 +358,19 @@ class Side:
             raise Discard(*arguments)
         if action == "unreadable":
             raise UnreadableDataError(event.id)
+        if action == "interrupt":
+            self.log.append(await said(scheduler.interrupt(event.job_id)))
+            raise BoomError(event.id)
         if action == "drain":
             await said(scheduler.drain())
         elif action == "in":
             id, delay, target = arguments
             await said(scheduler.in_(delay, target, json.dumps([["fail"]]).encode(), id=id))
         elif action == "over":
-            id, delay, target, on_conflict = arguments
+            id, delay, target, on_conflict, key = arguments
             script = json.dumps([["fail"], ["snooze", 1]][: event.run % 3]).encode()
             # No jitter, which depends on the id.
-            options = {"min_backoff": 0.5, "max_backoff": 0.5, "headers": {"run": str(event.run)}}
+            options = {"min_backoff": 0.5, "max_backoff": 0.5, "headers": {"run": str(event.run)}, "key": key}
             await said(scheduler.in_(delay, target, script, id=id, on_conflict=on_conflict, **options))
         elif action == "at":
             id, ahead, target = arguments
@@ -358,6 +380,9 @@ class Side:
             self.log.append(await said(scheduler.reschedule(id, self.clock.now_ns() // 10**9 + ahead)))
         elif action == "repeat":
             self.log.append(await self.repeat_inside(*arguments))
+        elif action in ("pause target", "resume target"):
+            call = getattr(scheduler, action.removesuffix(" target"))
+            self.log.append(await said(call(target=arguments[0])))
         elif action in ("cancel", "revive", "pause", "resume", "trigger"):
             self.log.append(await said(getattr(scheduler, action)(*arguments)))
         elif action == "register":

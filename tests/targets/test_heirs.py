@@ -55,6 +55,16 @@ def test_a_success_and_a_retry_schedule_none(scheduler):
     assert (heirs, scheduler.stats().succeeded) == ([], 1)
 
 
+def test_it_has_the_headers_of_what_has_died(scheduler):
+    heirs = []
+    scheduler.handle("mortal", dies, dead="undertaker")
+    scheduler.handle("undertaker", lambda event: heirs.append(dict(event.job.headers)))
+    scheduler.in_(0, "mortal", b"discard", headers={"trace": "1"})
+    scheduler.in_(0, "mortal", b"discard")
+    scheduler.clock.advance(0)
+    assert heirs == [{"trace": "1"}, {}]
+
+
 def test_an_occurrence_that_dies_does_so_too(scheduler):
     heirs = []
     scheduler.handle("again", dies, dead="undertaker")

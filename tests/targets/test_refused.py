@@ -96,7 +96,7 @@ def test_controls_that_are_none_register_nothing(make, controls, kind, message):
         asyncio.run(closed)
 
 
-@pytest.mark.parametrize("make", SCHEDULERS[:2], ids=["Scheduler", "aio"])
+@pytest.mark.parametrize("make", SCHEDULERS, ids=["Scheduler", "aio", "reference"])
 @pytest.mark.parametrize(("controls", "kind", "message"), CONTROLS, ids=str)
 def test_nor_do_those_of_a_repeat(make, controls, kind, message):
     scheduler = make()

@@ -214,12 +214,14 @@ def test_tasks_of_an_awaited_scheduler(tmp_path, in_file):
 def test_a_task_of_the_reference_runs_alike(clock):
     ran = []
     scheduler = ReferenceScheduler(clock=clock)
-    task = Task(scheduler, lambda a, b=2: ran.append((a, b)), "t", "json", {"retry_limit": 1})
+    task = scheduler.task("t", retry_limit=1, priority=3)(lambda a, b=2: ran.append((a, b)))
+    assert isinstance(task, Task)
     with scheduler:
+        assert scheduler.get(task.in_(1, 0)).job.options.retry_limit == 1
         task.in_(1, 1)
         task.using(id="x").at(2, 1, b=3)
         clock.advance(2)
-    assert ran == [(1, 2), (1, 3)]
+    assert ran == [(0, 2), (1, 2), (1, 3)]
 
 
 def test_a_task_of_a_nop_scheduler_discards_its_jobs():

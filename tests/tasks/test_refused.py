@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from duewheel import ClosedError, ConfigError, DuplicateTargetError, JobOptions, Scheduler, StateError, aio
+from duewheel.reference import ReferenceScheduler
 from duewheel.tasks import Task
+from duewheel.testing import ManualClock
 
 NAN = math.nan
 
@@ -23,7 +25,11 @@ class Half:
 def named(a, b=1, *, c=2): ...
 
 
-@pytest.fixture(params=[Scheduler, aio.Scheduler])
+def reference():
+    return ReferenceScheduler(clock=ManualClock())
+
+
+@pytest.fixture(params=[Scheduler, aio.Scheduler, reference])
 def scheduler(request):
     scheduler = request.param()
     yield scheduler

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamespace, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from duewheel import _current, _times
+from duewheel import _current, _times, tasks
 from duewheel._checks import check_name
 from duewheel._core import DeadEvent, Event, JobOptions
 from duewheel._failure import bounded
@@ -36,7 +36,9 @@ from duewheel.testing import ManualClock
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from duewheel._core import _HandlerKeywords
+    from duewheel._core import _HandlerKeywords, _TaskKeywords
+    from duewheel.codecs import Codec
+    from duewheel.tasks import TaskDecorator
 
 __all__ = ["ReferenceScheduler", "backoff_ns", "ceiling_ns", "exhausted", "resolve"]
 
@@ -172,11 +174,8 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         end_controls = self._control(target, **controls)
         token = object()
         self._handlers[target] = token, fn
-        self._handled_since[target] = self._clock.boot()
-        self._warned.discard(target)
-        for entry in self._queue.jobs.values():
-            if entry.target == target and entry.stage == "parked" and not entry.is_held():
-                self._queue.push(entry)
+        if target not in self._paused:
+            self._unpark(target)
 
         def deregister() -> None:
             # A second call must not take away the handler that followed.
@@ -194,6 +193,18 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         def register(fn: Fn) -> Fn:
             self.handle(target, fn, **controls)
             return fn
+
+        return register
+
+    def task(
+        self, target: str | None = None, *, codec: "str | Codec" = "json", **keywords: "Unpack[_TaskKeywords]"
+    ) -> "TaskDecorator":
+        """Register the decorated function as a handler with a signature; as ``duewheel.Scheduler.task``."""
+        self._check_open()
+        tasks.check_arguments(target, keywords)
+
+        def register(fn: Any) -> Any:
+            return tasks.Task(self, fn, target, codec, keywords)
 
         return register
 

@@ -4,6 +4,9 @@ from typing import Any
 
 from duewheel._core import JobOptions
 
+CONTROLS = ("concurrency", "rate", "timeout", "priority", "dead")
+"""The keywords of a handler."""
+
 
 def check_options(options: object) -> None:
     """Refuse what are no options."""

@@ -13,10 +13,11 @@ from duewheel import _times
 from duewheel._checks import check_name, data_bytes
 from duewheel._checks import headers as headers_of
 from duewheel._core import DeadEvent, JobOptions, ManualTime
+from duewheel._pauses import one_of
 from duewheel._times import LAST_NS, SECOND
 from duewheel.errors import DuplicateJobError
 from duewheel.options import UNSET
-from duewheel.reference._given import check_options
+from duewheel.reference._given import CONTROLS, check_options
 from duewheel.reference._queue import Entry, Queue
 from duewheel.reference._repeats import CATCH_UPS, Repeat, Terms, take_up, upcoming
 from duewheel.reference._rules import resolve, spread_ns
@@ -62,7 +63,9 @@ class Repeating:
     _closed: bool
     _check_open: Callable[[], None]
     _come_changed: Callable[[Entry, int | None], bool]
-    handle: Callable[[str, Handler], Callable[[], None]]
+    _paused: set[str]
+    _set_paused: Callable[[str, bool], bool]
+    handle: Callable[..., Callable[[], None]]
 
     def _begin_repeats(self) -> None:
         self._declared: dict[str, Terms] = {}  # to be taken in by start()
@@ -81,13 +84,17 @@ class Repeating:
         return self._take_in(id, self._terms(schedule, target, data, **terms))
 
     def repeated(self, schedule: Any, *, target: str | None = None, **terms: Any) -> Callable[[Fn], Fn]:
-        """Register the decorated function, and declare a repeat of its target with that as its id."""
+        """Register the decorated function, and declare a repeat of its target with that as its id.
+
+        The keywords are those of ``repeat`` and of ``handle``.
+        """
         self._check_open()
+        controls = {name: terms.pop(name) for name in CONTROLS if name in terms}
 
         def register(fn: Fn) -> Fn:
             name = fn.__name__ if target is None else target
             made = self._terms(schedule, name, declared=True, **terms)
-            self.handle(name, fn)
+            self.handle(name, fn, **controls)
             self._declared[name] = made
             if self._started:
                 self._take_in_declared()
@@ -145,6 +152,7 @@ class Repeating:
             pause_on_dead=pause_on_dead,
             declared=declared,
             headers=headers_of(headers),
+            key=key,
         )
 
     def _take_in(self, id: str | None, terms: Terms) -> str:
@@ -240,16 +248,25 @@ class Repeating:
         entry.job_due = min(repeat.time + (self._queue.offset() if repeat.on_boot else 0), LAST_NS)
         self._queue.move(entry, min(repeat.time + repeat.offset, LAST_NS), on_boot=repeat.on_boot)
 
-    def pause(self, id: str) -> bool:
-        """Hold a repeat back until it is resumed; ``False``: there is none."""
+    def pause(self, id: str | None = None, *, target: str | None = None) -> bool:
+        """Hold a repeat back until it is resumed; ``False``: there is none. Or hold back all of a target."""
+        one_of("pause", id, target)
+        if id is None:
+            return self._set_paused(target, True)  # type: ignore[arg-type]  # one of them is given
         entry, repeat = self._repeat(id)
         if entry is None or repeat is None:
             return False
         repeat.paused = True
         return True
 
-    def resume(self, id: str) -> bool:
-        """Let a paused repeat go on with the first time after now, whatever its ``catch_up``; ``False``: none."""
+    def resume(self, id: str | None = None, *, target: str | None = None) -> bool:
+        """Let a paused repeat go on with the first time after now, whatever its ``catch_up``; ``False``: none.
+
+        Or let what is parked of a target go on in its old places.
+        """
+        one_of("resume", id, target)
+        if id is None:
+            return self._set_paused(target, False)  # type: ignore[arg-type]  # one of them is given
         entry, repeat = self._repeat(id)
         if entry is None or repeat is None:
             return False
@@ -326,6 +343,8 @@ class Repeating:
             return f"{id!r} runs now"
         if entry.is_held():
             return f"{id!r} is paused: resume it"
+        if entry.target in self._paused and entry.stage == "parked":
+            return f"{id!r} waits: its target {entry.target!r} is paused, until resume(target={entry.target!r})"
         left = (self._queue.wall_due(entry) - self._clock.wall()) / SECOND
         if entry.stage == "parked":
             return f"{id!r} is parked: {entry.target!r} has no handler"

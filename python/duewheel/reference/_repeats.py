@@ -30,6 +30,7 @@ class Terms:
     pause_on_dead: bool
     declared: bool
     headers: dict[str, str]
+    key: str | None
 
     @property
     def interval(self) -> Every | None:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from duewheel._checks import check_name
 from duewheel._core import Event, ManualTime
 from duewheel.reference._queue import Entry, Queue
 from duewheel.scheduler import Handler
-from duewheel.targets import Controls, Limit, Rate, check_dead, checked
+from duewheel.targets import NONE, Controls, Limit, Rate, check_dead, checked
 
 _log = logging.getLogger("duewheel")
 
@@ -27,6 +28,8 @@ class Controlling:
 
     _clock: ManualTime
     _closed: bool
+    _handled_since: dict[str, int]
+    _check_open: Callable[[], None]
     in_: Callable[..., str]
     _queue: Queue
     _handlers: dict[str, tuple[object, Handler]]
@@ -35,6 +38,7 @@ class Controlling:
         self._controls: dict[str, Controls] = {}  # of the targets that have a handler, and controls
         self._arrivals: dict[str, int] = {}  # boot ns: the theoretical arrival of each target's next start
         self._warned: set[str] = set()
+        self._paused: set[str] = set()  # targets, with a handler or without
 
     def _control(
         self,
@@ -56,16 +60,40 @@ class Controlling:
 
         return end
 
+    def _set_paused(self, target: str, paused: bool) -> bool:
+        """Hold back all jobs of a target, or let them go on; whether that is news."""
+        self._check_open()
+        check_name(target, "target")
+        if paused == (target in self._paused):
+            return False
+        (self._paused.add if paused else self._paused.discard)(target)
+        if not paused and target in self._handlers:
+            self._unpark(target)
+        return True
+
+    def _unpark(self, target: str) -> None:
+        """Let the parked jobs of a target that is handled from now on go back to their old places."""
+        self._handled_since[target] = self._clock.boot()
+        self._warned.discard(target)
+        for entry in self._queue.jobs.values():
+            if entry.target == target and entry.stage == "parked" and not entry.is_held():
+                self._queue.push(entry)
+
     def _leave_heir(self, event: Event) -> None:
         """Schedule what the death of a job leaves behind."""
         controls = self._controls.get(event.target)
         if controls is not None and controls.dead is not None and not self._closed:
-            self.in_(0, controls.dead, event.data)
+            self.in_(0, controls.dead, event.data, headers=event.job.headers)
+
+    def _decides(self) -> bool:
+        """Tell whether anything but dues and sequences decides what starts."""
+        running = [controls for target, controls in self._controls.items() if target not in self._paused]
+        return any(controls.for_engine() != NONE.for_engine() for controls in running)
 
     def _next_start(self) -> Start | None:
         """Find what starts next of all that waits."""
         now = self._clock.boot()
-        if not self._controls:
+        if not self._decides():
             entry = self._queue.first()
             if entry is None:
                 return None
@@ -103,18 +131,18 @@ class Controlling:
             self._arrivals[target] = max(self._arrivals.get(target, now), now) + controls.rate._interval_ns
 
     def _park_due(self) -> None:
-        """Park what is due and has no handler, and repeats that are paused."""
+        """Park what is due and has no handler, and what is paused."""
         for entry in self._queue.jobs.values():
             if entry.stage == "waiting" and self._queue.wall_due(entry) <= self._clock.wall():
                 self._park_if_unhandled(entry)
 
     def _park_if_unhandled(self, entry: Entry) -> bool:
         """Park a job that is due and has no handler, or is held back; whether it was."""
-        is_handled = entry.target in self._handlers
-        if is_handled and not entry.is_held():
+        is_handled, is_paused = entry.target in self._handlers, entry.target in self._paused
+        if is_handled and not is_paused and not entry.is_held():
             return False
         entry.stage = "parked"
-        if not is_handled and not entry.is_held() and entry.target not in self._warned:
+        if not is_handled and not is_paused and not entry.is_held() and entry.target not in self._warned:
             self._warned.add(entry.target)
             _log.warning("no handler for %r: its due jobs are parked until there is one", entry.target)
         return True
