@@ -152,7 +152,8 @@ def test_sums_hold_whatever_comes(storage, seed):
                     deregister()
             case 9:
                 for dead in [*scheduler.dead()][:2]:
-                    if dead.event.job_id not in scheduler:
+                    # A repeat's that is cancelled would come back as a job, whose id a repeat cannot have.
+                    if dead.event.job_id not in scheduler and not dead.event.job_id.startswith("again"):
                         scheduler.revive(dead.event.job_id)
         clock.advance(dice.randrange(2))
         if step % 10 == 9:
