@@ -101,6 +101,16 @@ def test_repeats(at):
     until(lambda: at("repeats", "--json").record, lambda one: one["previous"] is not None)
 
 
+def test_a_target_is_paused(at):
+    assert at("pause", "--target", "works").out == "paused works\n"
+    assert at("pause", "--target", "works").out == "works is paused already\n"
+    at("add", "works", "--id", "held")
+    until(lambda: at("stats", "--json").record, lambda record: record["parked"] == 1)
+    assert at("resume", "--target", "works", "--json").record == {"target": "works", "resumed": True}
+    assert at("resume", "--target", "works").out == "works is not paused\n"
+    until(lambda: at("stats", "--json").record, lambda record: record["since_start"]["succeeded"] == 1)
+
+
 def test_tail_follows_what_happens(cli, sharing, path):
     tail = subprocess.Popen(
         [sys.executable, "-m", "duewheel", "tail", "--json", "--every", "10ms", "-f", path],

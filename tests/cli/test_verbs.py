@@ -107,6 +107,21 @@ def test_repeats(place, at):
     assert at("repeats").out == "there are no repeats\n"
 
 
+def test_a_target_of_a_file_is_paused(a_file, cli):
+    a_file.open().close()
+    ended = cli("pause", *a_file.options, "--target", "t", "--json")
+    assert (ended.status, ended.record) == (FINE, {"target": "t", "paused": True})
+    with a_file.open(workers=1) as scheduler:
+        scheduler.handle("t", lambda event: None)
+        scheduler.in_(0, "t", id="held")
+        assert scheduler.wait(10) and scheduler.stats().parked == 1
+    assert cli("resume", *a_file.options, "--target", "t").out == "resumed t\n"
+    assert cli("resume", *a_file.options, "--target", "t").out == "t is not paused\n"
+    with a_file.open(workers=1) as scheduler:
+        scheduler.handle("t", lambda event: None)
+        assert scheduler.wait(10) and scheduler.stats().succeeded == 1
+
+
 def test_dead_revive_purge(place, at):
     bury(place, "a", "b")
     bury(place, "c", target="u")

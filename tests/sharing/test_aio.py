@@ -36,6 +36,7 @@ async def test_a_client_has_the_calls(path):
         assert await client.next(4e9) == await owner.next(4e9)
         assert await client.repeat(3_600, "sweep", id="sweep") == "sweep"
         assert [repeat.id async for repeat in client.repeats()] == ["sweep"]
+        assert (await client.pause(target="a"), await owner.resume(target="a")) == (True, True)
         assert await client.stats() == owner.stats()
         assert (await client.targets())["a"].pending == 3
         assert await client.running() == []
@@ -113,6 +114,7 @@ async def test_a_client_is_an_ordinary_scheduler(path):
         assert client.stats() == owner.stats()
         assert dict(await client.targets()) == dict(await owner.targets())
         assert client.running() == []
+        assert (await client.pause(target="add"), await owner.resume(target="add")) == (True, True)
         assert await client.storage.load(id) == await owner.get(id)
         with pytest.raises(duewheel.StateError):
             client.timer(1, print)

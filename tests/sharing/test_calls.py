@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from array import array
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,12 @@ import pytest
 import duewheel
 from duewheel import Consistency, Cron, Every, JobOptions, LocalStorage, Scheduler
 from duewheel.sharing import Client
+
+
+def until(condition):
+    """Wait for what comes, however long it takes: the limit of the test is the end."""
+    while not condition():
+        time.sleep(0.002)
 
 
 @pytest.fixture(params=["commit", "relaxed"])
@@ -149,6 +156,52 @@ def test_repeats(owner, client):
     assert client.get_repeat("unknown") is None
     assert client.explain(id).partition(" s, at ")[2] == owner.explain(id).partition(" s, at ")[2] != ""
     assert client.cancel(id)
+
+
+def test_repeats_carry_headers_and_a_key(owner, client):
+    id = client.repeat(3_600, "sweep", headers={"trace": 'ä"1'}, key="k")
+    assert dict(client.get(id).job.headers) == dict(owner.get(id).job.headers) == {"trace": 'ä"1'}
+    client.repeat(3_600, "sweep", id=id)
+    assert dict(owner.get(id).job.headers) == {}
+    for error, keywords in ((TypeError, {"headers": 5}), (ValueError, {"key": ""}), (TypeError, {"keys": "k"})):
+        with pytest.raises(error):
+            client.repeat(3_600, "sweep", id="no", **keywords)
+    assert client.get_repeat("no") is None
+
+
+def test_a_key_lets_one_of_its_jobs_run_at_a_time(owner, client):
+    gate, running = threading.Event(), []
+
+    @owner.handler("one", concurrency=1)
+    def one(event):
+        running.append(event.job_id)
+        gate.wait(30)
+
+    repeat = client.repeat(3_600, "one", key="k")
+    job = client.in_(0, "one", key="k")
+    until(lambda: running == [job])
+    assert client.trigger(repeat) is True
+    assert owner.explain(repeat) == client.explain(repeat)
+    gate.set()
+    until(lambda: running == [job, repeat])
+
+
+def test_targets_are_paused(owner, client):
+    ran = threading.Event()
+    owner.handle("a", lambda event: ran.set())
+    assert (client.pause(target="a"), client.pause(target="a")) == (True, False)
+    assert owner.pause(target="a") is False
+    id = client.in_(0, "a")
+    until(lambda: owner.stats().parked == 1)
+    assert owner.get(id) is not None
+    assert (client.resume(target="a"), client.resume(target="a")) == (True, False)
+    assert ran.wait(30)
+    for error, target in ((TypeError, 5), (ValueError, "")):
+        with pytest.raises(error):
+            client.pause(target=target)
+    for given in ({}, {"id": "a", "target": "a"}):
+        with pytest.raises(TypeError, match="one of them"):
+            client.resume(**given)
 
 
 def test_the_dead_are_listed_and_revived(owner, client, quiet):

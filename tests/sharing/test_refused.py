@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from random import Random
 
 import pytest
 
@@ -115,6 +117,67 @@ def test_a_call_in_pieces_and_calls_in_one_piece(owner, path):
         assert lines.say(call[-1:])["result"] == 0
         assert lines.say(call + b"\n" + call)["result"] == 0
         assert json.loads(lines.lines.readline())["result"] == 0
+
+
+RETRY = [0, None, 0, 0, False]
+CALLS = [
+    {"id": 1, "method": "schedule", "params": {"id": "a", "target": "t", "in": 10**15, "data": "QWRh", "retry": RETRY}},
+    {"id": 2, "method": "schedule", "params": {"id": "b", "target": "t", "at": 1, "retry": RETRY, "keywords": {}}},
+    {"id": 3, "method": "schedule_many", "params": {"ids": "A" * 22 + "==", "target": "t", "in": [1], "retry": RETRY}},
+    {"id": 4, "method": "reschedule", "params": {"id": "a", "at": 10**18, "again": True, "since": 0, "ago": 0}},
+    {"id": 5, "method": "repeat", "params": {"id": "r", "target": "t", "retry": RETRY, "definition": "{}", "data": ""}},
+    {"id": 6, "method": "between", "params": {"start": None, "end": 10**18, "target": None, "limit": 5}},
+    {"id": 7, "method": "purge", "params": {"before": None}},
+    {"id": 8, "method": "cancel_many", "params": {"ids": ["a", "b"]}},
+    {"id": 9, "method": "pause_target", "params": {"target": "t"}},
+    {"id": 10, "method": "restore", "params": {"event": {"id": "x", "target": "t", "data": "", "retry": RETRY}}},
+]
+
+
+def damaged(line, random):
+    """Return a line of which a few bytes are others, gone, twice or taken from elsewhere."""
+    told = bytearray(line)
+    for _ in range(random.randint(1, 4)):
+        at = random.randrange(len(told))
+        match random.randrange(5):
+            case 0:
+                told[at] = random.randrange(256)
+            case 1:
+                del told[at : at + random.randint(1, 8)]
+            case 2:
+                told[at:at] = told[at : at + random.randint(1, 20)]
+            case 3:
+                told[at:at] = random.choice([b"null", b"-1", b"1e999", b'"', b"{", b"]", b"\\ud800", b"\0"])
+            case 4:
+                told = told[:at]
+        told = bytearray(bytes(told).replace(b"\n", b" ")) or bytearray(b"-")
+    return bytes(told)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_damaged_line_is_answered_and_harms_no_other(owner, path, seed):
+    random = Random(seed)
+    lines_of = [json.dumps(call).encode() for call in CALLS]
+    said = [damaged(random.choice(lines_of), random) for _ in range(500)]
+    with Lines(path) as lines:
+        lines.say(HELLO)
+        lines.socket.sendall(b"".join(line + b"\n" for line in said))
+        answers = [json.loads(lines.lines.readline()) for _ in said]
+        assert all(("result" in answer) != ("error" in answer) for answer in answers)
+        assert all(isinstance(answer["error"]["message"], str) for answer in answers if "error" in answer)
+        assert lines.say({"id": "last", "method": "ping"})["result"] is True  # and none has had two answers
+    with duewheel.connect(path) as client:
+        assert client.get(client.in_(1_000, "sound", b"x")).data == b"x"
+
+
+def test_a_call_whose_caller_leaves_in_the_middle_of_a_line_is_none(owner, path):
+    with Lines(path) as lines:
+        lines.say(HELLO)
+        whole, part = (json.dumps({**CALLS[0], "params": {**CALLS[0]["params"], "id": id}}) for id in ("whole", "part"))
+        lines.socket.sendall(whole.encode() + b"\n" + part.encode()[:-1])
+    while "whole" not in owner:
+        time.sleep(0.002)
+    assert "part" not in owner
 
 
 def test_a_caller_that_reads_late_gets_all_answers(owner, path):

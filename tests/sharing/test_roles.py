@@ -2,7 +2,10 @@
 
 import logging
 import os
+import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,7 +13,7 @@ import pytest
 
 import duewheel
 from duewheel import LocalStorage, Scheduler
-from duewheel.sharing import _link
+from duewheel.sharing import _link, _places, _role
 
 
 def until(condition):
@@ -194,6 +197,40 @@ def test_nobody_has_the_file(path):
     with pytest.raises(duewheel.StorageUnavailableError, match="no process has it open"):
         duewheel.connect(path)
     assert sorted(file.name for file in path.parent.iterdir()) == ["jobs.db", "jobs.db-lock"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no /proc")
+def test_an_owner_that_has_died_holds_nothing_though_nobody_has_asked_about_it(path):
+    code = "import duewheel, sys; s = duewheel.Scheduler(sys.argv[1], share=True); print(flush=True); sys.stdin.read()"
+    owner = subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    owner.stdout.readline()
+    assert _places.holder(path) == owner.pid
+    owner.kill()
+    os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and a zombie
+    assert _places.holder(path) is None
+    assert "no process has it open" in str(_link.why_unserved(str(path)))
+    owner.communicate()
+
+
+def test_who_comes_waits_for_who_opens_the_file_after_a_death(path, monkeypatch):
+    monkeypatch.setattr(_role, "_FIRST_LOOKS_S", 0)
+    monkeypatch.setattr(_link, "_HEIR_PATIENCE_S", 0)
+    monkeypatch.setattr(_role.Role, "_serve", lambda self: None)
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(f"{path}-sock")  # nobody listens there any more
+    heir = Scheduler(path, share=True)  # has the file, and does not serve yet
+    came = []
+    makes = (lambda: Scheduler(path, share=True), lambda: duewheel.connect(path))
+    comes = [threading.Thread(target=lambda make=make: came.append(make())) for make in makes]
+    for one in comes:
+        one.start()
+    monkeypatch.undo()
+    heir._role._serve()
+    for one in comes:
+        one.join()
+    assert [one.role for one in came] == ["client", "client"]
+    for one in (*came, heir):
+        one.close()
 
 
 def test_a_call_waits_for_an_owner_only_so_long(path, monkeypatch):

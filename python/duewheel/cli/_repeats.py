@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from duewheel.cli._call import Call
 
 _NONE = "there is no repeat of this id"
+_NO_NEWS = {"paused": "is paused already", "resumed": "is not paused"}
 
 
 def repeats(call: Call) -> int:
@@ -57,8 +58,9 @@ def _hold(call: Call, done: str) -> int:
         if args.target is None:
             return call.each(args.ids, action, done, _NONE)
         with refusing():
-            action(target=args.target)
-        call.out.say(f"{done} {plain(args.target)}", target=args.target, **{done: True})
+            is_news = action(target=args.target)
+        said = f"{done} {plain(args.target)}" if is_news else f"{plain(args.target)} {_NO_NEWS[done]}"
+        call.out.say(said, target=args.target, **{done: is_news})
     return FINE
 
 

@@ -127,7 +127,8 @@ class Answers:
     def _do_repeat(self, params: dict[str, Any]) -> bool:
         options = _words.options_of(json.dumps(params["retry"]))
         data = b64decode(params["data"])
-        self._scheduler._repeat_defined(params["definition"], params["id"], params["target"], data, options)
+        carried = params.get("keywords", {})
+        self._scheduler._repeat_defined(params["definition"], params["id"], params["target"], data, options, carried)
         return True
 
     def _do_cancel(self, params: dict[str, Any]) -> bool:
@@ -144,6 +145,12 @@ class Answers:
 
     def _do_resume(self, params: dict[str, Any]) -> bool:
         return bool(self._scheduler.resume(params["id"]))
+
+    def _do_pause_target(self, params: dict[str, Any]) -> bool:
+        return bool(self._scheduler.pause(target=params["target"]))
+
+    def _do_resume_target(self, params: dict[str, Any]) -> bool:
+        return bool(self._scheduler.resume(target=params["target"]))
 
     def _do_trigger(self, params: dict[str, Any]) -> bool:
         return bool(self._scheduler.trigger(params["id"]))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from duewheel import _checks
 from duewheel._core import Ids, Repeat, ShareRequests, Stats, TargetStats, check_bounds, timeout_s
+from duewheel._pauses import one_of
 from duewheel._repeats import explanation
 from duewheel._times import wall_ns
 from duewheel.errors import StateError
@@ -178,13 +179,19 @@ class Calls:
         at = wall_ns(when)
         return bool(self._of_id("reschedule", id, at=at))
 
-    def pause(self, id: str) -> bool:
-        """Hold a repeat back until it is resumed. As `duewheel.Scheduler.pause`."""
-        return bool(self._of_id("pause", id))
+    def pause(self, id: str | None = None, *, target: str | None = None) -> bool:
+        """Hold back a repeat, or all of a target, until it is resumed. As `duewheel.Scheduler.pause`."""
+        one_of("pause", id, target)
+        return self._of_target("pause_target", target) if id is None else bool(self._of_id("pause", id))
 
-    def resume(self, id: str) -> bool:
-        """Let a paused repeat go on. As `duewheel.Scheduler.resume`."""
-        return bool(self._of_id("resume", id))
+    def resume(self, id: str | None = None, *, target: str | None = None) -> bool:
+        """Let a paused repeat, or a target, go on. As `duewheel.Scheduler.resume`."""
+        one_of("resume", id, target)
+        return self._of_target("resume_target", target) if id is None else bool(self._of_id("resume", id))
+
+    def _of_target(self, method: str, target: object) -> bool:
+        _checks.check_name(target, "target")
+        return bool(self._link.call(method, target=target))
 
     def trigger(self, id: str) -> bool:
         """Have a repeat run once more, as soon as possible. As `duewheel.Scheduler.trigger`."""

@@ -24,7 +24,10 @@ PATIENCE_S = 10.0
 """How long a call waits for the next owner, at least: files with much in their journal take a while to open."""
 
 _HEIR_PATIENCE_S = 1.5
-"""How long a new client waits for who follows an owner that has died."""
+"""How long a new client waits for who follows an owner that has died, while nobody has the file."""
+
+_OPENING_PATIENCE_S = 5.0
+"""How long it waits for who has the file by then, and may be about to serve."""
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.02
 _CHUNK = 65_536
@@ -190,12 +193,12 @@ class Link:
 
         Where a socket is left of one that has died, another may be about to follow.
         """
-        end = time.monotonic() + _HEIR_PATIENCE_S
+        begun = time.monotonic()
         while True:
             try:
                 connection = connect(self.file)
             except Unserved:
-                if _places.find(self.file) is None or time.monotonic() > end:
+                if _places.find(self.file) is None or time.monotonic() > begun + heir_patience_s(self.file):
                     raise self.why_unserved() from None
             else:
                 connection.close()
@@ -205,6 +208,11 @@ class Link:
     def why_unserved(self) -> StorageError:
         """Say why nobody answers, and what to do."""
         return why_unserved(self.file)
+
+
+def heir_patience_s(file: str) -> float:
+    """Return how long who follows is waited for, where a socket is left of an owner that has died."""
+    return _HEIR_PATIENCE_S if _places.holder(file) is None else _OPENING_PATIENCE_S
 
 
 def why_unserved(file: str) -> StorageError:
@@ -233,4 +241,4 @@ def _forget_all() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
-__all__ = ["PATIENCE_S", "PROTOCOL", "Connection", "Link", "Unserved", "connect", "why_unserved"]
+__all__ = ["PATIENCE_S", "PROTOCOL", "Connection", "Link", "Unserved", "connect", "heir_patience_s", "why_unserved"]

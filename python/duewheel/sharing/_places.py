@@ -98,4 +98,13 @@ def holder(file: str) -> int | None:
         return pid
     except (OSError, OverflowError):
         return None
-    return pid
+    return None if _is_dead(pid) else pid
+
+
+def _is_dead(pid: int) -> bool:
+    """Tell whether a process has ended that its parent has not asked about: it holds nothing, and can be signalled."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False  # there is no such file here, or it has just gone
+    return told.rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])

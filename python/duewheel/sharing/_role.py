@@ -96,11 +96,13 @@ class Role:
 
         **Raises** `StorageLockedError` for an owner that does not share it, and what opening the file raises.
         """
-        end = time.monotonic() + _FIRST_LOOKS_S
+        begun = time.monotonic()
         pause_s = _FIRST_PAUSE_S
         while not (self._try_to_own() or self._try_to_watch()):
             # Another process is about to serve, or about to end.
-            if time.monotonic() > end:
+            left = _places.find(self.file) is not None
+            patience_s = _link.heir_patience_s(self.file) if left else 0.0
+            if time.monotonic() > begun + max(patience_s, _FIRST_LOOKS_S):
                 raise _link.why_unserved(self.file)
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -478,3 +478,22 @@ fn who_asks_may_give_up_and_ask_again() {
     assert!(matches!(answer, Ok(Answer::Job(Some(_)))));
     std::fs::remove_file(path).unwrap();
 }
+
+#[test]
+fn who_follows_has_what_is_due_soon_before_it_runs() {
+    let (path, released) = (file("follows"), &mut Released::default());
+    let clock = Arc::new(ManualClock::new(1_000 * SECOND, 0));
+    let engine = open(&path, &clock, 100);
+    let ids = [995, 1_004, 1_030, 1_500].map(|at| keep(&engine, Due::At(at * SECOND), released));
+    engine.close(released);
+    let engine = open(&path, &clock, 100);
+    let until = engine.due_soon();
+    while let Some(question) = engine.page_before(until) {
+        take_in(&engine, question, released);
+        clock.set(1_001 * SECOND, SECOND); // time goes on, and what is soon does not
+    }
+    assert!(engine.holds(&ids[0]) && engine.holds(&ids[1]) && engine.paged_out() == 2);
+    load(&engine, released); // what the timer asks for next
+    assert_eq!(engine.paged_out(), 1);
+    std::fs::remove_file(path).unwrap();
+}

@@ -130,7 +130,12 @@ impl LocalStore {
             life,
         } = recovered;
         let applied = journal.number;
-        let log = Arc::new(GroupCommit::new(journal, file, settings.durability));
+        let log = Arc::new(GroupCommit::new(
+            journal,
+            file,
+            settings.durability,
+            settings.limits.backlog_bytes,
+        ));
         let writer = WriterParts {
             connection,
             checkpoints: Checkpoints::new(wal.clone(), life),

@@ -30,6 +30,7 @@ fn settings(disk: &SimDisk, durability: Durability) -> Settings {
         limits: LogLimits {
             checkpoint_pages: 8,
             journal_bytes: 20_000,
+            ..LogLimits::default()
         },
         ..Settings::default()
     }

@@ -1,5 +1,6 @@
 //! A repeat that one process defines, and another one schedules, which owns the file.
 
+use crate::calls::adding::carried_by;
 use crate::calls::pending::Pending;
 use crate::calls::repeat::{Keywords, read};
 use crate::errors::schedule_failed;
@@ -9,6 +10,7 @@ use crate::values::options::Fields;
 use crate::values::payload::Fresh;
 use duewheel_engine::engine::NewRepeat;
 use duewheel_engine::jobs::repeats::Plan;
+use duewheel_store::Carried;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -21,6 +23,7 @@ pub(crate) struct Defined<'py> {
     pub(crate) id: Option<Bound<'py, PyAny>>,
     pub(crate) options: Option<Bound<'py, PyAny>>,
     pub(crate) fields: Option<Fields>,
+    pub(crate) carried: Carried,
 }
 
 /// Read what a repeat is to be scheduled with.
@@ -35,7 +38,6 @@ pub(crate) fn defined<'py>(
         terms,
         rare,
     } = read(schedule.py(), keywords)?;
-    rare.refuse_in_client(schedule.py())?;
     let schedule = read_schedule(schedule, tz.as_ref())?;
     let checked = schedule.check_gives_times();
     checked.map_err(|failure| schedule_failed(&failure))?;
@@ -44,6 +46,7 @@ pub(crate) fn defined<'py>(
         id,
         options,
         fields: rare.fields,
+        carried: rare.carried,
     })
 }
 
@@ -54,6 +57,7 @@ pub(crate) fn repeat_defined(
     target: &Bound<'_, PyAny>,
     data: Option<Py<PyBytes>>,
     options: &Bound<'_, PyAny>,
+    carried: Carried,
 ) -> PyResult<Pending<()>> {
     let py = target.py();
     let no_definition = || PyValueError::new_err(format!("this defines no repeat: {definition}"));
@@ -61,7 +65,8 @@ pub(crate) fn repeat_defined(
     let plan = Plan::read(&definition).map_err(|failure| schedule_failed(&failure))?;
     let spec = (shared.specs).special(target, Some(options), &Fields::default())?;
     shared.check_data(py, data.as_ref())?;
-    let fresh = Fresh::new(py, data, spec);
+    let carried = carried_by(shared, py, &spec, carried)?;
+    let fresh = Fresh::carrying(py, data, spec, carried);
     let seed = shared.seed;
     let made = releasing(py, |released| {
         fresh.give(|payload| {

@@ -213,7 +213,7 @@ impl SchedulerCore {
         let hooks = Hooks::read(hooks)?;
         let mut engine = Engine::new(clock.clock)?;
         let backing = match storage {
-            Some(storage) => stores::open(py, storage, &mut engine)?,
+            Some(storage) => stores::open(py, storage, &mut engine, serves)?,
             None => Backing::MEMORY,
         };
         prepare(&mut engine, &backing, (workers, clock.manual, serves));
@@ -237,7 +237,11 @@ impl SchedulerCore {
             forks: process::forks(),
         });
         alive::remember(&shared);
-        shared.take_in_all(py)?;
+        if serves {
+            shared.take_in_first(py)?;
+        } else {
+            shared.take_in_all(py)?;
+        }
         // Another thread may have been faster.
         self.opened.set(shared).map_err(|late| {
             late.close(py, release);
@@ -359,11 +363,13 @@ impl SchedulerCore {
         target: &Bound<'_, PyAny>,
         data: &Bound<'_, PyAny>,
         options: &Bound<'_, PyAny>,
+        carried: &Bound<'_, PyDict>,
     ) -> PyResult<()> {
         let py = target.py();
         let shared = self.shared(py)?;
         let (defined, data) = ((definition, id, false), convert::data(data)?);
-        let made = repeat_defined::repeat_defined(shared, defined, target, data, options)?;
+        let carried = Rare::read(carried, "Scheduler.repeat")?.carried;
+        let made = repeat_defined::repeat_defined(shared, defined, target, data, options, carried)?;
         shared.finish(py, made)
     }
 

@@ -40,6 +40,11 @@ impl Desk {
         if !greeted {
             return self.greet(to, &request);
         }
+        self.make(to, request, line);
+    }
+
+    /// Make a call, of one who may have left since.
+    fn make(&mut self, to: Token, request: Request<'_>, line: &[u8]) {
         match &*request.method {
             "schedule" => match read::<Schedule<'_>>(request.params) {
                 Some(call) => self.schedule(to, request.id, line, &call),
@@ -61,12 +66,15 @@ impl Desk {
 
     /// Take in a line once more, for which something was made; or what has failed.
     pub(super) fn again(&mut self, to: Token, line: &[u8], failed: Option<String>) {
-        let Some(message) = failed else {
-            return self.take_in(to, line);
-        };
         let request: Option<Request<'_>> = serde_json::from_slice(line).ok();
-        let id = request.and_then(|request| request.id);
-        self.answer_line(to, wire::failure(id, "InvalidParams", &message));
+        match (request, failed) {
+            (Some(request), None) => self.make(to, request, line),
+            (request, failed) => {
+                let id = request.and_then(|request| request.id);
+                let message = failed.unwrap_or_default();
+                self.answer_line(to, wire::failure(id, "InvalidParams", &message));
+            }
+        }
     }
 
     fn greet(&mut self, to: Token, request: &Request<'_>) {

@@ -4,7 +4,6 @@ use crate::calls::bulk::{Times, read_datas};
 use crate::calls::repeat_defined;
 use crate::log;
 use crate::share::wire::{self, Retry};
-use crate::values::carried::Rare;
 use crate::values::convert;
 use crate::values::ids::{self, Ids};
 use crate::values::options::{Fields, JobOptions};
@@ -64,12 +63,7 @@ impl ShareRequests {
         if options.is_none() && keywords.is_none() {
             return Ok(self.plain.clone());
         }
-        let given = keywords.map(|keywords| {
-            let rare = Rare::read(keywords, call)?;
-            rare.refuse_in_client(keywords.py())?;
-            Ok(rare.fields.unwrap_or_default())
-        });
-        let given: Option<PyResult<Fields>> = given;
+        let given = keywords.map(|keywords| Fields::read(keywords, call));
         let below = options.map(specs::fields_of).transpose()?;
         let given = given.transpose()?.unwrap_or_default();
         let call = given.over(&below.unwrap_or_default());
@@ -235,7 +229,12 @@ impl ShareRequests {
         if let Some(data) = convert::data(data)? {
             wire::text_of(data.as_bytes(py), &mut line);
         }
-        line.push_str("\"}}\n");
+        line.push('"');
+        if let Some(carried) = given.carried.if_any() {
+            line.push_str(",\"keywords\":");
+            line.push_str(&wire::carried(&carried));
+        }
+        line.push_str("}}\n");
         check_length(&line)?;
         Ok((id, PyBytes::new(py, line.as_bytes())))
     }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use duewheel_store::RetryOptions;
+use duewheel_store::{Carried, Headers, RetryOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -162,6 +162,21 @@ pub(super) fn failure(id: Option<&RawValue>, kind: &str, message: &str) -> Vec<u
          \"data\":{{\"kind\":\"{kind}\"}}}}}}\n"
     )
     .into_bytes()
+}
+
+/// What a job carries, as the keywords by which it was given.
+pub(crate) fn carried(carried: &Carried) -> String {
+    #[derive(Serialize)]
+    struct Keywords<'a> {
+        headers: &'a Headers,
+        key: Option<&'a str>,
+    }
+    let keywords = Keywords {
+        headers: &carried.headers,
+        key: carried.key.as_deref(),
+    };
+    // Texts always have one.
+    serde_json::to_string(&keywords).unwrap_or_default()
 }
 
 /// A text as JSON.

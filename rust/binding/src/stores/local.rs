@@ -5,7 +5,7 @@ use crate::shared::{Backing, Shared, receive};
 use crate::stores::keys::Keys;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{DeadBounds, Engine, StoreInbox, Window};
-use duewheel_sqlite::{Durability, Ended, LocalStore, Settings};
+use duewheel_sqlite::{Durability, Ended, LocalStore, LogLimits, Settings};
 use duewheel_store::{Answer, Query, ask};
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -35,11 +35,16 @@ struct LocalStorage {
     dead_max: Option<u64>,
 }
 
+/// Bytes of batches on their way to the tables, of a file that processes share: whoever follows its owner takes them there
+/// before it serves, which is some 30 ms for each MiB.
+const MOST_TO_INHERIT: usize = 4 << 20;
+
 /// Put the file behind the engine.
 pub(crate) fn open(
     py: Python<'_>,
     storage: &Bound<'_, PyAny>,
     engine: &mut Engine<Handle>,
+    serves: bool,
 ) -> PyResult<Backing> {
     let LocalStorage {
         path,
@@ -54,7 +59,12 @@ pub(crate) fn open(
     } = storage.extract()?;
     let relaxed = durability == "relaxed";
     let keys = Keys::keyring(keys);
+    let mut limits = LogLimits::default();
+    if serves {
+        limits.backlog_bytes = MOST_TO_INHERIT;
+    }
     let settings = Settings {
+        limits,
         durability: if relaxed {
             Durability::Relaxed
         } else {

@@ -14,11 +14,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 /// Put what is described behind the engine: a path and a `LocalStorage` stand for a file, a URL and a
-/// `PostgresStorage` for a database.
+/// `PostgresStorage` for a database. `serves`: other processes will call.
 pub(crate) fn open(
     py: Python<'_>,
     storage: &Bound<'_, PyAny>,
     engine: &mut Engine<Handle>,
+    serves: bool,
 ) -> PyResult<Backing> {
     let (file, database) = (
         names(py)?.local_storage.bind(py),
@@ -28,7 +29,7 @@ pub(crate) fn open(
         return postgres::open(py, storage, engine);
     }
     if storage.is_instance(file)? {
-        return local::open(py, storage, engine);
+        return local::open(py, storage, engine, serves);
     }
     if let Ok(text) = storage.cast::<PyString>()
         && is_database(text.to_str()?)
@@ -36,7 +37,7 @@ pub(crate) fn open(
         return postgres::open(py, &database.call1((storage,))?, engine);
     }
     if storage.is_instance_of::<PyString>() || storage.hasattr("__fspath__")? {
-        return local::open(py, &file.call1((storage,))?, engine);
+        return local::open(py, &file.call1((storage,))?, engine, serves);
     }
     Err(PyTypeError::new_err(format!(
         "storage must be None, a path, a postgresql:// URL, a LocalStorage or a PostgresStorage, not {storage:?}"

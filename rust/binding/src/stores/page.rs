@@ -38,6 +38,17 @@ impl Shared {
         Ok(())
     }
 
+    /// Take in what is due soon alone: callers wait, and the rest comes while it runs.
+    pub(crate) fn take_in_first(&self, py: Python<'_>) -> PyResult<()> {
+        self.report_unapplied(py);
+        self.take_in_repeats(py)?;
+        let until = self.engine.due_soon();
+        while let Some(question) = self.engine.page_before(until) {
+            self.take_in_answer(py, question)?;
+        }
+        Ok(())
+    }
+
     /// Take in all repeats: no other page has any, but of a store that nodes share.
     fn take_in_repeats(&self, py: Python<'_>) -> PyResult<()> {
         let mut after = None;

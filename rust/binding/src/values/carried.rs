@@ -1,6 +1,5 @@
 //! What few jobs carry beside their data: read from keywords, and shown.
 
-use crate::errors::error;
 use crate::interpreter::call;
 use crate::interpreter::names::names;
 use crate::values::convert;
@@ -36,16 +35,6 @@ impl Rare {
             rare.fields = Some(Fields::read(&options, call)?);
         }
         Ok(rare)
-    }
-
-    /// Refuse what a client of a file's owner cannot say.
-    pub(crate) fn refuse_in_client(&self, py: Python<'_>) -> PyResult<()> {
-        if self.carried == Carried::default() && self.on_conflict == OnConflict::Error {
-            return Ok(());
-        }
-        let message = "headers=, key= and on_conflict= are taken by the process that has the file, and not by its clients yet: \
-                       schedule there, or leave them out";
-        Err(error(py, |names| &names.state_error, message))
     }
 
     /// Take a keyword if it says what the job carries.

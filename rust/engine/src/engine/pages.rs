@@ -18,6 +18,24 @@ impl<P: Payload> Engine<P> {
         asks.then(|| state.begin_wanted_page(now)).flatten()
     }
 
+    /// Up to where all that is due must be in memory before it runs, where other processes wait until it does: all else
+    /// comes while it runs.
+    pub fn due_soon(&self) -> i64 {
+        let now = self.now();
+        let state = self.state.lock();
+        let residency = state.residency.as_ref();
+        residency.map_or(i64::MIN, |residency| residency.frontier.soon(now))
+    }
+
+    /// The next page of what is due before this time, if any of that may not be in memory.
+    pub fn page_before(&self, until: i64) -> Option<Query> {
+        let mut state = self.state.lock();
+        let count = state.resident_count();
+        let residency = state.residency.as_mut()?;
+        let lacks = residency.frontier.lacks_before(until, count);
+        lacks.then(|| residency.begin_page(until, count))
+    }
+
     /// The next page, if what is not in memory may be due before all that is.
     pub fn page_before_next(&self) -> Option<Query> {
         // What is due may be held, or come after what is not in memory.

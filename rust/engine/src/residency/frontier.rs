@@ -13,6 +13,8 @@ pub(super) const LEAST_PAGE: usize = 16;
 const PART_PARKED: usize = 32;
 /// How long before its due a job is brought in for which there is no room.
 const LEAD_WITHOUT_ROOM: i64 = SECOND;
+/// How far what is due is taken in before a store is served that others wait for: by then the next page has come.
+const LEAD_OF_A_SUCCESSOR: i64 = 5 * SECOND;
 /// Pages that cover less time would follow each other without a pause.
 const LEAST_HORIZON: i64 = SECOND / 10;
 /// A place before all.
@@ -232,6 +234,17 @@ impl Frontier {
         };
         // Equal places are no contradiction: the frontier is the first that may be out of memory.
         first.is_none_or(|first| first >= (place.due, place.seq))
+    }
+
+    /// Up to where all that is due must be in memory before it may begin to run, in order.
+    pub(crate) fn soon(&self, now: Now) -> i64 {
+        let lead = LEAD_OF_A_SUCCESSOR.min(self.window.horizon);
+        self.reached(now).saturating_add(lead)
+    }
+
+    /// Whether a job that is due before this time may not be in memory, though there is room.
+    pub(crate) fn lacks_before(&self, until: i64, count: usize) -> bool {
+        self.paged_out > 0 && self.page.is_none() && !self.is_full(count) && self.place.due < until
     }
 
     /// The bound of the page that is wanted now.

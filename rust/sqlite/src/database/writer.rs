@@ -33,6 +33,8 @@ pub struct LogLimits {
     pub checkpoint_pages: u32,
     /// Bytes in the journal at which it is begun anew even if that holds up who appends.
     pub journal_bytes: u64,
+    /// Bytes of batches on their way to the tables, over which waits last until there are fewer.
+    pub backlog_bytes: usize,
 }
 
 impl Default for LogLimits {
@@ -40,6 +42,7 @@ impl Default for LogLimits {
         LogLimits {
             checkpoint_pages: 4096,
             journal_bytes: 64 << 20,
+            backlog_bytes: 32 << 20,
         }
     }
 }

@@ -58,9 +58,10 @@ impl GroupCommit {
         journal: Journal,
         file: Box<dyn JournalFile>,
         durability: Durability,
+        most_waiting: usize,
     ) -> Self {
         GroupCommit {
-            state: Mutex::new(State::new(journal, file)),
+            state: Mutex::new(State::new(journal, file, most_waiting)),
             durability,
             room: Condvar::new(),
             work: Condvar::new(),
@@ -447,7 +448,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("duewheel-{}-number", std::process::id()));
         let file = RealDisk.open(&path, true).unwrap().unwrap();
         let journal = Journal::begin(&*file, 7, 3, 0).unwrap();
-        let log = GroupCommit::new(journal, file, Durability::Commit);
+        let log = GroupCommit::new(journal, file, Durability::Commit, 1 << 20);
         let number = log.append(true, |out| out.push(1)).unwrap();
         assert_eq!(log.wait(number + 5, None), Ok(true));
         assert_eq!(log.lock().settled, number);

@@ -9,8 +9,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Bytes of batches that wait for the tables, over which waits last until there are fewer.
-const CROWDED: usize = 32 << 20;
 pub(crate) struct State {
     pub(crate) journal: Journal,
     /// The last batch that is settled.
@@ -23,6 +21,8 @@ pub(crate) struct State {
     pub(crate) requests: VecDeque<Request>,
     /// Bytes that have been taken to the tables and are not there yet.
     pub(crate) draining: usize,
+    /// Bytes that wait for the tables, over which waits last until there are fewer.
+    most_waiting: usize,
     /// When the oldest batch that waits for the tables came.
     pub(super) since: Option<Instant>,
     /// The tables cannot be written now, for want of space.
@@ -41,7 +41,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(super) fn new(journal: Journal, file: Box<dyn JournalFile>) -> Self {
+    pub(super) fn new(journal: Journal, file: Box<dyn JournalFile>, most_waiting: usize) -> Self {
         State {
             settled: journal.number,
             journal,
@@ -50,6 +50,7 @@ impl State {
             callbacks: Vec::new(),
             requests: VecDeque::new(),
             draining: 0,
+            most_waiting,
             since: None,
             disk_full: false,
             drainer_sleeps: false,
@@ -87,7 +88,7 @@ impl State {
 
     /// Waits last until there is room.
     pub(super) fn is_crowded(&self) -> bool {
-        let full = self.backlog() > CROWDED && !self.disk_full;
+        let full = self.backlog() > self.most_waiting && !self.disk_full;
         full && !self.closing && self.poison.is_none()
     }
 
@@ -100,7 +101,7 @@ impl State {
 
     /// More wait for the tables than memory should hold.
     pub(super) fn is_over_full(&self) -> bool {
-        self.disk_full && self.backlog() > CROWDED
+        self.disk_full && self.backlog() > self.most_waiting
     }
 
     /// Take those that are to be called back now, each with its result.

@@ -151,7 +151,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("duewheel-{}-waiters", std::process::id()));
         let file = RealDisk.open(&path, true).unwrap().unwrap();
         let journal = Journal::begin(&*file, 7, 0, 0).unwrap();
-        let log = Arc::new(GroupCommit::new(journal, file, Durability::Commit));
+        let log = Arc::new(GroupCommit::new(journal, file, Durability::Commit, 1 << 20));
         let (done, is_done) = mpsc::channel();
         for thread in 0..THREADS {
             let (log, done) = (log.clone(), done.clone());
