@@ -180,6 +180,17 @@ def test_a_call_whose_caller_leaves_in_the_middle_of_a_line_is_none(owner, path)
     assert "part" not in owner
 
 
+@pytest.mark.slow
+def test_a_line_without_an_end_is_cut_off(owner, path):
+    longest = b"-" * ((1 << 30) + 1)
+    with Lines(path) as lines:
+        lines.say(HELLO)
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            lines.socket.sendall(longest + longest)
+    with duewheel.connect(path) as client:
+        assert len(client) == 0
+
+
 def test_a_caller_that_reads_late_gets_all_answers(owner, path):
     owner.in_(30, "a", bytes(500_000), id="large")
     calls = 40  # more than sockets have room for

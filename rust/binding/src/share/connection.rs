@@ -47,6 +47,10 @@ impl Connection {
                 Ok(0) => break false,
                 Ok(count) => {
                     self.input.extend_from_slice(&scratch[..count]);
+                    if self.input.len() > LONGEST_LINE {
+                        // A caller waits for its answer: so much at once is none of ours, and it would not end.
+                        return Err(ErrorKind::InvalidData.into());
+                    }
                     // Of a stream less than there is room for is all there is; more makes it readable again.
                     if count < scratch.len() && !to_the_end {
                         break true;
@@ -59,9 +63,6 @@ impl Connection {
         };
         let end = self.input[before..].iter().rposition(|&byte| byte == b'\n');
         let Some(end) = end else {
-            if self.input.len() > LONGEST_LINE {
-                return Err(ErrorKind::InvalidData.into());
-            }
             return Ok((Vec::new(), open));
         };
         let rest = self.input.split_off(before + end + 1);

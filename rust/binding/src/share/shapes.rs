@@ -1,14 +1,15 @@
 //! What is told of statistics and repeats: their texts, and the objects that are made of them again.
 
 use crate::share::wire::Retry;
-use duewheel_engine::engine;
+use crate::values::counters::{COUNTERS, counters, numbers, with_numbers};
+use duewheel_engine::engine::Stats;
 use duewheel_engine::handover::lateness::Summary;
 use duewheel_model::repeat::Standing;
 use serde::{Deserialize, Serialize};
 
 /// The numbers of statistics, in the order of their `repr`, and the lateness.
 #[derive(Serialize, Deserialize)]
-struct StatsShape([u64; 14], LatenessShape);
+struct StatsShape([u64; COUNTERS], LatenessShape);
 
 /// Count, sum in nanoseconds (as a text: it may be longer than a number of JSON), mean, quantiles, largest, buckets.
 #[derive(Serialize, Deserialize)]
@@ -16,7 +17,7 @@ struct LatenessShape(u64, String, f64, [f64; 4], u64, Vec<(u64, u64)>);
 
 /// The same of one target, with how many of the dead were discarded and interrupted, and how long it took.
 #[derive(Serialize, Deserialize)]
-struct TargetShape([u64; 14], [u64; 2], LatenessShape, LatenessShape);
+struct TargetShape([u64; COUNTERS], [u64; 2], LatenessShape, LatenessShape);
 
 impl From<&Summary> for LatenessShape {
     fn from(summary: &Summary) -> Self {
@@ -48,7 +49,7 @@ impl LatenessShape {
 
 /// The text of what is counted of one target.
 pub(crate) fn target_text(
-    counts: [u64; 14],
+    counts: [u64; COUNTERS],
     dead: [u64; 2],
     [lateness, runtime]: [&Summary; 2],
 ) -> String {
@@ -57,67 +58,24 @@ pub(crate) fn target_text(
 }
 
 /// What such a text says.
-pub(crate) fn target_of(text: &str) -> Option<([u64; 14], [u64; 2], [Summary; 2])> {
+pub(crate) fn target_of(text: &str) -> Option<([u64; COUNTERS], [u64; 2], [Summary; 2])> {
     let TargetShape(counts, dead, lateness, runtime) = serde_json::from_str(text).ok()?;
     Some((counts, dead, [lateness.summary()?, runtime.summary()?]))
 }
 
 /// The text of statistics.
-pub(crate) fn stats_text(stats: &engine::Stats) -> String {
-    let counts = [
-        stats.pending,
-        stats.parked,
-        stats.running,
-        stats.scheduled,
-        stats.started,
-        stats.succeeded,
-        stats.retried,
-        stats.snoozed,
-        stats.dead,
-        stats.cancelled,
-        stats.revived,
-        stats.dropped,
-        stats.missed,
-        stats.stuck,
-    ];
+pub(crate) fn stats_text(stats: &Stats) -> String {
+    let counts = counters!(numbers!(stats));
     let lateness = LatenessShape::from(&stats.lateness);
     // Numbers always have one.
     serde_json::to_string(&StatsShape(counts, lateness)).unwrap_or_default()
 }
 
 /// The statistics of a text.
-pub(crate) fn stats_of(text: &str) -> Option<engine::Stats> {
+pub(crate) fn stats_of(text: &str) -> Option<Stats> {
     let StatsShape(counts, lateness) = serde_json::from_str(text).ok()?;
-    let [pending, parked, running, scheduled, started, ..] = counts;
-    let [
-        ..,
-        succeeded,
-        retried,
-        snoozed,
-        dead,
-        cancelled,
-        revived,
-        dropped,
-        missed,
-        stuck,
-    ] = counts;
-    Some(engine::Stats {
-        pending,
-        parked,
-        running,
-        scheduled,
-        started,
-        succeeded,
-        retried,
-        snoozed,
-        dead,
-        cancelled,
-        revived,
-        dropped,
-        missed,
-        stuck,
-        lateness: lateness.summary()?,
-    })
+    let lateness = lateness.summary()?;
+    Some(counters!(with_numbers!(counts, Stats { lateness })))
 }
 
 /// A repeat, as it stands.

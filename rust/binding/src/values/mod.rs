@@ -3,6 +3,7 @@
 pub(crate) mod callable;
 pub(crate) mod carried;
 pub(crate) mod convert;
+pub(crate) mod counters;
 pub(crate) mod data;
 pub(crate) mod dead;
 pub(crate) mod event;

@@ -1,6 +1,7 @@
 //! `Stats`, `TargetStats` and `Lateness`: numbers, frozen.
 
 use crate::share::shapes;
+use crate::values::counters::{counters, named, numbers, with_numbers};
 use duewheel_engine::engine::{self, TargetCounts};
 use duewheel_engine::handover::lateness::Summary;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -98,23 +99,11 @@ pub(crate) struct Stats {
 
 impl From<engine::Stats> for Stats {
     fn from(stats: engine::Stats) -> Self {
-        Stats {
-            pending: stats.pending,
-            parked: stats.parked,
-            running: stats.running,
-            scheduled: stats.scheduled,
-            started: stats.started,
-            succeeded: stats.succeeded,
-            retried: stats.retried,
-            snoozed: stats.snoozed,
-            dead: stats.dead,
-            cancelled: stats.cancelled,
-            revived: stats.revived,
-            dropped: stats.dropped,
-            missed: stats.missed,
-            stuck: stats.stuck,
-            lateness: stats.lateness.into(),
-        }
+        let lateness = stats.lateness.into();
+        counters!(with_numbers!(
+            counters!(numbers!(stats)),
+            Stats { lateness }
+        ))
     }
 }
 
@@ -245,56 +234,12 @@ impl Lateness {
     }
 }
 
-impl Stats {
-    /// The counts, in the order of the `repr`.
-    fn counts(&self) -> [(&'static str, u64); 14] {
-        [
-            ("pending", self.pending),
-            ("parked", self.parked),
-            ("running", self.running),
-            ("scheduled", self.scheduled),
-            ("started", self.started),
-            ("succeeded", self.succeeded),
-            ("retried", self.retried),
-            ("snoozed", self.snoozed),
-            ("dead", self.dead),
-            ("cancelled", self.cancelled),
-            ("revived", self.revived),
-            ("dropped", self.dropped),
-            ("missed", self.missed),
-            ("stuck", self.stuck),
-        ]
-    }
-}
-
-impl TargetStats {
-    /// The counts, in the order of the `repr`.
-    fn counts(&self) -> [(&'static str, u64); 14] {
-        [
-            ("pending", self.pending),
-            ("parked", self.parked),
-            ("running", self.running),
-            ("scheduled", self.scheduled),
-            ("started", self.started),
-            ("succeeded", self.succeeded),
-            ("retried", self.retried),
-            ("snoozed", self.snoozed),
-            ("dead", self.dead),
-            ("cancelled", self.cancelled),
-            ("revived", self.revived),
-            ("dropped", self.dropped),
-            ("missed", self.missed),
-            ("stuck", self.stuck),
-        ]
-    }
-}
-
 #[pymethods]
 impl TargetStats {
     /// Return the numbers as a dictionary, in the order of the `repr`; `lateness` and `runtime` are such, too.
     fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let numbers = PyDict::new(py);
-        for (name, count) in self.counts() {
+        for (name, count) in counters!(named!(self)) {
             numbers.set_item(name, count)?;
         }
         numbers.set_item("lateness", self.lateness.asdict(py)?)?;
@@ -304,9 +249,9 @@ impl TargetStats {
 
     /// The text that tells of them in another process.
     fn _tell(&self) -> String {
-        let counts = self.counts().map(|(_, count)| count);
         let took = [&self.lateness.found, &self.runtime.found];
-        shapes::target_text(counts, [self.discarded, self.interrupted], took)
+        let of_dead = [self.discarded, self.interrupted];
+        shapes::target_text(counters!(numbers!(self)), of_dead, took)
     }
 
     /// What such a text tells.
@@ -316,44 +261,20 @@ impl TargetStats {
             let message = format!("this tells nothing of a target: {text}");
             return Err(PyValueError::new_err(message));
         };
-        let [pending, parked, running, scheduled, started, ..] = counts;
-        let [
-            ..,
-            succeeded,
-            retried,
-            snoozed,
-            dead,
-            cancelled,
-            revived,
-            dropped,
-            missed,
-            stuck,
-        ] = counts;
-        let ([discarded, interrupted], [lateness, runtime]) = (of_dead, took);
-        Ok(TargetStats {
-            pending,
-            parked,
-            running,
-            scheduled,
-            started,
-            succeeded,
-            retried,
-            snoozed,
-            dead,
-            discarded,
-            interrupted,
-            cancelled,
-            revived,
-            dropped,
-            missed,
-            stuck,
-            lateness: lateness.into(),
-            runtime: runtime.into(),
-        })
+        let ([discarded, interrupted], [lateness, runtime]) = (of_dead, took.map(Lateness::from));
+        Ok(counters!(with_numbers!(
+            counts,
+            TargetStats {
+                discarded,
+                interrupted,
+                lateness,
+                runtime
+            }
+        )))
     }
 
     fn __repr__(&self) -> String {
-        let counts = self.counts().map(|(name, count)| format!("{name}={count}"));
+        let counts = counters!(named!(self)).map(|(name, count)| format!("{name}={count}"));
         let (lateness, runtime) = (self.lateness.__repr__(), self.runtime.__repr__());
         format!(
             "TargetStats({}, lateness={lateness}, runtime={runtime})",
@@ -367,7 +288,7 @@ impl Stats {
     /// Return the numbers as a dictionary, in the order of the `repr`; `lateness` is one, too.
     fn asdict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let numbers = PyDict::new(py);
-        for (name, count) in self.counts() {
+        for (name, count) in counters!(named!(self)) {
             numbers.set_item(name, count)?;
         }
         numbers.set_item("lateness", self.lateness.asdict(py)?)?;
@@ -394,7 +315,7 @@ impl Stats {
     }
 
     fn __repr__(&self) -> String {
-        let counts = self.counts().map(|(name, count)| format!("{name}={count}"));
+        let counts = counters!(named!(self)).map(|(name, count)| format!("{name}={count}"));
         let lateness = self.lateness.__repr__();
         format!("Stats({}, lateness={lateness})", counts.join(", "))
     }
