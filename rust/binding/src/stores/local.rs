@@ -35,9 +35,13 @@ struct LocalStorage {
     dead_max: Option<u64>,
 }
 
-/// Bytes of batches on their way to the tables, of a file that processes share: whoever follows its owner takes them there
-/// before it serves, which is some 30 ms for each MiB.
-const MOST_TO_INHERIT: usize = 4 << 20;
+/// How long the logs of a file become that processes share: whoever follows its owner reads them, syncs them and takes them
+/// to the tables before it serves. The batches are some 30 ms for each MiB.
+const TO_INHERIT: LogLimits = LogLimits {
+    checkpoint_pages: 1 << 10,
+    journal_bytes: 16 << 20,
+    backlog_bytes: 4 << 20,
+};
 
 /// Put the file behind the engine.
 pub(crate) fn open(
@@ -59,10 +63,11 @@ pub(crate) fn open(
     } = storage.extract()?;
     let relaxed = durability == "relaxed";
     let keys = Keys::keyring(keys);
-    let mut limits = LogLimits::default();
-    if serves {
-        limits.backlog_bytes = MOST_TO_INHERIT;
-    }
+    let limits = if serves {
+        TO_INHERIT
+    } else {
+        LogLimits::default()
+    };
     let settings = Settings {
         limits,
         durability: if relaxed {

@@ -5,8 +5,8 @@ use crate::sleep::Until;
 use duewheel_model::time::SECOND;
 use duewheel_store::{Place, Query};
 
-/// How many jobs one page brings at most.
-const MOST_IN_A_PAGE: usize = 10_000;
+/// How many jobs one page brings at most: other questions to the store wait for some milliseconds, not for its hundred.
+const MOST_IN_A_PAGE: usize = 2_000;
 /// How many a page brings at least, room or not.
 pub(super) const LEAST_PAGE: usize = 16;
 /// Which part of what may be resident is parked at most.
