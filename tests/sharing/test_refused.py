@@ -238,6 +238,20 @@ def test_a_call_that_was_cut_off_is_done_once(owner, path):
         assert all(id in owner for id in ids)
 
 
+def test_a_call_that_was_cut_off_is_not_made_again_when_its_job_died_with_the_owner(path, quiet):
+    with Scheduler(path) as before:
+        before.handle("dies", lambda event: 1 / 0)
+        before.in_(0, "dies", id="dead", retry_limit=0)
+        assert before.wait(30)
+    told = {"id": 1, "method": "schedule", "params": {"target": "dies", "in": 10**12, "retry": RETRY}}
+    again = {"again": True, "since": time.time_ns() - 10**11, "ago": 0, "given": True}
+    with Scheduler(path, share=True) as owner, Lines(path) as lines:
+        lines.say(HELLO)
+        for id, pending in (("dead", 0), ("new", 1)):
+            assert lines.say({**told, "params": {**told["params"], "id": id, **again}})["result"] is True
+            assert len(owner) == pending
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 @pytest.mark.parametrize("mode", [0o600, 0o666])
 def test_another_user_is_refused(path, mode):

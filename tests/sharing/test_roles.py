@@ -215,7 +215,7 @@ def test_an_owner_that_has_died_holds_nothing_though_nobody_has_asked_about_it(p
 def test_who_comes_waits_for_who_opens_the_file_after_a_death(path, monkeypatch):
     monkeypatch.setattr(_role, "_FIRST_LOOKS_S", 0)
     monkeypatch.setattr(_link, "_HEIR_PATIENCE_S", 0)
-    monkeypatch.setattr(_role.Role, "_serve", lambda self: None)
+    monkeypatch.setattr(_role.Role, "_serve", lambda self, answer: None)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(f"{path}-sock")  # nobody listens there any more
     heir = Scheduler(path, share=True)  # has the file, and does not serve yet
@@ -225,7 +225,7 @@ def test_who_comes_waits_for_who_opens_the_file_after_a_death(path, monkeypatch)
     for one in comes:
         one.start()
     monkeypatch.undo()
-    heir._role._serve()
+    heir._role._serve(heir._role.caller._link.local)
     for one in comes:
         one.join()
     assert [one.role for one in came] == ["client", "client"]

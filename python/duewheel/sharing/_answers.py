@@ -26,6 +26,9 @@ _CURSORS = 64
 _SLACK_NS = 5_000_000
 """By how much what two processes make of the clocks may differ."""
 
+_REMEMBERED_NS = 20_000_000_000
+"""How long before the file was opened a call may have begun that was cut off, and is made once more."""
+
 _DEAD_LOOKED_AT = 1_000
 """Among so many dead a job is looked for whose call was cut off."""
 
@@ -52,6 +55,7 @@ class Answers:
         self._found = weakref.ref(scheduler)
         self._cursors: dict[str, Iterator[Any]] = {}
         self._lock = threading.Lock()
+        self._died = _died_of_late(scheduler)
 
     @property
     def _scheduler(self) -> Any:
@@ -101,7 +105,7 @@ class Answers:
         """Schedule a job, unless that was done by a call that was cut off."""
         scheduler, target, again = self._scheduler, params["target"], params.get("again", False)
         given, others = params.get("given", False), params.get("keywords", {})
-        if again and self._is_known(id, target, params["since"] - _SLACK_NS):
+        if again and self._is_known(id, params["since"] - _SLACK_NS):
             return
         try:
             if when is not None:
@@ -113,12 +117,10 @@ class Answers:
             if not again or (given and not self._is_same(id, target, data)):
                 raise
 
-    def _is_known(self, id: str, target: str, since_ns: int) -> bool:
+    def _is_known(self, id: str, since_ns: int) -> bool:
         """Tell whether the job of a call that was first made then has been scheduled, and may be over."""
-        if self._scheduler._was_found(id, since_ns):
-            return True
-        dead = islice(self._scheduler.dead(target=target), _DEAD_LOOKED_AT)
-        return any(one.event.job_id == id and one.died >= since_ns for one in dead)
+        died = self._died.get(id)
+        return bool(self._scheduler._was_found(id, since_ns)) or (died is not None and died >= since_ns)
 
     def _is_same(self, id: str, target: str, data: bytes) -> bool:
         event = self._scheduler.get(id)
@@ -243,6 +245,18 @@ class Answers:
         except DuplicateJobError:
             if not params.get("again"):
                 raise
+
+
+def _died_of_late(scheduler: Any) -> dict[str, int]:
+    """Return what was dead before anything ran here, interrupted by the death of an owner, and when it died.
+
+    What dies later was found in the file, or is of a call that has been answered. So calls ask no store for it.
+    """
+    since_ns = scheduler._wall_ns() - _REMEMBERED_NS
+    if not any(one.died >= since_ns for one in scheduler.dead(limit=1)):
+        return {}
+    dead = islice(scheduler.dead(), _DEAD_LOOKED_AT)
+    return {one.event.job_id: one.died for one in dead if one.died >= since_ns}
 
 
 def _bounds(params: dict[str, Any]) -> tuple[Any, Any]:

@@ -114,16 +114,17 @@ class Role:
             made = self._make()
         except StorageLockedError:
             return False
+        answer = Answers(self._core_of(made)).answer
         with self.lock:
             if self.ended:
                 self._core_of(made).close()
                 return True
             self.own = made
-            self._serve()
-            self.caller._link.local = Answers(self._core_of(made)).answer
+            self._serve(answer)
+            self.caller._link.local = answer
         return True
 
-    def _serve(self) -> None:
+    def _serve(self, answer: Callable[[bytes], bytes]) -> None:
         """Answer other processes; a socket that cannot be made is no error."""
         core = self._core_of(self.own)
         try:
@@ -132,7 +133,6 @@ class Role:
             logger.warning("%s is not shared: no socket can be made for it: %s", self.file, error)
             return
         self._server = server
-        answer = Answers(core).answer
         for number in range(1, _HELPERS + 1):
             name = f"duewheel-share-{number}"
             threading.Thread(target=server.work, args=(answer,), name=name, daemon=True).start()
