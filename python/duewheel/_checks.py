@@ -79,6 +79,17 @@ def headers(given: object) -> dict[str, str]:
     return found
 
 
+def check_conflict(on_conflict: object, id: str | None) -> None:
+    """Refuse what is no answer to an id that is taken."""
+    must = "on_conflict must be 'error', 'ignore', 'update' or 'replace'"
+    if not isinstance(on_conflict, str):
+        raise TypeError(f"{must}, not {shown(on_conflict)}")
+    if on_conflict not in ("error", "ignore", "update", "replace"):
+        raise ValueError(f"{must}, not {shown(on_conflict)}")
+    if on_conflict != "error" and id is None:
+        raise ValueError("on_conflict says what becomes of the job that has the id: give it an id=, too")
+
+
 def whole_number(value: object, what: str, least: int = 0, most: int = 2**32 - 1) -> int:
     """Return an `int`, or what has an `__index__`, from `least` to `most`; a `bool` is none."""
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):

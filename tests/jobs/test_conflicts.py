@@ -1,13 +1,12 @@
 """`on_conflict`: what a call makes of a job that has its id, pending, far away on disk, or running."""
 
 import asyncio
-import re
 import threading
 
 import pytest
 from waiting import PATIENCE_S, until
 
-from duewheel import DuplicateJobError, LocalStorage, NopScheduler, Scheduler, StateError, aio
+from duewheel import DuplicateJobError, LocalStorage, Scheduler, StateError, aio
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
 
@@ -214,33 +213,6 @@ def test_a_repeat_is_ignored_and_never_changed(scheduler, kind):
         with pytest.raises(DuplicateJobError, match="'r'"):
             scheduler.in_(1, "t", id="r", on_conflict=word)
     assert scheduler.get_repeat("r").occurrence == 1
-
-
-REFUSED = [
-    ({"on_conflict": "skip", "id": "j"}, ValueError, "must be 'error', 'ignore', 'update' or 'replace', not 'skip'"),
-    ({"on_conflict": 5, "id": "j"}, TypeError, "must be 'error', 'ignore', 'update' or 'replace', not 5"),
-    ({"on_conflict": None, "id": "j"}, TypeError, "not None"),
-    ({"on_conflict": "ignore"}, ValueError, "give it an id=, too"),
-]
-
-
-@ON_EVERY_SIDE
-@pytest.mark.parametrize(("keywords", "error", "message"), REFUSED)
-def test_what_is_refused(scheduler, kind, keywords, error, message):
-    for call, when in ((scheduler.at, 5_000), (scheduler.in_, 5)):
-        with pytest.raises(error, match=re.escape(message)):
-            call(when, "t", **keywords)
-    assert len(scheduler) == 0
-
-
-def test_many_and_repeats_take_no_such_keyword(clock):
-    with Scheduler(clock=clock) as scheduler:
-        for call in (scheduler.at_many, scheduler.in_many):
-            with pytest.raises(TypeError, match="unexpected keyword argument 'on_conflict'"):
-                call([5], "t", on_conflict="ignore")
-        with pytest.raises(TypeError, match="unexpected keyword argument 'on_conflict'"):
-            scheduler.repeat(5, "t", id="r", on_conflict="ignore")
-    assert NopScheduler().in_(5, "t", on_conflict="skip") == ""
 
 
 def test_a_transaction_takes_none():

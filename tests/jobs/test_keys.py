@@ -1,7 +1,6 @@
 """`key=`: jobs of one target and key never overlap, and run in order."""
 
 import asyncio
-import re
 import threading
 import time
 from collections import defaultdict
@@ -9,7 +8,7 @@ from collections import defaultdict
 import pytest
 from waiting import PATIENCE_S, until
 
-from duewheel import NopScheduler, Rate, Scheduler, aio
+from duewheel import Rate, Scheduler, aio
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
 
@@ -252,23 +251,3 @@ def test_one_that_gives_way_to_a_head_start_still_keeps_others_of_its_key_waitin
         scheduler._check()
         assert (scheduler.stats().dead, scheduler.stats().retried) == (0, 0)
     assert watch.ran == {"k": [1, 2]}
-
-
-REFUSED = [
-    (5, TypeError, "key must be a str, not 5"),
-    ("", ValueError, "key must have 1 to 255 bytes of UTF-8, not 0"),
-    ("k" * 256, ValueError, "key must have 1 to 255 bytes of UTF-8, not 256"),
-    ("\ud800", ValueError, "key must be valid Unicode"),
-]
-
-
-@EITHER
-@pytest.mark.parametrize(("key", "error", "message"), REFUSED)
-def test_what_is_refused(make, key, error, message):
-    scheduler = make(clock=ManualClock(1_000))
-    for call, when in [(scheduler.at, 5_000), (scheduler.in_, 5), (scheduler.in_many, [5]), (scheduler.repeat, 5)]:
-        with pytest.raises(error, match=re.escape(message)):
-            call(when, "t", key=key)
-    assert len(scheduler) == 0
-    scheduler.close()
-    assert NopScheduler().in_(5, "t", key=5) == ""

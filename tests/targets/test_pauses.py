@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from duewheel import ClosedError, LocalStorage, NopScheduler, Scheduler, aio
+from duewheel import LocalStorage, Scheduler, aio
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
 
@@ -160,23 +160,3 @@ def test_in_memory_nothing_is_waited_for():
                 assert returned.value.value is True
 
     asyncio.run(main())
-
-
-@pytest.mark.parametrize("make", [Scheduler, ReferenceScheduler])
-@pytest.mark.parametrize("call", ["pause", "resume"])
-def test_what_is_refused(call, make):
-    scheduler = make(clock=ManualClock())
-    call = getattr(scheduler, call)
-    for arguments, keywords, kind, message in [
-        ((), {}, TypeError, "one of them, and was given neither"),
-        (("a",), {"target": "t"}, TypeError, "one of them, and was given both"),
-        ((), {"target": ""}, ValueError, "target"),
-        ((), {"target": 5}, TypeError, "target must be a str"),
-        ((5,), {}, TypeError, "id must be a str"),
-    ]:
-        with pytest.raises(kind, match=message):
-            call(*arguments, **keywords)
-    scheduler.close()
-    with pytest.raises(ClosedError):
-        call(target="t")
-    assert NopScheduler().pause(target="t") is False

@@ -17,7 +17,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamesp
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from duewheel import _current, _times, tasks
-from duewheel._checks import check_name
+from duewheel._checks import check_name, whole_number
 from duewheel._core import DeadEvent, Event, JobOptions
 from duewheel._failure import bounded
 from duewheel._times import LAST_NS, SECOND
@@ -272,6 +272,8 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         self._check_open()
         first = None if start is None else _times.wall_ns(start, "start")
         last = None if end is None else _times.wall_ns(end, "end")
+        if target is not None:
+            check_name(target, "target")
         places = sorted((self._queue.wall_due(entry), entry.sequence, entry) for entry in self._queue.pending())
         chosen = [entry for due, _, entry in places if (first is None or first <= due) and (last is None or due < last)]
         return iter([self._queue.event(entry) for entry in chosen if target in (None, entry.target)])
@@ -309,6 +311,10 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         """Iterate over the newest 1,000 that ended as dead, newest first."""
         self._check_open()
         end = None if before is None else _times.wall_ns(before, "before")
+        if target is not None:
+            check_name(target, "target")
+        if limit is not None:
+            limit = whole_number(limit, "limit")
         newest = [dead for dead in reversed(self._dead) if target in (None, dead.event.target)]
         return iter([dead for dead in newest if end is None or dead.died < end][:limit])
 

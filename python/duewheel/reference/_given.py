@@ -1,7 +1,9 @@
 """Check what callers give."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from duewheel._checks import KEYWORDS, unknown_keyword
 from duewheel._core import JobOptions
 
 CONTROLS = ("concurrency", "rate", "timeout", "priority", "dead")
@@ -33,12 +35,8 @@ def datas_of(datas: Any, count: int) -> list[Any]:
     return given
 
 
-def check_conflict(on_conflict: object, id: str | None) -> None:
-    """Refuse what is no answer to an id that is taken."""
-    must = "on_conflict must be 'error', 'ignore', 'update' or 'replace'"
-    if not isinstance(on_conflict, str):
-        raise TypeError(f"{must}, not {on_conflict!r}")
-    if on_conflict not in ("error", "ignore", "update", "replace"):
-        raise ValueError(f"{must}, not {on_conflict!r}")
-    if on_conflict != "error" and id is None:
-        raise ValueError("on_conflict says what becomes of the job that has the id: give it an id=, too")
+def check_keywords(call: str, keywords: Iterable[str]) -> None:
+    """Refuse keywords that a call of the scheduler does not have."""
+    for name in keywords:
+        if name not in KEYWORDS[call]:
+            raise unknown_keyword(name, call)

@@ -17,7 +17,7 @@ from duewheel._pauses import one_of
 from duewheel._times import LAST_NS, SECOND
 from duewheel.errors import DuplicateJobError
 from duewheel.options import UNSET
-from duewheel.reference._given import CONTROLS, check_options
+from duewheel.reference._given import CONTROLS, check_keywords, check_options
 from duewheel.reference._queue import Entry, Queue
 from duewheel.reference._repeats import CATCH_UPS, Repeat, Terms, take_up, upcoming
 from duewheel.reference._rules import resolve, spread_ns
@@ -79,6 +79,7 @@ class Repeating:
     def repeat(self, schedule: Any, target: str, data: Any = b"", *, id: str | None = None, **terms: Any) -> str:
         """Schedule a job that comes again, or make the one of this id what is said; return its id."""
         self._check_open()
+        check_keywords("Scheduler.repeat", terms)
         if id is not None:
             check_name(id, "id")
         return self._take_in(id, self._terms(schedule, target, data, **terms))

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from duewheel import _times
-from duewheel._checks import check_name, data_bytes
+from duewheel._checks import check_conflict, check_name, data_bytes
 from duewheel._checks import headers as headers_of
 from duewheel._core import JobOptions, ManualTime
 from duewheel._log import ancient as _log_ancient
 from duewheel._times import LAST_NS, SECOND
 from duewheel.errors import DuplicateJobError
 from duewheel.options import UNSET
-from duewheel.reference._given import check_conflict, check_options, datas_of, items
+from duewheel.reference._given import check_keywords, check_options, datas_of, items
 from duewheel.reference._queue import MOST, Changed, Entry, Queue
 from duewheel.reference._rules import resolve
 
@@ -47,6 +47,7 @@ class Scheduling:
 
     def at_many(self, whens: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job at each of ``whens``, in that order, all of them or none."""
+        check_keywords("Scheduler.at_many", options)
         dues = [(_times.wall_ns(when), False) for when in items(whens, "whens")]
         names = self._schedule(dues, target, datas_of(datas, len(dues)), None, **options)
         if dues:
@@ -55,6 +56,7 @@ class Scheduling:
 
     def in_many(self, delays: Iterable[Any], target: str, datas: Any = None, **options: Any) -> Sequence[str]:
         """Schedule a job after each of ``delays``, in that order, all of them or none."""
+        check_keywords("Scheduler.in_many", options)
         dues = [(self._boot_due(delay), True) for delay in items(delays, "delays")]
         return self._schedule(dues, target, datas_of(datas, len(dues)), None, **options)
 

@@ -50,9 +50,20 @@ def _bound(value: datetime | float | None, what: str) -> int | None:
     return None if value is None else wall_ns(value, what)
 
 
-def _others(keywords: Any) -> dict[str, Any]:
-    """Take out of the keywords of a call those that are no options: the owner reads them."""
-    return {name: keywords.pop(name) for name in list(keywords) if name not in _FIELDS} if keywords else {}
+def _others(call: str, keywords: Any, id: str | None = None) -> dict[str, Any]:
+    """Take out of the keywords of a call those that are no options, checked: the owner reads them."""
+    others = {name: keywords.pop(name) for name in list(keywords) if name not in _FIELDS} if keywords else {}
+    for name in others:
+        if name not in _checks.KEYWORDS[call]:
+            raise _checks.unknown_keyword(name, call)
+    # Here, for JSON has names and texts of what is none.
+    if "headers" in others:
+        others["headers"] = _checks.headers(others["headers"])
+    if others.get("key") is not None:
+        _checks.check_name(others["key"], "key")
+    if "on_conflict" in others:
+        _checks.check_conflict(others["on_conflict"], id)
+    return others
 
 
 class Calls:
@@ -102,7 +113,7 @@ class Calls:
     ) -> str:
         if connection is not None:
             raise StateError("connection= is for jobs in a PostgreSQL database, and this scheduler's are in a file")
-        others = _others(job_options)
+        others = _others("Scheduler.in_" if is_delay else "Scheduler.at", job_options, id)
         made, line = self._requests.schedule(is_delay, time, target, data, id, options, job_options)
         reply = self._link.exchange(_words.with_keywords(line, others) if others else line)
         if reply != _words.DONE:
@@ -142,7 +153,7 @@ class Calls:
         options: JobOptions | None,
         job_options: _ManyKeywords,
     ) -> Ids:
-        others = _others(job_options)
+        others = _others("Scheduler.in_many" if are_delays else "Scheduler.at_many", job_options)
         ids, line = self._requests.schedule_many(are_delays, times, target, datas, options, job_options)
         _words.result(self._link.exchange(_words.with_keywords(line, others) if others else line))
         return ids
@@ -244,7 +255,8 @@ class Calls:
         self, *, target: str | None = None, before: datetime | float | None = None, limit: int | None = None
     ) -> Iterator[DeadEvent]:
         """Iterate over the jobs that ended as dead, newest first. As `duewheel.Scheduler.dead`."""
-        check_bounds(before, None, target)
+        if target is not None:
+            _checks.check_name(target, "target")
         most = None if limit is None else _checks.whole_number(limit, "limit", most=2**63 - 1)
         which = {"target": target, "before": _bound(before, "before")}
         return self._pages("dead", _words.dead_of, which, most)
