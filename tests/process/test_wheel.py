@@ -69,6 +69,22 @@ def test_a_wheel_has_a_bill_of_materials():
         assert crates <= {(crate["name"], crate["version"]) for crate in locked}
 
 
+def test_a_wheel_has_what_the_dashboard_is_made_of():
+    wheels = sorted((ROOT / "dist").glob("duewheel-*.whl"))
+    if not wheels:
+        pytest.skip("no wheel in dist/: make wheel")
+    package = ROOT / "python"
+    wanted = {
+        path.relative_to(package).as_posix()
+        for kind in ("templates", "static")
+        for path in (package / "duewheel" / "dashboard" / kind).iterdir()
+    }
+    assert {"duewheel/dashboard/templates/base.html", "duewheel/dashboard/static/htmx.min.js"} <= wanted
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            assert wanted <= set(archive.namelist()), wheel
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_wheel(version, tmp_path):
     python = interpreter(version)
