@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 import time
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
@@ -92,11 +93,61 @@ def test_a_filter_that_matches_few_says_how_far_it_has_looked(one, monkeypatch):
     assert pages_of(client, "/jobs?state=retrying") == ["again"]
 
 
-def test_an_overdue_job_says_why():
-    with duewheel.Scheduler() as scheduler:
+def head_of(client, path="/"):
+    """The state in the head of a page."""
+    return re.search(r'aria-label="Now">\s*<span class="mark[^>]*>.*?</svg>([^<]+)<', client.get(path).text)[1]
+
+
+def marks_of(client, path):
+    rows = re.findall(r"<tr role=\"row\"><th scope=\"row\".*?</tr>", client.get(path).text, re.DOTALL)
+    return {ids_in(row)[0]: re.search(r'data-label="State">.*?</svg>([^<]+)<', row)[1] for row in rows}
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_what_is_overdue_says_why(tmp_path, in_file, caplog):
+    with duewheel.Scheduler(tmp_path / "jobs.db" if in_file else None) as scheduler:
+        client = TestClient(dashboard.app(scheduler))
+        assert head_of(client) == "On time"
         scheduler.at(time.time() - 50, "nobody", id="parked")
-        text = TestClient(dashboard.app(scheduler)).get("/jobs?state=overdue").text
-        assert ids_in(text) == ["parked"] and "has no handler" in text
+        scheduler.at(time.time() - 40, "nobody", id="parked, too")
+        scheduler.pause(target="held")
+        scheduler.handle("held", print)
+        scheduler.at(time.time() - 30, "held", id="paused")
+        for path in ("/", "/store"):
+            assert head_of(client, path) == "Parked"
+        text = client.get("/").text
+        assert "the first is parked" in text and "&#39;nobody&#39; has no handler" in text
+        assert marks_of(client, "/jobs?state=overdue") == {
+            "parked": "parked", "parked, too": "parked", "paused": "paused"
+        }  # fmt: skip
+        text = client.get("/jobs").text
+        assert "its target &#39;held&#39; is paused" in text
+        assert "parked</span>" in client.get("/job?id=parked").text
+        scheduler.handle("nobody", lambda event: None)
+        assert scheduler.wait(30)
+        assert head_of(client) == "Paused"
+        scheduler.close()
+
+
+def test_what_waits_for_its_turn_is_behind_whatever_is_parked(quiet):
+    begun, ends = threading.Event(), threading.Event()
+
+    def stays(event):
+        begun.set()
+        ends.wait()
+
+    with duewheel.Scheduler(workers=1) as scheduler:
+        scheduler.handle("stays", stays)
+        scheduler.in_(0, "stays")
+        begun.wait()
+        client = TestClient(dashboard.app(scheduler))
+        scheduler.at(time.time() - 5000, "nobody", id="parked")
+        scheduler.at(time.time() - 50, "stays", id="late")
+        assert head_of(client) == "Behind"
+        text = client.get("/").text
+        assert re.search(r'tile-late">.*?<dd>50', text, re.DOTALL) and "waits for a worker" in text
+        assert marks_of(client, "/jobs") == {"parked": "parked", "late": "overdue"}
+        ends.set()
         scheduler.close()
 
 

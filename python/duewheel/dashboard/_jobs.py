@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from duewheel.dashboard._cursor import Cursor, Pager
 from duewheel.dashboard._format import moment
 from duewheel.dashboard._pages import PAGE, numbered
+from duewheel.dashboard._why import Why, why
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,24 +30,13 @@ _MATCHES: dict[str, Callable[[Event], bool]] = {
     "repeating": lambda event: event.occurrence > 0,
 }
 
-_EXPLAINED_S = 1.0
-"""What has been due for so long is explained."""
-
 
 class Job(NamedTuple):
     """A row of the list."""
 
     event: Event
-    why: str | None
-    """Why it does not run, of one that is overdue."""
-
-
-async def explained(view: View, event: Event) -> str | None:
-    """Return why a job that is overdue does not run."""
-    if (view.now_ns - event.due) / 1e9 < _EXPLAINED_S or not view.source.has("explain"):
-        return None
-    text: str = await view.source.call("explain", event.job_id)
-    return text.removeprefix(f"{event.job_id!r} ").removeprefix("is ")
+    why: Why | None
+    """Of one that is overdue."""
 
 
 async def jobs(view: View) -> dict[str, Any]:
@@ -70,7 +60,7 @@ async def jobs(view: View) -> dict[str, Any]:
         "states": STATES,
         "state": state,
         "target": bounds["target"] or "",
-        "rows": [Job(event, await explained(view, event)) for event in found.items],
+        "rows": [Job(event, await why(view.source, event, view.now_ns)) for event in found.items],
         "looked": found.looked,
         "is_all": found.is_all,
         "next": None if found.is_all else pager.next,
@@ -112,16 +102,18 @@ async def job(view: View) -> dict[str, Any]:
         repeat = await view.source.call("get_repeat", wanted)
     except (TypeError, ValueError) as error:
         return {"summary": summary, "id": wanted, "event": None, "repeat": None, "run": None, "dead": None,
-                "why": str(error), "looked": 0}  # fmt: skip
+                "said": str(error), "late": None, "looked": 0}  # fmt: skip
     runs = await view.source.call("running") if view.source.has("running") else []
     run = next((run for run in runs if run.event.job_id == wanted), None)
     looked, dead = 0, None
     if event is None and repeat is None and run is None:
         found = await view.source.select("dead", {}, lambda dead: dead.event.job_id == wanted, want=1, look=LOOK_DEAD)
         looked, dead = (0 if found.is_all else found.looked), next(iter(found.items), None)
-    why = None
+    said = late = None
     if event is not None or repeat is not None or run is not None:
-        why = await view.source.call("explain", wanted)
+        said = await view.source.call("explain", wanted)
+    if event is not None:
+        late = await why(view.source, event, view.now_ns)
     return {
         "summary": summary,
         "id": wanted,
@@ -129,6 +121,7 @@ async def job(view: View) -> dict[str, Any]:
         "repeat": repeat,
         "run": run,
         "dead": dead,
-        "why": why,
+        "said": said,
+        "late": late,
         "looked": looked,
     }

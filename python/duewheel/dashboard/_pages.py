@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from duewheel.dashboard import _charts
 from duewheel.dashboard._history import WINDOWS
+from duewheel.dashboard._why import why
 from duewheel.errors import DuewheelError, StateError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ async def overview(view: View) -> dict[str, Any]:
         "counted_s": lateness.seconds,
         "window": window,
         "windows": _WINDOW_NAMES,
-        "coming": coming.items,
+        "coming": [(event, await why(view.source, event, view.now_ns)) for event in coming.items],
     }
 
 

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from duewheel import _core
 from duewheel.dashboard import _format
 from duewheel.dashboard._guard import ACCESS
+from duewheel.dashboard._why import LATE_NS, first_late
 from duewheel.errors import DuewheelError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from duewheel._core import Event, Stats
     from duewheel.dashboard._history import History
     from duewheel.dashboard._source import Source
+    from duewheel.dashboard._why import Why
 
 MENU = (
     ("overview", "Overview"),
@@ -61,7 +63,9 @@ class Summary(NamedTuple):
     state: str
     failure: str | None
     overdue_s: float
-    """How long what is due first has waited; 0: nothing is overdue."""
+    """How long what is due first has waited, what is held back aside if there is more; 0: nothing is overdue."""
+    late: Why | None
+    """Why that does not run, if it has waited for long."""
     rate: float | None
 
 
@@ -143,16 +147,17 @@ class View:
         scheduler = self.source.scheduler
         core = getattr(scheduler, "_core", scheduler)
         failure = getattr(scheduler, "failure", None)
-        state, overdue_s = "watched", 0.0
+        state, overdue_s, late = "watched", 0.0, None
         if getattr(core, "_closed", False) is True:
-            return Summary(stats, "closed", None, 0.0, None)
+            return Summary(stats, "closed", None, 0.0, None, None)
         if isinstance(getattr(core, "_started", None), bool):
             state = "started" if core._started else "stopped"
         first = await self.source.call("next")
         if first is not None:
-            overdue_s = max(0.0, (self.now_ns - first.due) / 1e9)
+            late = await first_late(self.source, self.now_ns) if self.now_ns - first.due > LATE_NS else None
+            overdue_s = max(0.0, (self.now_ns - (late.event if late else first).due) / 1e9)
         said = None if failure is None else f"{type(failure).__name__}: {failure}"
-        return Summary(stats, "failed" if said else state, said, overdue_s, self.history.rate())
+        return Summary(stats, "failed" if said else state, said, overdue_s, late, self.history.rate())
 
 
 def _whole(text: str | None) -> int:
