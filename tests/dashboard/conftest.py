@@ -68,7 +68,7 @@ class Served:
         self.app, self.changed = app, threading.Condition()
         self.streams, self.messages = 0, 0
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:{}".format(self._socket.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             self._watched, interface="asgi3", lifespan="off", log_level="error", timeout_graceful_shutdown=1
         )

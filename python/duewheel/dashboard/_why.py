@@ -48,7 +48,7 @@ async def why(source: Source, event: Event, now_ns: int) -> Why | None:
 
 
 async def first_late(source: Source, now_ns: int) -> Why | None:
-    """Return why the first job that is overdue does not run; of those that are held back alone, if there is no other."""
+    """Return why the first job that is overdue does not run: one that is not held back, if there is any."""
     bounds = {"end": moment(now_ns - LATE_NS)}
     found = await source.select("between", bounds, lambda _event: True, want=LOOK, look=LOOK)
     first: Why | None = None
