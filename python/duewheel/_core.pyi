@@ -1181,8 +1181,10 @@ class Scheduler:
         **Raises** `DuplicateJobError` when the id is taken by another job, `StorageError`, `ClosedError`.
         **Durability**: as `at`.
         """
-    def purge(self, before: _When | None = None) -> int:
+    def purge(self, before: _When | None = None, *, ids: Iterable[str] | None = None) -> int:
         """Forget the dead that died before a time, or all; return how many.
+
+        Given `ids`, an iterable of them, only those of these ids, each with all its deaths.
 
         **Time**: `before` is what `at` takes. **Raises** as `at`. **Durability**: as `at`.
         """
@@ -1373,7 +1375,7 @@ class AwaitedCalls:
         """Return how many jobs of the targets that have handlers here are in a store that nodes share."""
     def count(self) -> _Made[int]:
         """As `len(Scheduler)`."""
-    def purge(self, before: _When | None = None) -> _Made[int]:
+    def purge(self, before: _When | None = None, *, ids: Iterable[str] | None = None) -> _Made[int]:
         """As `Scheduler.purge`."""
     def restore(self, event: Event) -> _Made[None]:
         """As `Scheduler._restore`."""

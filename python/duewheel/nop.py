@@ -251,7 +251,7 @@ class NopScheduler(Scheduler):
         """Return `False`: it is unknown."""
         return False
 
-    def purge(self, before: object = None) -> int:
+    def purge(self, before: object = None, *, ids: object = None) -> int:
         """Return 0: there is nothing to forget."""
         return 0
 

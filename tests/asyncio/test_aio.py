@@ -90,6 +90,7 @@ def test_every_call_does_as_the_one_that_is_not_awaited(kept, tmp_path):
             assert await scheduler.revive("dead")
             assert not await scheduler.revive("none")
             await until(lambda: scheduler.stats().dead == 2)
+            assert await scheduler.purge(ids=["nobody"]) == 0
             assert await scheduler.purge() == 1
             assert await scheduler.purge() == 0
             assert await scheduler.drain(PATIENCE_S)

@@ -123,6 +123,10 @@ def test_a_target_of_a_file_is_paused(a_file, cli):
 
 
 def test_dead_revive_purge(place, at):
+    bury(place, "d", "e")
+    forgotten = at("purge", "d", "e", "nobody")
+    assert forgotten.out == "forgotten d\nforgotten e\n" and forgotten.status == FOUND
+    assert "nobody: no dead job has this id" in forgotten.err
     bury(place, "a", "b")
     bury(place, "c", target="u")
     records = at("dead", "--json").records

@@ -137,6 +137,25 @@ def test_all_that_match_are_revived(one, page):
     assert one.scheduler.stats().revived == 2
 
 
+def test_all_that_match_are_discarded_or_none(one, page):
+    one.die(7)
+    one.die(2, b"other.example")
+    page.goto("/dead?view=list&target=mail")
+    button = page.get_by_role("link", name="Discard all that match")
+    button.click()
+    expect(page.get_by_role("dialog")).to_contain_text("Discard 9 dead jobs?")
+    page.keyboard.press("Escape")
+    assert len(list(one.scheduler.dead())) == 9
+    page.get_by_role("link", name=re.compile("^Discard: ")).first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("status")).to_have_text("1 discarded.")
+    button.click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard all").click()
+    expect(page.get_by_role("status")).to_have_text("8 discarded.")
+    expect(page.locator("main")).to_contain_text("No dead job matches")
+    assert list(one.scheduler.dead()) == []
+
+
 def test_a_repeat_is_paused_triggered_and_resumed(one, page):
     one.repeat()
     page.goto("/repeats")

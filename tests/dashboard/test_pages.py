@@ -215,7 +215,7 @@ def test_what_cannot_be_taken_back_is_asked_for(filled):
     filled.die(2)
     id = next(filled.scheduler.dead()).event.job_id
     client = filled.client(actions=True)
-    for action in ("revive", "cancel"):
+    for action in ("revive", "cancel", "discard"):
         text = client.post(f"/do/{action}", data={"id": id}).text
         assert f'action="/do/{action}"' in text and 'name="confirmed" value="yes"' in text
     text = client.get("/confirm", params={"action": "revive-all", "target": "mail"}).text
@@ -256,6 +256,33 @@ def test_many_are_taken_in_turns(filled, monkeypatch):
     assert "the newest 10 dead jobs of more" in client.get("/confirm?action=revive-all").text
     assert post(client, "revive-all", confirmed="yes") == {"notice": "revived", "done": "10", "left": "1"}
     assert "There are more: do it again" in client.get("/dead?notice=revived&done=10&left=1").text
+
+
+def test_one_is_discarded(filled):
+    filled.die(2)
+    first, second = (dead.event.job_id for dead in filled.scheduler.dead())
+    client = filled.client(actions=True)
+    text = client.post("/do/discard", data={"id": first}).text
+    assert f"Discard {first}?" in text and "forgotten" in text
+    assert post(client, "discard", id=first, confirmed="yes") == {"notice": "discarded", "done": "1"}
+    assert post(client, "discard", id=first, confirmed="yes") == {"notice": "discarded", "failed": "1"}
+    assert post(client, "discard", id="x" * 300, confirmed="yes") == {"notice": "discarded", "failed": "1"}
+    assert [dead.event.job_id for dead in filled.scheduler.dead()] == [second]
+    assert "was dead no longer" in client.get("/dead?notice=discarded&failed=1").text
+
+
+def test_all_that_match_are_discarded(filled, monkeypatch):
+    filled.die(3, b"gone")
+    filled.die(20)
+    monkeypatch.setattr("duewheel.dashboard._dead.MOST_IDS", 15)
+    client = filled.client(actions=True)
+    fields = {"target": "mail", "reason": "failed", "confirmed": "yes"}
+    assert "the newest 15 dead jobs of more" in client.get("/confirm?action=discard-all&reason=failed").text
+    assert post(client, "discard-all", **fields) == {"notice": "discarded", "done": "15", "left": "1"}
+    assert post(client, "discard-all", **fields) == {"notice": "discarded", "done": "5"}
+    assert {dead.reason for dead in filled.scheduler.dead()} == {"discarded"}
+    assert post(client, "discard-all", error="another", confirmed="yes") == {"notice": "discarded"}
+    assert len(list(filled.scheduler.dead())) == 3 and filled.scheduler.stats().revived == 0
 
 
 def test_repeats_show_their_next_times_and_are_paused_and_triggered(filled):

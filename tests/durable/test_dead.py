@@ -29,6 +29,20 @@ def test_all_of_the_dead_are_there_after_a_restart(file):
     assert list(file.again().dead()) == []
 
 
+def test_what_is_forgotten_by_its_id_is_so_after_a_restart(file):
+    file.act = fail
+    scheduler = file.open()
+    for second in range(4):
+        scheduler.in_(second, "t", id=f"{second}", retry_limit=0)
+    file.clock.advance(4)
+    assert scheduler.purge(ids=iter(["3", "1", "nobody"])) == 2
+    assert scheduler.purge(START + 2, ids=["2", "0"]) == 1
+    for _ in range(2):
+        assert [dead.event.job_id for dead in scheduler.dead()] == ["2"]
+        scheduler = file.again()
+    assert not scheduler.revive("1") and scheduler.revive("2")
+
+
 def test_a_dead_job_comes_back_after_a_restart(file):
     file.act = fail
     scheduler = file.open()

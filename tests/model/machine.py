@@ -153,7 +153,8 @@ class Pair(Repeating):
 
     def purge(self, pick):
         before = self.when(pick) if pick.number(0, 4) else None
-        self.both(lambda side: side.scheduler.purge(before))
+        labels = [self.any_id(pick) for _ in range(pick.number(0, 3))] if pick.number(0, 1) else None
+        self.both(lambda side: side.purge(before, labels))
 
     def register(self, pick):
         target, controls = pick.one_of(TARGETS), dict(pick.one_of(CONTROLS))

@@ -247,6 +247,10 @@ class Side:
             self.heirs.append(self.labels[id])
         return self.labels.get(id, id)
 
+    def purge(self, before, labels):
+        ids = None if labels is None else [self.ids.get(label, label) for label in labels]
+        return self.scheduler.purge(before, ids=ids)
+
     def seen(self, event):
         job = event.job
         label = self.label_of(job.id)

@@ -65,7 +65,9 @@ def test_a_failure_is_retried_and_a_death_is_kept(node):
     assert scheduler.revive("x")
     assert scheduler.wait(20)
     assert attempts[3:] == [(4, 1), (5, 2), (6, 3)]
-    assert scheduler.purge() == 1 and not list(scheduler.dead())
+    assert scheduler.purge(ids=["y"]) == scheduler.purge(0, ids=["x"]) == 0
+    assert scheduler.purge(ids=["y", "x"]) == 1 and not list(scheduler.dead())
+    assert scheduler.purge() == 0
     stats = scheduler.stats()
     assert (stats.retried, stats.dead, stats.revived) == (4, 2, 1)
 

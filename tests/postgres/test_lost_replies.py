@@ -116,8 +116,11 @@ def test_a_revival_is_known_though_its_reply_is_lost(between, far):
 def test_a_count_is_known_though_its_reply_is_lost(between, far):
     far.handle("a", lambda event: 1 / 0)
     far.start()
-    far.in_many([0] * 5, "a", retry_limit=0)
+    ids = far.in_many([0] * 8, "a", retry_limit=0)
     assert far.wait(20)
+    between.arm(says(b"DELETE FROM"), proxy.MUTE)
+    assert far.purge(ids=ids[:3]) == 3
+    assert between.fired.is_set()
     between.arm(says(b"DELETE FROM"), proxy.MUTE)
     assert far.purge() == 5
     assert between.fired.is_set() and not list(far.dead())

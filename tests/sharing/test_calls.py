@@ -217,7 +217,12 @@ def test_the_dead_are_listed_and_revived(owner, client, quiet):
     owner._role.own.drain()
     assert client.revive(ids[0]) is True
     assert client.revive("unknown") is False
-    assert client.purge() == 4
+    assert client.purge(ids=[*ids[1:3], "unknown"]) == 2
+    assert client.purge(0, ids=ids) == client.purge(ids=[]) == 0
+    for wrong in ("abc", [7]):
+        with pytest.raises(TypeError, match="id"):
+            client.purge(ids=wrong)
+    assert client.purge() == 2
     assert client.stats().dead == 5
     assert "is due" in client.explain(ids[0]) or "waits" in client.explain(ids[0])
 

@@ -170,7 +170,7 @@ def dead(scheduler: Scheduler) -> None:
         assert_type(one.died, int)
         assert_type(one.died_at, datetime)
     assert_type(scheduler.revive("a"), bool)
-    assert_type(scheduler.purge(NOW), int)
+    assert_type(scheduler.purge(NOW, ids=["a"]), int)
 
 
 def life(scheduler: Scheduler) -> None:

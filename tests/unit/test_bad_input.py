@@ -225,6 +225,14 @@ def test_a_wrong_time_to_purge_is_refused(scheduler, value, error, said):
     refuses(error, ["before", *said], scheduler.purge, value)
 
 
+@pytest.mark.parametrize(("value", "error"), [
+    ("a", TypeError), (b"a", TypeError), (7, TypeError), ([7], TypeError), (["a", ""], ValueError), ([None], TypeError),
+    (["x" * 256], ValueError),
+])  # fmt: skip
+def test_wrong_ids_to_purge_are_refused(scheduler, value, error):
+    refuses(error, ["id"], scheduler.purge, ids=value)
+
+
 @pytest.mark.parametrize("call", ["drain", "wait"])
 @pytest.mark.parametrize(("value", "error", "said"), OPTIONAL_DELAYS)
 def test_wrong_timeouts_are_refused(scheduler, call, value, error, said):

@@ -66,7 +66,7 @@ def test_discards_every_job_and_checks_nothing(number):
     assert (nop.get("a"), nop.next(), nop.next(number, end=number)) == (None, None, None)
     assert (nop.cancel("a"), nop.reschedule("a", number), nop.revive("a")) == (False, False, False)
     assert nop.cancel_many(["a", number]) == 0
-    assert (list(nop.between(number)), list(nop.dead()), nop.purge(number)) == ([], [], 0)
+    assert (list(nop.between(number)), list(nop.dead()), nop.purge(number, ids=["a"])) == ([], [], 0)
     assert (nop.backup(number), nop.rotate()) == (None, None)
 
 

@@ -250,6 +250,22 @@ def test_dead_jobs_come_back(scheduler, caplog):
     assert list(scheduler.dead()) == [] and scheduler.purge() == 0
 
 
+def test_the_dead_are_forgotten_by_their_ids(scheduler, caplog):
+    caplog.set_level(logging.CRITICAL, "duewheel")
+    scheduler.handle("t", lambda event: 1 / 0)
+    ids = scheduler.in_many([0] * 5, "t", retry_limit=0)
+    for _ in range(2):
+        scheduler.in_(0, "t", id="twice", retry_limit=0)
+        scheduler.start()
+        assert scheduler.wait(10)
+    assert scheduler.purge(ids=[]) == scheduler.purge(ids=["nobody"]) == 0
+    assert scheduler.purge(0, ids=ids) == 0, "they died later"
+    assert scheduler.purge(ids=["twice", ids[1], ids[1], "nobody"]) == 3
+    assert {dead.event.job_id for dead in scheduler.dead()} == {ids[0], *ids[2:]}
+    assert scheduler.purge(ids=ids) == 4, "Ids are ids, too"
+    assert list(scheduler.dead()) == [] and scheduler.stats().dead == 7
+
+
 def test_drain_puts_back_what_has_not_started(scheduler):
     inside, go_on = threading.Event(), threading.Event()
     ran = []

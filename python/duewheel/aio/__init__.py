@@ -405,10 +405,12 @@ class Scheduler(
         core = self._core
         return await _waits.complete(core, self._awaited.revive(id)) if self._has_store else core.revive(id)
 
-    async def purge(self, before: datetime | float | None = None) -> int:
-        """Forget the dead that died before a time, or all; return how many. As `duewheel.Scheduler.purge`."""
+    async def purge(self, before: datetime | float | None = None, *, ids: Iterable[str] | None = None) -> int:
+        """Forget the dead: that died before a time, or of ids, or all. As `duewheel.Scheduler.purge`."""
         core = self._core
-        return await _waits.complete(core, self._awaited.purge(before)) if self._has_store else core.purge(before)
+        if not self._has_store:
+            return core.purge(before, ids=ids)
+        return await _waits.complete(core, self._awaited.purge(before, ids=ids))
 
     async def count(self) -> int:
         """Return how many jobs are pending."""

@@ -73,8 +73,16 @@ def _revive_all(reached: Reached, target: str | None) -> tuple[int, list[str]]:
 
 
 def purge(call: Call) -> int:
-    """Forget the dead that died before a time."""
+    """Forget dead jobs: those of the ids, or what died before a time."""
     args, out = call.args, call.out
+    if bool(args.ids) == (args.before is not None):
+        raise EndsError("say the ids of dead jobs, or --before and a time: one of the two")
+    if args.ids:
+        if args.dry_run:
+            raise EndsError("--dry-run is for --before: `duewheel show ID` shows what would be forgotten")
+        with call.reach() as reached:
+            forget = reached.calls.purge
+            return call.each(args.ids, lambda one: forget(ids=[one]) > 0, "forgotten", "no dead job has this id")
     before_ns = read_before(args.before, args.tz)
     before = moment(before_ns)
     with call.reach() as reached, refusing():

@@ -191,7 +191,8 @@ def _dead_verbs(verbs: _Verbs) -> None:
     verb.add_argument("--target", metavar="T")
 
     verb = verbs.add("purge", _dead.purge)
-    verb.add_argument("--before", metavar="WHEN", required=True, help="a time, or how long ago: 30d; now is all")
+    verb.add_argument("ids", metavar="ID", nargs="*")
+    verb.add_argument("--before", metavar="WHEN", help="a time, or how long ago: 30d; now is all")
     verb.add_argument("--dry-run", action="store_true", help="say how many, and forget none")
     _add_tz(verb)
 

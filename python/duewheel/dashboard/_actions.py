@@ -44,6 +44,10 @@ class Action(NamedTuple):
 ACTIONS = {
     "revive": Action("Revive", "Revive {what}?", "It is due now, from attempt 1.", "revived"),
     "revive-all": Action("Revive all", "Revive {what}?", "Each is due now, from attempt 1.", "revived", "filter"),
+    "discard": Action("Discard", "Discard {what}?", "It is forgotten, with its error and its data.", "discarded"),
+    "discard-all": Action(
+        "Discard all", "Discard {what}?", "Each is forgotten, with its error and its data.", "discarded", "filter"
+    ),
     "cancel": Action("Cancel", "Cancel {what}?", "It never starts; a repeat does not come again.", "cancelled"),
     "run-now": Action("Run now", "", "", "moved"),
     "pause": Action("Pause", "", "", "paused"),
@@ -119,7 +123,20 @@ async def _do_one(view: View, name: str, fields: Mapping[str, str]) -> tuple[int
     return int(done), int(not done), 0
 
 
-async def _do_all(view: View, _name: str, fields: Mapping[str, str]) -> tuple[int, int, int]:
+async def _discard(view: View, _name: str, fields: Mapping[str, str]) -> tuple[int, int, int]:
+    try:
+        done = await view.source.call("purge", ids=[fields["id"]])
+    except ValueError:
+        done = 0  # an id that none can have
+    return int(done > 0), int(done == 0), 0
+
+
+async def _discard_all(view: View, _name: str, fields: Mapping[str, str]) -> tuple[int, int, int]:
+    ids, is_all = await _dead.ids_of(view, fields)
+    return await view.source.call("purge", ids=ids), 0, int(not is_all)
+
+
+async def _revive_all(view: View, _name: str, fields: Mapping[str, str]) -> tuple[int, int, int]:
     """Do it to all that match, some at once, until it has taken so long that a browser should be answered."""
     ids, is_all = await _dead.ids_of(view, fields)
     ends = time.monotonic() + _WORKS_FOR_S
@@ -136,4 +153,4 @@ async def _do_all(view: View, _name: str, fields: Mapping[str, str]) -> tuple[in
     return done, failed, len(ids) + (not is_all)
 
 
-_DO = {"revive-all": _do_all}
+_DO = {"revive-all": _revive_all, "discard": _discard, "discard-all": _discard_all}

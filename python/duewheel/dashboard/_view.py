@@ -37,6 +37,7 @@ MENU = (
 
 NOTICES = {
     "revived": ("revived", "was dead no longer, or its id is taken", "were dead no longer, or their ids are taken"),
+    "discarded": ("discarded", "was dead no longer", "were dead no longer"),
     "cancelled": ("cancelled", "was pending no longer", "were pending no longer"),
     "moved": ("made due now", "was pending no longer", "were pending no longer"),
     "paused": ("paused", "was there no longer", "were there no longer"),

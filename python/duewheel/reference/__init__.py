@@ -76,6 +76,15 @@ def _summary(late_ns: list[int]) -> SimpleNamespace:
     )
 
 
+def _listed(ids: Iterable[str]) -> list[str]:
+    if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
+        raise TypeError(f"ids must be an iterable of ids, not {ids!r}")
+    names = list(ids)
+    for name in names:
+        check_name(name, "id")
+    return names
+
+
 class ReferenceScheduler(Scheduling, Repeating, Controlling):
     """Schedule as ``duewheel.Scheduler`` does, on the thread that advances ``clock``.
 
@@ -227,12 +236,7 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
     def cancel_many(self, ids: Iterable[str]) -> int:
         """Withdraw many pending jobs; return how many were pending."""
         self._check_open()
-        if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
-            raise TypeError(f"ids must be an iterable of ids, not {ids!r}")
-        names = list(ids)
-        for name in names:
-            check_name(name, "id")
-        return sum(self.cancel(name) for name in names)
+        return sum(self.cancel(name) for name in _listed(ids))
 
     def reschedule(self, id: str, when: When) -> bool:
         """Move a pending job to ``when`` on the wall clock, at a new place in the order."""
@@ -339,12 +343,18 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         self._counts["revived"] += 1
         return True
 
-    def purge(self, before: When | None = None) -> int:
-        """Forget the dead that died before a time of the wall clock, or all; returns how many."""
+    def purge(self, before: When | None = None, *, ids: Iterable[str] | None = None) -> int:
+        """Forget the dead that died before a time of the wall clock, or of these ids, or all; returns how many."""
         self._check_open()
         end = None if before is None else _times.wall_ns(before, "before")
+        named = None if ids is None else _listed(ids)
         count = len(self._dead)
-        self._dead = deque((dead for dead in self._dead if end is not None and dead.died >= end), _DEAD_LIMIT)
+        kept = (
+            dead
+            for dead in self._dead
+            if (end is not None and dead.died >= end) or (named is not None and dead.event.job_id not in named)
+        )
+        self._dead = deque(kept, _DEAD_LIMIT)
         return count - len(self._dead)
 
     def _pending(self, id: str) -> Entry | None:

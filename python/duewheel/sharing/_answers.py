@@ -172,6 +172,10 @@ class Answers:
         before = params["before"]
         return int(self._scheduler.purge(None if before is None else _Moment(before)))
 
+    def _do_purge_ids(self, params: dict[str, Any]) -> int:
+        before = params["before"]
+        return int(self._scheduler.purge(None if before is None else _Moment(before), ids=params["ids"]))
+
     def _do_get(self, params: dict[str, Any]) -> Any:
         event = self._scheduler.get(params["id"])
         return None if event is None else _words.told_event(event)

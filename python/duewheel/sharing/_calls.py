@@ -50,6 +50,16 @@ def _bound(value: datetime | float | None, what: str) -> int | None:
     return None if value is None else wall_ns(value, what)
 
 
+def _listed(ids: Iterable[str]) -> list[str]:
+    """Check many ids."""
+    if isinstance(ids, str | bytes):
+        raise TypeError(f"ids must be an iterable of ids, not {_checks.shown(ids)}")
+    given = list(ids)
+    for one in given:
+        _checks.check_name(one, "id")
+    return given
+
+
 def _others(call: str, keywords: Any, id: str | None = None) -> dict[str, Any]:
     """Take out of the keywords of a call those that are no options, checked: the owner reads them."""
     others = {name: keywords.pop(name) for name in list(keywords) if name not in _FIELDS} if keywords else {}
@@ -178,12 +188,7 @@ class Calls:
 
     def cancel_many(self, ids: Iterable[str]) -> int:
         """Withdraw many pending jobs; return how many were pending. As `duewheel.Scheduler.cancel_many`."""
-        if isinstance(ids, str | bytes):
-            raise TypeError(f"ids must be an iterable of ids, not {_checks.shown(ids)}")
-        given = list(ids)
-        for one in given:
-            _checks.check_name(one, "id")
-        return int(self._link.call("cancel_many", ids=given))
+        return int(self._link.call("cancel_many", ids=_listed(ids)))
 
     def reschedule(self, id: str, when: datetime | float) -> bool:
         """Move a pending job to another time of the wall clock. As `duewheel.Scheduler.reschedule`."""
@@ -216,9 +221,13 @@ class Calls:
         """Make the newest dead job of this id due now, from attempt 1. As `duewheel.Scheduler.revive`."""
         return bool(self._of_id("revive", id))
 
-    def purge(self, before: datetime | float | None = None) -> int:
-        """Forget the dead that died before a time, or all; return how many. As `duewheel.Scheduler.purge`."""
-        return int(self._link.call("purge", before=_bound(before, "before")))
+    def purge(self, before: datetime | float | None = None, *, ids: Iterable[str] | None = None) -> int:
+        """Forget the dead: that died before a time, or of ids, or all. As `duewheel.Scheduler.purge`."""
+        end = _bound(before, "before")
+        if ids is None:
+            return int(self._link.call("purge", before=end))
+        # Of another name: an owner that knew no ids would forget all.
+        return int(self._link.call("purge_ids", before=end, ids=_listed(ids)))
 
     def get(self, id: str) -> Event | None:
         """Return the pending event of a job, or `None`."""

@@ -190,7 +190,14 @@ fn what_a_call_changed_is_known_though_its_reply_was_lost() {
         Ok(Answer::Job(None))
     );
     assert_eq!(
-        nodes.asked("SET answer = ", Fault::Mute, Query::Purge(None)),
+        nodes.asked(
+            "SET answer = ",
+            Fault::Mute,
+            Query::Purge {
+                before: None,
+                ids: None
+            }
+        ),
         Ok(Answer::Count(2))
     );
 }

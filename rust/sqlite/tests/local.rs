@@ -310,13 +310,14 @@ fn the_dead_are_listed_revived_and_purged() {
     assert_eq!((revived.place, &*revived.id), (place(1, 9), &*id));
     assert_eq!(revive("nobody", 10), Ok(Answer::Job(None)));
     assert_eq!(seqs(&store), [9, 4]);
-    assert_eq!(ask(&store, Query::Purge(Some(300))), Ok(Answer::Count(1)));
+    let purge = |before| Query::Purge { before, ids: None };
+    assert_eq!(ask(&store, purge(Some(300))), Ok(Answer::Count(1)));
     assert_eq!(dead(&store).len(), 1);
     put(&store, &[begin(9), bury(9, Reason::Discarded, 400)]);
     let again = job(2, 3);
     ask(&store, Query::Insert(vec![again])).unwrap();
     assert_eq!(revive(&id, 11), Err(StoreError::Duplicate(id.clone())));
-    assert_eq!(ask(&store, Query::Purge(None)), Ok(Answer::Count(2)));
+    assert_eq!(ask(&store, purge(None)), Ok(Answer::Count(2)));
     store.close().unwrap();
     assert_eq!(seqs(&open(&path, Durability::Commit)), [2, 4]);
 }

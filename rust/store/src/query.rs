@@ -104,8 +104,13 @@ pub enum Query {
         /// The clock of the new due.
         clock: ClockKind,
     },
-    /// Forget the dead that died before a time of the wall clock, or all.
-    Purge(Option<i64>),
+    /// Forget the dead, or some of them.
+    Purge {
+        /// Those that died before this time of the wall clock alone.
+        before: Option<i64>,
+        /// Those of these ids alone.
+        ids: Option<Vec<String>>,
+    },
     /// Forget the dead but for so many, the newest, of a store of one process.
     KeepDead(u64),
     /// The nodes that share the store and live. A store of one process has none, and is not asked.

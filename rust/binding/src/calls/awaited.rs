@@ -237,9 +237,14 @@ impl AwaitedCalls {
     }
 
     /// As `Scheduler.purge`.
-    #[pyo3(signature = (before=None))]
-    fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
-        self.leave(py, |shared| change::purge(shared, py, before))
+    #[pyo3(signature = (before=None, *, ids=None))]
+    fn purge(
+        &self,
+        py: Python<'_>,
+        before: Option<&Bound<'_, PyAny>>,
+        ids: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        self.leave(py, |shared| change::purge(shared, py, before, ids))
     }
 
     /// As `Scheduler._restore`.

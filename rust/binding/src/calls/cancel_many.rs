@@ -93,6 +93,13 @@ fn tuple_of<'py>(given: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
     }
 }
 
+/// Ids that were given, each of them checked, as texts.
+pub(crate) fn texts_of(given: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let ids = Listed::read(given)?;
+    let texts = (0..ids.count()).map(|at| ids.text(at).into_owned());
+    Ok(texts.collect())
+}
+
 /// Withdraw pending jobs; how many were pending.
 pub(crate) fn cancel_many(
     shared: &Arc<Shared>,

@@ -1,5 +1,6 @@
 //! `cancel`, `reschedule`, `revive` and `purge`.
 
+use crate::calls::cancel_many::texts_of;
 use crate::calls::pending::Pending;
 use crate::calls::schedule::warn_if_ancient;
 use crate::shared::{Shared, releasing};
@@ -61,9 +62,11 @@ pub(crate) fn purge(
     shared: &Arc<Shared>,
     py: Python<'_>,
     before: Option<&Bound<'_, PyAny>>,
+    ids: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Pending<usize>> {
     let before = convert::bound(before, "before")?;
-    let purged = releasing(py, |released| shared.engine.purge(before, released));
+    let ids = ids.map(texts_of).transpose()?;
+    let purged = releasing(py, |released| shared.engine.purge(before, ids, released));
     shared.follow(py, "", purged, |_, _, count, ticket| {
         Ok(Pending::Made(count, ticket))
     })

@@ -974,11 +974,18 @@ impl SchedulerCore {
 
     /// Forget the dead that died before a time, or all; return how many.
     ///
+    /// Given `ids`, an iterable of them, only those of these ids, each with all its deaths.
+    ///
     /// **Time**: `before` is what `at` takes. **Raises** as `at`. **Durability**: as `at`.
-    #[pyo3(signature = (before=None))]
-    fn purge(&self, py: Python<'_>, before: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    #[pyo3(signature = (before=None, *, ids=None))]
+    fn purge(
+        &self,
+        py: Python<'_>,
+        before: Option<&Bound<'_, PyAny>>,
+        ids: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
         let shared = self.shared(py)?;
-        shared.finish(py, change::purge(shared, py, before)?)
+        shared.finish(py, change::purge(shared, py, before, ids)?)
     }
 
     /// Return what it holds now and has done since it was made; allowed after `close`.

@@ -143,7 +143,7 @@ impl Desk {
                     self.refuse(to, request.id, "purge");
                     return true;
                 };
-                let purged = engine.purge(call.before, &mut self.released);
+                let purged = engine.purge(call.before, None, &mut self.released);
                 self.follow(&caller, "", purged, |_, count| count.to_string());
             }
             "backup" => {

@@ -34,9 +34,10 @@ impl<P: Payload> State<P> {
             return;
         };
         self.deaths = 0;
-        let age = bounds
-            .age
-            .map(|age| Query::Purge(Some(now.saturating_sub(age))));
+        let age = bounds.age.map(|age| Query::Purge {
+            before: Some(now.saturating_sub(age)),
+            ids: None,
+        });
         for query in age.into_iter().chain(bounds.most.map(Query::KeepDead)) {
             // What is not forgotten now is so the next time.
             backing.store.ask(query, Box::new(|_| ()));

@@ -138,17 +138,36 @@ impl Node {
             }
             Query::Amend { was, to } => self.amend(link, known, was, to.as_deref()).await,
             Query::Revive { id, to, clock } => self.revive(link, known, id, (*to, *clock)).await,
-            Query::Purge(before) => {
-                let before = before.unwrap_or(i64::MAX);
-                let purge = |epoch| {
-                    let params = Params::default().with(before, Type::INT8);
-                    params.with(epoch, Type::INT8)
-                };
-                let purged = self.count_changed(link, known, |sql| &sql.purge, purge, i64::MIN);
-                Ok(Answer::Count(purged.await?.max(0) as u64))
+            Query::Purge { before, ids } => {
+                let purged = self.purge(link, known, *before, ids.as_deref());
+                purged.await.map(Answer::Count)
             }
             _ => Err(Trouble::Refused(Error::Io("it changes nothing".into()))),
         }
+    }
+
+    async fn purge(
+        &mut self,
+        link: &Link,
+        known: &mut Option<i64>,
+        before: Option<i64>,
+        ids: Option<&[String]>,
+    ) -> Result<u64, Trouble> {
+        let keys: Option<Vec<Uuid>> = ids.map(|ids| ids.iter().map(|id| key_of(id).0).collect());
+        let sql: fn(&Sql) -> &String = match keys {
+            Some(_) => |sql| &sql.purge_ids,
+            None => |sql| &sql.purge,
+        };
+        let purge = |epoch| {
+            let params = Params::default().with(before.unwrap_or(i64::MAX), Type::INT8);
+            let params = params.with(epoch, Type::INT8);
+            match &keys {
+                Some(keys) => params.with(keys.clone(), Type::UUID_ARRAY),
+                None => params,
+            }
+        };
+        let purged = self.count_changed(link, known, sql, purge, i64::MIN);
+        Ok(purged.await?.max(0) as u64)
     }
 
     async fn revive(
@@ -358,7 +377,7 @@ fn changes(query: &Query) -> bool {
             | Query::Move { .. }
             | Query::Amend { .. }
             | Query::Revive { .. }
-            | Query::Purge(_)
+            | Query::Purge { .. }
     )
 }
 

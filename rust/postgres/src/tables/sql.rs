@@ -167,6 +167,8 @@ statements! {
                 WHERE epoch = $2 RETURNING answer",
     purge: "WITH d AS (DELETE FROM {s}.dead WHERE died < $1 RETURNING 1) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
+    purge_ids: "WITH d AS (DELETE FROM {s}.dead WHERE id = ANY($3) AND died < $1 RETURNING 1) \
+                UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
     answered: "UPDATE {s}.node SET answer = 1 WHERE epoch = $1 RETURNING answer",
     repeat: "SELECT {columns}, j.xmin::text::bigint, j.begun IS NOT NULL, j.standing IS NULL OR get_byte(j.standing, 0) & 16 = 0 \
                 OR EXISTS (SELECT FROM {s}.declared d JOIN {s}.node n ON n.epoch = d.epoch WHERE d.id = j.id AND n.lease_until > clock_timestamp()) \

@@ -77,7 +77,13 @@ impl Queries<'_> {
                 limit,
             } => self.dead(which, *before, *limit),
             Query::Revive { id, to, clock } => self.revive(known, id, *to, *clock).map(Answer::Job),
-            Query::Purge(before) => self.purge(*before).map(Answer::Count),
+            Query::Purge { before, ids } => {
+                let purged = match ids {
+                    Some(ids) => self.purge_ids(ids, *before),
+                    None => self.purge(*before),
+                };
+                purged.map(Answer::Count)
+            }
             Query::KeepDead(most) => self.keep_dead(*most).map(Answer::Count),
         }
     }
@@ -394,6 +400,17 @@ impl Queries<'_> {
                 .execute([before])?,
             None => self.connection.execute("DELETE FROM dead", [])?,
         };
+        Ok(deleted as u64)
+    }
+
+    fn purge_ids(&self, ids: &[String], before: Option<i64>) -> Result<u64, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("DELETE FROM dead WHERE id = ?1 AND (?2 IS NULL OR died < ?2)")?;
+        let mut deleted = 0;
+        for id in ids {
+            deleted += statement.execute(params![id, before])?;
+        }
         Ok(deleted as u64)
     }
 }

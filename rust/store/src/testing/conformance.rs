@@ -245,8 +245,20 @@ fn the_dead_come_newest_first_and_are_purged_by_time(open: Open<'_>) {
     assert_eq!(before(target, Some(4)), [3, 2, 1]);
     assert_eq!(before(None, Some(2)), [1]);
     assert!(before(other, None).is_empty());
-    let purged = ask(&*store, Query::Purge(Some(4)));
-    assert_eq!(purged, Ok(Answer::Count(3)));
+    let purge = |before, ids: Option<&[u64]>| {
+        let of = |seqs: &[u64]| {
+            seqs.iter()
+                .map(|&seq| job(seq, 0).id.into_owned())
+                .collect()
+        };
+        let ids = ids.map(of);
+        ask(&*store, Query::Purge { before, ids })
+    };
+    assert_eq!(purge(Some(4), None), Ok(Answer::Count(3)));
+    assert_eq!(purge(None, Some(&[1, 8, 77])), Ok(Answer::Count(1)));
+    assert_eq!(purge(Some(8), Some(&[7, 9])), Ok(Answer::Count(1)));
+    assert_eq!(purge(None, Some(&[])), Ok(Answer::Count(0)));
+    assert_eq!(seen(WhichDead::default()), [9, 6, 5, 4]);
     let id = job(5, 0).id.into_owned();
     let (to, clock) = (place(3, 10), ClockKind::Boot);
     let revived = ask(&*store, Query::Revive { id, to, clock });
@@ -255,7 +267,7 @@ fn the_dead_come_newest_first_and_are_purged_by_time(open: Open<'_>) {
     };
     assert_eq!((revived.progress.run, revived.progress.attempt), (2, 1));
     assert_eq!((revived.place, revived.progress.first_start), (to, None));
-    assert_eq!(ask(&*store, Query::Purge(None)), Ok(Answer::Count(5)));
+    assert_eq!(purge(None, None), Ok(Answer::Count(3)));
     assert_eq!(dead(&*store), []);
     assert_eq!(get(&*store, &revived.id), Some(revived));
 }

@@ -5,6 +5,7 @@ use crate::due::queue::ClockKind;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Dead, Detail, Id, Parts, Payload, Released};
 use duewheel_store::{Answer, DeadPage, Query, WhichDead};
+use std::collections::HashSet;
 use std::sync::MutexGuard;
 
 impl<P: Payload> Engine<P> {
@@ -129,7 +130,7 @@ impl<P: Payload> Engine<P> {
         }))
     }
 
-    /// Forget the dead that died before a time of the wall clock, or all; how many.
+    /// Forget the dead, or those that died before a time of the wall clock, or of these ids; how many.
     ///
     /// # Errors
     ///
@@ -137,17 +138,18 @@ impl<P: Payload> Engine<P> {
     pub fn purge(
         &self,
         before: Option<i64>,
+        ids: Option<Vec<String>>,
         released: &mut Released<P>,
     ) -> Result<Pending<usize, P>, Refused> {
         let mut state = self.open()?;
         state.settle(self, released);
         if state.residency.is_none() {
-            let purged = state.forget_dead(before, released);
+            let purged = state.forget_dead(before, ids, released);
             return Ok(Pending::Made(purged, AT_ONCE));
         }
         drop(state);
         Ok(self
-            .query(Query::Purge(before))?
+            .query(Query::Purge { before, ids })?
             .map(|answer| match answer {
                 Answer::Count(count) => count as usize,
                 _ => 0,
@@ -156,15 +158,23 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
-    fn forget_dead(&mut self, before: Option<i64>, released: &mut Released<P>) -> usize {
+    fn forget_dead(
+        &mut self,
+        before: Option<i64>,
+        ids: Option<Vec<String>>,
+        released: &mut Released<P>,
+    ) -> usize {
+        let ids = ids.map(HashSet::<String>::from_iter);
+        let is_named = |id: &str| ids.as_ref().is_none_or(|ids| ids.contains(id));
         let all = std::mem::take(&mut self.dead);
         let count = all.len();
         for dead in all {
-            if before.is_some_and(|before| dead.died >= before) {
-                self.dead.push_back(dead);
-            } else {
+            let is_in_time = before.is_none_or(|before| dead.died < before);
+            if is_in_time && dead.id.with_str(is_named) {
                 released.payloads.push(dead.payload);
                 released.failures.push(dead.failure);
+            } else {
+                self.dead.push_back(dead);
             }
         }
         count - self.dead.len()

@@ -466,10 +466,14 @@ impl Table {
                 self.declared.insert((epoch, id));
                 Answer::Done
             }
-            Query::Purge(before) => {
+            Query::Purge { before, ids } => {
                 let all = self.dead.len();
-                let kept = |dead: &DeadJob| before.is_some_and(|before| dead.died >= before);
-                self.dead.retain(kept);
+                let of_id = |dead: &DeadJob| {
+                    let named = |ids: &Vec<String>| ids.iter().any(|id| *id == dead.job.id);
+                    ids.as_ref().is_none_or(named)
+                };
+                let in_time = |dead: &DeadJob| before.is_none_or(|before| dead.died < before);
+                self.dead.retain(|dead| !(of_id(dead) && in_time(dead)));
                 Answer::Count((all - self.dead.len()) as u64)
             }
         })
