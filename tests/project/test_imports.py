@@ -130,6 +130,7 @@ ORDER = [
     "dashboard._charts",
     "dashboard._source",
     "dashboard._guard",
+    "dashboard._why",
     "dashboard._view",
     "dashboard._pages",
     "dashboard._jobs",

@@ -1,6 +1,6 @@
 //! `cancel`, `reschedule`, `revive` and `purge`.
 
-use crate::calls::cancel_many::texts_of;
+use crate::calls::listed::texts_of;
 use crate::calls::pending::Pending;
 use crate::calls::schedule::warn_if_ancient;
 use crate::shared::{Shared, releasing};

@@ -9,6 +9,7 @@ mod controls;
 pub(crate) mod deads;
 pub(crate) mod events;
 pub(crate) mod keywords;
+pub(crate) mod listed;
 pub(crate) mod nodes;
 pub(crate) mod pauses;
 pub(crate) mod pending;
