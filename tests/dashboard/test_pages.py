@@ -195,6 +195,16 @@ def test_groups_are_of_the_newest_alone_and_say_so(filled, monkeypatch):
     assert re.findall(r'class="big">(\d+)', client.get(next_of(text)).text) == ["4", "2"]
 
 
+def test_the_largest_groups_are_shown_and_how_many_there_are(one):
+    for number in range(60):
+        one.die(1, b"host-%d" % number)
+    one.die(2, b"host-7")
+    text = one.client().get("/dead").text
+    assert re.findall(r'class="big">(\d+)', text) == ["3"] + ["1"] * 49
+    assert "The largest 50 of 60 groups" in text
+    assert "groups: a target" not in one.client().get("/dead?reason=discarded").text
+
+
 def test_the_dead_come_page_by_page(filled):
     filled.die(120)
     wanted = [dead.event.job_id for dead in filled.scheduler.dead()]
