@@ -77,13 +77,7 @@ impl Queries<'_> {
                 limit,
             } => self.dead(which, *before, *limit),
             Query::Revive { id, to, clock } => self.revive(known, id, *to, *clock).map(Answer::Job),
-            Query::Purge { before, ids } => {
-                let purged = match ids {
-                    Some(ids) => self.purge_ids(ids, *before),
-                    None => self.purge(*before),
-                };
-                purged.map(Answer::Count)
-            }
+            Query::Purge { before, ids } => self.purge(*before, ids.as_deref()).map(Answer::Count),
             Query::KeepDead(most) => self.keep_dead(*most).map(Answer::Count),
         }
     }
@@ -392,7 +386,10 @@ impl Queries<'_> {
         Ok(statement.execute([most])? as u64)
     }
 
-    fn purge(&self, before: Option<i64>) -> Result<u64, Error> {
+    fn purge(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<u64, Error> {
+        if let Some(ids) = ids {
+            return self.purge_ids(ids, before);
+        }
         let deleted = match before {
             Some(before) => self
                 .connection
