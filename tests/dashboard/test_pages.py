@@ -16,6 +16,7 @@ from duewheel import Every, aio, dashboard
 from duewheel.dashboard._cursor import Cursor, Pager
 from duewheel.dashboard._format import compact, distance, duration, last_line, size
 from duewheel.dashboard._history import BOUNDS, History
+from duewheel.testing import ManualClock
 
 
 def ids_in(text):
@@ -126,6 +127,18 @@ def test_what_is_overdue_says_why(tmp_path, in_file, caplog):
         scheduler.handle("nobody", lambda event: None)
         assert scheduler.wait(30)
         assert head_of(client) == "Paused"
+        scheduler.close()
+
+
+def test_a_repeat_that_is_paused_is_not_overdue(quiet):
+    with duewheel.Scheduler(clock=ManualClock(time.time() - 3_600)) as scheduler:
+        scheduler.handle("sweep", lambda event: None)
+        scheduler.repeat(Every(60), "sweep", id="sweep")
+        client = TestClient(dashboard.app(scheduler))
+        assert head_of(client) == "Behind", "by the clock of the machine"
+        scheduler.pause("sweep")
+        assert head_of(client) == "On time" and "tile-late" not in client.get("/").text
+        assert marks_of(client, "/jobs") == {"sweep": "paused"}
         scheduler.close()
 
 

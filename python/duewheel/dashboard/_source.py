@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_NEEDED = ("stats", "between", "dead", "get", "next", "repeats", "revive", "purge")
+_NEEDED = ("stats", "between", "dead", "get", "next", "repeats", "revive", "purge", "explain")
 _THREADS = 8
 """Calls of a dashboard that wait at once: a slow disk must not take all the threads of the server."""
 

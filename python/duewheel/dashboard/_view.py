@@ -156,7 +156,7 @@ class View:
         first = await self.source.call("next")
         if first is not None:
             late = await first_late(self.source, self.now_ns) if self.now_ns - first.due > LATE_NS else None
-            overdue_s = max(0.0, (self.now_ns - (late.event if late else first).due) / 1e9)
+            overdue_s = (self.now_ns - late.event.due) / 1e9 if late else 0.0
         said = None if failure is None else f"{type(failure).__name__}: {failure}"
         return Summary(stats, "failed" if said else state, said, overdue_s, late, self.history.rate())
 

@@ -39,7 +39,7 @@ class Why(NamedTuple):
 
 async def why(source: Source, event: Event, now_ns: int) -> Why | None:
     """Return why a job does not run, if it is overdue."""
-    if now_ns - event.due < LATE_NS or not source.has("explain"):
+    if now_ns - event.due < LATE_NS:
         return None
     text: str = await source.call("explain", event.job_id)
     said = text.removeprefix(f"{event.job_id!r} ")
@@ -48,7 +48,10 @@ async def why(source: Source, event: Event, now_ns: int) -> Why | None:
 
 
 async def first_late(source: Source, now_ns: int) -> Why | None:
-    """Return why the first job that is overdue does not run: one that is not held back, if there is any."""
+    """Return why the first job that is overdue does not run: one that is not held back, if there is any.
+
+    A repeat that is paused is not overdue: it passes over its times.
+    """
     bounds = {"end": moment(now_ns - LATE_NS)}
     found = await source.select("between", bounds, lambda _event: True, want=LOOK, look=LOOK)
     first: Why | None = None
@@ -59,7 +62,9 @@ async def first_late(source: Source, now_ns: int) -> Why | None:
         reason = await why(source, event, now_ns)
         if reason is None or not reason.is_held_back:
             return reason
-        first = first or reason
         if not event.occurrence:
             seen.add(event.target)
+        elif reason.word == "paused":
+            continue
+        first = first or reason
     return first
