@@ -23,6 +23,8 @@ MUTE = "mute"
 """The message is passed, and no reply any more; once the server is done with the transaction, the connection is cut."""
 LATE = "late"
 """The message and what follows of its transaction is kept, and the client is cut off; see `Proxy.deliver_late`."""
+GONE = "gone"
+"""The message and all that either side says later get lost, and neither hears that the other has ended."""
 
 STARTUP = 196_608
 IS_DONE = (b"Z", b"I")
@@ -58,6 +60,7 @@ class Proxy:
         self.late: Connection | None = None
         self.fired = threading.Event()
         self.open: set[Connection] = set()
+        self.is_away = False
         threading.Thread(target=self.accept, daemon=True).start()
 
     def arm(self, chosen: Callable[[Message], bool], fault: str = CUT) -> None:
@@ -79,6 +82,19 @@ class Proxy:
         assert late.is_done.wait(20)
         late.cut()
 
+    def part(self) -> None:
+        """From now on the server is out of reach."""
+        with self.lock:
+            self.is_away = True
+            connections = list(self.open)
+        for connection in connections:
+            connection.cut()
+
+    def join(self) -> None:
+        """It is in reach again."""
+        with self.lock:
+            self.is_away = False
+
     def fault_of(self, message: Message) -> str | None:
         with self.lock:
             if self.chosen is None or not self.chosen(message):
@@ -94,8 +110,10 @@ class Proxy:
             except OSError:
                 return
             try:
-                server = socket.create_connection(self.server)
+                server = None if self.is_away else socket.create_connection(self.server)
             except OSError:
+                server = None
+            if server is None:
                 client.close()
                 continue
             for side in (client, server):
@@ -113,7 +131,7 @@ class Proxy:
         with self.lock:
             connections = list(self.open)
         for connection in connections:
-            connection.kept = None
+            connection.kept, connection.is_gone = None, False
             connection.cut()
         with self.lock:
             assert self.ended.wait_for(lambda: not self.open, 20)
@@ -124,7 +142,7 @@ class Connection:
 
     def __init__(self, proxy: Proxy, client: socket.socket, server: socket.socket) -> None:
         self.proxy, self.client, self.server = proxy, client, server
-        self.is_mute = self.is_stalled = False
+        self.is_mute = self.is_stalled = self.is_gone = False
         self.directions = 2
         self.kept: list[bytes] | None = None
         self.is_done = threading.Event()
@@ -140,7 +158,7 @@ class Connection:
 
     def end(self) -> None:
         """One direction has ended."""
-        if self.kept is None:
+        if self.kept is None and not self.is_gone:
             self.cut()
         with self.proxy.lock:
             self.directions -= 1
@@ -178,7 +196,8 @@ class Connection:
         fault = self.proxy.fault_of(message)
         if fault == STALL:
             self.is_stalled = True
-        if self.is_stalled:
+        self.is_gone |= fault == GONE
+        if self.is_stalled or self.is_gone:
             return True
         if fault == HALF:
             target.sendall(message.raw[: len(message.raw) // 2])

@@ -239,6 +239,31 @@ fn a_transaction_that_arrives_late_does_nothing() {
 }
 
 #[test]
+fn a_begin_that_was_cancelled_makes_no_answer_wrong() {
+    let Some(nodes) = Nodes::new() else { return };
+    put_yielded(&nodes.near, &[job(1, 10), job(2, 11)]);
+    let cancel = Query::Cancel(id(1));
+    assert_eq!(
+        nodes.asked("cancel_v1", Fault::Unbegun, cancel),
+        Ok(Answer::Changed(true))
+    );
+    let claims = Query::Claim {
+        targets: vec![TARGET[0].to_owned()],
+        limited: Limited::default(),
+        until: 100,
+        limit: 10,
+    };
+    match nodes.asked("SET owner = $6", Fault::Unbegun, claims) {
+        Ok(Answer::Page(page)) => assert_eq!(page.jobs.len(), 1, "it has it, and knows"),
+        other => panic!("{other:?}"),
+    }
+    nodes.proxy.arm("INSERT INTO", Fault::Unbegun);
+    insert(&nodes.far, [job(3, 12)]);
+    assert!(nodes.proxy.has_fired());
+    assert!(get(&nodes.near, &id(3)).is_some());
+}
+
+#[test]
 fn a_node_that_closes_gives_back_at_once_though_a_reply_was_lost() {
     let Some(nodes) = Nodes::new() else { return };
     put_yielded(&nodes.near, &[job(1, 10)]);

@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Mute,
     /// The client is cut off at the end of the transaction, which the server gets when it is told to.
     Late,
+    /// The BEGIN before it is cancelled, and never gets to the server.
+    Unbegun,
 }
 
 type Armed = Arc<Mutex<Option<(&'static str, Fault)>>>;
@@ -123,6 +125,12 @@ impl Message {
     }
 }
 
+/// What the server says of a statement that was cancelled, outside of a transaction.
+fn cancelled() -> Vec<u8> {
+    let body = b"SERROR\0VERROR\0C57014\0Mcanceling statement due to user request\0\0";
+    [b"E", &length(body)[..], body, b"Z", &length(b"I"), b"I"].concat()
+}
+
 fn length(body: &[u8]) -> [u8; 4] {
     (body.len() as u32 + 4).to_be_bytes()
 }
@@ -173,6 +181,8 @@ fn pass(
             client.write_all(b"N")?; // no TLS here
         }
         let mut kept = Vec::new();
+        // A BEGIN whose transaction may be the one that is to be done something to.
+        let mut begin: Option<Message> = None;
         loop {
             let message = Message::read(&mut client)?;
             if is_away.load(SeqCst) {
@@ -180,6 +190,24 @@ fn pass(
                 return Ok(false);
             }
             let mut at = armed.lock().unwrap();
+            if matches!(*at, Some((_, Fault::Unbegun))) || begin.is_some() {
+                let is_it = at.take_if(|(text, _)| message.says(text)).is_some();
+                drop(at);
+                match begin.take() {
+                    Some(_) if is_it => client.write_all(&cancelled())?,
+                    Some(of) if message.says("COMMIT\0") => server.write_all(&of.raw())?,
+                    none_yet => begin = none_yet,
+                }
+                if message.says("BEGIN ") {
+                    begin = Some(message);
+                } else if begin.is_some() {
+                    kept.extend(message.raw());
+                } else {
+                    server.write_all(&std::mem::take(&mut kept))?;
+                    server.write_all(&message.raw())?;
+                }
+                continue;
+            }
             if let Some((_, is)) = at.take_if(|(text, _)| message.says(text)) {
                 *fault.lock().unwrap() = Some(is);
             }

@@ -5,6 +5,7 @@ use crate::tables::statement::{Params, Statement};
 use futures_util::future::{BoxFuture, join_all};
 use std::future::poll_fn;
 use std::time::Duration;
+use tokio::task::AbortHandle;
 use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -45,6 +46,9 @@ impl Beat {
 /// A connection to the server.
 pub(crate) struct Link {
     client: Client,
+    /// What passes messages on.
+    passing: AbortHandle,
+    tls: MakeRustlsConnect,
     /// Begins a transaction that gives up what takes too long.
     begin: String,
     patience: Duration,
@@ -63,7 +67,7 @@ impl Link {
         patience: Duration,
         heard: Heard,
     ) -> Result<Self, Trouble> {
-        let connecting = tokio::time::timeout(patience, config.connect(tls));
+        let connecting = tokio::time::timeout(patience, config.connect(tls.clone()));
         let (client, mut connection) = match connecting.await {
             Ok(connected) => connected.map_err(|error| match Trouble::from(error) {
                 Trouble::Again(why) => Trouble::Lost(why),
@@ -76,7 +80,7 @@ impl Link {
             }
         };
         // It ends with the client, or when the connection is lost, which the client says, too.
-        tokio::spawn(async move {
+        let passing = tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await
             {
                 if let AsyncMessage::Notification(said) = message {
@@ -92,6 +96,8 @@ impl Link {
         );
         Ok(Link {
             client,
+            passing: passing.abort_handle(),
+            tls,
             begin,
             patience,
         })
@@ -106,15 +112,27 @@ impl Link {
         &self,
         work: impl Future<Output = Result<T, Trouble>>,
     ) -> Result<T, Trouble> {
-        let late = || {
-            Trouble::Lost(format!(
-                "it has not answered within {:?}",
-                self.patience * 2
-            ))
-        };
-        tokio::time::timeout(self.patience * 2, work)
-            .await
-            .unwrap_or_else(|_| Err(late()))
+        let patience = self.patience * 2;
+        match tokio::time::timeout(patience, work).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.give_up();
+                let why = format!("it has not answered within {patience:?}");
+                Err(Trouble::Lost(why))
+            }
+        }
+    }
+
+    /// End the connection at both ends. By itself it would stay until all is answered: where that waits for a lock, each
+    /// next one would wait beside it, until the server takes no more.
+    fn give_up(&self) {
+        self.passing.abort();
+        let (token, tls) = (self.client.cancel_token(), self.tls.clone());
+        let cancelling = tokio::time::timeout(self.patience, async move {
+            // Whether there was something to cancel is all the same.
+            let _ = token.cancel_query(tls).await;
+        });
+        tokio::spawn(cancelling);
     }
 
     /// One statement, which is a transaction of its own.
@@ -184,9 +202,11 @@ impl Link {
         flight.push(Box::pin(async {
             client.batch_execute("COMMIT").await.map(|()| Vec::new())
         }));
-        let mut landed = Vec::with_capacity(flight.len());
+        let mut answers = join_all(flight).await.into_iter();
+        let begun = answers.next().unwrap_or_else(|| Ok(Vec::new()));
+        let mut landed = Vec::with_capacity(answers.len());
         let mut failed = None;
-        for answer in join_all(flight).await {
+        for answer in answers {
             match answer {
                 Ok(rows) => landed.push(rows),
                 // A COMMIT after a failure is no error: it rolls back.
@@ -196,10 +216,14 @@ impl Link {
                 Err(_) => {}
             }
         }
-        if let Some(error) = failed {
-            return Err(error.into());
+        // A BEGIN that was cancelled begins nothing: then each statement has taken effect by itself, which is as good if all have.
+        let alone = begun.is_err() && landed.len() == statements.len() + 1;
+        match begun.err().filter(|_| !alone).or(failed) {
+            Some(error) => Err(error.into()),
+            None => {
+                landed.pop();
+                Ok(landed)
+            }
         }
-        landed.pop();
-        Ok(landed.split_off(1))
     }
 }

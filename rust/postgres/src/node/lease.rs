@@ -124,7 +124,13 @@ impl Node {
             .is_empty()
         {}
         for row in link.query(&self.sql.lost, Params::default()).await? {
-            freed += self.take_over(link, row.try_get(0)?, true).await?;
+            let epoch: i64 = row.try_get(0)?;
+            if row.try_get(1)? {
+                freed += self.take_over(link, epoch, true).await?;
+            } else {
+                let stuck = Params::default().with(epoch, Type::INT8);
+                link.query(&self.sql.part, stuck).await?;
+            }
         }
         if std::mem::take(&mut self.recalls.has_given_up) {
             self.note_strays();

@@ -193,7 +193,16 @@ statements! {
     lapsed: "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = (SELECT epoch FROM {s}.node \
                 WHERE lease_until < clock_timestamp() AND lease_until > '-infinity' ORDER BY epoch LIMIT 1 FOR UPDATE SKIP LOCKED) \
                 RETURNING epoch",
-    lost: "SELECT epoch FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until > -9223372036854775808",
+    /// Leases that are over; and those that a transaction keeps from being so.
+    lost: "SELECT epoch, lease_until = '-infinity' FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until > -9223372036854775808 \
+                OR lease_until > '-infinity' AND lease_until < clock_timestamp()",
+    /// Of a node that went silent in the middle of a transaction the server has nothing that ends it: a statement that was
+    /// run and whose end has not come is no statement that takes too long, nor is its transaction idle.
+    part: "SELECT pg_terminate_backend(a.pid) FROM {s}.node n \
+                JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = n.xmax AND l.granted \
+                JOIN pg_locks r ON r.pid = l.pid AND r.locktype = 'relation' AND r.relation = '{l}.node'::regclass \
+                JOIN pg_stat_activity a ON a.pid = l.pid AND a.usename = current_user \
+                WHERE n.epoch = $1 AND n.lease_until > '-infinity' AND n.lease_until < clock_timestamp()",
     rescue: "SELECT {s}.rescue_v1($1, $2, $3, $4)",
     /// What nobody needs any more; and what other nodes ask this one for.
     forget: "WITH n AS (DELETE FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until = -9223372036854775808 \
