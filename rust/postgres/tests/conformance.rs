@@ -2,11 +2,11 @@
 
 mod server;
 
-use duewheel_store::Event;
 use duewheel_store::testing::conformance::exercise;
-use duewheel_store::testing::drive::{claim, put, put_yielded};
-use duewheel_store::testing::jobs::{begin, once};
+use duewheel_store::testing::drive::{claim, dead, get, insert, put, put_yielded};
+use duewheel_store::testing::jobs::{again, begin, bury, done, job, once, place};
 use duewheel_store::testing::nodes;
+use duewheel_store::{Answer, ClockKind, Event, Op, Query, Reason, ask};
 use server::{join, new_schema, no_events, url};
 use std::sync::{Arc, Mutex};
 
@@ -49,4 +49,56 @@ fn a_mark_of_what_another_node_holds_is_said_to_be_lost_before_it_is_settled() {
     assert_eq!(claim(&other, &["email.welcome"], 100, 10).jobs.len(), 1);
     put(&one, &[begin(1)]);
     assert_eq!(*said.lock().unwrap(), [Event::Revoked(vec![1])]);
+}
+
+#[test]
+fn what_another_node_has_by_now_stays_as_it_is() {
+    if url().is_none() {
+        eprintln!("left out: there is no server; say DUEWHEEL_TEST_PG=postgresql://…");
+        return;
+    }
+    let schema = new_schema();
+    let (one, other) = (join(&schema, no_events()), join(&schema, no_events()));
+    let to = place(20, 100);
+    let clock = ClockKind::Boot;
+    let ends = [
+        |seq| Op::Delete(seq),
+        |seq| Op::Yield(seq),
+        |seq| Op::Release(seq),
+        done,
+        |seq| again(seq, place(20, 100), 2, 2),
+        |seq| bury(seq, Reason::Failed, 20),
+    ];
+    let moves = |seq| Op::Move { seq, to, clock };
+    let all = ends.iter().map(|end| end as &dyn Fn(u64) -> Op<'static>);
+    for (seq, op) in (1..).zip(all.chain([&moves as &dyn Fn(u64) -> Op<'static>])) {
+        put_yielded(&other, &[once(seq, 10)]);
+        assert_eq!(claim(&one, &["email.welcome"], 100, 10).jobs.len(), 1);
+        let cancel = Query::Cancel(once(seq, 10).id.into_owned());
+        assert_eq!(ask(&other, cancel), Ok(Answer::Changed(true)));
+        let has = job(seq, 50);
+        insert(&other, [has.clone()]);
+        put(&one, &[op(seq)]);
+        let found = get(&other, &has.id);
+        assert_eq!(found.as_ref(), Some(&has), "{:?}", op(seq));
+        assert_eq!(dead(&other), []);
+        assert_eq!(claim(&one, &["email.welcome"], 100, 10).jobs, []);
+    }
+}
+
+#[test]
+fn what_another_node_may_start_is_not_moved() {
+    if url().is_none() {
+        eprintln!("left out: there is no server; say DUEWHEEL_TEST_PG=postgresql://…");
+        return;
+    }
+    let schema = new_schema();
+    let (one, other) = (join(&schema, no_events()), join(&schema, no_events()));
+    let held = job(1, 10);
+    put_yielded(&one, std::slice::from_ref(&held));
+    assert_eq!(claim(&other, &["email.welcome"], 100, 10).jobs.len(), 1);
+    let (to, clock) = (place(50, 9), ClockKind::Boot);
+    let id = held.id.clone().into_owned();
+    assert_eq!(ask(&one, Query::Move { id, to, clock }), Ok(Answer::Held));
+    assert_eq!(get(&one, &held.id), Some(held));
 }

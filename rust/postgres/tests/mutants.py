@@ -1,7 +1,7 @@
 """Break what keeps nodes apart, in ways that tests of Rust must notice: `python3 rust/postgres/tests/mutants.py [name …]`.
 
 Works on the checkout that it is called in, and puts every file back. Prints who survived. It starts a server of
-PostgreSQL for each run of the tests. Takes some ten minutes.
+PostgreSQL for each run of the tests. Takes some ten minutes on an idle machine.
 """
 
 import sys
@@ -13,6 +13,8 @@ import mutating  # noqa: E402
 
 SQL = "postgres/src/tables/sql.rs"
 TABLES = "postgres/src/tables/schema.sql"
+CANCELS = "postgres/src/tables/version_2.sql"
+LINK = "postgres/src/connection/link.rs"
 FLIGHTS = "postgres/src/node/flights.rs"
 LEASE = "postgres/src/node/lease.rs"
 STATE = "postgres/src/node/state.rs"
@@ -26,16 +28,19 @@ MUTANTS: dict[str, mutating.Mutant] = {
         "DELETE FROM {s}.job WHERE id = ANY($1) AND owner = $2",
         "DELETE FROM {s}.job WHERE id = ANY($1) AND $2 IS NOT NULL",
     ),
-    "claim what another node holds": (SQL, "AND due < $4 AND owner IS NULL ORDER BY", "AND due < $4 ORDER BY"),
-    "cancel what has begun": (SQL, '"begun IS NULL AND (owner', '"(owner'),
-    "cancel what another node may start": (SQL, "OR flags & 2 <> 0)", "OR true)"),
-    "give back to nobody": (SQL, "SET owner = (SELECT min(w.epoch) FROM", "SET owner = (SELECT NULL::bigint FROM"),
+    "claim what another node holds": (SQL, '"(owner IS NULL OR owner = 0 AND get', '"(true OR owner = 0 AND get'),
+    "move what has begun": (SQL, '"begun IS NULL AND (owner', '"(owner'),
+    "move what another node may start": (SQL, "OR flags & 2 <> 0 OR repeat IS NOT NULL)", "OR true)"),
+    "cancel what has begun": (CANCELS, "WHERE j.id = which AND j.begun IS NULL\n", "WHERE j.id = which\n"),
+    "cancel what another node may start": (CANCELS, "OR j.flags & 2 <> 0 OR j.repeat IS NOT NULL)", "OR true)"),
+    "give back to nobody": (SQL, "coalesce((SELECT min(w.epoch) FROM w", "coalesce((SELECT NULL::bigint FROM w"),
     # What a lost reply has said
     "do not note which flight it was": (TABLES, "applied = greatest(applied, flight)", "applied = applied"),
     "take a flight for lost": (FLIGHTS, "&& applied >= self.flights", "&& applied > self.flights"),
     "take a flight for applied": (FLIGHTS, "&& applied >= self.flights", "&& applied + 1 >= self.flights"),
     "believe marks whose reply was lost": (FLIGHTS, "if !marks(&self.sql, &batches, 0).is_empty() {", "if false {"),
     "ask again what was done": (FLIGHTS, "                question.changed = Some(answer);\n", ""),
+    "take what was not begun for undone": (LINK, "begun.is_err() && landed.len()", "false && landed.len()"),
     "let what is late take effect": (STATE, "next: Uuid::new_v4(),", "next: token,"),
     # Leases and clocks
     "take no lease for over": (LEASE, "(lease.as_nanos() as i64 / 10) * 9", "i64::MAX / 2"),
