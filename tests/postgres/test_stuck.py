@@ -54,6 +54,40 @@ def works(scheduler):
         return scheduler.in_(0, "a")
 
 
+def test_a_look_that_was_cancelled_is_made_again(server, schema):
+    """It was taken for the end of the store: nothing ran any more on that node, which kept what it held."""
+    psycopg = pytest.importorskip("psycopg", reason="LEFT OUT: psycopg is not installed")
+    with Scheduler(PostgresStorage(server.url, schema=schema)):
+        pass  # the tables are there
+    hasty = server.url + "?options=-c%20statement_timeout%3D200"
+    with contextlib.closing(Scheduler(PostgresStorage(hasty, schema=schema, lease=4.0, poll=0.02))) as scheduler:
+        scheduler.handle("a", lambda event: None)
+        scheduler.start()
+        with psycopg.connect(server.url) as other:
+            other.execute(f"LOCK TABLE {schema}.job IN ACCESS EXCLUSIVE MODE")
+            log = server.home / "log"
+            wait_for(lambda: log.read_text().count("canceling statement due to statement timeout") >= 3)
+            other.rollback()
+        wait_for(lambda: works(scheduler))
+        assert scheduler.wait(20)
+
+
+def test_a_node_goes_on_whose_transaction_was_ended_by_the_server(url, schema):
+    """It had been silent in the middle of one, and took the server's word for the end of the store."""
+    between = proxy.Proxy(url)
+    try:
+        options = {**OPTIONS, "timeout": 20}
+        with contextlib.closing(Scheduler(PostgresStorage(between.url, schema=schema, **options))) as scheduler:
+            scheduler.handle("a", lambda event: None)
+            scheduler.start()
+            between.arm(lambda message: message.is_request and b"beat_v1" in message.body, proxy.STALL)
+            wait_for(between.fired.is_set)
+            scheduler.in_(0, "a")
+            assert scheduler.wait(20)
+    finally:
+        between.close()
+
+
 def test_what_a_node_held_that_went_silent_in_a_transaction_starts_elsewhere(nodes, url, schema, tmp_path):
     """Its transaction held its lease, and what holds a row is passed by: it was never taken over."""
     between = proxy.Proxy(url)

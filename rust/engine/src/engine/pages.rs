@@ -334,7 +334,7 @@ impl<P: Payload> State<P> {
                     inbox.sleeper.wake();
                 }
                 // Nothing has come; it is asked for again.
-                Err(Error::InDoubt) => {
+                Err(Error::InDoubt | Error::Unavailable(_)) => {
                     inbox.pages.lock().push(Page::default());
                     inbox.sleeper.wake();
                 }
