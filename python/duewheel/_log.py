@@ -90,9 +90,10 @@ def store_failed(why: str) -> None:
     logger.critical("nothing runs any more until the scheduler is made anew: %s", why)
 
 
-def stuck(id: str, target: str, stack: str) -> None:
-    """Report a handler on a thread that is past its timeout, and where it is."""
-    logger.error("job %s for %r is past its timeout, and another worker steps in for this one:\n%s", id, target, stack)
+def stuck(id: str, target: str, stack: str, *, steps_in: bool) -> None:
+    """Report a handler on a thread that is past its timeout, and where it is; whether a worker steps in."""
+    more = ", and another worker steps in for this one" if steps_in else ""
+    logger.error("job %s for %r is past its timeout%s:\n%s", id, target, more, stack)
 
 
 def no_spare(error: BaseException) -> None:

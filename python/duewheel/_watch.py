@@ -44,6 +44,14 @@ class _Watched:
         self.thread = threading.get_ident()
         self.is_stuck = False
 
+    def expire(self, spares: Spares) -> tuple[str, str, str]:
+        """Note that it is past its deadline, while it cannot leave; return its job, its target and where it stands."""
+        self.is_stuck = True
+        spares.expire(self.event)
+        frame = sys._current_frames().get(self.thread)
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
+        return self.event.job_id, self.event.target, stack
+
 
 class Watch:
     """The handlers of a scheduler that have a timeout and run on threads; their deadlines are on the monotonic clock.
@@ -110,14 +118,9 @@ class Watch:
                     self._has_thread = False
                     return
                 # Under the lock: it has not ended, and the event is not another's by then.
-                expired.is_stuck = True
-                self._spares.expire(expired.event)
-                frame = sys._current_frames().get(expired.thread)
-                stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
-                event = expired.event
-                told = event.job_id, event.target
-                del frame, expired, event
-            _log.stuck(*told, stack)
+                told = expired.expire(self._spares)
+                del expired
+            _log.stuck(*told, steps_in=True)
             try:
                 self._spares.step_in()
             except RuntimeError as error:
@@ -141,6 +144,62 @@ class Watch:
                 return None
             else:
                 lingers = self._changed.wait(_LINGERS_S)
+
+
+class AtHand:
+    """The handler on the thread that advances a clock by hand, if it has a timeout: there is one at a time.
+
+    Its time passes where another thread advances the clock meanwhile. No worker steps in, for there are none.
+    """
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._time = clock._time
+        self._lock = threading.Lock()
+        self._watched: tuple[int, _Watched, Spares] | None = None
+
+    def of(self, spares: Spares) -> _OfOne:
+        """Return what watches the handlers of one scheduler."""
+        return _OfOne(self, spares)
+
+    def enter(self, event: Event, timeout_ns: int, spares: Spares) -> None:
+        """Watch a handler on the calling thread, from now on."""
+        with self._lock:
+            self._watched = self._time.boot() + timeout_ns, _Watched(event), spares
+
+    def leave(self) -> None:
+        """Watch it no longer: it has ended."""
+        with self._lock:
+            watched, self._watched = self._watched, None
+            if watched is not None and watched[1].is_stuck:
+                watched[2].returned(watched[1].event)
+
+    def pass_by(self, target_ns: int) -> bool:
+        """Move the clock to the deadline of the handler that runs, if that is no later; return whether there is one."""
+        with self._lock:
+            if self._watched is None or self._watched[0] > target_ns:
+                return False
+            deadline_ns, watched, spares = self._watched
+            if watched.is_stuck:
+                return True
+            ahead_ns = max(deadline_ns - self._time.boot(), 0)
+            self._time.set(self._time.wall() + ahead_ns, self._time.boot() + ahead_ns)
+            told = watched.expire(spares)
+        _log.stuck(*told, steps_in=False)
+        return True
+
+
+class _OfOne:
+    """What watches the handlers of one scheduler on a clock that is moved by hand."""
+
+    def __init__(self, at_hand: AtHand, spares: Spares) -> None:
+        self._at_hand, self._spares = at_hand, spares
+
+    def enter(self, event: Event, timeout_ns: int) -> int:
+        self._at_hand.enter(event, timeout_ns, self._spares)
+        return 0
+
+    def leave(self, _serial: int) -> None:
+        self._at_hand.leave()
 
 
 class ByHand:
@@ -197,18 +256,17 @@ class Limited(SchedulerCore):
     _by_hand: ByHand | None = None
 
     def _limited(self, fn: Callable[[Event], Any], on_loop: bool, timeout_ns: int) -> Callable[[Event], Any]:
-        """Return a handler with a timeout; on threads none passes under a clock that is moved by hand."""
+        """Return a handler with a timeout."""
+        if self._clock is not None:
+            self._by_hand = self._by_hand or ByHand(self._clock)
+        limit = _limit_of_loop if self._by_hand is None else self._by_hand.limit
         if on_loop:
-            if self._clock is not None:
-                self._by_hand = self._by_hand or ByHand(self._clock)
-                return _on_loop(fn, functools.partial(self._by_hand.limit, timeout_ns))
-            from asyncio import timeout
-
-            return _on_loop(fn, functools.partial(timeout, timeout_ns / 1e9))
-        watch = None
-        if self._clock is None:
-            watch = self._watch = self._watch or Watch(self._spares())
-        return _on_thread(fn, watch, timeout_ns)
+            return _on_loop(fn, functools.partial(limit, timeout_ns))
+        if self._clock is not None:
+            at_hand = self._clock._at_hand.of(self._spares())
+            return _on_thread(fn, at_hand, timeout_ns, (self._clock._time.boot, limit))
+        self._watch = self._watch or Watch(self._spares())
+        return _on_thread(fn, self._watch, timeout_ns, (time.monotonic_ns, limit))
 
     def close(self) -> None:
         """Start nothing more; what runs on is watched still."""
@@ -234,23 +292,33 @@ class Limited(SchedulerCore):
         return bool(ran)
 
 
-def _on_thread(fn: Callable[[Event], object], watch: Watch | None, timeout_ns: int) -> Callable[[Event], object]:
-    """Return a handler that is watched while it runs on its thread."""
+def _limit_of_loop(timeout_ns: int) -> AbstractAsyncContextManager[object]:
+    """Return what cancels its block at the deadline."""
+    from asyncio import timeout
+
+    return timeout(timeout_ns / 1e9)
+
+
+def _on_thread(
+    fn: Callable[[Event], object],
+    watch: Watch | _OfOne,
+    timeout_ns: int,
+    measure: tuple[Callable[[], int], Callable[[int], AbstractAsyncContextManager[object]]],
+) -> Callable[[Event], object]:
+    """Return a handler that is watched while it runs on its thread, by a clock and with what limits the rest."""
+    now_ns, limit = measure
 
     @functools.wraps(fn)
     def watched(event: Event) -> object:
-        began = time.monotonic_ns()
-        if watch is None:
+        began = now_ns()
+        serial = watch.enter(event, timeout_ns)
+        try:
             returned = fn(event)
-        else:
-            serial = watch.enter(event, timeout_ns)
-            try:
-                returned = fn(event)
-            finally:
-                watch.leave(serial)
+        finally:
+            watch.leave(serial)
         if inspect.isawaitable(returned) and not hasattr(returned, "_asyncio_future_blocking"):
-            left_ns = max(timeout_ns - (time.monotonic_ns() - began), 0)
-            return _StillLimited(returned, left_ns)
+            left_ns = max(timeout_ns - (now_ns() - began), 0)
+            return _StillLimited(returned, functools.partial(limit, left_ns))
         return returned
 
     return watched
@@ -272,16 +340,14 @@ def _on_loop(
 class _StillLimited:
     """What a sync handler has returned to be awaited: it goes on within the time that is left."""
 
-    def __init__(self, awaitable: Awaitable[object], left_ns: int) -> None:
-        self._awaitable, self._left_ns = awaitable, left_ns
+    def __init__(self, awaitable: Awaitable[object], limit: Callable[[], AbstractAsyncContextManager[object]]) -> None:
+        self._awaitable, self._limit = awaitable, limit
 
     def __await__(self) -> Generator[Any, Any, object]:
         return self._within().__await__()
 
     async def _within(self) -> object:
-        from asyncio import timeout
-
-        async with timeout(self._left_ns / 1e9):
+        async with self._limit():
             return await self._awaitable
 
     def __del__(self) -> None:

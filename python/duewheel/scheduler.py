@@ -57,6 +57,7 @@ class Core(Pausing, Surrounded, Watched, Limited):
     _serves = False  # other processes, once it is open
     _event_loop: EventLoop | None = None
     _path: str | None = None  # of its file
+    _wheel: object = None  # of `aio.timeout` in its handlers, from the first one on, where it has a loop of its own
     _opened_ns: int | None = None  # until plugins have been told what an earlier life has interrupted
 
     def __init__(
@@ -86,6 +87,7 @@ class Core(Pausing, Surrounded, Watched, Limited):
 
     def close(self) -> None:
         """Start nothing more; the async handler that calls this goes on, if one does."""
+        self._wheel = None  # timeouts that are active keep it
         if self._event_loop is not None:
             self._event_loop.exempt_caller()
         super().close()

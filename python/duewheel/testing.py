@@ -9,15 +9,18 @@ the thread that advances the clock, one after another, each at exactly its own d
 90.0
 """
 
+import contextlib
 import threading
 import traceback
 import weakref
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from duewheel import _times
 from duewheel._core import ManualTime
 from duewheel._times import SECOND
+from duewheel._watch import AtHand
 from duewheel.errors import StateError
 
 __all__ = ["ManualClock"]
@@ -63,13 +66,16 @@ class ManualClock:
 
     **Time**: ``start`` is what ``at`` takes, an aware ``datetime`` or unix seconds.
 
-    **Concurrency**: an advance or a step of another thread waits for the one under way.
+    **Concurrency**: an advance or a step of another thread waits for the one under way. An advance that comes while a
+    handler with a `timeout` runs there, and goes past the deadline, first moves the clocks to that: `event.expired`
+    turns true, and what is due meanwhile starts later than its due.
     """
 
     def __init__(self, start: float | datetime = 0.0, *, raise_errors: bool = False) -> None:
         if not isinstance(raise_errors, bool):
             raise TypeError(f"raise_errors must be a bool, not {raise_errors!r}")
         self._time = ManualTime(_times.wall_ns(start, "start"), _BOOT_ORIGIN_NS, raise_errors)
+        self._at_hand = AtHand(self)
         self._moving = threading.Lock()
         self._participants: list[weakref.ref[_Participant]] = []
 
@@ -99,8 +105,8 @@ class ManualClock:
         """
         delay_ns = _times.delay_ns(delay, "delay")
         self._refuse_reentry("advance")
-        with self._moving:
-            self._advance_by(delay_ns, delay)
+        with self._turn_of(delay_ns) as left_ns:
+            self._advance_by(left_ns, delay)
 
     def advance_to(self, when: float | datetime) -> None:
         """Move the wall clock to ``when``, the boot clock as far, and run what falls due as ``advance`` does.
@@ -109,7 +115,7 @@ class ManualClock:
         """
         target_ns = _times.wall_ns(when, "when")
         self._refuse_reentry("advance_to")
-        with self._moving:
+        with self._turn_of(target_ns - self.now_ns()):
             delay_ns = target_ns - self.now_ns()
             if delay_ns < 0:
                 raise ValueError(f"when must not be before now ({self.now()!r}), not {when!r}: step() goes back")
@@ -138,6 +144,19 @@ class ManualClock:
         if _thread.advancing:
             raise StateError(f"{call}() in a handler: its clock stands still until it returns")
 
+    @contextlib.contextmanager
+    def _turn_of(self, delay_ns: int) -> Iterator[int]:
+        """Wait for the advance under way, but let the time of a handler pass that runs in it; how far is left to go."""
+        with contextlib.ExitStack() as turn:
+            target_ns = None
+            if not self._moving.acquire(blocking=False):
+                target_ns = self._time.boot() + delay_ns
+                if not self._at_hand.pass_by(target_ns):
+                    target_ns = None
+                self._moving.acquire()
+            turn.callback(self._moving.release)
+            yield delay_ns if target_ns is None else max(target_ns - self._time.boot(), 0)
+
     def _advance_by(self, delay_ns: int, given: object) -> None:
         _times.checked_ns(self._time.wall() + delay_ns, given, "delay")
         target_ns = _times.checked_ns(self._time.boot() + delay_ns, given, "delay")
@@ -147,7 +166,8 @@ class ManualClock:
                 start_ns, participant = first
                 self._move_to(start_ns)
                 participant._manual_run()
-            self._move_to(target_ns)
+            # Further already, where another thread has let the time of a handler pass.
+            self._move_to(max(target_ns, self._time.boot()))
         finally:
             _thread.advancing = False
         if errors := self._time.take_errors():

@@ -4,6 +4,8 @@ import asyncio
 import functools
 import gc
 import importlib.util
+import threading
+import time
 import weakref
 from datetime import timedelta
 
@@ -11,6 +13,7 @@ import pytest
 
 import duewheel
 from duewheel import ClosedError, StateError, aio
+from duewheel.testing import ManualClock
 
 
 def on_a_loop(test):
@@ -179,3 +182,32 @@ async def test_nothing_is_left_of_a_timeout_that_has_ended():
     del wheel, bound
     gc.collect()
     assert timer() is None
+
+
+@pytest.mark.parametrize("names_it", [False, True])
+@pytest.mark.parametrize("kind", ["real", "by hand", "shared"])
+@pytest.mark.usefixtures("quiet")
+def test_it_is_for_the_handlers_of_a_scheduler_with_a_loop_of_its_own(tmp_path, kind, names_it):
+    """It was refused there: no awaited scheduler runs on that loop."""
+    ended, before = [], threading.active_count()
+
+    async def slow(event):
+        async with aio.timeout(0.001, scheduler=scheduler if names_it else None) as bound:
+            ended.append(bound)
+            await asyncio.Event().wait()
+
+    clock = ManualClock() if kind == "by hand" else None
+    where = {"storage": tmp_path / "jobs.db", "share": True} if kind == "shared" else {"clock": clock}
+    with duewheel.Scheduler(**where) as scheduler:
+        scheduler.handle("t", slow)
+        for _ in range(2):
+            scheduler.in_(0, "t", retry_limit=0)
+        if clock is not None:
+            clock.advance(1)
+        assert scheduler.wait(30)
+        assert [dead.error.strip().splitlines()[-1] for dead in scheduler.dead()] == ["TimeoutError"] * 2
+        assert [bound.expired() for bound in ended] == [True, True]
+    end = time.monotonic() + 30
+    while threading.active_count() > before:
+        assert time.monotonic() < end, "its threads have not ended"
+        time.sleep(0.001)

@@ -190,13 +190,77 @@ def test_a_clock_that_is_moved_by_hand_cancels_at_the_deadline():
         logging.getLogger("duewheel").disabled = False
 
 
-def test_on_a_thread_no_time_passes_on_such_a_clock():
+def test_on_a_thread_no_time_passes_while_nobody_else_moves_such_a_clock():
     clock, events = ManualClock(), []
     with Scheduler(workers=1, clock=clock) as scheduler:
         scheduler.handle("t", events.append, timeout=1e-9)
         scheduler.in_(1, "t")
         clock.advance(10)
         assert [event.expired for event in events] == [False]
+
+
+@pytest.mark.parametrize("to", [ManualClock.advance, lambda clock, delay: clock.advance_to(clock.now() + delay)])
+def test_an_advance_of_another_thread_lets_the_time_of_a_handler_pass(caplog, to):
+    clock, held, quick = ManualClock(), Held(), []
+    with Scheduler(workers=1, clock=clock) as scheduler:
+        scheduler.handle("held", held, timeout=60)
+        scheduler.handle("quick", lambda event: quick.append((event.due, clock.now())))
+        id = scheduler.in_(5, "held")
+        for delay in (6, 70):
+            scheduler.in_(delay, "quick")
+        first = threading.Thread(target=clock.advance, args=(10,))
+        first.start()
+        assert held.entered.acquire(timeout=30)
+        # Not past the deadline: it waits, and so does the one that is.
+        near, far = threading.Thread(target=clock.advance, args=(20,)), threading.Thread(target=to, args=(clock, 100))
+        near.start()
+        until(lambda: near.is_alive())
+        assert (clock.now(), held.events[0].expired, scheduler.stats().stuck) == (5, False, 0)
+        with caplog.at_level(logging.ERROR, "duewheel"):
+            far.start()
+            until(lambda: held.events[0].expired)
+            until(lambda: caplog.records)
+        assert (clock.now(), scheduler.stats().stuck, scheduler.targets()["held"].stuck) == (65, 1, 1)
+        [running] = scheduler.running()
+        assert (running.event.job_id, running.expired) == (id, True)
+        [record] = caplog.records
+        message = record.getMessage()
+        assert message.startswith(f"job {id} for 'held' is past its timeout:\n")
+        assert "self.leave.wait(30)" in message
+        held.leave.set()
+        for thread in (first, near, far):
+            thread.join(30)
+        # What was due meanwhile started later; what is due thereafter at its due.
+        assert quick == [(6_000_000_000, 65.0), (70_000_000_000, 70.0)]
+        assert clock.now() in (105, 125)  # the near one went before the far one, or after it
+        stats = scheduler.stats()
+        assert (stats.succeeded, stats.retried, stats.stuck) == (3, 0, 0)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_a_sync_handler_returns_has_the_time_that_is_left_on_such_a_clock():
+    clock, seen = ManualClock(), []
+
+    async def rest():
+        try:
+            await asyncio.sleep(3_000)
+        except asyncio.CancelledError:
+            seen.append(clock.now())
+            raise
+
+    async def main():
+        async with aio.Scheduler(clock=clock) as scheduler:
+            scheduler.handle("t", lambda event: rest(), timeout=1_000)
+            await scheduler.in_(5, "t", retry_limit=0)
+            with pytest.warns(RuntimeWarning, match="first steps alone"):
+                clock.advance(5)
+            await asyncio.sleep(0.01)
+            clock.advance(1_000)
+            while not seen:
+                await asyncio.sleep(0)
+            assert (seen, scheduler.stats().dead) == ([1_005.0], 1)
+
+    asyncio.run(main())
 
 
 def test_many_stuck_handlers_leak_nothing():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from duewheel._core import Event, Timer
     from duewheel.aio import Scheduler
+    from duewheel.scheduler import Scheduler as PlainScheduler
 
 _CREATED, _ENTERED, _EXPIRING, _EXPIRED, _EXITED = "created", "active", "expiring", "expired", "finished"
 
@@ -70,7 +71,9 @@ class Timeout:
 
     __slots__ = ("_cancelling", "_loop", "_scheduler", "_state", "_task", "_timer", "_wheel", "_when")
 
-    def __init__(self, when: float | None, loop: asyncio.AbstractEventLoop, scheduler: Scheduler | None) -> None:
+    def __init__(
+        self, when: float | None, loop: asyncio.AbstractEventLoop, scheduler: Scheduler | PlainScheduler | None
+    ) -> None:
         self._when = when
         self._loop = loop
         self._scheduler = scheduler
@@ -163,12 +166,13 @@ class Timeout:
         return f"<Timeout [{self._state}]{when}>"
 
 
-def timeout(delay: float | timedelta | None, *, scheduler: Scheduler | None = None) -> Timeout:
+def timeout(delay: float | timedelta | None, *, scheduler: Scheduler | PlainScheduler | None = None) -> Timeout:
     """Bound the time of an `async with` block: `TimeoutError` after `delay`. As `asyncio.timeout`, on a timing wheel.
 
-    `scheduler` is a `duewheel.aio.Scheduler` that was started on the running loop: without it the current one, or
-    else one that was. Its jobs, counts and `drain` are not concerned. `None` for `delay` is no timeout, until
-    `reschedule` sets one; one of 0 or less expires when the block first waits.
+    `scheduler` is a `duewheel.aio.Scheduler` that was started on the running loop or, in its async handlers, a
+    `duewheel.Scheduler`: without it the current one, or else one that was started there. Its jobs, counts and `drain`
+    are not concerned. `None` for `delay` is no timeout, until `reschedule` sets one; one of 0 or less expires when the
+    block first waits.
 
     **Time**: seconds or a `timedelta`, from this call; `when()` and `reschedule` use the loop's clock.
     **Raises** `StateError` on entering, where no scheduler runs on the loop; `RuntimeError` outside of a task, or when
@@ -194,7 +198,7 @@ def timeout(delay: float | timedelta | None, *, scheduler: Scheduler | None = No
     return Timeout(loop.time() + seconds, loop, scheduler)
 
 
-def timeout_at(when: float | None, *, scheduler: Scheduler | None = None) -> Timeout:
+def timeout_at(when: float | None, *, scheduler: Scheduler | PlainScheduler | None = None) -> Timeout:
     """Bound an `async with` block by a deadline on the loop's clock, `loop.time()`. As `asyncio.timeout_at`.
 
     **Time**: seconds of the loop's clock, which is not the time of day.
@@ -235,7 +239,13 @@ def _tell_of_timeout(error: BaseException) -> None:
         error = context
 
 
-def _wheel_on(loop: asyncio.AbstractEventLoop, given: Scheduler | None) -> Wheel:
+def _holding(scheduler: Any) -> Any:
+    """Return the scheduler that holds the wheel: of a file that is shared the one of this process."""
+    role = getattr(scheduler, "_role", None)
+    return scheduler if role is None else role.own
+
+
+def _wheel_on(loop: asyncio.AbstractEventLoop, given: Scheduler | PlainScheduler | None) -> Wheel:
     scheduler = given if given is not None else _current.current.get()
     wheel: Wheel | None = getattr(scheduler, "_wheel", None)
     if wheel is not None and wheel.loop is loop:
@@ -245,7 +255,7 @@ def _wheel_on(loop: asyncio.AbstractEventLoop, given: Scheduler | None) -> Wheel
     return _find_wheel(loop, given)
 
 
-def _find_wheel(loop: asyncio.AbstractEventLoop, given: Scheduler | None) -> Wheel:
+def _find_wheel(loop: asyncio.AbstractEventLoop, given: Scheduler | PlainScheduler | None) -> Wheel:
     """Find the wheel of a scheduler on this loop, and make it if it has none."""
     global _last
     candidates: list[Any] = [given]
@@ -253,7 +263,8 @@ def _find_wheel(loop: asyncio.AbstractEventLoop, given: Scheduler | None) -> Whe
         started = sorted(_started.get(loop, ()), key=lambda scheduler: scheduler._core._closed)
         candidates = [_current.current.get(), *started]
     for scheduler in candidates:
-        core = getattr(scheduler, "_core", None)
+        scheduler = _holding(scheduler)
+        core = getattr(scheduler, "_core", scheduler)
         if not isinstance(core, Core):
             if given is not None:
                 raise TypeError(f"scheduler must be a duewheel.aio.Scheduler, not {given!r}")
