@@ -110,14 +110,18 @@ class Repeating(SchedulerCore):
         **Raises** `TypeError`, `ValueError` for an id that is none; `ClosedError`.
         """
         stage = self._stage_of(id)
-        state = (stage, self._started, self._wall_ns(), self._held_by(id))
+        now_ns, held = self._wall_ns(), self._held_by(id)
         try:
             event, repeat = self.get(id), self.get_repeat(id)
             if event is not None and stage in {None, "parked"} and self._is_paused(event.target):
                 return f"{id!r} waits: its target {event.target!r} is paused, until resume(target={event.target!r})"
         except StorageCorruptError as error:
             return f"{id!r} is stored and cannot be read, so it never runs: {error}. cancel() removes it"
-        return explanation(id, state, event, repeat, self.dead)
+        if event is not None and stage is None and event.due <= now_ns:
+            held = self._left_by(event.target)
+        if held == ("handler", None):
+            stage, held = "parked", None
+        return explanation(id, (stage, self._started, now_ns, held), event, repeat, self.dead)
 
     def _declaring(
         self, handle: Callable[[str, Handler], object], declared: tuple[Any, str | None, Any], keywords: _RepeatTerms

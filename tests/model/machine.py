@@ -42,9 +42,8 @@ CONFLICTS = [{}, {}, {}, {}, *({"on_conflict": word} for word in ("ignore", "upd
 class Pair(Repeating):
     """Engine and reference, driven alike; every operation compares what both say."""
 
-    def __init__(self, engine, *, has_priorities=True):
+    def __init__(self, engine):
         self.sides = [engine, Side(ReferenceScheduler)]
-        self.has_priorities = has_priorities
         self.engine, self.reference = self.sides
         self.started = True
         self.operations = 0
@@ -158,8 +157,6 @@ class Pair(Repeating):
 
     def register(self, pick):
         target, controls = pick.one_of(TARGETS), dict(pick.one_of(CONTROLS))
-        if not self.has_priorities:
-            controls.pop("priority", None)
         if pick.number(0, 3) == 0:
             controls["dead"] = pick.one_of(HEIRS[target])
         self.both(lambda side: side.register(target, controls))
@@ -303,11 +300,7 @@ def kept_bursts(make, directory, window, reopen, seeds=12):
     reopened = 0
     for seed in range(seeds):
         deck = [name for name in DECKS[seed % len(DECKS)] if name != "step"] + ["reopen"] * reopen
-        # Head starts count among the jobs that are in memory.
-        pair = Pair(
-            make(LocalStorage(directory / f"{seed}.db", **{"durability": "relaxed", **window})),
-            has_priorities=not window,
-        )
+        pair = Pair(make(LocalStorage(directory / f"{seed}.db", **{"durability": "relaxed", **window})))
         try:
             burst(pair, seed, 150, deck)
             pair.end()

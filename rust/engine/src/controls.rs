@@ -6,12 +6,18 @@
 //!   of that job's rank, so that what may start of all of them comes in one order.
 //! - What is handed over of a limited target has a [`Permit`], which comes back once: when the execution is settled, or
 //!   is taken back without a start.
+//! - Of what is held over a file the last may be on disk alone: what is in memory starts while it ranks before the first
+//!   that may be there.
 //! - A rate is decided by starts as they happen: of a rated target one execution at a time waits for its start, and only
 //!   then the next may be allowed. So what waits for a worker does not start in a bunch later.
+
+mod paged;
 
 use crate::due::queue::Key;
 use crate::handover::lanes::{Lane, LaneBacklog, Lanes, Rank};
 use crate::jobs::permit::Permit;
+pub(crate) use paged::Refill;
+use paged::{OnDisk, list};
 use std::collections::BTreeSet;
 
 /// What a handler is registered with.
@@ -85,6 +91,8 @@ struct Limited {
     /// The theoretical arrival time of the next start.
     arrival: i64,
     held: LaneBacklog,
+    /// What is held on disk alone, if any is.
+    on_disk: Option<OnDisk>,
     standing: Standing,
 }
 
@@ -92,7 +100,11 @@ impl Limited {
     /// Whether one more may be handed over, and when.
     fn standing_of(&self, rank: Rank, now: i64) -> Standing {
         let is_full = |limit| self.permits >= limit;
-        if self.controls.concurrency.is_some_and(is_full) || self.unstarted.is_some() {
+        let is_behind = |on_disk: &OnDisk| rank >= on_disk.from;
+        if self.controls.concurrency.is_some_and(is_full)
+            || self.unstarted.is_some()
+            || self.on_disk.as_ref().is_some_and(is_behind)
+        {
             return Standing::Shut;
         }
         let allowed = self.controls.rate.map(|rate| rate.allowed(self.arrival));
@@ -123,6 +135,15 @@ pub enum HeldBy {
     Nothing,
 }
 
+/// Why due jobs are on disk alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftBy {
+    /// Their target has no handler.
+    NoHandler,
+    /// It may start no more of them now.
+    Limit(HeldBy),
+}
+
 /// The controls of all targets, by their numbers.
 #[derive(Debug, Default)]
 pub(crate) struct TargetControls {
@@ -136,8 +157,16 @@ pub(crate) struct TargetControls {
     prior: Lanes<usize>,
     open: Lanes<BTreeSet<(Rank, u32)>>,
     opening: BTreeSet<(i64, u32)>,
-    /// How many jobs are held.
+    /// How many jobs are held in memory.
     held: usize,
+    /// The targets that hold jobs in memory.
+    holding: BTreeSet<u32>,
+    /// Those that hold more on disk, and few in memory.
+    short: BTreeSet<u32>,
+    /// How many stay in memory of each whose jobs are paged out.
+    kept: usize,
+    /// The target that had a page last.
+    refilled: u32,
 }
 
 impl TargetControls {
@@ -233,6 +262,7 @@ impl TargetControls {
                 unstarted: None,
                 arrival: i64::MIN,
                 held: LaneBacklog::default(),
+                on_disk: None,
                 standing: Standing::Shut,
             }));
         }
@@ -241,6 +271,8 @@ impl TargetControls {
     /// Forget a target: nothing speaks of it any more.
     pub(crate) fn forget(&mut self, number: u32, lane: Option<Lane>) {
         self.set(number, (lane, None), Controls::default());
+        self.holding.remove(&number);
+        self.short.remove(&number);
         if let Some(limited) = self.limited.get_mut(number as usize) {
             *limited = None;
         }
@@ -249,12 +281,9 @@ impl TargetControls {
     /// A permit for a job that is due, where none of its target is held and one more may be handed over now.
     pub(crate) fn permit_at_once(&mut self, number: u32, key: Key, now: i64) -> Option<Permit> {
         let limited = self.limited_mut(number)?;
-        let any = Rank {
-            due: 0,
-            sequence: 0,
-        };
-        let may =
-            limited.held.is_empty() && matches!(limited.standing_of(any, now), Standing::Open(_));
+        let may = limited.held.is_empty()
+            && limited.on_disk.is_none()
+            && matches!(limited.standing_of(Rank::FIRST, now), Standing::Open(_));
         may.then(|| limited.permit(number, key))
     }
 
@@ -301,6 +330,9 @@ impl TargetControls {
     ) -> Option<i64> {
         let limited = self.limited.get_mut(number as usize)?.as_deref_mut()?;
         let first = limited.held.first(waits);
+        let is_short = limited.is_short(first.map(|first| first.0), self.kept);
+        list(&mut self.holding, number, first.is_some());
+        list(&mut self.short, number, is_short);
         let standing = first.map_or(Standing::Shut, |first| limited.standing_of(first.0, now));
         let before = std::mem::replace(&mut limited.standing, standing);
         if standing != before {
@@ -420,9 +452,12 @@ impl TargetControls {
     pub(crate) fn drop_held(&mut self) {
         for limited in self.limited.iter_mut().flatten() {
             limited.held = LaneBacklog::default();
+            limited.on_disk = None;
             limited.standing = Standing::Shut;
         }
         self.held = 0;
+        self.holding = BTreeSet::new();
+        self.short = BTreeSet::new();
         self.open = Lanes::default();
         self.opening = BTreeSet::new();
     }
@@ -449,7 +484,8 @@ impl TargetControls {
                 Standing::Opens(at) => self.opening.contains(&(at, number as u32)),
                 Standing::Shut => true,
             };
-            if !listed {
+            let holds = self.holding.contains(&(number as u32));
+            if !listed || holds == limited.held.is_empty() {
                 return Err(format!("target {number} is not where it stands"));
             }
         }

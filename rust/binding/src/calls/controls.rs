@@ -2,7 +2,7 @@
 
 use crate::errors::refused;
 use crate::values::payload::Handle;
-use duewheel_engine::controls::{Controls, HeldBy, Rate};
+use duewheel_engine::controls::{Controls, HeldBy, LeftBy, Rate};
 use duewheel_engine::engine::Engine;
 use pyo3::prelude::*;
 
@@ -33,13 +33,31 @@ pub(super) fn held_by(
     id: &str,
 ) -> PyResult<Option<(&'static str, Option<i64>)>> {
     let held = engine.held_by(id).map_err(|error| refused(py, error, id))?;
-    Ok(match held {
-        None | Some(HeldBy::Nothing) => None,
-        Some(HeldBy::Concurrency(limit)) => Some(("concurrency", i64::try_from(limit).ok())),
-        Some(HeldBy::Key) => Some(("key", None)),
-        Some(HeldBy::Rate(at)) => {
+    Ok(held.and_then(|held| said(engine, held)))
+}
+
+/// The same of the due jobs of a target that are on disk alone; `"handler"`: it has none.
+pub(super) fn left_by(
+    py: Python<'_>,
+    engine: &Engine<Handle>,
+    target: &str,
+) -> PyResult<Option<(&'static str, Option<i64>)>> {
+    let left = engine.left_by(target);
+    Ok(match left.map_err(|error| refused(py, error, target))? {
+        None => None,
+        Some(LeftBy::NoHandler) => Some(("handler", None)),
+        Some(LeftBy::Limit(held)) => said(engine, held),
+    })
+}
+
+fn said(engine: &Engine<Handle>, held: HeldBy) -> Option<(&'static str, Option<i64>)> {
+    Some(match held {
+        HeldBy::Nothing => return None,
+        HeldBy::Concurrency(limit) => ("concurrency", i64::try_from(limit).ok()),
+        HeldBy::Key => ("key", None),
+        HeldBy::Rate(at) => {
             let left = at.map(|at| at.saturating_sub(engine.clock().boot()));
-            Some(("rate", left))
+            ("rate", left)
         }
     })
 }

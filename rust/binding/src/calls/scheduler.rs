@@ -4,7 +4,7 @@ use crate::calls::awaited::AwaitedCalls;
 use crate::calls::bulk::{self, Times};
 use crate::calls::cancel_many;
 use crate::calls::change;
-use crate::calls::controls::{GivenControls, held_by, read_controls};
+use crate::calls::controls::{GivenControls, held_by, left_by, read_controls};
 use crate::calls::deads::{self, DeadEvents};
 use crate::calls::events::Events;
 use crate::calls::pauses;
@@ -503,6 +503,15 @@ impl SchedulerCore {
     fn _held_by(&self, id: &Bound<'_, PyAny>) -> PyResult<Option<(&'static str, Option<i64>)>> {
         let text = convert::name(id, "id")?;
         held_by(id.py(), self.open(id.py())?, text)
+    }
+
+    /// Why due jobs of a target are on disk alone, where some are: as `_held_by`, and `"handler"` where it has none.
+    fn _left_by(
+        &self,
+        py: Python<'_>,
+        target: &str,
+    ) -> PyResult<Option<(&'static str, Option<i64>)>> {
+        left_by(py, self.open(py)?, target)
     }
 
     /// Wait until drained or closed.

@@ -313,6 +313,23 @@ impl<T> DueQueue<T> {
         true
     }
 
+    /// Take an entry off its wheel, as if it had expired. Whether it was queued.
+    pub fn take_off(&mut self, key: Key) -> bool {
+        let Some(entry) = self.slab.get_mut(key) else {
+            return false;
+        };
+        let (state, due) = (entry.state, entry.due);
+        if !is_queued(state) {
+            return false;
+        }
+        entry.state = match kind_of(state) {
+            ClockKind::Wall => State::OutWall,
+            ClockKind::Boot => State::OutBoot,
+        };
+        self.left(state, due);
+        true
+    }
+
     /// Give an entry that is out another due; it keeps its sequence.
     pub fn set_due(&mut self, key: Key, kind: ClockKind, due: i64) {
         if let Some(entry) = self.slab.get_mut(key)

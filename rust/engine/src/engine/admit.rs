@@ -3,7 +3,7 @@
 use super::State;
 use crate::due::queue::{ClockKind, Key, Now};
 use crate::jobs::record::{Detail, Parts, Payload, Released, Stage};
-use crate::residency::{Decision, Lease};
+use crate::residency::{Decision, Lease, Why};
 use duewheel_store::Place;
 
 impl<P: Payload> State<P> {
@@ -163,12 +163,17 @@ impl<P: Payload> State<P> {
     /// How many jobs are parked, in memory and on disk.
     pub(super) fn all_parked(&self) -> u64 {
         let residency = self.residency.as_ref();
-        let on_disk = residency.map_or(0, |residency| residency.parked.unhandled());
+        let on_disk = residency.map_or(0, |residency| residency.left.parked());
         self.targets.parked_count() as u64 + on_disk
     }
 
-    /// Page out parked jobs, if they are too many: so many at once.
-    pub(super) fn page_out_parked(&mut self, mut at_once: usize, released: &mut Released<P>) {
+    /// Page out what is due and does not start, if it is too much: so many at once of what is parked and of what is held.
+    pub(super) fn page_out(&mut self, at_once: usize, released: &mut Released<P>) {
+        self.page_out_parked(at_once, released);
+        self.page_out_held(at_once, released);
+    }
+
+    fn page_out_parked(&mut self, mut at_once: usize, released: &mut Released<P>) {
         let Some(residency) = &self.residency else {
             return;
         };
@@ -210,31 +215,16 @@ impl<P: Payload> State<P> {
         let payload = entry.value.payload;
         if let Some(residency) = &mut self.residency {
             residency.frontier.paged_out += 1;
-            payload.parts(|parts| residency.parked.add(parts.target, seq));
+            payload.parts(|parts| residency.left.add(parts.target, seq, Why::Parked));
         }
         self.unpark(key);
         self.remove(key, released);
     }
 
-    /// Leave a job that has come with a page parked on disk, while it has no handler; whether it is left.
-    pub(super) fn leave_parked(&mut self, payload: P, seq: u64) -> bool {
-        let Some(residency) = &mut self.residency else {
-            return false;
-        };
-        if residency.parked.is_empty() {
-            return false;
-        }
-        let keeps = payload.parts(|parts| residency.parked.keeps(parts.target, seq));
-        if keeps == Some(false) {
-            residency.parked.forget(seq);
-        }
-        keeps == Some(true)
-    }
-
     /// A job that was not in memory was withdrawn or moved.
-    pub(super) fn forget_parked(&mut self, seq: Option<u64>) {
+    pub(super) fn forget_left(&mut self, seq: Option<u64>) {
         if let (Some(residency), Some(seq)) = (&mut self.residency, seq) {
-            residency.parked.forget(seq);
+            residency.left.forget(seq);
         }
     }
 
@@ -246,9 +236,9 @@ impl<P: Payload> State<P> {
         residency.check()?;
         for (key, entry) in self.jobs.queue.iter() {
             let seq = self.store_seq(key, entry.sequence);
-            let is_on_disk = |parts: Parts<'_>| residency.parked.has(parts.target, seq);
+            let is_on_disk = |parts: Parts<'_>| residency.left.has(parts.target, seq);
             if entry.value.payload.parts(is_on_disk) {
-                return Err(format!("{key:?} is in memory and parked on disk"));
+                return Err(format!("{key:?} is in memory and left on disk"));
             }
         }
         Ok(())

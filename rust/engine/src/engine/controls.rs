@@ -2,11 +2,12 @@
 
 use super::lanes::{is_held, is_in_backlog};
 use super::{BATCH, Engine, Phase, Refused, State};
-use crate::controls::HeldBy;
+use crate::controls::{HeldBy, LeftBy};
 use crate::due::queue::{ClockKind, Key};
 use crate::handover::lanes::{Lane, Lanes, Rank};
 use crate::jobs::permit::Permit;
 use crate::jobs::record::{Execution, Payload, Stage, Started};
+use crate::residency::Why;
 
 impl<P: Payload> Engine<P> {
     /// Note that an execution starts, whose handler is called next: the rate of its target counts it.
@@ -56,6 +57,24 @@ impl<P: Payload> Engine<P> {
         let limited = number.filter(|&number| controls.is_limited(number));
         Ok(limited.map(|number| controls.held_by(number, now)))
     }
+
+    /// Why due jobs of the target of this name are left on disk alone, where some are.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Closed`].
+    pub fn left_by(&self, name: &str) -> Result<Option<LeftBy>, Refused> {
+        let now = self.clock.boot();
+        let state = self.open()?;
+        let residency = state.residency.as_ref();
+        let why = residency.and_then(|residency| residency.left.why_of(name));
+        let controls = &state.targets.controls;
+        Ok(match why {
+            Some(Why::Parked) => Some(LeftBy::NoHandler),
+            Some(Why::Held) => controls.held_on_disk_by(name, now).map(LeftBy::Limit),
+            Some(Why::Come) | None => None,
+        })
+    }
 }
 
 impl<P: Payload> State<P> {
@@ -77,7 +96,7 @@ impl<P: Payload> State<P> {
     }
 
     /// Hold a job that is due.
-    fn hold(&mut self, engine: &Engine<P>, execution: &Execution<P>) {
+    pub(super) fn hold(&mut self, engine: &Engine<P>, execution: &Execution<P>) {
         let (number, rank) = (execution.payload.target(), self.rank(execution));
         self.jobs.set_stage(execution.key, Stage::LaneBacklog);
         self.targets.controls.hold(number, rank, execution.key);
@@ -113,11 +132,22 @@ impl<P: Payload> State<P> {
 
     /// Where an execution stands in the order of its lane.
     pub(super) fn rank(&self, execution: &Execution<P>) -> Rank {
-        let due = self.jobs.on_wall(execution.clock, execution.due);
+        let due = self.due_of(execution);
         let priority = self.targets.controls.priority(execution.payload.target());
         Rank {
             due: due.saturating_sub(priority),
             sequence: execution.sequence,
+        }
+    }
+
+    /// The due of an execution on the wall clock; over a file as it is stored, so that what is on disk and what is not come
+    /// in one order.
+    fn due_of(&self, execution: &Execution<P>) -> i64 {
+        let residency = self.residency.as_ref();
+        let offset = residency.and_then(|residency| residency.boot_offsets.at(execution.sequence));
+        match (execution.clock, offset) {
+            (ClockKind::Boot, Some(offset)) => execution.due.saturating_add(offset),
+            (clock, _) => self.jobs.on_wall(clock, execution.due),
         }
     }
 

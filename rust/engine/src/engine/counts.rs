@@ -241,7 +241,7 @@ impl<P: Payload> State<P> {
         let parked = self
             .residency
             .as_ref()
-            .map(|residency| residency.parked.by_target());
+            .map(|residency| residency.left.parked_by_target());
         for (name, parked) in parked.into_iter().flatten() {
             found.entry(name.into()).or_default().parked += parked;
         }

@@ -15,6 +15,7 @@ mod dead_bounds;
 mod follow_ups;
 mod gates;
 mod heirs;
+mod held_pages;
 mod inbox;
 mod lanes;
 mod marks;
@@ -66,6 +67,8 @@ pub use settle::DEAD_KEPT;
 
 /// How many entries expire under one hold of the lock: about three microseconds.
 const BATCH: usize = 64;
+/// How many parked and how many held jobs one call pages out: it holds the lock.
+const PAGED_OUT_AT_ONCE: usize = 256;
 /// How often a node past the end of its lease looks whether it has another, in nanoseconds.
 const LEASE_LOOK: i64 = 20_000_000;
 
@@ -316,7 +319,7 @@ impl<P: Payload> Engine<P> {
         state.gates = Gates::default();
         let dropped = if let Some(residency) = &mut state.residency {
             // They stay pending in the store.
-            residency.parked.clear();
+            residency.left.clear();
             residency.frontier.paged_out += keys.len() as i64;
             0
         } else {

@@ -5,6 +5,7 @@ use crate::due::queue::{ClockKind, Now};
 use crate::engine::repeats::FoundRepeat;
 use crate::jobs::ids;
 use crate::jobs::record::{Detail, Id, Payload, Released};
+use crate::residency::Residency;
 use crate::sleep::Until;
 use duewheel_store::{Answer, Error, Job, Page, Place, Query, Unreadable};
 
@@ -44,7 +45,14 @@ impl<P: Payload> Engine<P> {
         if state.is_shared() {
             return None;
         }
-        let first = state.first_order(now);
+        if let Some(page) = state.begin_held_page(now) {
+            return Some(page);
+        }
+        let mut first = state.first_order(now);
+        if state.targets.controls.are_active() {
+            // Of what is due at one time the rank decides, not the sequence: all of it is to be here.
+            first = first.map(|(due, _)| (due, u64::MAX));
+        }
         let count = state.resident_count();
         let residency = state.residency.as_mut()?;
         let may_be_first = residency.frontier.may_be_first(now, first);
@@ -116,7 +124,7 @@ impl<P: Payload> Engine<P> {
             match found {
                 Ok(found) if is_held => {
                     state.note_found(&job);
-                    state.load(&job, payload, (found, false), released);
+                    state.load(self, &job, (payload, found, false), released);
                 }
                 found => {
                     unreadable.extend(found.err().filter(|_| is_held));
@@ -124,14 +132,19 @@ impl<P: Payload> Engine<P> {
                 }
             }
         }
-        if let Some(residency) = &mut state.residency {
-            residency.end_page(last);
+        let held_page = state
+            .residency
+            .as_mut()
+            .and_then(|residency| residency.end_page(last));
+        if let Some(page) = held_page {
+            state.end_held_page(self, &page, last);
+            state.refill_open(self);
         }
         if state.phase == Phase::Stopped {
             // It was asked for before.
             state.yield_all(self);
         }
-        state.page_out_parked(usize::MAX, released);
+        state.page_out(usize::MAX, released);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
@@ -149,7 +162,7 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         for ((job, payload), found) in jobs.into_iter().zip(repeats) {
             match found {
-                Ok(found) => state.load(&job, payload, (found, true), released),
+                Ok(found) => state.load(self, &job, (payload, found, true), released),
                 Err(why) => {
                     unreadable.push(why);
                     released.payloads.push(payload);
@@ -187,15 +200,14 @@ impl<P: Payload> Engine<P> {
         let is_expected = residency.is_some_and(|residency| residency.arrivals.take_expected(seq));
         // Another call asks about it by now: what the store says to that is newer. A page brings what is left of it.
         let is_asked_about = state.is_asked_about(&job.id);
-        if let (true, true, Some(residency)) = (is_expected, is_asked_about, &mut state.residency) {
-            residency.frontier.move_back_to(job.place);
-            self.sleeper.wake();
+        if is_expected && is_asked_about {
+            state.leave_to_a_page(self, job.place);
         }
         let Some(found) = found.ok().filter(|_| is_expected && !is_asked_about) else {
             released.payloads.push(payload);
             return;
         };
-        state.load(job, payload, (found, true), released);
+        state.load(self, job, (payload, found, true), released);
         state.asleep = None;
         drop(state);
         self.sleeper.wake();
@@ -205,11 +217,9 @@ impl<P: Payload> Engine<P> {
     pub(super) fn load_none(&self, place: Place) {
         let mut state = self.state.lock();
         state.free_pages(self);
-        if let Some(residency) = &mut state.residency
-            && residency.arrivals.take_expected(place.seq)
-        {
-            residency.frontier.move_back_to(place);
-            self.sleeper.wake();
+        let residency = state.residency.as_mut();
+        if residency.is_some_and(|residency| residency.arrivals.take_expected(place.seq)) {
+            state.leave_to_a_page(self, place);
         }
     }
 
@@ -228,16 +238,20 @@ impl<P: Payload> State<P> {
     /// Take in a job of the store's, unless it is here or, if it is not fresh, has changed since.
     pub(super) fn load(
         &mut self,
+        engine: &Engine<P>,
         job: &Job<'_>,
-        payload: P,
-        (repeat, fresh): (Option<FoundRepeat>, bool),
+        (payload, repeat, fresh): (P, Option<FoundRepeat>, bool),
         released: &mut Released<P>,
     ) {
         let residency = self.residency.as_deref();
         let is_stale =
             residency.is_some_and(|residency| residency.arrivals.is_stale(job.place.seq, &job.id));
-        let here = (!fresh && is_stale) || self.jobs.find(&job.id).is_some();
-        if here || (repeat.is_none() && self.leave_parked(payload, job.place.seq)) {
+        let is_stale = !fresh && is_stale;
+        if is_stale {
+            self.note_missed(job);
+        }
+        let here = is_stale || self.jobs.find(&job.id).is_some();
+        if here || (repeat.is_none() && !fresh && self.leave_on_disk(job, payload)) {
             released.payloads.push(payload);
             return;
         }
@@ -265,11 +279,27 @@ impl<P: Payload> State<P> {
             residency.note_paged_in();
             residency.arrivals.take_expected(job.place.seq);
         }
+        if !fresh {
+            self.hold_at_once(engine, key);
+        }
+    }
+
+    /// A job that was to be taken in by itself is not: a page brings what is left of it.
+    fn leave_to_a_page(&mut self, engine: &Engine<P>, place: Place) {
+        if let Some(residency) = &mut self.residency {
+            residency.frontier.move_back_to(place);
+            engine.sleeper.wake();
+        }
     }
 
     /// Begin the page that is wanted now, if one is.
     fn begin_wanted_page(&mut self, now: Now) -> Option<Query> {
-        if !self.wants_page(now) {
+        let (wants_page, wants_held) = (self.wants_page(now), self.wants_held_page());
+        let is_held_next = |residency: &mut Box<Residency>| residency.turn_to_held();
+        if wants_held && (!wants_page || self.residency.as_mut().is_some_and(is_held_next)) {
+            return self.begin_held_page(now);
+        }
+        if !wants_page {
             return None;
         }
         let count = self.resident_count();
@@ -290,6 +320,9 @@ impl<P: Payload> State<P> {
         let Some(residency) = &self.residency else {
             return false;
         };
+        if self.wants_held_page() {
+            return true;
+        }
         if !residency.frontier.has_room(count) {
             return false;
         }

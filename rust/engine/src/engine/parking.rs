@@ -5,6 +5,7 @@ use crate::controls::Controls;
 use crate::due::queue::Key;
 use crate::handover::lanes::Lane;
 use crate::jobs::record::{Comes, Payload, Stage};
+use crate::residency::Why;
 use duewheel_store::Op;
 
 impl<P: Payload> Engine<P> {
@@ -32,13 +33,7 @@ impl<P: Payload> Engine<P> {
             state.targets.note_since(target, boot);
             state.halve_marks(self);
         }
-        if let Some(residency) = &mut state.residency
-            && residency.parked.set_handled(name, lane.is_some())
-            && lane.is_some()
-        {
-            // What is parked on disk for want of a handler is brought in.
-            residency.frontier.start_over();
-        }
+        state.set_why_left(self, (target, name), lane);
         if let Some(lease) = state.lease_mut() {
             match lane {
                 Some(_) => lease.set_handled(name, controls.over_nodes()),
@@ -98,6 +93,32 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
+    /// A target has a handler, has lost it, or has it under other controls: what of it is left on disk is so for another reason.
+    fn set_why_left(
+        &mut self,
+        engine: &Engine<P>,
+        (target, name): (u32, &str),
+        lane: Option<Lane>,
+    ) {
+        let Some(residency) = &mut self.residency else {
+            return;
+        };
+        let why = match lane {
+            None => Why::Parked,
+            Some(_) if self.targets.controls.is_limited(target) => Why::Held,
+            Some(_) => Why::Come,
+        };
+        let is_any_left = residency.left.set_why(name, why);
+        if is_any_left && why == Why::Come {
+            residency.frontier.start_over();
+        }
+        let is_held = is_any_left && why == Why::Held;
+        self.targets
+            .controls
+            .set_on_disk(target, is_held.then_some(name));
+        self.see_held(engine, target);
+    }
+
     /// Let other nodes have a job that this one holds and does not run.
     pub(super) fn yield_waiting(&mut self, key: Key) {
         let seq = self.store_seq(key, 0);

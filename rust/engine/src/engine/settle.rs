@@ -1,6 +1,6 @@
 //! How executions end: settling them, and the jobs that ended as dead.
 
-use super::{Engine, Phase, State};
+use super::{Engine, PAGED_OUT_AT_ONCE, Phase, State};
 use crate::due::queue::{ClockKind, Key};
 use crate::handover::queue::Lane;
 use crate::jobs::permit::Permit;
@@ -74,6 +74,7 @@ impl<P: Payload> State<P> {
             }
         }
         wake |= self.send_outcomes(engine);
+        self.page_out_held(PAGED_OUT_AT_ONCE, released);
         engine.notify(self);
         if wake {
             engine.wake_timer();

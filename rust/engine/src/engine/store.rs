@@ -5,9 +5,7 @@ use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{ClockKind, Key, Now};
 use crate::handover::lanes::Lane;
 use crate::jobs::record::{Done, Execution, Payload, Released, Stage, Started};
-use crate::residency::{
-    Arrivals, BootOffsets, Frontier, Lease, Outbox, ParkedOnDisk, Residency, Turns, Window,
-};
+use crate::residency::{BootOffsets, Frontier, Lease, Residency, Window};
 use duewheel_model::outcome::Outcome;
 use duewheel_store::{Ending, Error, Event, Op, Settled, Store, Ticket, Unreadable};
 use std::borrow::Cow;
@@ -35,15 +33,9 @@ impl<P: Payload> Engine<P> {
         let offset = state.jobs.offsets.measured();
         state.jobs.queue.skip_sequences(first);
         state.tally.all.scheduled = paged_out;
-        state.residency = Some(Box::new(Residency {
-            frontier: Frontier::new(window, paged_out),
-            boot_offsets: BootOffsets::new(first, offset),
-            parked: ParkedOnDisk::default(),
-            arrivals: Arrivals::default(),
-            outbox: Outbox::default(),
-            turns: Turns::default(),
-            lease,
-        }));
+        let frontier = Frontier::new(window, paged_out);
+        let offsets = BootOffsets::new(first, offset);
+        state.residency = Some(Box::new(Residency::new(frontier, offsets, lease)));
         state.backing = Some(Backing { store, inbox });
     }
 

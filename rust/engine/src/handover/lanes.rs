@@ -65,6 +65,14 @@ pub(crate) struct Rank {
     pub(crate) sequence: u64,
 }
 
+impl Rank {
+    /// Before all others.
+    pub(crate) const FIRST: Rank = Rank {
+        due: i64::MIN,
+        sequence: 0,
+    };
+}
+
 /// What is due for a lane that is full, or for a target at its limit, in the order of its [`Rank`].
 ///
 /// - A job that leaves by another way (cancelled, moved) stays listed until it is met, or until most of
@@ -137,6 +145,22 @@ impl LaneBacklog {
             _ => return self.in_order.pop_front(),
         }
         self.late.pop().map(|Reverse(item)| item)
+    }
+
+    /// Take the last job that still waits.
+    pub(crate) fn pop_last(&mut self, waits: impl Fn(Rank, Key) -> bool) -> Option<(Rank, Key)> {
+        if !self.late.is_empty() {
+            let late = self.late.drain().map(|Reverse(item)| item);
+            self.in_order.extend(late);
+            self.in_order.make_contiguous().sort();
+        }
+        loop {
+            let (rank, key) = self.in_order.pop_back()?;
+            if waits(rank, key) {
+                self.waiting -= 1;
+                return Some((rank, key));
+            }
+        }
     }
 
     /// Strike a job off that has left, and is to come again under the same sequence by another rank.

@@ -231,6 +231,11 @@ impl<P: Payload> JobTable<P> {
         self.queue.put_back(key);
     }
 
+    /// Take a job off the wheel, as if it had expired; what is handed over of it.
+    pub(crate) fn take_off(&mut self, key: Key) -> Option<Execution<P>> {
+        self.queue.take_off(key).then(|| self.execution(key))?
+    }
+
     /// What is handed over of a job.
     pub(crate) fn execution(&self, key: Key) -> Option<Execution<P>> {
         let entry = self.queue.get(key)?;

@@ -24,9 +24,13 @@ impl BootOffsets {
     /// The offset when this job was given its due on the boot clock; `None`: it follows the wall
     /// clock, as all do that were given theirs before this process opened the store.
     pub(crate) fn of(&self, job: &Job<'_>) -> Option<i64> {
-        let given = |&&(from, _): &&(u64, i64)| from <= job.place.seq;
         let is_boot = matches!(job.clock, ClockKind::Boot);
-        let known = is_boot.then(|| self.0.iter().rev().find(given)).flatten();
-        known.map(|&(_, offset)| offset)
+        is_boot.then(|| self.at(job.place.seq)).flatten()
+    }
+
+    /// The offset when this sequence was given; `None`: it was before this process opened the store.
+    pub(crate) fn at(&self, seq: u64) -> Option<i64> {
+        let given = |&&(from, _): &&(u64, i64)| from <= seq;
+        self.0.iter().rev().find(given).map(|&(_, offset)| offset)
     }
 }

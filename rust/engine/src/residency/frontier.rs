@@ -9,8 +9,10 @@ use duewheel_store::{Place, Query};
 const MOST_IN_A_PAGE: usize = 2_000;
 /// How many a page brings at least, room or not.
 pub(super) const LEAST_PAGE: usize = 16;
-/// Which part of what may be resident is parked at most.
-const PART_PARKED: usize = 32;
+/// Which part of what may be resident is parked at most, and which is held.
+const PART_ASIDE: usize = 32;
+/// How many that are held stay in memory of each target at least, if so many may be resident.
+const LEAST_HELD: usize = 16;
 /// How long before its due a job is brought in for which there is no room.
 const LEAD_WITHOUT_ROOM: i64 = SECOND;
 /// How far what is due is taken in before a store is served that others wait for: by then the next page has come.
@@ -18,7 +20,7 @@ const LEAD_OF_A_SUCCESSOR: i64 = 5 * SECOND;
 /// Pages that cover less time would follow each other without a pause.
 const LEAST_HORIZON: i64 = SECOND / 10;
 /// A place before all.
-const START: Place = Place {
+pub(crate) const START: Place = Place {
     due: i64::MIN,
     seq: 0,
 };
@@ -101,7 +103,14 @@ impl Frontier {
 
     /// The most parked jobs that are in memory.
     pub(crate) fn most_parked(&self) -> usize {
-        self.window.resident / PART_PARKED
+        self.window.resident / PART_ASIDE
+    }
+
+    /// How many jobs of each of so many targets stay in memory when what is held is paged out.
+    pub(crate) fn held_of_each(&self, targets: usize) -> usize {
+        let Window { resident, .. } = self.window;
+        let share = resident / PART_ASIDE / 2 / targets.max(1);
+        share.max(LEAST_HELD.min(resident / 2 + 1))
     }
 
     pub(crate) fn is_page_under_way(&self) -> bool {
@@ -255,23 +264,10 @@ impl Frontier {
     /// The page from the frontier on, which is under way from now on.
     pub(crate) fn begin_page(&mut self, until: i64, count: usize, least: usize) -> Query {
         self.page = Some(until);
-        let Place { due, seq } = self.place;
-        let after = match (due, seq) {
-            (i64::MIN, 0) => None,
-            (due, 0) => Some(Place {
-                due: due - 1,
-                seq: END.seq,
-            }),
-            (due, seq) => Some(Place { due, seq: seq - 1 }),
-        };
         let room = self.window.resident.saturating_sub(count);
-        Query::Page {
-            target: None,
-            after,
-            until,
-            // Where there is no room, what comes is due before all that is here.
-            limit: MOST_IN_A_PAGE.min(room.max(least)),
-        }
+        // Where there is no room, what comes is due before all that is here.
+        let limit = MOST_IN_A_PAGE.min(room.max(least));
+        page_from(self.place, until, limit, None)
     }
 
     /// The page was taken in; `last` is its last place, if more are due before its bound.
@@ -321,6 +317,24 @@ impl Frontier {
             return Err("pages begin again behind the end".to_owned());
         }
         Ok(())
+    }
+}
+
+/// A page that begins at a place, of one target or of all.
+pub(super) fn page_from(from: Place, until: i64, limit: usize, target: Option<String>) -> Query {
+    let after = match (from.due, from.seq) {
+        (i64::MIN, 0) => None,
+        (due, 0) => Some(Place {
+            due: due - 1,
+            seq: END.seq,
+        }),
+        (due, seq) => Some(Place { due, seq: seq - 1 }),
+    };
+    Query::Page {
+        target,
+        after,
+        until,
+        limit,
     }
 }
 

@@ -44,20 +44,9 @@ impl<P: Payload> Engine<P> {
         id: &str,
         released: &mut Released<P>,
     ) -> Result<Pending<Cancelled<P>, P>, Refused> {
-        self.cancel_of(id, None, released)
-    }
-
-    /// The same, where it may be known which target the job is of.
-    #[inline]
-    fn cancel_of(
-        &self,
-        id: &str,
-        target: Option<String>,
-        released: &mut Released<P>,
-    ) -> Result<Pending<Cancelled<P>, P>, Refused> {
         let mut state = self.open_to_change()?;
         let Some(key) = state.find_to_change(id) else {
-            return self.cancel_stored(state, (id, target), released);
+            return self.cancel_stored(state, id, released);
         };
         if !state.withdraw(self, key) {
             return state.end_running(key);
@@ -82,28 +71,15 @@ impl<P: Payload> Engine<P> {
     fn cancel_stored(
         &self,
         state: MutexGuard<'_, State<P>>,
-        (id, target): (&str, Option<String>),
+        id: &str,
         released: &mut Released<P>,
     ) -> Result<Pending<Cancelled<P>, P>, Refused> {
         if state.is_asked_about(id) {
-            return Ok(Pending::after_others(id, |engine, id, released| {
-                engine.cancel_again(id, None, released)
-            }));
+            return Ok(Pending::after_others(id, Self::cancel_again));
         }
         if !state.has_paged_out() {
             return Ok(Pending::Made(Cancelled::No, AT_ONCE));
         }
-        // Of a shared store only what was in memory here is counted of its target: one question less over a network.
-        let target = target.or_else(|| state.is_shared().then(String::new));
-        let Some(target) = target else {
-            // It is counted of its target. Asked before anything else is: until the cancel itself is asked for, nothing is held.
-            drop(state);
-            let (id, target_of) = (id.to_owned(), Query::TargetOf(id.to_owned()));
-            return Ok(Pending::ask(target_of, move |engine, answer, released| {
-                let target = found_target(answer).0.unwrap_or_default();
-                engine.cancel_again(&id, Some(target), released)
-            }));
-        };
         let cancel = Query::Cancel(id.to_owned());
         let then = |engine: &Engine<P>, state: &mut State<P>, (id, target): (&str, &str)| {
             state
@@ -115,23 +91,16 @@ impl<P: Payload> Engine<P> {
             engine.notify(state);
             Ok(Pending::Made(Cancelled::Stored, AT_ONCE))
         };
-        self.ask_to_change(
-            state,
-            (id, target, cancel),
-            released,
-            then,
-            |engine, id, released| engine.cancel_again(id, None, released),
-        )
+        self.ask_to_change(state, (id, cancel), released, then, Self::cancel_again)
     }
 
     /// The same call once more, later: there nobody waits for the payload.
     fn cancel_again(
         &self,
         id: &str,
-        target: Option<String>,
         released: &mut Released<P>,
     ) -> Result<Pending<Cancelled<P>, P>, Refused> {
-        Ok(match self.cancel_of(id, target, released)? {
+        Ok(match self.cancel(id, released)? {
             Pending::Made(Cancelled::Here(payload), ticket) => {
                 released.payloads.push(payload);
                 Pending::Made(Cancelled::Stored, ticket)
@@ -212,7 +181,7 @@ impl<P: Payload> Engine<P> {
             }
             Ok(Pending::Made(Moved::Yes, AT_ONCE))
         };
-        self.ask_to_change(state, (id, String::new(), moves), released, then, again)
+        self.ask_to_change(state, (id, moves), released, then, again)
     }
 
     /// Ask for a job that has come near.
@@ -237,7 +206,7 @@ impl<P: Payload> Engine<P> {
     fn ask_to_change<T: Default + Send + 'static>(
         &self,
         mut state: MutexGuard<'_, State<P>>,
-        (id, target, question): (&str, String, Query),
+        (id, question): (&str, Query),
         released: &mut Released<P>,
         then: impl FnOnce(&Engine<P>, &mut State<P>, (&str, &str)) -> Result<Pending<T, P>, Refused>
         + Send
@@ -255,20 +224,22 @@ impl<P: Payload> Engine<P> {
         // A page that was taken already may have it as it was, and come before the answer.
         state.note_changed(&id);
         let residency = state.residency.as_ref();
-        let parked = residency.is_some_and(|residency| !residency.parked.is_empty());
+        let is_any_left = residency.is_some_and(|residency| !residency.left.is_empty());
+        // A cancel is counted of the target. Of a shared store only what was in memory here is: one question less over
+        // a network.
+        let is_counted = matches!(question, Query::Cancel(_)) && !state.is_shared();
         drop(state);
         let to = match &question {
             Query::Move { to, .. } => Some(to.seq),
             _ => None,
         };
         let (taken, of) = taken.unzip();
-        let target = of.unwrap_or(target);
         let changes = move |id: Arc<str>, seq: Option<u64>, target: String| {
             Pending::ask(question, move |engine, answer, _| {
                 engine.apply_answer(&id, |state| {
                     if answer == Ok(Answer::Changed(true)) {
-                        state.forget_parked(seq);
-                        return then(engine, state, (&id, &target));
+                        state.forget_left(seq);
+                        return then(engine, state, (&id, &of.unwrap_or(target)));
                     }
                     // It may still be claimed, and is not in memory.
                     let yielded = taken.map(|seq| state.yield_one(&id, seq));
@@ -284,9 +255,9 @@ impl<P: Payload> Engine<P> {
                 })
             })
         };
-        Ok(match parked {
+        Ok(match is_any_left || is_counted {
             true => Self::ask_target(id, changes),
-            false => changes(id, None, target),
+            false => changes(id, None, String::new()),
         })
     }
 
@@ -297,17 +268,13 @@ impl<P: Payload> Engine<P> {
     ) -> Pending<T, P> {
         let target_of = Query::TargetOf(id.as_ref().to_owned());
         Pending::ask(target_of, move |_, answer, _| {
-            let (target, seq) = found_target(answer);
+            let found = match answer {
+                Ok(Answer::TargetOf(found)) => found,
+                _ => None,
+            };
+            let (target, seq) = found.unzip();
             Ok(go_on(id, seq, target.unwrap_or_default()))
         })
-    }
-}
-
-/// What a store says of the target and the sequence of a job.
-fn found_target(answer: Result<Answer, Refused>) -> (Option<String>, Option<u64>) {
-    match answer {
-        Ok(Answer::TargetOf(found)) => found.unzip(),
-        _ => (None, None),
     }
 }
 

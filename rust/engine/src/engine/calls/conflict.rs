@@ -8,6 +8,7 @@ use crate::engine::{Engine, Phase, Refused, State};
 use crate::handover::lanes::Lane;
 use crate::jobs::follow_up::FollowUp;
 use crate::jobs::record::{Detail, Execution, Id, Payload, Released};
+use crate::residency::Why;
 use duewheel_store::{Answer, Job, Op, Place, Progress, Query, Ticket};
 use std::sync::MutexGuard;
 
@@ -233,9 +234,12 @@ impl<P: Payload> State<P> {
         Ok(ticket)
     }
 
-    fn is_parked_on_disk(&self, job: &Job<'_>) -> bool {
+    /// Whether a job that is left on disk is listed there as what it is no longer with another payload.
+    fn is_left_as_other(&self, job: &Job<'_>, payload: P) -> bool {
         let residency = self.residency.as_ref();
-        residency.is_some_and(|residency| residency.parked.has(&job.target, job.place.seq))
+        let why = residency.and_then(|residency| residency.left.why(&job.target, job.place.seq));
+        let stays = why == Some(Why::Held) && payload.parts(|parts| parts.target == job.target);
+        why.is_some() && !stays
     }
 
     /// Give a job that is in the store alone another payload, in its place. One that is parked comes into memory: its new
@@ -255,9 +259,9 @@ impl<P: Payload> State<P> {
             .note(payload.target(), |counts| counts.moved += 1);
         self.tally
             .note_named(&old.target, |counts| counts.moved -= 1);
-        if self.is_parked_on_disk(old) {
-            self.forget_parked(Some(place.seq));
-            self.load(old, payload, (None, true), released);
+        if self.is_left_as_other(old, payload) {
+            self.forget_left(Some(place.seq));
+            self.load(engine, old, (payload, None, true), released);
             if self.asleep.take().is_some() {
                 engine.wake_timer();
             }
@@ -317,7 +321,7 @@ impl<P: Payload> State<P> {
         let ticket = self.submit(ops);
         let ticket = ticket.inspect_err(|_| self.not_paged_out(stays))?;
         if old.is_some() {
-            self.forget_parked(seq);
+            self.forget_left(seq);
             if let Some(residency) = &mut self.residency {
                 residency.forget(id);
             }

@@ -3,16 +3,13 @@
 use super::on_conflict::{Change, OnConflict};
 use super::{AT_ONCE, Pending};
 use crate::due::queue::ClockKind;
-use crate::engine::{Due, Engine, Phase, Refused, State};
+use crate::engine::{Due, Engine, PAGED_OUT_AT_ONCE, Phase, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::{Detail, Id, Parts, Payload, Released};
 use crate::jobs::repeat::Repeat;
 use duewheel_store::{Answer, Error, Job, Op, Place, Progress, Query, Recurring, Ticket};
 use std::borrow::Cow;
 use std::sync::MutexGuard;
-
-/// How many parked jobs one call pages out: it holds the lock.
-const PAGED_OUT_AT_ONCE: usize = 256;
 
 impl<P: Payload> Engine<P> {
     /// Schedule one job under a generated id.
@@ -52,7 +49,7 @@ impl<P: Payload> Engine<P> {
         payload: P,
         released: &mut Released<P>,
     ) -> Result<(Halves, Ticket), Refused> {
-        state.page_out_parked(PAGED_OUT_AT_ONCE, released);
+        state.page_out(PAGED_OUT_AT_ONCE, released);
         let stays = state.admit_new(clock, due);
         let id = state.jobs.new_id(boot, stays);
         let ticket = state.write_stored(id, (clock, due), boot, payload, stays)?;
@@ -292,7 +289,7 @@ impl<P: Payload> State<P> {
     ) -> bool {
         let target = new.payload.target();
         self.tally.note(target, |counts| counts.scheduled += 1);
-        self.page_out_parked(PAGED_OUT_AT_ONCE, released);
+        self.page_out(PAGED_OUT_AT_ONCE, released);
         if !stays {
             released.payloads.push(new.payload);
             return false;

@@ -66,7 +66,7 @@ impl<P: Payload> Engine<P> {
                 self.sleeper.wake();
             }
         }
-        state.page_out_parked(usize::MAX, released);
+        state.page_out(usize::MAX, released);
         Ok((ids, stored.ticket))
     }
 
