@@ -3,6 +3,7 @@
 //! A target is counted by its number while anything here speaks of it, and by its name where only a store does. How many
 //! of its jobs are pending is not counted: it follows from what has come and what has gone.
 
+use crate::handover::starts::StartsByTarget;
 use duewheel_model::outcome::Reason;
 use std::collections::HashMap;
 
@@ -33,8 +34,6 @@ pub struct Counts {
     pub missed: u64,
     /// Started executions that turned out to have no handler.
     pub(crate) unstarted: u64,
-    /// Started executions that have ended, however they did.
-    pub(crate) ended: u64,
     /// Jobs that another target had before, less those that have gone to another.
     pub(crate) moved: i64,
 }
@@ -69,7 +68,6 @@ impl Counts {
         self.dropped += other.dropped;
         self.missed += other.missed;
         self.unstarted += other.unstarted;
-        self.ended += other.ended;
         self.moved += other.moved;
     }
 }
@@ -78,6 +76,8 @@ impl Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) all: Counts,
+    /// What has started, as far as it was settled since.
+    pub(crate) starts: StartsByTarget,
     numbered: Vec<Counts>,
     named: HashMap<Box<str>, Counts>,
     /// Those of targets that were forgotten.
@@ -115,16 +115,6 @@ impl Tally {
         }
     }
 
-    /// An execution has ended.
-    #[inline]
-    pub(crate) fn note_end(&mut self, target: u32) {
-        // It was counted in all by its lane.
-        match self.numbered.get_mut(target as usize) {
-            Some(counts) => counts.ended += 1,
-            None => self.grown(target).ended += 1,
-        }
-    }
-
     /// A job is for another target from now on.
     pub(crate) fn note_moved(&mut self, from: u32, to: u32) {
         if from != to {
@@ -135,6 +125,7 @@ impl Tally {
 
     /// Forget a target; what has been counted of it stays counted, and by its name where a store has jobs of it.
     pub(crate) fn forget(&mut self, target: u32, name: &str) {
+        self.starts.forget(target);
         let counts = self.numbered.get_mut(target as usize);
         let counts = counts.map(std::mem::take).unwrap_or_default();
         if counts.present() == 0 {
@@ -195,12 +186,8 @@ impl Tally {
             // What the store had at its opening is of no target yet.
             sum.scheduled = self.all.scheduled;
         }
-        // The lanes count how many have ended.
-        let all = Counts {
-            ended: sum.ended,
-            ..self.all
-        };
-        if sum == all {
+        let all = &self.all;
+        if sum == *all {
             Ok(())
         } else {
             Err(format!("of targets {sum:?} are counted, in all {all:?}"))

@@ -84,7 +84,7 @@ impl Bench {
                         self.outside += 1;
                         find();
                     };
-                    let taken = self.engine.take_up(&mut started, Lane::Workers, outside);
+                    let taken = self.engine.take_up(&mut started, outside);
                     let taken = taken.unwrap();
                     if taken.runs {
                         let number = started.occurrence.as_ref().unwrap().number;

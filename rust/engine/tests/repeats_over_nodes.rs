@@ -179,9 +179,7 @@ impl World {
             }
             8..10 => match node.engine.ready().turn(None, node.engine.clock()) {
                 Turn::Run(mut started) => {
-                    let taken = node
-                        .engine
-                        .take_up(&mut started, Lane::Workers, |find| find());
+                    let taken = node.engine.take_up(&mut started, |find| find());
                     let begun = match taken {
                         Ok(Taken { runs: true, .. }) => node.engine.begin(&started),
                         Ok(_) | Err(Refused::Lost) => Err(Refused::Lost),

@@ -231,7 +231,7 @@ impl LoopTurn<'_, '_> {
                     count += 1;
                     let late = started.at - began > AT_LENGTH;
                     let shared = &*self.event_loop.shared;
-                    if !take_up(self.py(), shared, &mut started, Lane::Loop) {
+                    if !take_up(self.py(), shared, &mut started) {
                         done = Some(started.unhandled());
                     } else if !self.event_loop.marks.is_empty() || self.must_mark(&started) {
                         // At most once, or behind such a one: not before its note is on disk.

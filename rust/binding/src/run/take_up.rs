@@ -5,31 +5,20 @@ use crate::shared::{Shared, releasing};
 use crate::values::payload::Handle;
 use crate::values::repeat::Repeat;
 use duewheel_engine::engine::{RepeatView, Taken};
-use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::Started;
 use pyo3::prelude::*;
 
 /// Find what runs of a repeat; `false`: it must not start, and is given back.
 #[inline]
-pub(crate) fn take_up(
-    py: Python<'_>,
-    shared: &Shared,
-    started: &mut Started<Handle>,
-    lane: Lane,
-) -> bool {
-    !started.comes_again() || take_up_repeat(py, shared, started, lane)
+pub(crate) fn take_up(py: Python<'_>, shared: &Shared, started: &mut Started<Handle>) -> bool {
+    !started.comes_again() || take_up_repeat(py, shared, started)
 }
 
 #[inline(never)] // out of the way of jobs that come once
-fn take_up_repeat(
-    py: Python<'_>,
-    shared: &Shared,
-    started: &mut Started<Handle>,
-    lane: Lane,
-) -> bool {
+fn take_up_repeat(py: Python<'_>, shared: &Shared, started: &mut Started<Handle>) -> bool {
     // Only what may take long is worth letting go of the interpreter.
     let outside = |find: &mut (dyn FnMut() + Send)| py.detach(find);
-    let taken = shared.engine.take_up(started, lane, outside);
+    let taken = shared.engine.take_up(started, outside);
     let Ok(Taken { runs, missed }) = taken else {
         return false;
     };

@@ -141,7 +141,7 @@ fn run_all(
             Turn::Rest => return Ok(false),
         };
         marked = started.execution.marked;
-        if !take_up(py, shared, &mut started, Lane::Workers) {
+        if !take_up(py, shared, &mut started) {
             done = Some(started.unhandled());
             continue;
         }

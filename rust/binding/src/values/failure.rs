@@ -14,30 +14,39 @@ const LIMIT: usize = 64 * 1024;
 /// The text of a traceback takes tens of microseconds to make, and most are never read. The `capture` of
 /// `duewheel._failure` collects code and positions instead, which refer to no local variable, and `render` makes
 /// the text of them.
+///
+/// A pointer, for the end of each execution has room for one, and is copied several times.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Failure(Box<Content>);
+
+#[derive(Debug)]
+struct Content {
     /// A `str`, or what `capture` has made.
     cause: Py<PyAny>,
     /// The text, made at once for a store.
     text: Option<String>,
     /// What an occurrence is listed as dead with, while its repeat goes on with the payload that it had.
-    pub(crate) kept: Option<Handle>,
+    kept: Option<Handle>,
     /// What the death leaves behind.
-    pub(crate) heir: Option<Handle>,
+    heir: Option<Handle>,
 }
 
 impl Failure {
+    fn new(cause: Py<PyAny>, text: Option<String>) -> Self {
+        Failure(Box::new(Content {
+            cause,
+            text,
+            kept: None,
+            heir: None,
+        }))
+    }
+
     /// The failure of an exception.
     pub(crate) fn capture(py: Python<'_>, error: &PyErr) -> Self {
         let captured =
             names(py).and_then(|names| call::python(py, &names.capture, (error.value(py),)));
         match captured {
-            Ok(captured) => Failure {
-                cause: captured.unbind(),
-                text: None,
-                kept: None,
-                heir: None,
-            },
+            Ok(captured) => Failure::new(captured.unbind(), None),
             // An exception that cannot even be looked at: its type says something still.
             Err(_) => Failure::bounded(py, error.get_type(py).to_string()),
         }
@@ -58,12 +67,8 @@ impl Failure {
 
     /// A text that is short enough.
     pub(crate) fn text(py: Python<'_>, text: &str) -> Self {
-        Failure {
-            cause: PyString::new(py, text).unbind().into_any(),
-            text: Some(text.to_owned()),
-            kept: None,
-            heir: None,
-        }
+        let cause = PyString::new(py, text).unbind().into_any();
+        Failure::new(cause, Some(text.to_owned()))
     }
 
     /// The same with its text, for a store.
@@ -80,36 +85,43 @@ impl Failure {
     }
 
     /// The same of an occurrence of a repeat, which is listed with this payload.
-    pub(crate) fn keep(self, payload: Handle) -> Self {
-        let kept = Some(payload);
-        Failure { kept, ..self }
+    pub(crate) fn keep(mut self, payload: Handle) -> Self {
+        self.0.kept = Some(payload);
+        self
     }
 
     /// The same of a death that leaves this behind.
-    pub(crate) fn leave(self, heir: Option<Handle>) -> Self {
-        Failure { heir, ..self }
+    pub(crate) fn leave(mut self, heir: Option<Handle>) -> Self {
+        self.0.heir = heir;
+        self
+    }
+
+    /// Take what it was to [keep](Self::keep).
+    pub(crate) fn take_kept(&mut self) -> Option<Handle> {
+        self.0.kept.take()
+    }
+
+    /// Take what it was to [leave](Self::leave).
+    pub(crate) fn take_heir(&mut self) -> Option<Handle> {
+        self.0.heir.take()
     }
 
     /// The text for a store.
     pub(crate) fn stored_text(&self) -> String {
-        self.text.clone().unwrap_or_default()
+        self.0.text.clone().unwrap_or_default()
     }
 
     pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Failure {
-            cause: self.cause.clone_ref(py),
-            text: self.text.clone(),
-            kept: None,
-            heir: None,
-        }
+        Failure::new(self.0.cause.clone_ref(py), self.0.text.clone())
     }
 
     /// The text.
     pub(crate) fn render<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if self.cause.bind(py).is_instance_of::<PyString>() {
-            return Ok(self.cause.bind(py).clone());
+        let cause = &self.0.cause;
+        if cause.bind(py).is_instance_of::<PyString>() {
+            return Ok(cause.bind(py).clone());
         }
-        call::python(py, &names(py)?.render, (&self.cause,))
+        call::python(py, &names(py)?.render, (cause,))
     }
 }
 

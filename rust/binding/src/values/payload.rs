@@ -47,11 +47,11 @@ impl Payload for Handle {
 
     /// A repeat goes on with its own; the dead has what [`Failure::keep`] was given.
     fn for_dead(self, failure: &mut Self::Failure) -> Option<Self> {
-        failure.kept.take()
+        failure.take_kept()
     }
 
     fn heir(failure: &mut Self::Failure) -> Option<Self> {
-        failure.heir.take()
+        failure.take_heir()
     }
 
     fn text(failure: &Self::Failure) -> String {
@@ -154,8 +154,8 @@ pub(crate) fn release(py: Python<'_>, released: &mut Released<Handle>) {
     for payload in released.payloads.drain(..) {
         payload.free(py);
     }
-    for failure in released.failures.drain(..) {
-        for payload in failure.kept.into_iter().chain(failure.heir) {
+    for mut failure in released.failures.drain(..) {
+        for payload in failure.take_kept().into_iter().chain(failure.take_heir()) {
             payload.free(py);
         }
     }

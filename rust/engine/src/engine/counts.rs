@@ -6,7 +6,6 @@ use crate::jobs::record::{Done, Payload, Released};
 use crate::tally::Counts;
 use duewheel_store::{Answer, Error, Query};
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::{Arc, mpsc};
 
 /// What is counted of one target.
@@ -30,15 +29,11 @@ pub struct TargetCounts {
 }
 
 impl TargetCounts {
-    fn note_starts(&mut self, starts: &Starts) {
-        self.started += starts.started;
-        self.starts.add(starts);
-    }
-
-    /// Of these executions so many have ended, and so many have not started after all.
-    fn note_counts(&mut self, counts: Counts) {
-        self.running = self.started.saturating_sub(counts.ended);
-        self.started = self.started.saturating_sub(counts.unstarted);
+    /// What has started of it, and what else was counted.
+    fn note(&mut self, starts: Starts, counts: Counts) {
+        self.running = starts.started.saturating_sub(starts.ended);
+        self.started = starts.started.saturating_sub(counts.unstarted);
+        self.starts = starts;
         self.counts = counts;
     }
 
@@ -73,20 +68,15 @@ pub struct CountedTargets {
     pub forgotten: TargetCounts,
 }
 
-/// So many targets are read under one hold of a lane's lock.
-const READ_AT_ONCE: usize = 64;
-
 impl<P: Payload> Engine<P> {
     /// Whether anything is counted of a target; also where that cannot be told at once.
     pub fn is_counted(&self, target: u32) -> bool {
         let Some(state) = self.state.try_lock() else {
             return true;
         };
-        let has_started = || {
-            let mut lanes = self.lanes.iter();
-            lanes.any(|lane| lane.lock().starts.of(target).is_some())
-        };
-        state.tally.of(target) != Counts::default() || has_started()
+        // What has started and is not counted yet speaks of its target itself.
+        let tally = &state.tally;
+        tally.of(target) != Counts::default() || tally.starts.of(target).is_some()
     }
 
     /// What is counted of each target; allowed after closing.
@@ -103,53 +93,22 @@ impl<P: Payload> Engine<P> {
         let mut state = self.state.lock();
         state.settle(self, released);
         let here = state.is_shared().then(|| state.count_here());
-        let numbers = 0..self.last_number(&state) as u32;
         let mut found = CountedTargets {
+            numbered: Vec::new(),
             named: state.count_named(here.is_none()),
-            ..CountedTargets::default()
+            forgotten: TargetCounts::default(),
         };
-        for first in numbers.clone().step_by(READ_AT_ONCE) {
-            let part = first..numbers.end.min(first + READ_AT_ONCE as u32);
-            let read = self.read_starts(part).into_iter();
-            let counted = read.map(|(number, target)| {
-                let here = here.as_ref().map(|here| here.get(&number).copied());
-                (
-                    number,
-                    state.count_target(number, target, here.map(Option::unwrap_or_default)),
-                )
-            });
-            found
-                .numbered
-                .extend(counted.filter(|(_, target)| !target.is_nothing()));
-        }
-        for lane in &self.lanes {
-            found.forgotten.note_starts(lane.lock().starts.forgotten());
-        }
-        found.forgotten.note_counts(*state.tally.forgotten());
-        Ok(found)
-    }
-
-    /// What has started of some targets, read under few holds of the lanes' locks.
-    fn read_starts(&self, numbers: Range<u32>) -> Vec<(u32, TargetCounts)> {
-        let none = |number| (number, TargetCounts::default());
-        let mut read: Vec<_> = numbers.map(none).collect();
-        for lane in &self.lanes {
-            let lane = lane.lock();
-            for (number, target) in &mut read {
-                if let Some(starts) = lane.starts.of(*number) {
-                    target.note_starts(starts);
-                }
+        for number in 0..state.last_number() as u32 {
+            let here = here.as_ref().map(|here| here.get(&number).copied());
+            let target = state.count_target(number, here.map(Option::unwrap_or_default));
+            if !target.is_nothing() {
+                found.numbered.push((number, target));
             }
         }
-        read
-    }
-
-    /// One past the highest number that anything is counted of.
-    fn last_number(&self, state: &State<P>) -> usize {
-        let lanes = self.lanes.iter();
-        let started = lanes.map(|lane| lane.lock().starts.len());
-        let counted = state.tally.numbered().len().max(state.targets.len());
-        started.chain([counted]).max().unwrap_or(0)
+        let tally = &state.tally;
+        let forgotten = (tally.starts.forgotten().clone(), *tally.forgotten());
+        found.forgotten.note(forgotten.0, forgotten.1);
+        Ok(found)
     }
 
     /// Learn how many jobs of each target a store had when it was opened.
@@ -208,15 +167,17 @@ impl<P: Payload> State<P> {
         here
     }
 
-    /// What is counted of a target, of which this has started; `here`: how many of its jobs are in memory, where others
-    /// come and go.
-    fn count_target(
-        &self,
-        number: u32,
-        mut target: TargetCounts,
-        here: Option<i64>,
-    ) -> TargetCounts {
-        target.note_counts(self.tally.of(number));
+    /// One past the highest number that anything is counted of.
+    fn last_number(&self) -> usize {
+        let counted = self.tally.numbered().len().max(self.tally.starts.len());
+        counted.max(self.targets.len())
+    }
+
+    /// What is counted of a target; `here`: how many of its jobs are in memory, where others come and go.
+    fn count_target(&self, number: u32, here: Option<i64>) -> TargetCounts {
+        let mut target = TargetCounts::default();
+        let starts = self.tally.starts.of(number).cloned().unwrap_or_default();
+        target.note(starts, self.tally.of(number));
         let present = here.unwrap_or_else(|| target.counts.present());
         target.present = present - target.running as i64;
         target.pending = target.present.max(0) as u64;

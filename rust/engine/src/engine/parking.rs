@@ -79,9 +79,6 @@ impl<P: Payload> Engine<P> {
         let lane = state.targets.lane_of(target);
         state.targets.controls.forget(target, lane);
         state.tally.forget(target, name);
-        for lane in &self.lanes {
-            lane.lock().starts.forget(target);
-        }
         if lane.is_some() {
             state.targets.set_lane(target, None);
         }

@@ -2,7 +2,7 @@
 
 use super::{Engine, Refused, State};
 use crate::due::queue::{Key, Now};
-use crate::handover::lateness::{Lateness, Summary};
+use crate::handover::lateness::Summary;
 use crate::handover::queue::HandoverQueue;
 use crate::jobs::record::{Comes, Execution, Occurrence, Payload, Released, Stage, View};
 use crate::jobs::repeat::Repeat;
@@ -74,14 +74,14 @@ impl<P: Payload> Engine<P> {
     pub fn stats(&self, released: &mut Released<P>) -> Stats {
         let mut state = self.state.lock();
         state.settle(self, released);
-        let mut lateness = Lateness::default();
         let (mut running, mut started) = (0, 0);
         for lane in &self.lanes {
-            let lane = lane.lock();
+            let mut lane = lane.lock();
             // Ended after the settling, a moment ago: they count as running still.
             running += lane.under_way() as u64;
             started += lane.started;
-            lateness.add(&lane.lateness);
+            state.tally.starts.take(&mut lane.log);
+            state.tally.starts.count_taken();
         }
         let counts = state.tally.all;
         Stats {
@@ -100,7 +100,7 @@ impl<P: Payload> Engine<P> {
             dropped: counts.dropped,
             missed: counts.missed,
             stuck: 0,
-            lateness: lateness.summary(),
+            lateness: state.tally.starts.lateness().summary(),
         }
     }
 

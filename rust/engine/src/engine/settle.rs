@@ -36,32 +36,32 @@ impl<P: Payload> State<P> {
         self.apply_revocations(engine);
         self.evicted.release(released);
         let mut ended = std::mem::take(&mut self.ended);
-        std::mem::swap(&mut ended, &mut engine.ready().lock().done);
-        if self.targets.has_handlers(Lane::Loop) || engine.lane(Lane::Loop).is_attached() {
-            ended.append(&mut engine.lane(Lane::Loop).lock().done);
-        }
-        if self.receipts.is_some() {
-            self.sift_by_receipts(engine.clock.boot(), &mut ended);
-        }
+        self.collect(engine, &mut ended);
         let is_short = ended.len() < SHORT;
+        let (has_gates, has_follow_ups) = (!self.gates.is_empty(), !self.follow_ups.is_empty());
+        let is_plain = !has_gates && !has_follow_ups && self.backing.is_none();
         let mut wake = false;
         let mut frees = false;
-        for done in ended.drain(..) {
-            self.tally.note_end(done.target);
-            if done.permit != Permit::NONE || !self.gates.is_empty() {
+        for done in &mut ended {
+            let is_limited = done.permit != Permit::NONE;
+            if is_plain && !is_limited && done.is_over_well() {
+                self.end_well(done.key, done.target, released);
+                continue;
+            }
+            let done = done.take();
+            if has_gates || is_limited {
                 frees = true;
                 self.give_permit_back(engine, done.permit, done.key);
             }
             if done.comes_again {
                 wake |= self.settle_repeat(engine, done, released);
-            } else if !self.follow_ups.is_empty()
-                && let Some(follow) = self.follow_ups.remove(&done.key)
-            {
+            } else if has_follow_ups && let Some(follow) = self.follow_ups.remove(&done.key) {
                 wake |= self.settle_followed(engine, done, follow, released);
             } else if let Some(done) = self.record(engine, done, released) {
                 wake |= self.settle_one(engine, done, released);
             }
         }
+        ended.clear();
         self.ended = ended;
         if frees {
             self.refill_open(engine);
@@ -81,6 +81,27 @@ impl<P: Payload> State<P> {
         }
     }
 
+    /// Take what has ended from the lanes, and count what has started there.
+    fn collect(&mut self, engine: &Engine<P>, ended: &mut Vec<Done<P::Failure>>) {
+        let starts = &mut self.tally.starts;
+        let mut workers = engine.ready().lock();
+        std::mem::swap(ended, &mut workers.done);
+        starts.take(&mut workers.log);
+        drop(workers);
+        starts.count_taken();
+        if self.targets.has_handlers(Lane::Loop) || engine.lane(Lane::Loop).is_attached() {
+            let mut on_loop = engine.lane(Lane::Loop).lock();
+            ended.append(&mut on_loop.done);
+            starts.take(&mut on_loop.log);
+            drop(on_loop);
+            starts.count_taken();
+        }
+        if self.receipts.is_some() {
+            self.sift_by_receipts(engine.clock.boot(), ended);
+        }
+        self.tally.starts.count_ended(ended);
+    }
+
     pub(super) fn settle_one(
         &mut self,
         engine: &Engine<P>,
@@ -90,8 +111,7 @@ impl<P: Payload> State<P> {
         let (key, target) = (done.key, done.target);
         match done.outcome {
             Some(Outcome::Done) => {
-                self.remove(key, released);
-                self.tally.note(target, |counts| counts.succeeded += 1);
+                self.end_well(key, target, released);
                 false
             }
             Some(Outcome::Again {
@@ -121,6 +141,13 @@ impl<P: Payload> State<P> {
                 false
             }
         }
+    }
+
+    /// A job is over, whose handler has returned.
+    #[inline]
+    fn end_well(&mut self, key: Key, target: u32, released: &mut Released<P>) {
+        self.remove(key, released);
+        self.tally.note(target, |counts| counts.succeeded += 1);
     }
 
     /// Make a job due again on the boot clock.

@@ -241,7 +241,6 @@ impl<P: Payload> State<P> {
     }
 
     /// Write down how an execution has ended, before it is settled here; `None`: it is stale.
-    #[inline]
     pub(super) fn record(
         &mut self,
         engine: &Engine<P>,

@@ -8,8 +8,11 @@ const FIRST: usize = 32;
 /// How many buckets an octave has.
 const FINE: usize = 1 << FINE_BITS;
 
+/// How many octaves there are, and some more: a power of two.
+const OCTAVES: usize = BUCKETS.div_ceil(FINE).next_power_of_two();
+
 /// The buckets of each octave that has any.
-type Octaves = [Option<Box<[u64; FINE]>>; BUCKETS.div_ceil(FINE)];
+type Octaves = [Option<Box<[u64; FINE]>>; OCTAVES];
 
 /// Values, in nanoseconds.
 #[derive(Clone, Debug, Default)]
@@ -22,23 +25,44 @@ pub struct Histogram {
 
 impl Histogram {
     /// Count a value.
-    #[inline(always)]
     pub fn record(&mut self, value: u64) {
-        self.record_in(bucket(value), value);
+        self.record_all([value].into_iter(), |_| ());
     }
 
-    /// Count a value, in its bucket.
+    /// Count values, each of whose buckets is told; their sum, and the largest.
     #[inline(always)]
-    pub(super) fn record_in(&mut self, bucket: usize, value: u64) {
-        self.sum += u128::from(value);
-        self.max = self.max.max(value);
-        if let Some(octaves) = &mut self.octaves
-            && let Some(Some(octave)) = octaves.get_mut(bucket >> FINE_BITS)
-        {
-            octave[bucket & (FINE - 1)] += 1;
-        } else {
+    pub(super) fn record_all(
+        &mut self,
+        mut values: impl Iterator<Item = u64>,
+        mut tell: impl FnMut(usize),
+    ) -> (u128, u64) {
+        let (mut sum, mut max) = (0, 0);
+        let mut seen = |value: u64| {
+            sum += u128::from(value);
+            max = value.max(max);
+            let bucket = bucket(value);
+            tell(bucket);
+            bucket
+        };
+        loop {
+            let first = match self.octaves.as_deref_mut() {
+                Some(octaves) => values.by_ref().find_map(|value| {
+                    let bucket = seen(value);
+                    let octave = &mut octaves[(bucket >> FINE_BITS) % OCTAVES];
+                    let Some(octave) = octave else {
+                        return Some((bucket, value));
+                    };
+                    octave[bucket & (FINE - 1)] += 1;
+                    None
+                }),
+                None => values.next().map(|value| (seen(value), value)),
+            };
+            let Some((bucket, value)) = first else { break };
             self.count_one(bucket, value);
         }
+        self.sum += sum;
+        self.max = self.max.max(max);
+        (sum, max)
     }
 
     /// Count the first value of an octave, or one of the first of all.
@@ -57,7 +81,7 @@ impl Histogram {
     fn count_in(&mut self, bucket: usize, count: u64) {
         let octaves = self
             .octaves
-            .get_or_insert_with(|| Box::new([const { None }; BUCKETS.div_ceil(FINE)]));
+            .get_or_insert_with(|| Box::new([const { None }; OCTAVES]));
         let octave = octaves[bucket >> FINE_BITS].get_or_insert_with(|| Box::new([0; FINE]));
         octave[bucket & (FINE - 1)] += count;
     }

@@ -104,28 +104,22 @@ impl Default for Lateness {
 
 impl Lateness {
     /// Count one start.
-    #[inline]
     pub fn record(&mut self, lateness: u64) {
-        self.record_in(bucket(lateness), lateness);
+        self.count_in(bucket(lateness));
+        self.add_up(1, (u128::from(lateness), lateness));
     }
 
-    /// Count one start, in the bucket of this lateness.
+    /// Count one start in its bucket; [`add_up`](Self::add_up) follows.
     #[inline(always)]
-    pub(super) fn record_in(&mut self, bucket: usize, lateness: u64) {
+    pub(super) fn count_in(&mut self, bucket: usize) {
         self.buckets[bucket] += 1;
-        self.count += 1;
-        self.sum += u128::from(lateness);
-        self.max = self.max.max(lateness);
     }
 
-    /// Count what another has counted, too.
-    pub fn add(&mut self, other: &Lateness) {
-        for (bucket, counted) in self.buckets.iter_mut().zip(&other.buckets) {
-            *bucket += counted;
-        }
-        self.count += other.count;
-        self.sum += other.sum;
-        self.max = self.max.max(other.max);
+    /// What starts that were counted in their buckets come to: the sum of their lateness, and the largest.
+    pub(super) fn add_up(&mut self, count: usize, (sum, max): (u128, u64)) {
+        self.count += count as u64;
+        self.sum += sum;
+        self.max = self.max.max(max);
     }
 
     /// Summarise what was counted.

@@ -9,9 +9,8 @@ use crate::clock::Clock;
 use crate::due::queue::{ClockKind, Key};
 use crate::handover::early_wake::EarlyWake;
 pub use crate::handover::lanes::Lane;
-use crate::handover::lateness::{self, Lateness};
 use crate::handover::loop_waker::LoopWaker;
-use crate::handover::starts::StartsByTarget;
+use crate::handover::starts::StartLog;
 use crate::jobs::permit::Permit;
 use crate::jobs::record::{Comes, Done, Execution, Payload, Started};
 use crate::sleep::{Sleeper, Until};
@@ -39,8 +38,8 @@ pub(crate) struct Inner<P: Payload> {
     /// How many may run at once, where the runner is not busy while they do.
     limit: usize,
     pub(crate) started: u64,
-    pub(crate) lateness: Lateness,
-    pub(crate) starts: StartsByTarget,
+    /// What is counted of them later.
+    pub(crate) log: StartLog,
     /// `wall − boot`, for the lateness of jobs on the wall clock.
     pub(crate) offset: i64,
     /// Targets whose jobs are being parked, to be logged by a worker.
@@ -119,8 +118,7 @@ impl<P: Payload> Default for HandoverQueue<P> {
                 running: 0,
                 limit: usize::MAX,
                 started: 0,
-                lateness: Lateness::default(),
-                starts: StartsByTarget::default(),
+                log: StartLog::default(),
                 offset: 0,
                 notices: Vec::new(),
                 pages: false,
@@ -185,32 +183,12 @@ impl<P: Payload> Inner<P> {
         first.take(most).map(mark).collect()
     }
 
-    /// Count a start, and how late it is.
+    /// List an execution that has ended, to be settled.
     #[inline(always)]
-    fn note_start(&mut self, target: u32, lateness: u64) {
-        let bucket = lateness::bucket(lateness);
-        self.lateness.record_in(bucket, lateness);
-        self.starts.note(target, |starts| {
-            starts.started += 1;
-            starts.lateness.record_in(bucket, lateness);
-        });
-    }
-
-    /// Count how late an occurrence of a repeat is, which was taken up.
-    pub(crate) fn note_lateness(&mut self, target: u32, lateness: u64) {
-        self.lateness.record(lateness);
-        self.starts
-            .note(target, |starts| starts.lateness.record(lateness));
-    }
-
-    /// Count how long an execution took that has ended.
-    #[inline(always)]
-    fn note_runtime(&mut self, done: &Done<P::Failure>, now: i64) {
-        if done.outcome.is_some() {
-            let took = now.saturating_sub(done.called).max(0) as u64;
-            self.starts
-                .note(done.target, |starts| starts.runtime.record(took));
-        }
+    fn list_done(&mut self, mut done: Done<P::Failure>, now: i64) {
+        self.running -= 1;
+        done.clock(now);
+        self.done.push(done);
     }
 
     /// Call the event loop, if there is one, whatever there is to do.
@@ -261,7 +239,7 @@ impl<P: Payload> HandoverQueue<P> {
 
     /// Call one runner, if there is work, one is idle and none is on its way.
     pub(crate) fn call(&self, inner: &mut Inner<P>) {
-        if inner.has_work() && !inner.coming && inner.idle > 0 {
+        if inner.idle > 0 && !inner.coming && inner.has_work() {
             inner.coming = true;
             match &inner.loop_waker {
                 Some(loop_waker) => loop_waker.wake(),
@@ -354,9 +332,7 @@ impl<P: Payload> HandoverQueue<P> {
     pub fn end(&self, done: Done<P::Failure>, clock: &dyn Clock) {
         let now = clock.boot();
         let mut inner = self.inner.lock();
-        inner.running -= 1;
-        inner.note_runtime(&done, now);
-        inner.done.push(done);
+        inner.list_done(done, now);
         self.call(&mut inner);
     }
 
@@ -387,8 +363,6 @@ impl<P: Payload> HandoverQueue<P> {
         let now = clock.boot();
         let mut inner = self.inner.lock();
         if let Some(done) = done {
-            inner.running -= 1;
-            inner.note_runtime(&done, now);
             if inner.done.is_empty() {
                 inner.settle_by = now.saturating_add(SETTLE_AFTER);
             }
@@ -396,7 +370,7 @@ impl<P: Payload> HandoverQueue<P> {
                 // Another of its target may wait for its end.
                 inner.settle_by = now;
             }
-            inner.done.push(done);
+            inner.list_done(done, now);
         }
         let ended = inner.done.len();
         if inner.wants_more() || ended >= inner.settle_at || (ended > 0 && now >= inner.settle_by) {
@@ -423,11 +397,10 @@ impl<P: Payload> HandoverQueue<P> {
             .saturating_sub(wall_due)
             .max(0);
         let target = execution.payload.target();
-        // What comes again is taken up first, and may be passed over.
         if execution.comes == Comes::Once {
-            inner.note_start(target, lateness as u64);
+            inner.log.push(target, lateness as u64);
         } else {
-            inner.starts.note(target, |starts| starts.started += 1);
+            inner.log.push_again(target);
         }
         self.call(&mut inner);
         Turn::Run(Started {

@@ -1,6 +1,7 @@
 //! What the engine keeps of a job, and the forms in which jobs are handed around.
 
 use crate::due::queue::{ClockKind, Key};
+pub use crate::jobs::done::Done;
 use crate::jobs::ids::{self, Halves};
 use crate::jobs::moment::Maybe;
 use crate::jobs::permit::Permit;
@@ -351,7 +352,7 @@ impl<P: Payload> Started<P> {
             comes_again: self.comes_again(),
             permit: self.execution.permit,
             target: self.execution.payload.target(),
-            called: self.called,
+            span: self.called,
             outcome: Some(outcome),
         }
     }
@@ -364,7 +365,7 @@ impl<P: Payload> Started<P> {
             comes_again: self.comes_again(),
             permit: self.execution.permit,
             target: self.execution.payload.target(),
-            called: self.called,
+            span: self.called,
             outcome: None,
         }
     }
@@ -374,23 +375,6 @@ impl<P: Payload> Started<P> {
     pub fn comes_again(&self) -> bool {
         self.execution.comes != Comes::Once
     }
-}
-
-/// The end of an execution, on its way back.
-#[derive(Debug)]
-pub struct Done<F> {
-    /// The job's key.
-    pub key: Key,
-    /// Whether it is of a repeat.
-    pub(crate) comes_again: bool,
-    /// What it was handed over with.
-    pub(crate) permit: Permit,
-    /// The number of its target.
-    pub(crate) target: u32,
-    /// When its handler was called, on the boot clock.
-    pub(crate) called: i64,
-    /// What becomes of its job, times on the boot clock; `None`: it never started.
-    pub outcome: Option<Outcome<F>>,
 }
 
 /// A pending execution, as a query sees it.

@@ -2,7 +2,6 @@
 
 use crate::due::queue::ClockKind;
 use crate::engine::{Engine, Refused, State};
-use crate::handover::lanes::Lane;
 use crate::jobs::record::{Payload, Started};
 use crate::jobs::repeat::Flag;
 use crate::jobs::repeats::{NEVER, Plan, PlanTimes, Then, moment_on};
@@ -45,7 +44,6 @@ impl<P: Payload> Engine<P> {
     pub fn take_up(
         &self,
         started: &mut Started<P>,
-        lane: Lane,
         outside: impl FnOnce(&mut (dyn FnMut() + Send)),
     ) -> Result<Taken, Refused> {
         let now = self.now();
@@ -68,9 +66,8 @@ impl<P: Payload> Engine<P> {
             return Err(Refused::Lost);
         };
         let time = found.time.unwrap_or(NEVER);
-        self.state
-            .lock()
-            .apply_taken(started, &asked, (found, time, then))?;
+        let mut state = self.state.lock();
+        state.apply_taken(started, &asked, (found, time, then))?;
         if found.runs {
             started.called = now.boot;
             started.lateness = now
@@ -78,8 +75,8 @@ impl<P: Payload> Engine<P> {
                 .saturating_add(asked.ahead)
                 .saturating_sub(started.wall_due)
                 .max(0);
-            let mut lane = self.lane(lane).lock();
-            lane.note_lateness(started.execution.payload.target(), started.lateness as u64);
+            let (target, lateness) = (started.execution.payload.target(), started.lateness);
+            state.tally.starts.count_lateness(target, lateness as u64);
         }
         Ok(Taken {
             runs: found.runs,

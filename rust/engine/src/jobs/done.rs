@@ -1,0 +1,42 @@
+//! The end of an execution, which its lane lists until it is settled.
+
+use crate::due::queue::Key;
+use crate::jobs::permit::Permit;
+use duewheel_model::outcome::Outcome;
+
+/// The end of an execution, on its way back.
+#[derive(Debug)]
+pub struct Done<F> {
+    /// The job's key.
+    pub key: Key,
+    /// Whether it is of a repeat.
+    pub(crate) comes_again: bool,
+    /// What it was handed over with.
+    pub(crate) permit: Permit,
+    /// The number of its target.
+    pub(crate) target: u32,
+    /// When its handler was called, on the boot clock; [clocked](Self::clock), how long it took.
+    pub(crate) span: i64,
+    /// What becomes of its job, times on the boot clock; `None`: it never started.
+    pub outcome: Option<Outcome<F>>,
+}
+
+impl<F> Done<F> {
+    /// It has ended now.
+    #[inline]
+    pub(crate) fn clock(&mut self, now: i64) {
+        self.span = now.saturating_sub(self.span).max(0);
+    }
+
+    /// Whether the handler of a job that comes once has returned.
+    #[inline]
+    pub(crate) fn is_over_well(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Done)) && !self.comes_again
+    }
+
+    /// Take it out of a list that is emptied then: there it is one that never started.
+    pub(crate) fn take(&mut self) -> Self {
+        let outcome = self.outcome.take();
+        Done { outcome, ..*self }
+    }
+}
