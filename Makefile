@@ -94,6 +94,7 @@ compare: setup  ## measure against other schedulers and the floor, side by side;
 	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/durable.py)
 	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/loops.py)
 	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/repeats.py)
+	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/prices.py)
 	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/postgres.py)
 
 .PHONY: demo

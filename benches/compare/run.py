@@ -24,6 +24,7 @@ from typing import Any
 import loops_page
 import page
 import picture
+import prices_page
 from rows import LIBRARIES, OURS, QUICK_LIBRARIES, QUICK_ROWS, ROWS, Row, size
 
 HERE = Path(__file__).resolve().parent
@@ -138,7 +139,9 @@ def main() -> None:
             results[about["python"]] = {**found, "rounds": number}
             given.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         print("", *page.goals(results[about["python"]]), sep="\n")
-    (given.docs / "benchmarks.md").write_text(page.render(results) + loops_page.stored(), encoding="utf-8")
+    (given.docs / "benchmarks.md").write_text(
+        page.render(results) + prices_page.stored() + loops_page.stored(), encoding="utf-8"
+    )
     (given.docs / "benchmarks.svg").write_text(picture.render(results), encoding="utf-8")
     print(f"written: {given.json}, {given.docs / 'benchmarks.md'} and its picture")
 

@@ -21,6 +21,10 @@ def handler() -> None:
     pass
 
 
+def add(left: int, right: int) -> None:
+    pass
+
+
 def dues(delays: list[float]) -> list[datetime]:
     now = datetime.now(UTC)
     return [now + timedelta(seconds=delay) for delay in delays]
@@ -32,6 +36,15 @@ def schedule(n: int) -> Sample:
     begin = clock()
     for when in whens:
         add_job(handler, "date", run_date=when)
+    return per_op(begin, n)
+
+
+def schedule_task(n: int) -> Sample:
+    scheduler.start(paused=True)
+    whens = dues(far(n))
+    begin = clock()
+    for when in whens:
+        add_job(add, "date", run_date=when, args=(1, 2))
     return per_op(begin, n)
 
 
@@ -92,6 +105,7 @@ def memory(n: int) -> Sample:
 
 ROWS = {
     "schedule": schedule,
+    "schedule_task": schedule_task,
     "cancel": lambda n: cancel(n, at_random=False),
     "cancel_random": lambda n: cancel(n, at_random=True),
     "run_due": run_due,
