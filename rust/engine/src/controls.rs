@@ -417,17 +417,6 @@ impl TargetControls {
         self.limited_mut(number)?.held.first(waits)
     }
 
-    /// The targets that hold jobs.
-    #[cfg(test)]
-    pub(crate) fn holding(&self) -> Vec<u32> {
-        let numbers = 0..self.limited.len() as u32;
-        let holds = |number: &u32| {
-            self.limited(*number)
-                .is_some_and(|one| !one.held.is_empty())
-        };
-        numbers.filter(holds).collect()
-    }
-
     /// Why a target starts nothing now.
     pub(crate) fn held_by(&self, number: u32, now: i64) -> HeldBy {
         let Some(limited) = self.limited(number) else {
