@@ -196,11 +196,8 @@ mod tests {
             if once || over {
                 return dead(Reason::Failed);
             }
-            let doubled = if attempt > 62 {
-                i128::from(options.min_backoff) << 62
-            } else {
-                i128::from(options.min_backoff) << attempt
-            };
+            // From 63 doublings on even the shortest pause is past every ceiling.
+            let doubled = i128::from(options.min_backoff) << attempt.min(63);
             let ceiling = doubled.min(options.max_backoff.into());
             let span = (ceiling - i128::from(options.min_backoff) + 1) as u128;
             let delay = i128::from(options.min_backoff) + ((u128::from(draw) * span) >> 64) as i128;
