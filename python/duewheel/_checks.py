@@ -113,7 +113,8 @@ def is_async(fn: object) -> bool:
 MOST_OF_HEADERS = 4_096
 
 _JOB_OPTIONS = ("retry_limit", "min_backoff", "max_backoff", "age_limit", "consistency")
-_RARE = ("headers", "key", "on_conflict")
+_MANY = ("headers", "key", "keep")
+_RARE = (*_MANY, "on_conflict")
 KEYWORDS = {
     "JobOptions": _JOB_OPTIONS,
     "JobOptions.replace": _JOB_OPTIONS,
@@ -125,8 +126,8 @@ KEYWORDS = {
         *("schedule", "target", "data", "tz", "id", "start", "end", "count", "spread", "catch_up", "window"),
         *("pause_on_dead", "options", "headers", "key", *_JOB_OPTIONS),
     ),
-    "Scheduler.at_many": ("whens", "target", "datas", "options", "headers", "key", *_JOB_OPTIONS),
-    "Scheduler.in_many": ("delays", "target", "datas", "options", "headers", "key", *_JOB_OPTIONS),
+    "Scheduler.at_many": ("whens", "target", "datas", "options", *_MANY, *_JOB_OPTIONS),
+    "Scheduler.in_many": ("delays", "target", "datas", "options", *_MANY, *_JOB_OPTIONS),
 }
 """The keywords of each call whose error lists them."""
 

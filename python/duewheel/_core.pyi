@@ -53,6 +53,7 @@ __all__ = [
     "LoopWaker",
     "ManualTime",
     "Moments",
+    "Outcome",
     "PendingCall",
     "RRule",
     "Repeat",
@@ -120,18 +121,23 @@ class _TaskKeywords(_HandlerKeywords, _JobOptions, total=False):
 
     options: JobOptions | None
 
-class _ManyKeywords(_JobOptions, total=False):
-    """What many jobs are scheduled with at once, beside their options: the same for each."""
+class _Carried(_JobOptions, total=False):
+    """What a job carries beside its data, and the keywords of `JobOptions`."""
 
     headers: Mapping[str, str] | None
     key: str | None
+
+class _ManyKeywords(_Carried, total=False):
+    """What many jobs are scheduled with at once, beside their options: the same for each."""
+
+    keep: _Seconds | None
 
 class _JobKeywords(_ManyKeywords, total=False):
     """The keywords of `Scheduler.at` and `in_` that few calls have, and those of `JobOptions`."""
 
     on_conflict: Literal["error", "ignore", "update", "replace"]
 
-class _RepeatTerms(_ManyKeywords, total=False):
+class _RepeatTerms(_Carried, total=False):
     """The keywords of a repeat but for its id, and those of `JobOptions`."""
 
     tz: str | tzinfo | None
@@ -314,6 +320,9 @@ class Event:
     @property
     def expired(self) -> bool:
         """Whether it is asked to end: what runs on a thread for long looks at it now and then. Not compared."""
+    @property
+    def _keeps(self) -> bool:
+        """Whether how its job ends is kept."""
     def _interrupt(self) -> None:
         """Ask it to end: for the reference."""
     def _late(self, lateness: int) -> Event:
@@ -427,6 +436,46 @@ class DeadEvent:
         """When it died, as an aware `datetime` in UTC, rounded down to microseconds."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
+
+@final
+class Outcome:
+    """How a job has ended, as `Scheduler.outcome` returns it.
+
+    `Outcome(state, result=b"", reason=None, error=None, ended=0)` makes one by hand.
+
+    **Time**: `ended` is unix nanoseconds.
+    **Raises** `TypeError` for wrong types, `ValueError` for a state or a reason that there is not.
+    """
+
+    def __new__(
+        cls,
+        state: str,
+        result: bytes | None = None,
+        reason: str | None = None,
+        error: str | None = None,
+        ended: int = 0,
+    ) -> Outcome: ...
+    @property
+    def state(self) -> Literal["succeeded", "dead", "cancelled"]:
+        """How: `"succeeded"`, `"dead"` or `"cancelled"`."""
+    @property
+    def result(self) -> bytes:
+        """What its handler returned; `b""` for `None`, and where it has not succeeded."""
+    @property
+    def reason(self) -> str | None:
+        """Why it is dead: `"failed"`, `"discarded"` or `"interrupted"`; else `None`."""
+    @property
+    def error(self) -> str | None:
+        """The traceback's text of a dead one, or the reason given to `Discard`; else `None`."""
+    @property
+    def ended(self) -> int:
+        """When it ended, in unix nanoseconds."""
+    @property
+    def ended_at(self) -> datetime:
+        """When it ended, as an aware `datetime` in UTC, rounded down to microseconds."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[type[Outcome], tuple[str, bytes, str | None, str | None, int]]: ...
 
 @final
 class Lateness:
@@ -972,6 +1021,9 @@ class Scheduler:
 
         Jobs of one target and `key` never overlap, and run in order, on one node: the later ones wait.
 
+        How the job ends is kept for `keep` seconds from then, and what its handler returned, which must be bytes-like
+        or `None`: for `outcome`. As long its id stays taken.
+
         `on_conflict` says what becomes of a job that has the `id`. `"error"`: nothing, and this is refused. `"ignore"`:
         nothing, and its id is returned. `"update"`: it gets this target, data, headers and options, and keeps its due.
         `"replace"`: it gets the due, too. What runs is followed by one job that is as the last of these calls says.
@@ -1181,6 +1233,30 @@ class Scheduler:
         **Raises** `DuplicateJobError` when the id is taken by another job, `StorageError`, `ClosedError`.
         **Durability**: as `at`.
         """
+    def outcome(self, id: str, timeout: _Seconds | None = 0) -> Outcome:
+        """Return how a job has ended that was scheduled with `keep=`, waiting for its end.
+
+        What its handler returned is `result`. It is kept for `keep` seconds from the end, and as long the id stays
+        taken: what is scheduled under it meanwhile is refused, or ignored with `on_conflict="ignore"`. A dead job that
+        is revived has not ended any more.
+
+        **Time**: `timeout` is seconds or a `timedelta`, 0 unless given; `None` has no end. `keep` is by the boot clock,
+        in a file by the wall's.
+        **Raises** `TimeoutError` while it is not over; `LookupError` for an id that is unknown or whose outcome is not
+        kept, or no longer; `StateError` in a handler where the other could never end: of the same job, with
+        `workers=1`, and on the loop of async handlers (there `aio.Scheduler.outcome` is awaited); `ClosedError`,
+        `StorageError`.
+        **Durability**: with a file, what was seen once is there after a crash.
+
+        >>> from duewheel import Scheduler
+        >>> scheduler = Scheduler()
+        >>> _ = scheduler.handle("square", lambda event: str(int(event.data) ** 2).encode())
+        >>> with scheduler:
+        ...     id = scheduler.in_(0, "square", b"12", keep=60)
+        ...     outcome = scheduler.outcome(id, timeout=10)
+        >>> outcome.state, outcome.result
+        ('succeeded', b'144')
+        """
     def purge(self, before: _When | None = None, *, ids: Iterable[str] | None = None) -> int:
         """Forget the dead that died before a time, or all; return how many.
 
@@ -1372,6 +1448,10 @@ class AwaitedCalls:
         """As `Scheduler.next`."""
     def revive(self, id: str) -> _Made[bool]:
         """As `Scheduler.revive`."""
+    def outcome(self, id: str) -> _Made[Outcome | None]:
+        """As `Scheduler.outcome`, without a wait: `None` where it is not over."""
+    def outcome_late(self, id: str, is_late: bool) -> None:
+        """Refuse to wait for the outcome of a job that could never end; the error of one that has not ended in time."""
     def unfinished(self) -> _Made[int]:
         """Return how many jobs of the targets that have handlers here are in a store that nodes share."""
     def count(self) -> _Made[int]:
@@ -1471,6 +1551,10 @@ class EventLoop:
         """Return a future that is done when a condition holds, or `None` when it does now."""
     def unwatch(self, future: Future[bool]) -> None:
         """Forget a future of `watch`."""
+    def ended(self, id: str) -> Future[bool]:
+        """Return a future that is done when the job of this id ends, until `forget_end`."""
+    def forget_end(self, future: Future[bool]) -> None:
+        """Forget a future of `ended`."""
     def settled(self, ticket: int) -> Future[bool]:
         """Return a future that is done when a batch is on disk."""
     def answered(self, call: PendingCall[_T]) -> Future[_Made[_T]]:

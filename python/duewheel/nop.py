@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from duewheel import _signals
-from duewheel._core import Stats, Timer
+from duewheel._core import Outcome, Stats, Timer
 from duewheel.scheduler import NO_COPY, Scheduler
 from duewheel.storage import Storage
 
@@ -226,6 +226,10 @@ class NopScheduler(Scheduler):
     def interrupt(self, id: object) -> bool:
         """Return `False`: nothing runs."""
         return False
+
+    def outcome(self, id: object, timeout: object = 0) -> Outcome:
+        """Say that it was cancelled: every job is discarded here, and nothing is to be waited for."""
+        return Outcome("cancelled")
 
     def trigger(self, id: object) -> bool:
         """Return `False`: it is unknown."""

@@ -27,18 +27,18 @@ from duewheel import _signature, codecs
 from duewheel._checks import KEYWORDS, check_name, is_async, shown, unknown_keyword
 from duewheel._core import Event, JobOptions
 from duewheel._times import exactly
-from duewheel.errors import UnreadableDataError
+from duewheel.errors import StateError, UnreadableDataError
 from duewheel.options import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime, timedelta
-    from typing import Self, Unpack
+    from typing import Literal, Self, Unpack
 
-    from duewheel._core import Schedule, _TaskKeywords, _UsingKeywords
+    from duewheel._core import Outcome, Schedule, _TaskKeywords, _UsingKeywords
     from duewheel.codecs import Codec
 
-__all__ = ["Task", "TaskBase", "TaskDecorator"]
+__all__ = ["Task", "TaskBase", "TaskDecorator", "TaskOutcome"]
 
 _C = ParamSpec("_C")  # of a plain call
 _P = ParamSpec("_P")  # of a job: without the event
@@ -53,6 +53,50 @@ KEYWORDS["Task.using"] = tuple(
         if name not in ("delay", "schedule", "target", "data")
     )
 )
+
+
+class TaskOutcome(Generic[_R]):
+    """How a job of a task has ended: as `duewheel.Outcome`, with what it returned as its `value`."""
+
+    def __init__(self, outcome: Outcome, codec: Codec) -> None:
+        self.outcome = outcome
+        """The same, with the bytes of the codec."""
+        self._codec = codec
+
+    @property
+    def state(self) -> Literal["succeeded", "dead", "cancelled"]:
+        """How: `"succeeded"`, `"dead"` or `"cancelled"`."""
+        return self.outcome.state
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is dead: `"failed"`, `"discarded"` or `"interrupted"`; else `None`."""
+        return self.outcome.reason
+
+    @property
+    def error(self) -> str | None:
+        """The traceback's text of a dead one, or the reason given to `Discard`; else `None`."""
+        return self.outcome.error
+
+    @property
+    def ended(self) -> int:
+        """When it ended, in unix nanoseconds."""
+        return self.outcome.ended
+
+    @property
+    def value(self) -> _R:
+        """What the task returned, as its codec gives it back.
+
+        **Raises** `StateError` for a job that has not succeeded, and what the codec raises.
+        """
+        if self.outcome.state != "succeeded":
+            lines = (self.outcome.error or "").strip().splitlines()
+            why = f": {lines[-1]}" if lines else ""
+            raise StateError(f"the job has returned nothing, it is {self.outcome.reason or self.outcome.state}{why}")
+        return self._codec.loads_result(self.outcome.result)  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"<task outcome {self.outcome!r}>"
 
 
 class TaskBase(Generic[_C, _P, _R]):
@@ -80,7 +124,7 @@ class TaskBase(Generic[_C, _P, _R]):
         self._options = _layered(options, None)
         self._keywords: dict[str, Any] = {}
         load = functools.partial(_loaded, self.target, self._codec, self._check)
-        handler = _handler(fn, takes_event, load)
+        handler = _handler(fn, takes_event, load, self._codec.dumps_result)
         scheduler.handle(self.target, handler, **others)
 
     def __call__(self, *args: _C.args, **kwargs: _C.kwargs) -> _R:
@@ -135,6 +179,10 @@ class Task(TaskBase[_C, _P, _R]):
     def repeat(self, schedule: Schedule | str | timedelta | float, /, *args: _P.args, **kwargs: _P.kwargs) -> str:
         """Schedule a call that comes again; return the id of the repeat. As `Scheduler.repeat`."""
         return str(self._scheduled(self._scheduler.repeat, schedule, args, kwargs))
+
+    def outcome(self, id: str, timeout: float | timedelta | None = 0) -> TaskOutcome[_R]:
+        """Return how a job has ended that was scheduled by `using(keep=…)`, and its value. As `Scheduler.outcome`."""
+        return TaskOutcome(self._scheduler.outcome(id, timeout), self._codec)
 
 
 class TaskDecorator(Protocol):
@@ -209,16 +257,21 @@ def _loaded(target: str, codec: Codec, check: Callable[..., None], data: bytes) 
 
 
 def _handler(
-    fn: Callable[..., Any], takes_event: bool, load: Callable[[bytes], tuple[Any, Any]]
+    fn: Callable[..., Any],
+    takes_event: bool,
+    load: Callable[[bytes], tuple[Any, Any]],
+    dump: Callable[[Any], bytes],
 ) -> Callable[[Event], object]:
-    """Return what is registered: it reads the arguments and calls the function."""
+    """Return what is registered: it reads the arguments, calls the function, and stores a result that is kept."""
 
     async def awaited(event: Event) -> object:
         args, kwargs = load(event.data)
-        return await (fn(event, *args, **kwargs) if takes_event else fn(*args, **kwargs))
+        returned = await (fn(event, *args, **kwargs) if takes_event else fn(*args, **kwargs))
+        return dump(returned) if event._keeps else returned
 
     def called(event: Event) -> object:
         args, kwargs = load(event.data)
-        return fn(event, *args, **kwargs) if takes_event else fn(*args, **kwargs)
+        returned = fn(event, *args, **kwargs) if takes_event else fn(*args, **kwargs)
+        return dump(returned) if event._keeps else returned
 
     return functools.wraps(fn)(awaited if is_async(fn) else called)

@@ -30,9 +30,11 @@ OPTIONS = [
     {"age_limit": 2, "min_backoff": 1, "max_backoff": 1},  # ages that meet the limit exactly
     {"consistency": Consistency.AT_MOST_ONCE},
     {"headers": {"tenant": "ä", "trace": "1"}, "retry_limit": 1},
+    {"keep": 1, "retry_limit": 1},
+    {"keep": 3.7},
 ]
 # The jitter depends on the id, and generated ids differ: jobs of a bulk have none.
-BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5}, {"retry_limit": 0, "headers": {"of": "many"}}]
+BULK_OPTIONS = [{"min_backoff": 0.5, "max_backoff": 0.5, "keep": 5}, {"retry_limit": 0, "headers": {"of": "many"}}]
 
 
 # What becomes of a job that has the id.
@@ -150,6 +152,10 @@ class Pair(Repeating):
         label = self.any_id(pick)
         self.both(lambda side: side.by_label("revive", label))
 
+    def outcome(self, pick):
+        label = self.any_id(pick)
+        self.both(lambda side: side.outcome(label))
+
     def purge(self, pick):
         before = self.when(pick) if pick.number(0, 4) else None
         labels = [self.any_id(pick) for _ in range(pick.number(0, 3))] if pick.number(0, 1) else None
@@ -256,6 +262,7 @@ class Pair(Repeating):
 WEIGHTS = {
     "schedule": 30, "bulk": 6, "cancel": 8, "reschedule": 8, "revive": 6, "purge": 1, "register": 6,
     "unregister": 3, "pause_target": 2, "resume_target": 5, "advance": 22, "step": 3, "drain": 1, "start": 3, "look": 6,
+    "outcome": 8,
 }  # fmt: skip
 
 
@@ -310,6 +317,9 @@ def kept_bursts(make, directory, window, reopen, seeds=12):
     assert (reopened > seeds) == (reopen > 0)
 
 
+JOBS = ["cancel", "cancel_many", "reschedule", "revive", "purge", "look", "outcome"]
+
+
 class Model(RuleBasedStateMachine):
     """Let hypothesis choose; a subclass makes the engine."""
 
@@ -329,7 +339,7 @@ class Model(RuleBasedStateMachine):
     def handles_a_repeat(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 
-    @rule(data=st.data(), name=st.sampled_from(["cancel", "cancel_many", "reschedule", "revive", "purge", "look"]))
+    @rule(data=st.data(), name=st.sampled_from(JOBS))
     def handles_a_job(self, data, name):
         getattr(self.pair, name)(Drawn(data))
 

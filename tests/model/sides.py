@@ -39,7 +39,7 @@ TARGETS = ["a", "b", "c"]
 HEIR = "heir"  # a target of heirs alone
 TOTALS = "scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
 COUNTS = ["pending", "parked", "running", *TOTALS]
-EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError)
+EXPECTED = (DuplicateJobError, DuplicateTargetError, StateError, LookupError, TimeoutError)
 IDS = [f"j{number}" for number in range(24)]
 REPEATED = [f"r{number}" for number in range(6)] + IDS[:2]  # some are those of jobs that come once
 KEYS = [None, None, None, "k", "l"]
@@ -236,6 +236,10 @@ class Side:
     def by_label(self, call, label, *arguments):
         return getattr(self.scheduler, call)(self.ids.get(label, label), *arguments)
 
+    def outcome(self, label):
+        outcome = self.by_label("outcome", label)
+        return outcome.state, outcome.result, outcome.reason, outcome.ended
+
     def cancel_many(self, labels):
         return self.scheduler.cancel_many(self.ids.get(label, label) for label in labels)
 
@@ -320,9 +324,10 @@ class Side:
         return lateness.count, lateness.max, quantiles if self.is_engine else pytest.approx(quantiles, rel=0.01)
 
     async def run(self, event):
-        """Log the start, then do what the job's data says for this run."""
+        """Log the start, then do what the job's data says for this run; what is returned says which it was."""
         try:
             await self.log_and_act(event)
+            return str(event.run).encode()
         except (BoomError, Snooze, Discard, UnreadableDataError):
             raise
         except BaseException:

@@ -30,7 +30,7 @@ class Suspending(Side):
         return self.run_async if next(self.turns) % 3 else super().handler()
 
     async def run_async(self, event):
-        await self.run(event)
+        return await self.run(event)
 
     async def pause(self):
         loop = asyncio._get_running_loop()

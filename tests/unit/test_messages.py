@@ -12,14 +12,14 @@ from duewheel import JobOptions, LocalStorage, NopScheduler, Scheduler, Snooze, 
 from duewheel.reference import ReferenceScheduler
 from duewheel.testing import ManualClock
 
-ONE = "target, data, id, options, connection, headers, key, on_conflict"
+ONE = "target, data, id, options, connection, headers, key, keep, on_conflict"
 OPTIONS = "retry_limit, min_backoff, max_backoff, age_limit, consistency"
 REPEAT = "tz, id, start, end, count, spread, catch_up, window, pause_on_dead, options, headers, key"
-MANY = "datas, options, headers, key"
+MANY = "datas, options, headers, key, keep"
 MADE_OF = "storage, workers, options, clock, seed, tasks, plugins, share"
 CARRIED = {
-    **dict.fromkeys(("Scheduler.at", "Scheduler.in_"), ("headers", "key", "on_conflict")),
-    **dict.fromkeys(("Scheduler.at_many", "Scheduler.in_many"), ("headers", "key")),
+    **dict.fromkeys(("Scheduler.at", "Scheduler.in_"), ("headers", "key", "keep", "on_conflict")),
+    **dict.fromkeys(("Scheduler.at_many", "Scheduler.in_many"), ("headers", "key", "keep")),
 }
 
 

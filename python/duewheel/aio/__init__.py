@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from duewheel import _current, _loop, _signals, _transactions
 from duewheel._checks import lists_keywords
 from duewheel._core import Condition, check_bounds, timeout_s
-from duewheel.aio import _lifespan, _plugging, _repeats, _roles, _timeouts, _upkeep, _waits, _watched
+from duewheel.aio import _lifespan, _outcomes, _plugging, _repeats, _roles, _timeouts, _upkeep, _waits, _watched
 from duewheel.aio._context import at, in_, repeat
 from duewheel.aio._roles import connect
 from duewheel.aio._storage import Storage
@@ -62,7 +62,13 @@ for _named in (Storage, Task, Timeout, at, connect, in_, repeat, timeout, timeou
 
 
 class Scheduler(
-    _repeats.Repeating, _upkeep.Upkeep, _plugging.Plugging, _lifespan.Lifespan, _watched.Watched, _roles.Roles
+    _repeats.Repeating,
+    _outcomes.Outcomes,
+    _upkeep.Upkeep,
+    _plugging.Plugging,
+    _lifespan.Lifespan,
+    _watched.Watched,
+    _roles.Roles,
 ):
     """Run jobs at a time, on an event loop: `duewheel.Scheduler` for coroutines.
 

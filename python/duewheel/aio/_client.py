@@ -71,6 +71,7 @@ class Client:
     get_repeat = awaited(Calls.get_repeat)
     next = awaited(Calls.next)
     interrupt = awaited(Calls.interrupt)
+    outcome = awaited(Calls.outcome)
     revive = awaited(Calls.revive)
     purge = awaited(Calls.purge)
     explain = awaited(Calls.explain)

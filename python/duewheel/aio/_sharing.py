@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BY_ROLE = (
     *("at", "in_", "at_many", "in_many", "cancel", "cancel_many", "reschedule", "repeat", "pause", "resume", "trigger"),
-    *("interrupt", "get", "get_repeat", "next", "revive", "purge", "explain", "backup", "wait", "_restore"),
+    *("interrupt", "outcome", "get", "get_repeat", "next", "revive", "purge", "explain", "backup", "wait", "_restore"),
 )
 """The calls that the owner makes itself, and another process has it make."""
 

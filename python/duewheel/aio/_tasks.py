@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from duewheel._core import Event
-from duewheel.tasks import TaskBase
+from duewheel.tasks import TaskBase, TaskOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -37,6 +37,10 @@ class Task(TaskBase[_C, _P, _R]):
     ) -> Coroutine[Any, Any, str]:
         """Schedule a call that comes again; return the id of the repeat. As `Scheduler.repeat`."""
         return self._scheduled(self._scheduler.repeat, schedule, args, kwargs)  # type: ignore[no-any-return]
+
+    async def outcome(self, id: str, timeout: float | timedelta | None = 0) -> TaskOutcome[_R]:
+        """Return how a job has ended that was scheduled by `using(keep=…)`, and its value. As `Scheduler.outcome`."""
+        return TaskOutcome(await self._scheduler.outcome(id, timeout), self._codec)
 
 
 class TaskDecorator(Protocol):

@@ -24,6 +24,7 @@ from duewheel._times import LAST_NS, SECOND
 from duewheel.errors import ClosedError, Discard, DuplicateTargetError, Snooze, StateError
 from duewheel.options import Consistency
 from duewheel.reference._given import check_options
+from duewheel.reference._outcomes import DEAD_LIMIT, result_of
 from duewheel.reference._queue import MOST, Entry, Queue
 from duewheel.reference._repeating import Repeating
 from duewheel.reference._rules import backoff_ns, ceiling_ns, exhausted, is_final, resolve
@@ -47,23 +48,23 @@ for _rule in (backoff_ns, ceiling_ns, exhausted, resolve):
 
 _log = logging.getLogger("duewheel")
 
-_DEAD_LIMIT = 1_000
 _COUNTS = "scheduled started succeeded retried snoozed dead cancelled revived dropped missed".split()
 
 Fn = TypeVar("Fn", bound=Handler)
 
 
-def _run_returned(fn: Handler, returned: object, context: contextvars.Context) -> None:
-    """Run a coroutine that a handler has returned, if it waits for nothing."""
+def _run_returned(fn: Handler, returned: object, context: contextvars.Context) -> object:
+    """Run a coroutine that a handler has returned, if it waits for nothing; return what it returns in the end."""
     if isinstance(returned, CoroutineType):
         try:
             context.run(returned.send, None)
-        except StopIteration:
-            return
+        except StopIteration as end:
+            return end.value
         returned.close()
         raise TypeError(f"the handler {fn!r} returned {returned!r}, which waits: the reference has no event loop")
     if isinstance(returned, GeneratorType | AsyncGeneratorType):
         raise TypeError(f"the handler {fn!r} returned {returned!r}, which nothing runs: a handler must not yield")
+    return returned
 
 
 def _summary(late_ns: list[int]) -> SimpleNamespace:
@@ -108,7 +109,8 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         self._context = contextvars.copy_context()
         self._handlers: dict[str, tuple[object, Handler]] = {}
         self._queue = Queue(self._clock)
-        self._dead: deque[DeadEvent] = deque(maxlen=_DEAD_LIMIT)
+        self._dead = deque(maxlen=DEAD_LIMIT)
+        self._begin_outcomes()
         self._counts: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
         self._late_ns: list[int] = []  # of every start
         self._begin_repeats()
@@ -229,6 +231,7 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
             if running is not None:
                 running.ends = True
             return running is not None
+        self._keep(entry, "cancelled")
         self._queue.remove(entry)
         self._counts["cancelled"] += 1
         return True
@@ -319,29 +322,8 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
             check_name(target, "target")
         if limit is not None:
             limit = whole_number(limit, "limit")
-        newest = [dead for dead in reversed(self._dead) if target in (None, dead.event.target)]
+        newest = [dead for dead, _ in reversed(self._dead) if target in (None, dead.event.target)]
         return iter([dead for dead in newest if end is None or dead.died < end][:limit])
-
-    def revive(self, id: str) -> bool:
-        """Make the newest dead job of this id due now, from attempt 1 and a new age.
-
-        **Raises**: ``DuplicateJobError`` when the id is taken.
-        """
-        self._check_open()
-        check_name(id, "id")
-        found = next((dead for dead in reversed(self._dead) if dead.event.job_id == id), None)
-        if found is None:
-            return False
-        self._check_free(id)
-        # By identity: an equal one may have died before.
-        self._dead = deque((dead for dead in self._dead if dead is not found), _DEAD_LIMIT)
-        event, job = found.event, found.event.job
-        now = self._clock.boot()
-        run = min(event.run + 1, MOST)
-        entry = Entry(id, job.target, job.due, job.data, job.options, now, True, run, headers=dict(job.headers))
-        self._queue.insert(entry)
-        self._counts["revived"] += 1
-        return True
 
     def purge(self, before: When | None = None, *, ids: Iterable[str] | None = None) -> int:
         """Forget the dead that died before a time of the wall clock, or of these ids, or all; returns how many."""
@@ -350,11 +332,11 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         named = None if ids is None else _listed(ids)
         count = len(self._dead)
         kept = (
-            dead
-            for dead in self._dead
+            (dead, keep)
+            for dead, keep in self._dead
             if (end is not None and dead.died >= end) or (named is not None and dead.event.job_id not in named)
         )
-        self._dead = deque(kept, _DEAD_LIMIT)
+        self._dead = deque(kept, DEAD_LIMIT)
         return count - len(self._dead)
 
     def _pending(self, id: str) -> Entry | None:
@@ -393,11 +375,12 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         self._inside += 1
         try:
             context = self._context.copy()
-            _run_returned(fn, context.run(fn, event), context)
+            result = result_of(entry, _run_returned(fn, context.run(fn, event), context))
         except BaseException as error:
             self._failed(entry, event, error)
         else:
             self._counts["succeeded"] += 1
+            self._keep(entry, "succeeded", result)
             self._come_again(entry, event.job.due)
         finally:
             self._inside -= 1
@@ -444,8 +427,10 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         self._counts["dead"] += 1
         if entry.repeat is not None and entry.repeat.terms.pause_on_dead:
             entry.repeat.paused = True
+        keep = entry.keep
+        self._keep(entry, "dead", b"", reason, bounded(error))
         self._come_again(entry, None)
-        self._dead.append(DeadEvent(event, reason, bounded(error), self._clock.wall()))
+        self._dead.append((DeadEvent(event, reason, bounded(error), self._clock.wall()), keep))
         self._leave_heir(event)
 
     def _check_open(self) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from duewheel._checks import KEYWORDS, unknown_keyword
 from duewheel._core import JobOptions
+from duewheel.errors import DuplicateJobError
 
 CONTROLS = ("concurrency", "rate", "timeout", "priority", "dead")
 """The keywords of a handler."""
@@ -40,3 +41,11 @@ def check_keywords(call: str, keywords: Iterable[str]) -> None:
     for name in keywords:
         if name not in KEYWORDS[call]:
             raise unknown_keyword(name, call)
+
+
+def taken(id: str) -> DuplicateJobError:
+    """Make the error for an id that is another's."""
+    return DuplicateJobError(
+        f"a job with the id {id!r} is pending or running, or its outcome is kept: choose another, or cancel what is "
+        "pending"
+    )

@@ -22,6 +22,7 @@ class Changed:
     data: bytes
     options: JobOptions
     headers: dict[str, str]
+    keep: int | None  # for how long how it ends is kept
     place: tuple[int, bool] | None = None  # due, and whether it is on the boot clock; none: where it is
 
 
@@ -43,6 +44,7 @@ class Entry:
     stage: Literal["waiting", "parked", "running", "over"] = "waiting"
     repeat: Repeat | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    keep: int | None = None  # for how long how it ends is kept, in ns
     follow: Changed | None = None  # it was changed while it ran
     event: Event | None = None  # of the execution that runs, or ran last
 

@@ -12,12 +12,11 @@ from typing import Any, TypeVar
 from duewheel import _times
 from duewheel._checks import check_name, data_bytes
 from duewheel._checks import headers as headers_of
-from duewheel._core import DeadEvent, JobOptions, ManualTime
+from duewheel._core import DeadEvent, JobOptions, ManualTime, Outcome
 from duewheel._pauses import one_of
 from duewheel._times import LAST_NS, SECOND
-from duewheel.errors import DuplicateJobError
 from duewheel.options import UNSET
-from duewheel.reference._given import CONTROLS, check_keywords, check_options
+from duewheel.reference._given import CONTROLS, check_keywords, check_options, taken
 from duewheel.reference._queue import Entry, Queue
 from duewheel.reference._repeats import CATCH_UPS, Repeat, Terms, take_up, upcoming
 from duewheel.reference._rules import resolve, spread_ns
@@ -55,7 +54,7 @@ class Repeating:
     _base: JobOptions
     _clock: ManualTime
     _counts: Counter[str]
-    _dead: deque[DeadEvent]
+    _dead: deque[tuple[DeadEvent, int | None]]
     _handlers: dict[str, tuple[object, Handler]]
     _queue: Queue
     _seed: int
@@ -63,6 +62,7 @@ class Repeating:
     _closed: bool
     _check_open: Callable[[], None]
     _come_changed: Callable[[Entry, int | None], bool]
+    _outcome_of: Callable[[str], Outcome | None]
     _paused: set[str]
     _set_paused: Callable[[str, bool], bool]
     handle: Callable[..., Callable[[], None]]
@@ -160,6 +160,8 @@ class Repeating:
         entry = None if id is None else self._queue.jobs.get(id)
         if entry is not None:
             return self._edit(entry, terms)
+        if id is not None and self._outcome_of(id) is not None:
+            raise taken(id)
         name = str(uuid.uuid4()) if id is None else id
         repeat = self._new_repeat(name, terms)
         if repeat is None:
@@ -185,9 +187,7 @@ class Repeating:
     def _edit(self, entry: Entry, terms: Terms) -> str:
         old = entry.repeat
         if old is None or old.ends:
-            raise DuplicateJobError(
-                f"a job with the id {entry.id!r} is pending or running: cancel it, or choose another"
-            )
+            raise taken(entry.id)
         if terms == (old.edit or old).terms:
             return entry.id
         new, is_anew = self._edited(entry.id, old, terms)
@@ -338,7 +338,7 @@ class Repeating:
         check_name(id, "id")
         entry = self._queue.jobs.get(id)
         if entry is None:
-            found = next((dead for dead in reversed(self._dead) if dead.event.job_id == id), None)
+            found = next((dead for dead, _ in reversed(self._dead) if dead.event.job_id == id), None)
             return f"{id!r} is unknown" if found is None else f"{id!r} is dead: {found.reason}"
         if entry.stage == "running":
             return f"{id!r} runs now"

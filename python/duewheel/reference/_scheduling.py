@@ -1,7 +1,6 @@
 """Take in jobs: what is given is checked as a whole before anything is scheduled."""
 
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,30 +8,25 @@ from typing import Any
 from duewheel import _times
 from duewheel._checks import check_conflict, check_name, data_bytes
 from duewheel._checks import headers as headers_of
-from duewheel._core import JobOptions, ManualTime
+from duewheel._core import JobOptions
 from duewheel._log import ancient as _log_ancient
 from duewheel._times import LAST_NS, SECOND
 from duewheel.errors import DuplicateJobError
 from duewheel.options import UNSET
-from duewheel.reference._given import check_keywords, check_options, datas_of, items
-from duewheel.reference._queue import MOST, Changed, Entry, Queue
+from duewheel.reference._given import check_keywords, check_options, datas_of, items, taken
+from duewheel.reference._outcomes import Keeping, keep_ns
+from duewheel.reference._queue import MOST, Changed, Entry
 from duewheel.reference._rules import resolve
 
 When = float | datetime
 Delay = float | timedelta
 
 
-class Scheduling:
+class Scheduling(Keeping):
     """The calls that schedule jobs which come once."""
 
     _base: JobOptions
-    _clock: ManualTime
-    _queue: Queue
-    _counts: Counter[str]
     _closed: bool
-
-    def _check_open(self) -> None:
-        raise AssertionError("it is the scheduler's")
 
     def at(self, when: When, target: str, data: Any = b"", *, id: str | None = None, **options: Any) -> str:
         """Schedule a job due at ``when`` on the wall clock; returns its id."""
@@ -74,6 +68,7 @@ class Scheduling:
         id: str | None,
         options: JobOptions | None = None,
         headers: Any = None,
+        keep: Any = None,
         key: str | None = None,  # handlers run one after another, in order: any key is kept
         on_conflict: str = "error",
         **keywords: Any,
@@ -84,6 +79,7 @@ class Scheduling:
         payloads = [data_bytes(data) for data in datas]
         check_options(options)
         carried = headers_of(headers)
+        kept_for = keep_ns(keep)
         given = {name: value for name, value in keywords.items() if value is not UNSET}
         resolved = resolve((options or JobOptions()).replace(**given), self._base)
         check_conflict(on_conflict, id)
@@ -95,14 +91,19 @@ class Scheduling:
             if taken is not None and on_conflict != "error":
                 if on_conflict != "ignore":
                     due, on_boot = dues[0]
-                    self._change(taken, Changed(target, payloads[0], resolved, carried), on_conflict, (due, on_boot))
+                    self._change(
+                        taken, Changed(target, payloads[0], resolved, carried, kept_for), on_conflict, (due, on_boot)
+                    )
+                return (id,)
+            if on_conflict == "ignore" and self._outcome_of(id) is not None:
                 return (id,)
             self._check_free(id)
         ids = []
         for (due, on_boot), data in zip(dues, payloads, strict=True):
             name = str(uuid.uuid4()) if id is None else id
             job_due = due + self._queue.offset() if on_boot else due
-            self._queue.insert(Entry(name, target, job_due, data, resolved, due, on_boot, headers=carried))
+            entry = Entry(name, target, job_due, data, resolved, due, on_boot, headers=carried, keep=kept_for)
+            self._queue.insert(entry)
             self._counts["scheduled"] += 1
             ids.append(name)
         return tuple(ids)
@@ -133,6 +134,7 @@ class Scheduling:
     def _become(self, entry: Entry, to: Changed) -> None:
         """Change a job that is pending: what is replaced begins anew, with the run that comes."""
         entry.target, entry.data, entry.options, entry.headers = to.target, to.data, to.options, to.headers
+        entry.keep = to.keep
         if to.place is None:
             self._queue.push(entry)  # its new target may have a handler
             return
@@ -160,8 +162,8 @@ class Scheduling:
 
     def _check_free(self, id: str) -> None:
         check_name(id, "id")
-        if id in self._queue.jobs:
-            raise DuplicateJobError(f"a job with the id {id!r} is pending or running: cancel it, or choose another")
+        if id in self._queue.jobs or self._outcome_of(id) is not None:
+            raise taken(id)
 
     def _warn_if_ancient(self, due: int) -> None:
         if due < self._clock.wall() - 365 * 86_400 * SECOND:

@@ -168,6 +168,12 @@ class Answers:
                 raise
             return True  # by the call that was cut off
 
+    def _do_outcome(self, params: dict[str, Any]) -> list[Any] | None:
+        try:
+            return _words.told_outcome(self._scheduler.outcome(params["id"]))
+        except TimeoutError:
+            return None
+
     def _do_purge(self, params: dict[str, Any]) -> int:
         before = params["before"]
         return int(self._scheduler.purge(None if before is None else _Moment(before)))

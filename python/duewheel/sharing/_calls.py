@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,14 @@ from duewheel import _checks
 from duewheel._core import Ids, Repeat, ShareRequests, Stats, TargetStats, check_bounds, timeout_s
 from duewheel._pauses import one_of
 from duewheel._repeats import explanation
-from duewheel._times import wall_ns
+from duewheel._times import delay_ns, wall_ns
 from duewheel.errors import StateError
 from duewheel.sharing import _words
 from duewheel.storage import Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from os import PathLike
     from typing import Unpack
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         DeadEvent,
         Event,
         JobOptions,
+        Outcome,
         Schedule,
         _Array,
         _JobKeywords,
@@ -73,6 +75,10 @@ def _others(call: str, keywords: Any, id: str | None = None) -> dict[str, Any]:
         _checks.check_name(others["key"], "key")
     if "on_conflict" in others:
         _checks.check_conflict(others["on_conflict"], id)
+    if others.get("keep") is not None:
+        delay_ns(others["keep"], "keep")
+        if isinstance(others["keep"], timedelta):
+            others["keep"] = others["keep"].total_seconds()
     return others
 
 
@@ -220,6 +226,20 @@ class Calls:
     def revive(self, id: str) -> bool:
         """Make the newest dead job of this id due now, from attempt 1. As `duewheel.Scheduler.revive`."""
         return bool(self._of_id("revive", id))
+
+    def outcome(self, id: str, timeout: float | timedelta | None = 0) -> Outcome:
+        """Return how a job has ended that was scheduled with `keep=`. As `duewheel.Scheduler.outcome`.
+
+        The owner is asked twenty times a second.
+        """
+        seconds = timeout_s(timeout)
+        end = None if seconds is None else time.monotonic() + seconds
+        while (told := self._of_id("outcome", id)) is None:
+            left_s = _LOOKS_EVERY_S if end is None else min(_LOOKS_EVERY_S, end - time.monotonic())
+            if left_s <= 0:
+                raise TimeoutError(f"the job {id!r} is not over yet")
+            time.sleep(left_s)
+        return _words.outcome_of(told)
 
     def purge(self, before: datetime | float | None = None, *, ids: Iterable[str] | None = None) -> int:
         """Forget the dead: that died before a time, or of ids, or all. As `duewheel.Scheduler.purge`."""

@@ -28,6 +28,7 @@ _Fn: TypeAlias = Callable[[Any], object]
 BY_ROLE = (
     *("at", "in_", "at_many", "in_many", "cancel", "cancel_many", "reschedule", "repeat", "pause", "resume", "trigger"),
     *("get", "get_repeat", "repeats", "next", "between", "dead", "revive", "purge", "explain", "backup", "wait"),
+    "outcome",
     *("targets", "running", "interrupt"),
     *("_restore", "__contains__", "__len__"),
 )

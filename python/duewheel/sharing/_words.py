@@ -8,7 +8,7 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 from duewheel import errors
-from duewheel._core import DeadEvent, Event, Job, JobOptions, retry_options, retry_text
+from duewheel._core import DeadEvent, Event, Job, JobOptions, Outcome, retry_options, retry_text
 from duewheel._running import Running
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def _error(kind: object) -> type[Exception]:
         "ValueError": ValueError,
         "OverflowError": OverflowError,
         "OSError": OSError,
+        "LookupError": LookupError,
     }
     if kind in builtin:
         return builtin[kind]
@@ -138,6 +139,18 @@ def told_dead(dead: DeadEvent) -> dict[str, Any]:
 def dead_of(told: Mapping[str, Any]) -> DeadEvent:
     """Return the dead job that is told of."""
     return DeadEvent(event_of(told["event"]), told["reason"], told["error"], told["died"])
+
+
+def told_outcome(outcome: Outcome) -> list[Any]:
+    """Say how a job has ended."""
+    result = b64encode(outcome.result).decode()
+    return [outcome.state, result, outcome.reason, outcome.error, outcome.ended]
+
+
+def outcome_of(told: list[Any]) -> Outcome:
+    """Return how a job has ended, as it is told."""
+    state, result, reason, error, ended = told
+    return Outcome(state, b64decode(result), reason, error, ended)
 
 
 def text(told: Any) -> str:

@@ -96,7 +96,9 @@ const NEVER: &str =
 const LOST: &str = "the job is no longer this node's: another may have it";
 
 fn taken(id: &str) -> String {
-    format!("a job with the id {id} is pending or running: cancel it, or choose another")
+    format!(
+        "a job with the id {id} is pending or running, or its outcome is kept: choose another, or cancel what is pending"
+    )
 }
 
 fn out_of_range(delay: i64) -> String {

@@ -22,7 +22,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use run::{alive, condition, event_loop, first_step, inside, spares, task};
 use schedules::{methods, moments, value};
-use values::{dead, event, ids, job, options, repeat, stats};
+use values::{dead, event, ids, job, options, outcome, repeat, stats};
 
 /// Refuse to be imported in a subinterpreter: threads of Rust that attach to Python enter the main interpreter, with
 /// its modules, and objects of Python in statics belong to one interpreter.
@@ -51,6 +51,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("DEBUG", cfg!(debug_assertions))?;
     module.add_class::<dead::DeadEvent>()?;
+    module.add_class::<outcome::Outcome>()?;
     module.add_class::<awaited::AwaitedCalls>()?;
     module.add_class::<waiting::PendingCall>()?;
     module.add_class::<event::Event>()?;

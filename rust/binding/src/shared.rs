@@ -189,6 +189,17 @@ impl Shared {
     /// Refuse data that the store does not take.
     #[inline]
     pub(crate) fn check_data(&self, py: Python<'_>, data: Option<&Py<PyBytes>>) -> PyResult<()> {
+        self.check_size(py, data, "data")
+    }
+
+    /// Refuse what is larger than the data of a job may be.
+    #[inline]
+    pub(crate) fn check_size(
+        &self,
+        py: Python<'_>,
+        data: Option<&Py<PyBytes>>,
+        what: &str,
+    ) -> PyResult<()> {
         let length = data.map_or(0, |data| data.as_bytes(py).len());
         if length > self.backing.max_data {
             let storage = match self.backing.schema {
@@ -196,7 +207,7 @@ impl Shared {
                 None => "LocalStorage",
             };
             let message = format!(
-                "data must have at most {} bytes ({storage}'s max_data), not {length}",
+                "{what} must have at most {} bytes ({storage}'s max_data), not {length}",
                 self.backing.max_data
             );
             return Err(error(py, |names| &names.payload_too_large_error, message));

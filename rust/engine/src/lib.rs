@@ -42,6 +42,7 @@ pub mod engine;
 mod gates;
 pub mod handover;
 pub mod jobs;
+mod outcomes;
 mod residency;
 pub mod sleep;
 pub mod sync;

@@ -12,9 +12,12 @@ pub struct Carried {
     pub headers: Headers,
     /// Jobs of one target and key run one after another.
     pub key: Option<String>,
+    /// For how long how it has ended is kept, in nanoseconds from its end; its id stays taken as long.
+    pub keep: Option<i64>,
 }
 
 const HEADER: u8 = 1;
+const KEEP: u8 = 2;
 const KEY: u8 = 3;
 
 impl Carried {
@@ -34,7 +37,7 @@ impl Carried {
         lengths.sum()
     }
 
-    /// As bytes: field after field, each a tag, and texts with their length (u32, little-endian) before them.
+    /// As bytes: field after field, each a tag, and texts with their length (u32, little-endian) before them; `keep` as an i64.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -46,6 +49,10 @@ impl Carried {
         if let Some(key) = &self.key {
             out.push(KEY);
             write_text(key, &mut out);
+        }
+        if let Some(keep) = self.keep {
+            out.push(KEEP);
+            out.extend_from_slice(&keep.to_le_bytes());
         }
         out
     }
@@ -63,6 +70,11 @@ impl Carried {
                     carried.headers.insert(name, text);
                 }
                 KEY => carried.key = Some(read_text(&mut bytes)?),
+                KEEP => {
+                    let (keep, rest) = bytes.split_first_chunk()?;
+                    carried.keep = Some(i64::from_le_bytes(*keep));
+                    bytes = rest;
+                }
                 _ => return None,
             }
         }
@@ -92,8 +104,9 @@ mod tests {
         fn what_is_encoded_is_decoded_and_nothing_shorter(
             headers in prop::collection::btree_map(".{0,20}", ".{0,20}", 0..5),
             key in prop::option::of(".{0,20}"),
+            keep in prop::option::of(any::<i64>()),
         ) {
-            let carried = Carried { headers, key };
+            let carried = Carried { headers, key, keep };
             let bytes = carried.encode();
             prop_assert_eq!(Carried::decode(&bytes), Some(carried.clone()));
             for end in 0..bytes.len() {

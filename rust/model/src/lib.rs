@@ -29,10 +29,11 @@
 //! | `first_start` | when it was first started in this age | wall in a store, boot in an engine |
 //! | `died` | when it became dead | wall |
 //!
-//! `time`, `retry`, `repeat`, `carried` ← `job` ← `outcome`.
+//! `time`, `retry`, `repeat`, `carried` ← `job` ← `outcome` ← `kept`.
 
 pub mod carried;
 pub mod job;
+pub mod kept;
 pub mod outcome;
 pub mod repeat;
 pub mod retry;

@@ -3,7 +3,7 @@
 mod server;
 
 use duewheel_store::testing::conformance::exercise;
-use duewheel_store::testing::drive::{claim, dead, get, insert, put, put_yielded};
+use duewheel_store::testing::drive::{cancel_of, claim, dead, get, insert, put, put_yielded};
 use duewheel_store::testing::jobs::{again, begin, bury, done, job, once, place};
 use duewheel_store::testing::nodes;
 use duewheel_store::{Answer, ClockKind, Event, Op, Query, Reason, ask};
@@ -74,7 +74,7 @@ fn what_another_node_has_by_now_stays_as_it_is() {
     for (seq, op) in (1..).zip(all.chain([&moves as &dyn Fn(u64) -> Op<'static>])) {
         put_yielded(&other, &[once(seq, 10)]);
         assert_eq!(claim(&one, &["email.welcome"], 100, 10).jobs.len(), 1);
-        let cancel = Query::Cancel(once(seq, 10).id.into_owned());
+        let cancel = cancel_of(once(seq, 10).id.into_owned());
         assert_eq!(ask(&other, cancel), Ok(Answer::Changed(true)));
         let has = job(seq, 50);
         insert(&other, [has.clone()]);

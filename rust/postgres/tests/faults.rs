@@ -5,7 +5,7 @@ mod proxy;
 mod server;
 
 use duewheel_postgres::{PostgresStore, Settings};
-use duewheel_store::testing::drive::{claim, dead, get, insert, put, put_yielded};
+use duewheel_store::testing::drive::{cancel_of, claim, dead, get, insert, put, put_yielded};
 use duewheel_store::testing::jobs::{begin, bury, job, once, place};
 use duewheel_store::{Answer, ClockKind, Error, Event, Limited, Op, Query, Reason, Store, ask};
 use proxy::{Fault, Proxy};
@@ -91,7 +91,7 @@ fn wanted(node: &PostgresStore, said: &Said) -> Vec<u64> {
 /// Ask for a job that another node holds; the answer comes by the channel.
 fn recall(node: &PostgresStore, seq: u64) -> Receiver<Result<Answer, Error>> {
     let (send, answer) = channel();
-    let cancelled = ask(node, Query::Cancel(id(seq)));
+    let cancelled = ask(node, cancel_of(id(seq)));
     assert_eq!(cancelled, Ok(Answer::Held));
     let then = move |answer| drop(send.send(answer));
     node.ask(Query::Recall(id(seq)), Box::new(then));
@@ -103,13 +103,13 @@ fn a_mark_that_found_no_job_is_said_to_be_lost_though_its_reply_was() {
     let Some(nodes) = Nodes::new() else { return };
     put_yielded(&nodes.near, &[once(1, 10), once(2, 11)]);
     assert_eq!(claim(&nodes.far, TARGET, 100, 10).jobs.len(), 2);
-    let cancelled = ask(&nodes.near, Query::Cancel(id(1)));
+    let cancelled = ask(&nodes.near, cancel_of(id(1)));
     assert_eq!(cancelled, Ok(Answer::Changed(true)));
     nodes.proxy.arm("SET begun = x.at", Fault::Mute);
     put(&nodes.far, &[begin(1), begin(2)]);
     assert!(nodes.proxy.has_fired());
     assert_eq!(nodes.said(), [Event::Revoked(vec![1])]);
-    let cancelled = ask(&nodes.near, Query::Cancel(id(2)));
+    let cancelled = ask(&nodes.near, cancel_of(id(2)));
     assert_eq!(cancelled, Ok(Answer::Changed(false)), "it is marked");
 }
 
@@ -157,7 +157,7 @@ fn what_a_call_changed_is_known_though_its_reply_was_lost() {
     }
     assert_eq!(is_there(1), Some(to));
     for is_changed in [true, false] {
-        let cancel = Query::Cancel(id(1));
+        let cancel = cancel_of(id(1));
         assert_eq!(
             nodes.asked("SET answer = ", Fault::Mute, cancel),
             Ok(Answer::Changed(is_changed))
@@ -225,7 +225,7 @@ fn a_transaction_that_arrives_late_does_nothing() {
     // From its first statement on, or from the last: then it holds the row of the node until it arrives.
     for text in ["SET LOCAL", "cancel_v1"] {
         put_yielded(&nodes.near, &[job(1, 10)]);
-        let cancel = Query::Cancel(id(1));
+        let cancel = cancel_of(id(1));
         assert_eq!(
             nodes.asked(text, Fault::Late, cancel),
             Ok(Answer::Changed(true))
@@ -233,7 +233,7 @@ fn a_transaction_that_arrives_late_does_nothing() {
         put_yielded(&nodes.near, &[job(1, 10)]);
         nodes.proxy.deliver_late();
         assert!(get(&nodes.near, &id(1)).is_some(), "{text}");
-        let cancel = Query::Cancel(id(1));
+        let cancel = cancel_of(id(1));
         assert_eq!(ask(&nodes.near, cancel), Ok(Answer::Changed(true)));
     }
 }
@@ -242,7 +242,7 @@ fn a_transaction_that_arrives_late_does_nothing() {
 fn a_begin_that_was_cancelled_makes_no_answer_wrong() {
     let Some(nodes) = Nodes::new() else { return };
     put_yielded(&nodes.near, &[job(1, 10), job(2, 11)]);
-    let cancel = Query::Cancel(id(1));
+    let cancel = cancel_of(id(1));
     assert_eq!(
         nodes.asked("cancel_v1", Fault::Unbegun, cancel),
         Ok(Answer::Changed(true))
@@ -295,14 +295,14 @@ fn a_job_that_another_node_holds_is_asked_back() {
         page.jobs[0].place.seq, 2,
         "the other is that node's that asked"
     );
-    let cancelled = ask(&nodes.near, Query::Cancel(id(1)));
+    let cancelled = ask(&nodes.near, cancel_of(id(1)));
     assert_eq!(cancelled, Ok(Answer::Changed(true)));
     // One that starts is not given back.
     let answer = recall(&nodes.near, 2);
     assert_eq!(wanted(&nodes.far, &nodes.said), [2]);
     put(&nodes.far, &[begin(2)]);
     assert_eq!(answer.recv().unwrap(), Ok(Answer::Done));
-    let cancelled = ask(&nodes.near, Query::Cancel(id(2)));
+    let cancelled = ask(&nodes.near, cancel_of(id(2)));
     assert_eq!(cancelled, Ok(Answer::Changed(false)));
 }
 

@@ -334,7 +334,7 @@ fn what_is_not_in_memory_is_cancelled_and_moved_by_id() {
         [1, 2],
         "a page has what is pending, and 3 runs"
     );
-    let cancel = |id: &str| ask(&store, Query::Cancel(id.into()));
+    let cancel = |id: &str| ask(&store, cancel_of(id));
     assert_eq!(cancel(&ids[0]), Ok(Answer::Changed(true)));
     assert_eq!(cancel(&ids[0]), Ok(Answer::Changed(false)));
     assert_eq!(cancel(&ids[2]), Ok(Answer::Changed(false)), "it runs");

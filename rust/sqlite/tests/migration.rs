@@ -4,7 +4,7 @@ mod kit;
 
 use duewheel_sqlite::Durability;
 use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
-use duewheel_store::Store;
+use duewheel_store::{Answer, Query, Store, StoredOutcome};
 use kit::files::{self, DB, OPS, WAL, at_every_step, draws, killed, refused};
 use kit::{Dir, all, dead, insert, job, open, seqs};
 
@@ -198,6 +198,16 @@ fn has_version_3(files: &Image, crashed: bool, what: &str) {
     // And it has what the schema is for.
     kit::insert(&store, [kit::repeat(100, 5)]);
     assert_eq!(kit::repeats(&store, None, 5).jobs.len(), 1, "{what}");
+    let unknown = Query::Outcome {
+        id: "gone".into(),
+        now: 0,
+    };
+    let unknown = duewheel_store::ask(&store, unknown);
+    assert_eq!(
+        unknown,
+        Ok(Answer::Outcome(StoredOutcome::Unknown)),
+        "{what}"
+    );
 }
 
 #[test]

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const NONCE: usize = 12;
 const FORMAT: &[u8] = b"duewheel payload 1";
+/// Of what a handler has returned: it opens in no payload's place.
+const RESULT: &[u8] = b"duewheel result 1";
 /// What a key is checked by: this, sealed under it.
 const PROOF: &[u8] = b"duewheel key";
 
@@ -108,12 +110,31 @@ impl Keyring {
 
     /// Seal a payload under the default key.
     pub fn seal(&self, id: &str, target: &str, data: &[u8]) -> Result<Vec<u8>, Error> {
-        self.seal_under(self.default, data, &bound(id, target))
+        self.seal_under(self.default, data, &bound(FORMAT, id, target))
+    }
+
+    /// Seal what a handler has returned under the default key.
+    pub fn seal_result(&self, id: &str, target: &str, result: &[u8]) -> Result<Vec<u8>, Error> {
+        self.seal_under(self.default, result, &bound(RESULT, id, target))
+    }
+
+    /// Open what a handler has returned.
+    pub fn open_result(
+        &self,
+        key: u32,
+        id: &str,
+        target: &str,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        self.open_under(key, sealed, &bound(RESULT, id, target))?
+            .ok_or_else(|| {
+                Error::Unreadable(format!("its result is not what was sealed for {id:?}"))
+            })
     }
 
     /// Open a payload.
     pub fn open(&self, key: u32, id: &str, target: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
-        self.open_under(key, sealed, &bound(id, target))?
+        self.open_under(key, sealed, &bound(FORMAT, id, target))?
             .ok_or_else(|| {
                 Error::Unreadable(format!("its payload is not what was sealed for {id:?}"))
             })
@@ -121,7 +142,7 @@ impl Keyring {
 
     /// Whether these bytes are a payload that one of the keys has sealed.
     pub fn has_sealed(&self, id: &str, target: &str, bytes: &[u8]) -> bool {
-        let bound = bound(id, target);
+        let bound = bound(FORMAT, id, target);
         self.keys
             .keys()
             .any(|&key| matches!(self.open_under(key, bytes, &bound), Ok(Some(_))))
@@ -143,9 +164,9 @@ impl Keyring {
     }
 }
 
-fn bound(id: &str, target: &str) -> Vec<u8> {
-    let mut bound = Vec::with_capacity(FORMAT.len() + 4 + id.len() + target.len());
-    bound.extend_from_slice(FORMAT);
+fn bound(format: &[u8], id: &str, target: &str) -> Vec<u8> {
+    let mut bound = Vec::with_capacity(format.len() + 4 + id.len() + target.len());
+    bound.extend_from_slice(format);
     bound.extend_from_slice(&(id.len() as u32).to_le_bytes());
     bound.extend_from_slice(id.as_bytes());
     bound.extend_from_slice(target.as_bytes());
@@ -185,6 +206,17 @@ mod tests {
             sealed,
             "a nonce was used twice"
         );
+    }
+
+    #[test]
+    fn a_result_opens_in_no_payloads_place() {
+        let ring = Keyring::new([(1, [1; 32])], 1).unwrap();
+        let (sealed, result) = (ring.seal("a", "t", b"d"), ring.seal_result("a", "t", b"r"));
+        let result = result.unwrap();
+        assert_eq!(ring.open_result(1, "a", "t", &result), Ok(b"r".to_vec()));
+        assert!(ring.open(1, "a", "t", &result).is_err());
+        assert!(ring.open_result(1, "a", "t", &sealed.unwrap()).is_err());
+        assert!(ring.open_result(1, "b", "t", &result).is_err());
     }
 
     #[test]

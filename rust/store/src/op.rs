@@ -1,6 +1,7 @@
 //! What an engine hands over: batches of facts about jobs that it holds.
 
 use duewheel_model::job::{ClockKind, Job, Place, Progress};
+use duewheel_model::kept::Kept;
 use duewheel_model::outcome::Reason;
 use duewheel_model::repeat::Standing;
 use std::borrow::Cow;
@@ -101,6 +102,13 @@ pub enum Op<'a> {
         /// How.
         outcome: Ending<'a>,
     },
+    /// How it ends is kept: in the batch of its end or its cancellation, before that.
+    Keep {
+        /// Which.
+        seq: u64,
+        /// What is kept. Of the same id it takes the place of what was kept before.
+        kept: Box<Kept>,
+    },
     /// This process ends in order. What it has begun, now or later, and leaves unfinished is no
     /// interruption: at least once, it comes again with the next run.
     Leave,
@@ -130,6 +138,7 @@ impl Op<'_> {
                 seq,
                 outcome: outcome.into_owned(),
             },
+            Op::Keep { seq, kept } => Op::Keep { seq, kept },
             Op::Leave => Op::Leave,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use duewheel_model::job::{ClockKind, Job, Place};
+use duewheel_model::kept::Kept;
 use duewheel_model::outcome::Reason;
 
 /// Targets of which all nodes together hold only so many jobs.
@@ -69,10 +70,22 @@ pub enum Query {
     },
     /// The targets that are paused, of a store of one process.
     PausedTargets,
-    /// Take these in, all or none, unless one of their ids is taken.
+    /// Take these in, all or none, unless one of their ids is taken: by a job, or by an outcome that is kept when it is created.
     Insert(Vec<Job<'static>>),
     /// Cancel a job that is not in memory.
-    Cancel(String),
+    Cancel {
+        /// Its id.
+        id: String,
+        /// When, on the wall clock: how it has ended may be kept.
+        at: i64,
+    },
+    /// How the job of this id has ended, or stands.
+    Outcome {
+        /// Its id.
+        id: String,
+        /// Now, on the wall clock: what is kept until then is forgotten.
+        now: i64,
+    },
     /// Have the node that holds this job give it back to this one, which asked to cancel or to move it. Answered when
     /// that is worth another try: it was given back, or has begun, or is over, or its node was lost. A store of one
     /// process is not asked.
@@ -95,7 +108,8 @@ pub enum Query {
         /// How many at most.
         limit: usize,
     },
-    /// Make the newest dead job of this id pending: attempt 1, a new age, `run` going on.
+    /// Make the newest dead job of this id pending: attempt 1, a new age, `run` going on. What is kept of a death of this id
+    /// is forgotten; the id is taken by another end that is kept at the new due, which is now.
     Revive {
         /// Its id.
         id: String,
@@ -147,6 +161,17 @@ pub struct StoredRepeat {
     pub is_wanted: bool,
 }
 
+/// How a job has ended, as far as a store knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoredOutcome {
+    /// This is kept.
+    Kept(Box<Kept>),
+    /// It is not over; whether how it ends is kept.
+    Pending(bool),
+    /// There is no such job, and nothing is kept of one.
+    Unknown,
+}
+
 /// Which of the dead are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WhichDead {
@@ -175,6 +200,8 @@ pub enum Answer {
     /// To `SetPaused`: whether it is news. To `Cancel`, `Move` and `Amend`: whether there was such a job; a repeat that has begun is cancelled, too: it ends with
     /// what runs.
     Changed(bool),
+    /// To `Cancel` of a store of one process: it is cancelled, and that is kept.
+    Kept,
     /// To `Cancel` and `Move`: another node holds it, and may not have started it; [`Query::Recall`] asks it.
     Held,
     /// To `Dead`.
@@ -191,6 +218,8 @@ pub enum Answer {
     Nodes(Vec<LiveNode>),
     /// To `Repeat`.
     Repeat(Option<Box<StoredRepeat>>),
+    /// To `Outcome`.
+    Outcome(StoredOutcome),
     /// To `RepeatIds` and `PausedTargets`.
     Ids(Vec<String>),
 }

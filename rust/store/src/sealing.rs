@@ -1,13 +1,13 @@
 //! Payloads as they are stored: sealed where a store has keys, as they are where it has none.
 
-use crate::{Error, Job, Keyring, Op};
+use crate::{Error, Job, Kept, Keyring, Op};
 
-/// What a batch inserts and edits, as it is to be stored.
+/// What a batch inserts, edits and keeps, as it is to be stored.
 #[derive(Debug)]
 pub struct SealedBatch<'a> {
     batch: &'a [Op<'a>],
     key: Option<u32>,
-    /// The payloads of its insertions and edits, in order; none without keys.
+    /// The payloads of its insertions and edits, and the results that it keeps, in order; none without keys.
     sealed: Vec<Vec<u8>>,
 }
 
@@ -21,8 +21,10 @@ impl<'a> SealedBatch<'a> {
         let mut sealed = Vec::new();
         if let Some(keys) = keys {
             for op in batch {
-                if let Op::Insert(job) | Op::Edit(job) = op {
-                    sealed.push(keys.seal_job(job)?);
+                match op {
+                    Op::Insert(job) | Op::Edit(job) => sealed.push(keys.seal_job(job)?),
+                    Op::Keep { kept, .. } => sealed.push(keys.seal_kept(kept)?),
+                    _ => {}
                 }
             }
         }
@@ -34,13 +36,17 @@ impl<'a> SealedBatch<'a> {
     }
 
     /// Each operation, with the payload to be stored and the key that it is sealed under: that of an
-    /// insertion or an edit; others have none.
+    /// insertion or an edit, or a result that is kept; others have none.
     pub fn ops(&self) -> impl Iterator<Item = (&'a Op<'a>, &[u8], Option<u32>)> {
         let mut sealed = self.sealed.iter();
         self.batch.iter().map(move |op| match op {
             Op::Insert(job) | Op::Edit(job) => {
                 let data = sealed.next().map_or(&*job.data, |sealed| &**sealed);
                 (op, data, self.key)
+            }
+            Op::Keep { kept, .. } => {
+                let result = sealed.next().map_or(&*kept.result, |sealed| &**sealed);
+                (op, result, self.key)
             }
             other => (other, &[][..], None),
         })
@@ -76,6 +82,24 @@ pub fn open_payload(
     }
 }
 
+/// Open a result that is kept under a key, or under none.
+///
+/// # Errors
+///
+/// [`Error::WrongKey`] when its key is missing, [`Error::Unreadable`] when it is another's.
+pub fn open_result(
+    keys: Option<&Keyring>,
+    key: Option<u32>,
+    (id, target): (&str, &str),
+    result: &[u8],
+) -> Result<Vec<u8>, Error> {
+    match (key, keys) {
+        (None, _) => Ok(result.to_vec()),
+        (Some(key), Some(keys)) => keys.open_result(key, id, target, result),
+        (Some(key), None) => Err(Error::WrongKey(format!("the store needs the key {key}"))),
+    }
+}
+
 /// Refuse keys that lack one that a store was written with, or have another under its number.
 ///
 /// # Errors
@@ -98,5 +122,14 @@ impl Keyring {
     /// [`Error::Io`] when it is too long to be encrypted.
     pub fn seal_job(&self, job: &Job<'_>) -> Result<Vec<u8>, Error> {
         self.seal(&job.id, &job.target, &job.data)
+    }
+
+    /// Seal the result of a job that is kept under the default key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when it is too long to be encrypted.
+    pub fn seal_kept(&self, kept: &Kept) -> Result<Vec<u8>, Error> {
+        self.seal_result(&kept.id, &kept.target, &kept.result)
     }
 }

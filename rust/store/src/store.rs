@@ -33,6 +33,8 @@ pub struct Found {
     pub seq: u64,
     /// How many jobs are stored.
     pub jobs: u64,
+    /// Whether how a job has ended is kept.
+    pub keeps: bool,
     /// Records of the journal that could not be applied as they stand, by number, and why.
     pub unapplied: Vec<(u64, Error)>,
     /// What a shared store grants; `None`: it is of one process.

@@ -5,6 +5,7 @@ use duewheel_store::testing::drive::{claim, dead, put_yielded};
 use duewheel_store::testing::jobs::{again, begin, done, job, once, place};
 use duewheel_store::testing::model::Random;
 use duewheel_store::testing::nodes;
+use duewheel_store::testing::outcomes::keeps_outcomes;
 use duewheel_store::testing::{SharedJobs, SharedStore, Weather};
 use duewheel_store::{Event, Events, Job, Op, Store};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,13 @@ fn no_events() -> Events {
 fn it_does_what_every_store_must() {
     for weather in [Weather::default(), STORM] {
         exercise(&|| Box::new(SharedStore::join(&SharedJobs::new(3), weather, no_events())));
+    }
+}
+
+#[test]
+fn it_keeps_outcomes() {
+    for weather in [Weather::default(), STORM] {
+        keeps_outcomes(&|| Box::new(SharedStore::join(&SharedJobs::new(3), weather, no_events())));
     }
 }
 

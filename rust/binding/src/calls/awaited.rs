@@ -3,6 +3,7 @@
 use crate::calls::bulk::{self, Times};
 use crate::calls::cancel_many;
 use crate::calls::change;
+use crate::calls::outcome;
 use crate::calls::pending::Pending;
 use crate::calls::query;
 use crate::calls::repeat::{self, Change};
@@ -229,6 +230,20 @@ impl AwaitedCalls {
     ) -> PyResult<Py<PyAny>> {
         let bounds = (convert::bound(start, "start")?, convert::bound(end, "end")?);
         self.leave(py, |shared| query::first(shared, py, bounds))
+    }
+
+    /// As `Scheduler.outcome`, without a wait: `None` where it is not over.
+    fn outcome(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.leave(id.py(), |shared| outcome::look(shared, id))
+    }
+
+    /// Refuse to wait for the outcome of a job that could never end; the error of one that has not ended in time.
+    fn outcome_late(&self, id: &Bound<'_, PyAny>, is_late: bool) -> PyResult<()> {
+        let (py, id) = (id.py(), convert::name(id, "id")?);
+        if is_late {
+            return Err(outcome::not_over(py, id));
+        }
+        outcome::refuse_endless(&self.shared, py, id, false)
     }
 
     /// As `Scheduler.revive`.

@@ -27,7 +27,7 @@ struct Call {
 }
 
 /// Those of `at` and `in_`.
-const RARE: &[&str] = &["connection", "headers", "key", "on_conflict"];
+const RARE: &[&str] = &["connection", "headers", "keep", "key", "on_conflict"];
 
 const CALLS: [Call; 4] = [
     Call {

@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod keywords;
 pub(crate) mod listed;
 pub(crate) mod nodes;
+pub(crate) mod outcome;
 pub(crate) mod pauses;
 pub(crate) mod pending;
 mod plain;

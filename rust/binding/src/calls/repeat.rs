@@ -78,7 +78,8 @@ pub(super) fn read<'py>(
             "catch_up" => terms.catch_up = catch_up(&value)?,
             "pause_on_dead" => terms.pause_on_dead = flag(&value, "pause_on_dead")?,
             text => {
-                if !keywords.rare.take(text, &value)? {
+                // What is kept is the end of a job, and a repeat comes again.
+                if text == "keep" || !keywords.rare.take(text, &value)? {
                     options.set_item(name, value)?;
                 }
             }

@@ -7,6 +7,7 @@ use crate::calls::change;
 use crate::calls::controls::{GivenControls, held_by, left_by, read_controls};
 use crate::calls::deads::{self, DeadEvents};
 use crate::calls::events::Events;
+use crate::calls::outcome;
 use crate::calls::pauses;
 use crate::calls::query;
 use crate::calls::repeat::{self, Change};
@@ -39,6 +40,7 @@ use crate::values::convert;
 use crate::values::event::Event;
 use crate::values::ids::Ids;
 use crate::values::options::Fields;
+use crate::values::outcome::Outcome;
 use crate::values::payload::{Handle, release};
 use crate::values::repeat::Repeat;
 use crate::values::specs::{self, Specs};
@@ -627,6 +629,9 @@ impl SchedulerCore {
     ///
     /// Jobs of one target and `key` never overlap, and run in order, on one node: the later ones wait.
     ///
+    /// How the job ends is kept for `keep` seconds from then, and what its handler returned, which must be bytes-like
+    /// or `None`: for `outcome`. As long its id stays taken.
+    ///
     /// `on_conflict` says what becomes of a job that has the `id`. `"error"`: nothing, and this is refused. `"ignore"`:
     /// nothing, and its id is returned. `"update"`: it gets this target, data, headers and options, and keeps its due.
     /// `"replace"`: it gets the due, too. What runs is followed by one job that is as the last of these calls says.
@@ -979,6 +984,42 @@ impl SchedulerCore {
     fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<bool> {
         let shared = self.shared(id.py())?;
         shared.finish(id.py(), change::revive(shared, id)?)
+    }
+
+    /// Return how a job has ended that was scheduled with `keep=`, waiting for its end.
+    ///
+    /// What its handler returned is `result`. It is kept for `keep` seconds from the end, and as long the id stays
+    /// taken: what is scheduled under it meanwhile is refused, or ignored with `on_conflict="ignore"`. A dead job that
+    /// is revived has not ended any more.
+    ///
+    /// **Time**: `timeout` is seconds or a `timedelta`, 0 unless given; `None` has no end. `keep` is by the boot clock,
+    /// in a file by the wall's.
+    /// **Raises** `TimeoutError` while it is not over; `LookupError` for an id that is unknown or whose outcome is not
+    /// kept, or no longer; `StateError` in a handler where the other could never end: of the same job, with
+    /// `workers=1`, and on the loop of async handlers (there `aio.Scheduler.outcome` is awaited); `ClosedError`,
+    /// `StorageError`.
+    /// **Durability**: with a file, what was seen once is there after a crash.
+    ///
+    /// >>> from duewheel import Scheduler
+    /// >>> scheduler = Scheduler()
+    /// >>> _ = scheduler.handle("square", lambda event: str(int(event.data) ** 2).encode())
+    /// >>> with scheduler:
+    /// ...     id = scheduler.in_(0, "square", b"12", keep=60)
+    /// ...     outcome = scheduler.outcome(id, timeout=10)
+    /// >>> outcome.state, outcome.result
+    /// ('succeeded', b'144')
+    #[pyo3(signature = (id, timeout=None), text_signature = "($self, id, timeout=0)")]
+    fn outcome(
+        &self,
+        id: &Bound<'_, PyAny>,
+        #[pyo3(from_py_with = convert::as_given)] timeout: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Outcome> {
+        let timeout = match timeout {
+            None => Some(Duration::ZERO),
+            Some(given) if given.is_none() => None,
+            Some(given) => convert::timeout(Some(&given))?,
+        };
+        outcome::wait(self.shared(id.py())?, id, timeout)
     }
 
     /// Forget the dead that died before a time, or all; return how many.

@@ -71,26 +71,37 @@ fn guarded<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Call `handler(event)` in a fresh copy of `context`; what it returns is dropped, unless it is to be awaited.
+/// Call `handler(event)` in a fresh copy of `context`; what it returns is dropped, unless it is to be awaited or kept.
 #[inline]
 pub(crate) fn handler(
     py: Python<'_>,
     handler: &Py<PyAny>,
     event: &Py<PyAny>,
     context: &Py<PyAny>,
-) -> PyResult<Option<Unawaited>> {
+    keeps: bool,
+) -> PyResult<Option<Returned>> {
     let copy = fresh(py, context)?;
     let returned = within(py, &copy, || {
         let returned = call(py, handler, event)?;
         if returned.is_none(py) {
             return Ok(None);
         }
-        to_await(py, handler, returned)
+        to_await(py, handler, returned, keeps)
     })?;
-    Ok(returned.map(|returned| Unawaited {
-        returned,
-        context: copy.unbind(),
+    Ok(returned.map(|returned| match returned {
+        (returned, true) => Returned::Unawaited(Unawaited {
+            returned,
+            context: copy.unbind(),
+        }),
+        (returned, false) => Returned::Value(returned),
     }))
+}
+
+/// What a handler has returned.
+pub(crate) enum Returned {
+    Unawaited(Unawaited),
+    /// It is to be kept.
+    Value(Py<PyAny>),
 }
 
 /// What a handler has returned that is to be awaited, and the context that it was called in.
@@ -100,13 +111,14 @@ pub(crate) struct Unawaited {
 }
 
 /// Find out whether what a handler has returned is work that is still to be done: a coroutine, or what else
-/// is awaited, is; a generator, which nothing runs, fails it.
+/// is awaited, is; a generator, which nothing runs, fails it. What is done is dropped unless it is kept; `true`: it is not.
 #[cold]
 fn to_await(
     py: Python<'_>,
     handler: &Py<PyAny>,
     returned: Py<PyAny>,
-) -> PyResult<Option<Py<PyAny>>> {
+    keeps: bool,
+) -> PyResult<Option<(Py<PyAny>, bool)>> {
     let object = returned.as_ptr();
     // SAFETY: the pointer is a live reference, and its type has the slots that it points to.
     let (awaited, generator) = unsafe {
@@ -123,7 +135,7 @@ fn to_await(
     }
     // A future is under way already, on a loop of its own.
     let waits = awaited && !returned.bind(py).hasattr("_asyncio_future_blocking")?;
-    Ok(waits.then_some(returned))
+    Ok((waits || keeps).then_some((returned, waits)))
 }
 
 /// A fresh copy of a context.
@@ -217,15 +229,26 @@ pub(crate) fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, Py
     }
 }
 
-/// Resume a coroutine until it waits for something, which is returned, or ends: `None`.
+/// How far a coroutine has come.
+pub(crate) enum Step {
+    /// It waits for this.
+    Waits(Py<PyAny>),
+    /// It has returned this.
+    Returned(Py<PyAny>),
+}
+
+/// Resume a coroutine until it waits for something, or ends.
 #[inline]
-pub(crate) fn resume(py: Python<'_>, coroutine: &Py<PyAny>) -> PyResult<Option<Py<PyAny>>> {
+pub(crate) fn resume(py: Python<'_>, coroutine: &Py<PyAny>) -> PyResult<Step> {
     let mut result = std::ptr::null_mut();
     // SAFETY: the pointers are live references; what is returned is a new one, or null on an error.
     unsafe {
         let send: raw::Send = std::hint::black_box(raw::PyIter_Send);
         let sent = guarded(|| send(coroutine.as_ptr(), ffi::Py_None(), &raw mut result));
         let value = Bound::from_owned_ptr_or_err(py, result)?;
-        Ok((sent == ffi::PySendResult::PYGEN_NEXT).then(|| value.unbind()))
+        Ok(match sent {
+            ffi::PySendResult::PYGEN_NEXT => Step::Waits(value.unbind()),
+            _ => Step::Returned(value.unbind()),
+        })
     }
 }

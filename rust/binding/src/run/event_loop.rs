@@ -18,7 +18,7 @@ use crate::values::failure::Failure;
 use crate::values::payload::{Handle, release};
 use duewheel_engine::handover::loop_waker::LoopWaker;
 use duewheel_engine::handover::queue::Lane;
-use duewheel_engine::jobs::record::{Done, Released, Started};
+use duewheel_engine::jobs::record::{Done, Payload, Released, Started};
 use duewheel_model::outcome::Outcome;
 use duewheel_store::Ticket;
 use pyo3::PyTraverseError;
@@ -151,14 +151,33 @@ impl EventLoop {
         outcome::raised(py, &self.shared, &mut None, started, event, error)
     }
 
-    /// Settle an execution whose handler had waited for something, and has ended.
-    pub(crate) fn finish(&self, py: Python<'_>, running: Running, ended: PyResult<()>) {
-        let task = self.tasks.remove(running.number);
-        let outcome = match ended {
-            Ok(()) => outcome::returned(py, &self.shared, &running.event),
-            Err(error) => self.failed(py, &running.started, &running.event, &error),
+    /// The end of an execution whose handler has returned this, or raised.
+    pub(crate) fn returned(
+        &self,
+        py: Python<'_>,
+        started: &Started<Handle>,
+        event: &Py<PyAny>,
+        ended: PyResult<Py<PyAny>>,
+    ) -> Done<Failure> {
+        let value = match ended {
+            Ok(value) => value,
+            Err(error) => return started.ended(self.failed(py, started, event, &error)),
         };
-        self.end(py, running.started.ended(outcome));
+        if started.execution.payload.keep().is_none() {
+            return started.ended(outcome::returned(py, &self.shared, event));
+        }
+        let value = Some(value.bind(py));
+        match outcome::returned_kept(py, &self.shared, &mut None, started, event, value) {
+            Ok(result) => started.returned(result),
+            Err(outcome) => started.ended(outcome),
+        }
+    }
+
+    /// Settle an execution whose handler had waited for something, and has ended.
+    pub(crate) fn finish(&self, py: Python<'_>, running: Running, ended: PyResult<Py<PyAny>>) {
+        let task = self.tasks.remove(running.number);
+        let done = self.returned(py, &running.started, &running.event, ended);
+        self.end(py, done);
         drop(task);
         if !self.shared.continuations.is_empty() {
             // There is room for one.
@@ -313,6 +332,20 @@ impl EventLoop {
     /// Forget a future of `watch`.
     fn unwatch(&self, py: Python<'_>, future: &Bound<'_, PyAny>) {
         self.waits.remove(future);
+        self.leave_if_over(py);
+    }
+
+    /// Return a future that is done when the job of this id ends, until `forget_end`.
+    fn ended(&self, py: Python<'_>, id: &str) -> PyResult<Py<PyAny>> {
+        let future = self.asyncio.make_future(py)?;
+        self.waits
+            .add_end(id, future.clone_ref(py), self.waker.clone());
+        Ok(future)
+    }
+
+    /// Forget a future of `ended`.
+    fn forget_end(&self, py: Python<'_>, future: &Bound<'_, PyAny>) {
+        self.waits.remove_end(future);
         self.leave_if_over(py);
     }
 

@@ -4,7 +4,7 @@
 //! current one. A handler that waits gets it for its own; one that ends leaves it to the next, unless it has
 //! read an attribute of it, or refers to it.
 
-use crate::interpreter::call;
+use crate::interpreter::call::{self, Step};
 use crate::run::continuations::Continuation;
 use crate::run::event_loop::EventLoop;
 use crate::run::inside::{self, Place};
@@ -50,6 +50,14 @@ struct SharedTask {
     coroutine: Py<TaskCoroutine>,
     /// The references to the task that are not a handler's.
     references: isize,
+}
+
+/// How far a handler has come with its first step.
+enum Stepped {
+    /// The coroutine, and what it waits for.
+    Waits(Py<PyAny>, Py<PyAny>),
+    /// It has ended, with this to be kept.
+    Ended(Option<Py<PyAny>>),
 }
 
 /// When the next turn is.
@@ -396,15 +404,18 @@ impl LoopTurn<'_, '_> {
     ) -> Option<Done<Failure>> {
         let py = self.owner.py();
         TOUCHED.set(false);
+        let keeps = started.execution.payload.keep().is_some();
         let identity = self.event_loop.shared.identity();
         let stepped = self.place.within(identity, &event, || {
             call::within(py, &context, || {
                 let coroutine = self.event_loop.asyncio.coroutine(py, begin(&event)?)?;
-                let waits_for = call::resume(py, &coroutine)?;
-                Ok(waits_for.map(|waits_for| (coroutine, waits_for)))
+                Ok(match call::resume(py, &coroutine)? {
+                    Step::Waits(waits_for) => Stepped::Waits(coroutine, waits_for),
+                    Step::Returned(value) => Stepped::Ended(keeps.then_some(value)),
+                })
             })
         });
-        let waits = matches!(stepped, Ok(Some(_)));
+        let waits = matches!(stepped, Ok(Stepped::Waits(..)));
         let taken = self.shared_task.take_if(|shared| {
             waits || TOUCHED.get() || references(&shared.task) != shared.references
         });
@@ -418,7 +429,7 @@ impl LoopTurn<'_, '_> {
             }
         }
         match (stepped, taken) {
-            (Ok(Some((coroutine, waits_for))), Some(taken)) => {
+            (Ok(Stepped::Waits(coroutine, waits_for)), Some(taken)) => {
                 let running = Running {
                     coroutine,
                     first: Some(waits_for),
@@ -430,6 +441,9 @@ impl LoopTurn<'_, '_> {
                 let cell = &taken.coroutine.get().running;
                 self.event_loop.adopt(py, running, &taken.task, cell);
                 None
+            }
+            (Ok(Stepped::Ended(Some(value))), _) => {
+                Some(self.event_loop.returned(py, &started, &event, Ok(value)))
             }
             (Ok(_), _) => {
                 let outcome = outcome::returned(py, &self.event_loop.shared, &event);

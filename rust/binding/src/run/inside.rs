@@ -169,6 +169,27 @@ fn each() -> impl Iterator<Item = Identity> {
     called.chain(ALWAYS.with_borrow(Vec::clone))
 }
 
+/// The event of the innermost handler of this scheduler that the calling thread is in.
+pub(crate) fn event_of(py: Python<'_>, scheduler: Identity) -> Option<Py<PyAny>> {
+    let mut frame = INNERMOST.get();
+    // SAFETY: it is null, or a frame of a call of `within` on this thread that has not returned, whose caller refers to
+    // the event.
+    while let Some(present) = unsafe { frame.as_ref() } {
+        if present.scheduler == scheduler {
+            // SAFETY: as above.
+            let event = unsafe { Bound::from_borrowed_ptr(py, present.event) };
+            return Some(event.unbind());
+        }
+        frame = present.outer;
+    }
+    None
+}
+
+/// Whether all that the calling thread runs is a handler's of this scheduler.
+pub(crate) fn is_always(scheduler: Identity) -> bool {
+    ALWAYS.with_borrow(|always| always.contains(&scheduler))
+}
+
 /// Whether the calling thread is in a handler of this scheduler.
 pub(crate) fn is_inside(scheduler: Identity) -> bool {
     each().any(|known| known == scheduler)

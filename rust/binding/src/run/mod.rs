@@ -4,6 +4,7 @@ pub(crate) mod alive;
 pub(crate) mod asyncio_loop;
 pub(crate) mod condition;
 pub(crate) mod continuations;
+pub(crate) mod ending;
 pub(crate) mod event_loop;
 pub(crate) mod first_step;
 pub(crate) mod hooks;

@@ -4,11 +4,13 @@ use crate::interpreter::names::{Name, names};
 use crate::log;
 use crate::run::interrupt::is_interrupted;
 use crate::shared::Shared;
+use crate::values::convert;
 use crate::values::failure::{Failure, carry_traceback};
 use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::{Payload, Started};
 use duewheel_model::outcome::{Cause, Ended, Outcome, Reason, after};
 use duewheel_model::retry::Jitter;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -54,7 +56,11 @@ pub(crate) fn raised(
         }
         _ => {
             carry_traceback(py, error);
-            shared.backing.failure(py, error)
+            let failure = shared.backing.failure(py, error);
+            match execution.payload.keep() {
+                Some(_) => failure.rendered(py),
+                None => failure,
+            }
         }
     });
     tell(py, shared, event, &outcome, Some(error));
@@ -74,6 +80,47 @@ pub(crate) fn returned(py: Python<'_>, shared: &Shared, event: &Py<PyAny>) -> Ou
     let of = (shared.identity(), event);
     shared.hooks.ended(py, of, "succeeded", None);
     Outcome::Done
+}
+
+/// What a handler has returned whose job keeps it, or what becomes of its execution: what it returned cannot be kept.
+#[cold]
+pub(crate) fn returned_kept(
+    py: Python<'_>,
+    shared: &Shared,
+    jitter: &mut Option<Jitter>,
+    started: &Started<Handle>,
+    event: &Py<PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> Result<Vec<u8>, Outcome<Failure>> {
+    match result_bytes(py, shared, started, value) {
+        Ok(result) => {
+            let _ = returned(py, shared, event);
+            Ok(result)
+        }
+        Err(error) => Err(raised(py, shared, jitter, started, event, &error)),
+    }
+}
+
+fn result_bytes(
+    py: Python<'_>,
+    shared: &Shared,
+    started: &Started<Handle>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Vec<u8>> {
+    let Some(value) = value.filter(|value| !value.is_none()) else {
+        return Ok(Vec::new());
+    };
+    let data = convert::data(value).map_err(|_| {
+        let spec = started.execution.payload.spec(py);
+        let target = &spec.get().text;
+        PyTypeError::new_err(format!(
+            "the handler of {target:?} returned a {}, and its job was scheduled with keep=: it must return bytes-like or None, \
+             such as json.dumps(value).encode()",
+            value.get_type().name().map_or_else(|_| String::new(), |name| name.to_string()),
+        ))
+    })?;
+    shared.check_size(py, data.as_ref(), "what a handler returns")?;
+    Ok(data.map_or_else(Vec::new, |data| data.as_bytes(py).to_vec()))
 }
 
 /// What becomes of an execution that closing has cut short.

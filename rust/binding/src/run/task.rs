@@ -1,6 +1,6 @@
 //! The coroutine of the task of an async handler, which reports how the handler ended.
 
-use crate::interpreter::call;
+use crate::interpreter::call::{self, Step};
 use crate::run::event_loop::EventLoop;
 use crate::run::inside;
 use crate::run::tasks::RunningCell;
@@ -32,7 +32,7 @@ impl TaskCoroutine {
     fn step(
         &self,
         py: Python<'_>,
-        step: impl FnOnce(&Py<PyAny>) -> PyResult<Option<Py<PyAny>>>,
+        step: impl FnOnce(&Py<PyAny>) -> PyResult<Step>,
     ) -> PyResult<Option<Py<PyAny>>> {
         let Some((coroutine, context, event)) = self.running.parts(py) else {
             return Ok(None);
@@ -42,8 +42,8 @@ impl TaskCoroutine {
             call::within(py, &context, || step(&coroutine))
         });
         let ended = match stepped {
-            Ok(Some(waits_for)) => return Ok(Some(waits_for)),
-            Ok(None) => Ok(()),
+            Ok(Step::Waits(waits_for)) => return Ok(Some(waits_for)),
+            Ok(Step::Returned(value)) => Ok(value),
             Err(error) => Err(error),
         };
         if let Some(running) = self.running.take() {
@@ -118,8 +118,11 @@ impl TaskCoroutine {
         let thrown = self.step(py, |coroutine| {
             let throw = coroutine.bind(py).getattr("throw")?.unbind();
             match call::call(py, &throw, &kind) {
-                Ok(waits_for) => Ok(Some(waits_for)),
-                Err(error) if error.is_instance_of::<PyStopIteration>(py) => Ok(None),
+                Ok(waits_for) => Ok(Step::Waits(waits_for)),
+                Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+                    let value = error.value(py).getattr("value")?;
+                    Ok(Step::Returned(value.unbind()))
+                }
                 Err(error) => Err(error),
             }
         })?;

@@ -3,6 +3,7 @@
 use crate::calls::waiting::PendingCall;
 use crate::errors::store_failed;
 use crate::run::condition::Condition;
+use crate::run::ending::Ending;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::Engine;
 use duewheel_engine::handover::loop_waker::LoopWaker;
@@ -13,6 +14,13 @@ use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// A future that is done when a job ends.
+struct EndWait {
+    number: u64,
+    future: Py<PyAny>,
+    _ending: Ending,
+}
 
 /// Has the engine report what changes a condition, as long as it is there.
 struct Watch(Arc<Engine<Handle>>);
@@ -42,6 +50,7 @@ struct Inner {
     conditions: Vec<ConditionWait>,
     /// The futures that are done when a batch is settled, by number.
     batches: HashMap<u64, Py<PyAny>>,
+    ends: Vec<EndWait>,
     /// Calls that wait for an answer of the store, and the futures of what they come to, by number.
     calls: HashMap<u64, (Py<PendingCall>, Py<PyAny>)>,
     /// The last number.
@@ -58,6 +67,8 @@ pub(crate) struct Waits {
     settled: Settled,
     /// Calls that are answered, by number; the store's threads report them.
     answered: Arc<Mutex<Vec<u64>>>,
+    /// Jobs that have ended, by the number of the wait; the engine reports them, under its lock.
+    ended: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Waits {
@@ -67,12 +78,16 @@ impl Waits {
             inner: Mutex::default(),
             settled: Arc::default(),
             answered: Arc::default(),
+            ended: Arc::default(),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.inner.lock();
-        inner.conditions.is_empty() && inner.batches.is_empty() && inner.calls.is_empty()
+        inner.conditions.is_empty()
+            && inner.batches.is_empty()
+            && inner.calls.is_empty()
+            && inner.ends.is_empty()
     }
 
     /// Have a future done when a condition holds; `false`: it holds now, and the future is not needed.
@@ -107,8 +122,9 @@ impl Waits {
         let mut inner = self.inner.lock();
         let conditions = std::mem::take(&mut inner.conditions);
         let calls = std::mem::take(&mut inner.calls);
+        let ends = std::mem::take(&mut inner.ends);
         drop(inner);
-        drop((conditions, calls));
+        drop((conditions, calls, ends));
     }
 
     /// Have a future done when a batch is settled: the store wakes the loop then.
@@ -147,8 +163,51 @@ impl Waits {
         });
     }
 
+    /// Have a future done when the job of this id ends.
+    pub(crate) fn add_end(&self, id: &str, future: Py<PyAny>, waker: Arc<LoopWaker>) {
+        let mut inner = self.inner.lock();
+        inner.number += 1;
+        let number = inner.number;
+        drop(inner);
+        let ended = self.ended.clone();
+        let _ending = Ending::new(&self.engine, id, move || {
+            ended.lock().push(number);
+            waker.wake();
+        });
+        self.inner.lock().ends.push(EndWait {
+            number,
+            future,
+            _ending,
+        });
+    }
+
+    /// Forget a future of an end.
+    pub(crate) fn remove_end(&self, future: &Bound<'_, PyAny>) {
+        let mut inner = self.inner.lock();
+        let found = inner.ends.iter().position(|wait| wait.future.is(future));
+        let forgotten = found.map(|found| inner.ends.swap_remove(found));
+        drop(inner);
+        drop(forgotten);
+    }
+
+    /// End the futures of jobs that have ended.
+    fn resolve_ends(&self, py: Python<'_>) -> PyResult<()> {
+        let ended = std::mem::take(&mut *self.ended.lock());
+        for number in ended {
+            let mut inner = self.inner.lock();
+            let found = inner.ends.iter().position(|wait| wait.number == number);
+            let wait = found.map(|found| inner.ends.swap_remove(found));
+            drop(inner);
+            if let Some(wait) = wait {
+                resolve(py, &wait.future, Ok(true))?;
+            }
+        }
+        Ok(())
+    }
+
     /// End the futures whose conditions hold, or never will, and those whose batches are settled.
     pub(crate) fn resolve(&self, py: Python<'_>) -> PyResult<()> {
+        self.resolve_ends(py)?;
         let waits = std::mem::take(&mut self.inner.lock().conditions);
         for wait in waits {
             let result = if wait.condition.holds(&self.engine) {
@@ -184,7 +243,8 @@ impl Waits {
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Some(inner) = self.inner.try_lock() {
             let conditions = inner.conditions.iter().map(|wait| &wait.future);
-            for future in conditions.chain(inner.batches.values()) {
+            let ends = inner.ends.iter().map(|wait| &wait.future);
+            for future in conditions.chain(ends).chain(inner.batches.values()) {
                 visit.call(future)?;
             }
             for (call, future) in inner.calls.values() {

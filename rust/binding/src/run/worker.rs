@@ -1,6 +1,6 @@
 //! What a worker does: run the handlers of what is due.
 
-use crate::interpreter::call;
+use crate::interpreter::call::{self, Returned};
 use crate::interpreter::gil::GilWait;
 use crate::log;
 use crate::run::continuations::Continuation;
@@ -150,9 +150,9 @@ fn run_all(
             looks = true;
         }
         let context = context.as_ref();
-        let ran = run(py, shared, &handlers, context, &mut started, &mut kept);
-        done = match ran {
+        done = match run(py, shared, &handlers, context, &mut started, &mut kept) {
             Ran::Ended(outcome) => Some(started.ended(outcome)),
+            Ran::Kept(result) => Some(started.returned(result)),
             Ran::Unhandled => Some(give_back(py, engine, &started)),
             Ran::GoesOn(unawaited, event) => go_on(py, shared, started, unawaited, event),
             Ran::Forked(raised) => return raised.map(|()| false),
@@ -214,6 +214,8 @@ struct Kept<'a> {
 /// What has become of an execution that a worker ran.
 enum Ran {
     Ended(Outcome<Failure>),
+    /// Its handler has returned this, which is kept.
+    Kept(Vec<u8>),
     /// It was not to start.
     Unhandled,
     /// Its handler has returned something that the event loop is to await.
@@ -290,15 +292,17 @@ fn run(
             return Ran::Ended(outcome);
         }
     };
-    let result = kept.place.within(shared.identity(), event.as_any(), || {
-        call::handler(py, handler, event.as_any(), context)
+    let (keeps, of) = (payload.keep().is_some(), event.as_any());
+    let result = kept.place.within(shared.identity(), of, || {
+        call::handler(py, handler, of, context, keeps)
     });
     if shared.is_forked() {
         return Ran::Forked(result.map(drop));
     }
     let outcome = match result {
-        Ok(None) => outcome::returned(py, shared, event.as_any()),
-        Ok(Some(unawaited)) => return Ran::GoesOn(unawaited, event),
+        Ok(Some(Returned::Unawaited(unawaited))) => return Ran::GoesOn(unawaited, event),
+        Ok(value) if keeps => return ran_kept(py, shared, started, event, kept, value),
+        Ok(_) => outcome::returned(py, shared, event.as_any()),
         Err(error) => outcome::raised(
             py,
             shared,
@@ -310,6 +314,29 @@ fn run(
     };
     kept.spare = Some(event);
     Ran::Ended(outcome)
+}
+
+/// What has become of an execution whose handler has returned what is to be kept.
+#[cold]
+fn ran_kept(
+    py: Python<'_>,
+    shared: &Shared,
+    started: &Started<Handle>,
+    event: Py<Event>,
+    kept: &mut Kept<'_>,
+    value: Option<Returned>,
+) -> Ran {
+    let value = match &value {
+        Some(Returned::Value(value)) => Some(value.bind(py)),
+        _ => None,
+    };
+    let (jitter, of) = (&mut kept.jitter, event.as_any());
+    let returned = outcome::returned_kept(py, shared, jitter, started, of, value);
+    kept.spare = Some(event);
+    match returned {
+        Ok(result) => Ran::Kept(result),
+        Err(outcome) => Ran::Ended(outcome),
+    }
 }
 
 /// Note the start in the store; `false`: it must not start.

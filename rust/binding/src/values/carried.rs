@@ -41,12 +41,25 @@ impl Rare {
     pub(crate) fn take(&mut self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         match name {
             "headers" => self.carried.headers = headers(value)?,
+            "keep" if value.is_none() => self.carried.keep = None,
+            "keep" => self.carried.keep = Some(keep(value)?),
             "key" if value.is_none() => self.carried.key = None,
             "key" => self.carried.key = Some(convert::name(value, "key")?.to_owned()),
             _ => return Ok(false),
         }
         Ok(true)
     }
+}
+
+/// For how long an end is kept.
+fn keep(given: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let keep = convert::delay(given, "keep")?;
+    if keep == 0 {
+        return Err(PyValueError::new_err(
+            "keep must be above 0 seconds: leave it out to keep nothing",
+        ));
+    }
+    Ok(keep)
 }
 
 /// Whether a call takes an id that may be another's.

@@ -88,12 +88,23 @@ impl DeadEvent {
     }
 }
 
-fn word(reason: Reason) -> &'static str {
+pub(crate) fn word(reason: Reason) -> &'static str {
     match reason {
         Reason::Failed => "failed",
         Reason::Discarded => "discarded",
         Reason::Interrupted => "interrupted",
     }
+}
+
+/// The reason that this word stands for.
+pub(crate) fn reason_of(given: &str) -> PyResult<Reason> {
+    let reasons = [Reason::Failed, Reason::Discarded, Reason::Interrupted];
+    let reason = reasons.into_iter().find(|known| word(*known) == given);
+    reason.ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "reason must be 'failed', 'discarded' or 'interrupted', not {given:?}"
+        ))
+    })
 }
 
 #[pymethods]
@@ -106,15 +117,7 @@ impl DeadEvent {
         died: i64,
         py: Python<'_>,
     ) -> PyResult<Self> {
-        let reasons = [Reason::Failed, Reason::Discarded, Reason::Interrupted];
-        let reason = reasons
-            .into_iter()
-            .find(|known| word(*known) == reason)
-            .ok_or_else(|| {
-                PyValueError::new_err(format!(
-                    "reason must be 'failed', 'discarded' or 'interrupted', not {reason:?}"
-                ))
-            })?;
+        let reason = reason_of(reason)?;
         Ok(DeadEvent {
             event,
             reason,

@@ -132,6 +132,13 @@ impl Event {
 
 #[pymethods]
 impl Event {
+    /// Whether how its job ends is kept.
+    #[getter]
+    fn _keeps(&self) -> bool {
+        let carried = self.job_ref().carried.as_deref();
+        carried.is_some_and(|carried| carried.keep.is_some())
+    }
+
     #[new]
     #[pyo3(signature = (job, run=None, attempt=None, due=None, *, occurrence=0, previous=None))]
     fn new(

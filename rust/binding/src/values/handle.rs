@@ -73,7 +73,21 @@ impl Handle {
 
     /// A handle of the same data, for something else.
     pub(crate) fn for_another(self, py: Python<'_>, spec: Py<Spec>) -> Self {
-        Handle::new(self.data.again(py), spec)
+        let (carried, data) = self.data.carried();
+        let Some(carried) = carried.filter(|carried| carried.keep.is_some()) else {
+            return Handle::new(self.data.again(py), spec);
+        };
+        // Nobody has asked for how that one ends.
+        let carried = Carried {
+            keep: None,
+            ..carried.as_ref().clone()
+        };
+        let data = data.again(py);
+        let data = match carried.if_any() {
+            Some(carried) => data.carrying(Arc::new(carried)),
+            None => data,
+        };
+        Handle::new(data, spec)
     }
 
     /// What is called in place of a target's handler.

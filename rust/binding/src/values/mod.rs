@@ -12,6 +12,7 @@ pub(crate) mod handle;
 pub(crate) mod ids;
 pub(crate) mod job;
 pub(crate) mod options;
+pub(crate) mod outcome;
 pub(crate) mod payload;
 pub(crate) mod repeat;
 pub(crate) mod spare;

@@ -36,6 +36,11 @@ impl Payload for Handle {
     }
 
     #[inline]
+    fn keep(self) -> Option<i64> {
+        self.data.carried().0.and_then(|carried| carried.keep)
+    }
+
+    #[inline]
     fn at_most_once(self) -> bool {
         self.with_spec(|spec| spec.limits.at_most_once)
     }

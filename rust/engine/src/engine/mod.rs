@@ -19,6 +19,7 @@ mod held_pages;
 mod inbox;
 mod lanes;
 mod marks;
+mod outcomes;
 mod pages;
 mod parking;
 mod query;
@@ -41,6 +42,7 @@ use crate::jobs::follow_up::FollowUps;
 use crate::jobs::record::{Dead, Done, Execution, Payload, Released, Stage};
 use crate::jobs::repeats::{Held, Review};
 use crate::jobs::table::JobTable;
+use crate::outcomes::Outcomes;
 use crate::residency::{Evicted, Residency};
 use crate::sleep::{Sleeper, Until};
 use crate::sync::{Condvar, Mutex};
@@ -154,6 +156,7 @@ pub(crate) struct State<P: Payload> {
     /// What a shared store has taken back.
     evicted: Evicted<P>,
     follow_ups: FollowUps<P>,
+    outcomes: Outcomes,
     gates: Gates,
     /// Before this moment of the boot clock nothing could start: it was not started, or the wall clock went forward.
     could_not_start: i64,
@@ -204,6 +207,7 @@ impl<P: Payload> Engine<P> {
             backing: None,
             evicted: Evicted::default(),
             follow_ups: FollowUps::new(),
+            outcomes: Outcomes::default(),
             gates: Gates::default(),
             could_not_start: i64::MIN,
             review: None,
@@ -314,6 +318,7 @@ impl<P: Payload> Engine<P> {
             }
             state.remove(key, released);
         }
+        state.outcomes.wake_all();
         state.backlogs = Lanes::default();
         state.targets.controls.drop_held();
         state.gates = Gates::default();
@@ -376,6 +381,7 @@ impl<P: Payload> Engine<P> {
             Phase::Started => {}
         }
         state.refresh(self, now.boot);
+        state.outcomes.forget(now.boot);
         if state.review.is_some() {
             drop(state);
             self.review();

@@ -7,6 +7,7 @@ use crate::jobs::permit::Permit;
 use crate::jobs::record::{Dead, Done, Execution, Occurrence, Payload, Released};
 use duewheel_model::job::Progress;
 use duewheel_model::outcome::{Cause, Outcome, Reason};
+use duewheel_store::{Kept, Over};
 
 /// How many dead jobs are kept in memory, the newest.
 pub const DEAD_KEPT: usize = 1_000;
@@ -111,6 +112,11 @@ impl<P: Payload> State<P> {
         let (key, target) = (done.key, done.target);
         match done.outcome {
             Some(Outcome::Done) => {
+                if let Some(result) = done.result
+                    && self.residency.is_none()
+                {
+                    self.keep_here(engine, key, Over::Succeeded, result.0, String::new());
+                }
                 self.end_well(key, target, released);
                 false
             }
@@ -140,6 +146,23 @@ impl<P: Payload> State<P> {
                 }
                 false
             }
+        }
+    }
+
+    /// Keep in memory how a job ends.
+    #[cold]
+    fn keep_here(
+        &mut self,
+        engine: &Engine<P>,
+        key: Key,
+        over: Over,
+        result: Vec<u8>,
+        error: String,
+    ) {
+        let execution = self.jobs.execution(key);
+        let kept = execution.and_then(|execution| self.kept_of(engine, &execution, over, result));
+        if let Some(kept) = kept {
+            self.note_kept(engine, Kept { error, ..*kept });
         }
     }
 
@@ -185,6 +208,10 @@ impl<P: Payload> State<P> {
         };
         let target = execution.payload.target();
         self.tally.note(target, |counts| counts.die(reason));
+        if execution.payload.keep().is_some() && self.residency.is_none() {
+            let error = P::text(&failure);
+            self.keep_here(engine, key, Over::Dead(reason), Vec::new(), error);
+        }
         let payload = self.take(key);
         let wake = self.schedule_heir(engine, &mut failure, released);
         // The payload goes on living with the dead.

@@ -4,6 +4,7 @@ use super::{Due, Engine, OFFSET_AGE, Phase, Refused, State};
 use crate::due::queue::{ClockKind, DueQueue, Key, Now};
 use crate::handover::early_wake::Lead;
 use crate::jobs::record::{Comes, Payload, Record, Released, Stage};
+use crate::outcomes::Outcomes;
 use crate::sleep::Sleeper;
 use crate::sync::Mutex;
 use crate::targets::ParkedLists;
@@ -185,6 +186,7 @@ impl<P: Payload> State<P> {
         }
         let parked = self.targets.take_parked_lists();
         self.dead = VecDeque::new();
+        self.outcomes = Outcomes::default();
         Some((self.jobs.clear(), parked))
     }
 

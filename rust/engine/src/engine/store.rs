@@ -4,10 +4,11 @@ use super::inbox::{Backing, StoreInbox};
 use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{ClockKind, Key, Now};
 use crate::handover::lanes::Lane;
+use crate::jobs::done::Returned;
 use crate::jobs::record::{Done, Execution, Payload, Released, Stage, Started};
 use crate::residency::{BootOffsets, Frontier, Lease, Residency, Window};
 use duewheel_model::outcome::Outcome;
-use duewheel_store::{Ending, Error, Event, Op, Settled, Store, Ticket, Unreadable};
+use duewheel_store::{Ending, Error, Event, Kept, Op, Over, Settled, Store, Ticket, Unreadable};
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard};
@@ -36,6 +37,7 @@ impl<P: Payload> Engine<P> {
         let frontier = Frontier::new(window, paged_out);
         let offsets = BootOffsets::new(first, offset);
         state.residency = Some(Box::new(Residency::new(frontier, offsets, lease)));
+        state.outcomes.stored = found.keeps;
         state.backing = Some(Backing { store, inbox });
     }
 
@@ -250,11 +252,33 @@ impl<P: Payload> State<P> {
         if self.backing.is_none() {
             return Some(done);
         }
-        let done = self.discard(done, released)?;
+        let mut done = self.discard(done, released)?;
         if let (Some(outcome), Some(execution)) = (&done.outcome, self.jobs.execution(done.key)) {
-            self.record_outcome(engine, &execution, outcome);
+            let kept = self.kept_of_end(engine, &execution, outcome, done.result.take());
+            self.record_outcome(engine, &execution, outcome, kept);
         }
         Some(done)
+    }
+
+    /// What is kept of an end that a store is told of.
+    #[inline]
+    fn kept_of_end(
+        &self,
+        engine: &Engine<P>,
+        execution: &Execution<P>,
+        outcome: &Outcome<P::Failure>,
+        result: Option<Box<Returned>>,
+    ) -> Option<Box<Kept>> {
+        match outcome {
+            Outcome::Done => self.kept_of(engine, execution, Over::Succeeded, result?.0),
+            Outcome::Again { .. } => None,
+            Outcome::Dead { reason, failure } => {
+                let over = Over::Dead(*reason);
+                let kept = self.kept_of(engine, execution, over, Vec::new())?;
+                let error = P::text(failure);
+                Some(Box::new(Kept { error, ..*kept }))
+            }
+        }
     }
 
     fn record_outcome(
@@ -262,6 +286,7 @@ impl<P: Payload> State<P> {
         engine: &Engine<P>,
         execution: &Execution<P>,
         outcome: &Outcome<P::Failure>,
+        kept: Option<Box<Kept>>,
     ) {
         let mut yielded = None;
         let outcome = match outcome {
@@ -290,6 +315,9 @@ impl<P: Payload> State<P> {
         };
         let seq = self.store_seq(execution.key, execution.sequence);
         execution.id.with_str(|id| self.note_changed(id));
+        if let Some(kept) = kept {
+            self.write_kept(seq, kept);
+        }
         if let Some(residency) = &mut self.residency {
             residency.outbox.push(Op::Finish { seq, outcome });
             residency.outbox.extend(yielded.map(Op::Yield).into_iter());

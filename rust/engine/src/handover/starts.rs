@@ -156,6 +156,7 @@ mod tests {
             target,
             span,
             outcome: starts.then_some(Outcome::Done),
+            result: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod blocks;
 mod digits;
-mod done;
+pub(crate) mod done;
 pub(crate) mod follow_up;
 pub(crate) mod id_index;
 pub mod ids;

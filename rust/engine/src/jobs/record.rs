@@ -2,6 +2,7 @@
 
 use crate::due::queue::{ClockKind, Key};
 pub use crate::jobs::done::Done;
+use crate::jobs::done::Returned;
 use crate::jobs::ids::{self, Halves};
 use crate::jobs::moment::Maybe;
 use crate::jobs::permit::Permit;
@@ -40,6 +41,11 @@ pub trait Payload: Copy + Send + 'static {
     #[inline]
     fn is_keyed(self) -> bool {
         false
+    }
+    /// For how long how it ends is kept, in nanoseconds.
+    #[inline]
+    fn keep(self) -> Option<i64> {
+        None
     }
     /// Whether it is started once at most.
     fn at_most_once(self) -> bool {
@@ -354,6 +360,15 @@ impl<P: Payload> Started<P> {
             target: self.execution.payload.target(),
             span: self.called,
             outcome: Some(outcome),
+            result: None,
+        }
+    }
+
+    /// Its handler has returned this, which is kept.
+    pub fn returned<F>(&self, result: Vec<u8>) -> Done<F> {
+        Done {
+            result: Some(Box::new(Returned(result))),
+            ..self.ended(Outcome::Done)
         }
     }
 
@@ -367,6 +382,7 @@ impl<P: Payload> Started<P> {
             target: self.execution.payload.target(),
             span: self.called,
             outcome: None,
+            result: None,
         }
     }
 

@@ -25,9 +25,11 @@ impl Outbox {
         self.0.extend(ops);
     }
 
-    /// What is to be submitted next; empty when all is. A death and what it leaves behind are not parted.
+    /// What is to be submitted next; empty when all is. What is kept of an end and that end, a death and what it leaves
+    /// behind, are not parted.
     pub(crate) fn next_batch(&self) -> &[Op<'static>] {
-        let most = self.0.len().min(MOST_IN_A_BATCH);
+        let mut most = self.0.len().min(MOST_IN_A_BATCH);
+        most += usize::from(matches!(self.0[..most].last(), Some(Op::Keep { .. })));
         let (batch, rest) = self.0.split_at(most);
         let heirs = rest.iter().take_while(|op| matches!(op, Op::Insert(_)));
         &self.0[..batch.len() + heirs.count()]
@@ -48,7 +50,40 @@ impl Outbox {
 
     /// Drop the outcomes of jobs that are no longer this node's.
     pub(crate) fn drop_outcomes(&mut self, lost: impl Fn(u64) -> bool) {
-        self.0
-            .retain(|op| !matches!(op, Op::Finish { seq, .. } if lost(*seq)));
+        self.0.retain(
+            |op| !matches!(op, Op::Finish { seq, .. } | Op::Keep { seq, .. } if lost(*seq)),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duewheel_store::{Ending, Kept};
+
+    #[test]
+    fn what_is_kept_of_an_end_is_not_parted_from_it() {
+        let mut outbox = Outbox::default();
+        let done = |seq| Op::Finish {
+            seq,
+            outcome: Ending::Done,
+        };
+        let keep = |seq| Op::Keep {
+            seq,
+            kept: Box::new(Kept::cancelled("a", "t", 0, 1)),
+        };
+        (1..MOST_IN_A_BATCH as u64).for_each(|seq| outbox.push(done(seq)));
+        let last = MOST_IN_A_BATCH as u64;
+        outbox.extend([keep(last), done(last), done(0)].into_iter());
+        let batch = outbox.next_batch();
+        assert_eq!(batch.len(), MOST_IN_A_BATCH + 1);
+        assert_eq!(batch.last(), Some(&done(last)));
+        outbox.drop_outcomes(|seq| seq >= last);
+        assert!(
+            outbox
+                .0
+                .iter()
+                .all(|op| matches!(op, Op::Finish { seq, .. } if *seq < last))
+        );
     }
 }

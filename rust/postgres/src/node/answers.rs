@@ -113,7 +113,7 @@ impl Node {
                 page.await.map(Answer::Page)
             }
             Query::Insert(jobs) => self.insert(link, jobs, known).await,
-            Query::Cancel(id) => {
+            Query::Cancel { id, .. } => {
                 let key = key_of(id).0;
                 let cancel = |epoch| named(key, epoch);
                 let changed = self.count_changed(link, known, |sql| &sql.cancel, cancel, i64::MIN);
@@ -373,7 +373,7 @@ fn changes(query: &Query) -> bool {
         query,
         Query::Claim { .. }
             | Query::Insert(_)
-            | Query::Cancel(_)
+            | Query::Cancel { .. }
             | Query::Move { .. }
             | Query::Amend { .. }
             | Query::Revive { .. }

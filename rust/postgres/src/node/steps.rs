@@ -192,7 +192,8 @@ impl Resolved {
         held: &mut Held,
     ) {
         let step = match op {
-            Op::Leave => None,
+            // Who schedules a job that keeps its end is refused where nodes share the store.
+            Op::Leave | Op::Keep { .. } => None,
             Op::Insert(job) => {
                 let row = given.row(job, data);
                 held.insert(row.job.place.seq, row.id);

@@ -5,6 +5,7 @@
 //! then, too; what ends meanwhile is dropped.
 
 use crate::database::changes;
+use crate::database::outcomes;
 use crate::database::rows;
 use crate::database::schema;
 use crate::journal::codec::Reader;
@@ -159,6 +160,7 @@ impl<'a> BatchApplier<'a> {
             }
             Op::Release(seq) => self.end(seq)?,
             Op::Yield(_) => {}
+            Op::Keep { kept, .. } => outcomes::keep(self.connection, &kept, key)?,
             Op::Leave => self.leaves = true,
             Op::Finish { seq, outcome } => {
                 // In this order: what could not be noted as over is still marked as started.

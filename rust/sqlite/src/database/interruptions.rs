@@ -2,10 +2,11 @@
 
 use crate::Error;
 use crate::database::apply::TableCounts;
+use crate::database::outcomes;
 use crate::database::rows;
 use crate::database::savepoint;
 use crate::database::schema;
-use duewheel_store::{Reason, standing};
+use duewheel_store::{Carried, Kept, Over, Reason, standing};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -72,10 +73,9 @@ pub(crate) fn interrupt(
             let Some((once, repeats, mut standing, is_followed)) = job else {
                 return Ok(false); // it is gone: a mark without a job is nothing
             };
-            let error = words(once, counts);
             let death = rows::Death {
                 reason: Reason::Interrupted,
-                error,
+                error: words(once, counts),
                 at: now,
             };
             rows::bury(connection, rows::BURY, seq, &death)?;
@@ -86,6 +86,7 @@ pub(crate) fn interrupt(
                 goes_on.execute(params![seq as i64, standing])?;
                 return Ok(false);
             }
+            keep(connection, seq, &death)?;
             rows::delete(connection, seq)
         })?;
         // A row that cannot be changed cannot be read either: it stays, and is reported with its page.
@@ -95,6 +96,28 @@ pub(crate) fn interrupt(
     known.started.clear();
     schema::set(connection, "left", 0)?;
     Ok(())
+}
+
+/// Keep how a job has ended, if that is asked for: nothing was returned, so nothing is sealed.
+fn keep(connection: &Connection, seq: u64, death: &rows::Death<'_>) -> Result<(), Error> {
+    let found: Option<(String, String, Vec<u8>)> = connection
+        .prepare_cached(
+            "SELECT id, target, carried FROM job WHERE seq = ?1 AND carried IS NOT NULL",
+        )?
+        .query_row([seq as i64], |row| row.try_into())
+        .optional()?;
+    let Some((id, target, carried)) = found else {
+        return Ok(());
+    };
+    let Some(keep) = Carried::decode(&carried).and_then(|carried| carried.keep) else {
+        return Ok(());
+    };
+    let kept = Kept {
+        over: Over::Dead(death.reason),
+        error: death.error.to_owned(),
+        ..Kept::cancelled(&id, &target, death.at, keep)
+    };
+    outcomes::keep(connection, &kept, None)
 }
 
 /// What a death by interruption says.

@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod changes;
 pub(crate) mod checkpoints;
 pub(crate) mod interruptions;
+pub(crate) mod outcomes;
 pub(crate) mod queries;
 pub(crate) mod recovery;
 pub(crate) mod rotation;

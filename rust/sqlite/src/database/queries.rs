@@ -2,10 +2,13 @@
 
 use crate::database::apply::TableCounts;
 use crate::database::changes;
+use crate::database::outcomes;
 use crate::database::rows;
 use crate::database::schema::{columns, of_target, once, unbegun};
 use crate::{Error, StoreError};
-use duewheel_store::{Answer, ClockKind, DeadPage, Job, Keyring, Page, Place, Query, WhichDead};
+use duewheel_store::{
+    Answer, ClockKind, DeadPage, Job, Kept, Keyring, Page, Place, Query, WhichDead,
+};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -55,12 +58,9 @@ impl Queries<'_> {
             | Query::SetPaused { .. }
             | Query::PausedTargets => self.answer_of_targets(query),
             Query::Insert(jobs) => self.insert(known, jobs),
-            Query::Cancel(id) => {
-                let Some(seq) = self.pending(id)? else {
-                    return Ok(Answer::Changed(false));
-                };
-                known.jobs -= i64::from(rows::delete(self.connection, seq)?);
-                Ok(Answer::Changed(true))
+            Query::Cancel { id, at } => self.cancel(known, id, *at),
+            Query::Outcome { id, now } => {
+                outcomes::get(self.connection, self.keys, (id, *now)).map(Answer::Outcome)
             }
             Query::Move { id, to, clock } => {
                 let Some(seq) = self.pending(id)? else {
@@ -100,6 +100,23 @@ impl Queries<'_> {
             Some(seq) if !rows::is_started(self.connection, seq)? => Ok(Some(seq)),
             _ => Ok(None),
         }
+    }
+
+    /// Cancel a job that has not begun.
+    fn cancel(&self, known: &mut TableCounts, id: &str, at: i64) -> Result<Answer, Error> {
+        let Some(seq) = self.pending(id)? else {
+            return Ok(Answer::Changed(false));
+        };
+        let mut answer = Answer::Changed(true);
+        let carried = rows::carried_of(self.connection, id)?.flatten();
+        if let Some(keep) = carried.and_then(|carried| carried.keep) {
+            let target = self.target_of(id)?.map(|(target, _)| target);
+            let kept = Kept::cancelled(id, &target.unwrap_or_default(), at, keep);
+            outcomes::seal_and_keep(self.connection, kept, self.keys)?;
+            answer = Answer::Kept;
+        }
+        known.jobs -= i64::from(rows::delete(self.connection, seq)?);
+        Ok(answer)
     }
 
     fn page(
@@ -273,9 +290,15 @@ impl Queries<'_> {
     fn insert(&self, known: &mut TableCounts, jobs: &[Job<'static>]) -> Result<Answer, Error> {
         let mut ids = HashSet::with_capacity(jobs.len());
         for job in jobs {
-            if !ids.insert(&job.id) || rows::find(self.connection, &job.id)?.is_some() {
+            if !ids.insert(&job.id)
+                || rows::find(self.connection, &job.id)?.is_some()
+                || outcomes::has(self.connection, &job.id, job.created)?
+            {
                 return Err(StoreError::Duplicate(job.id.to_string()).into());
             }
+        }
+        if let Some(job) = jobs.first() {
+            outcomes::forget(self.connection, job.created)?;
         }
         for job in jobs {
             known.seq = known.seq.max(job.place.seq);
@@ -342,7 +365,9 @@ impl Queries<'_> {
         let Some(number) = newest else {
             return Ok(None);
         };
-        if rows::find(self.connection, id)?.is_some() {
+        outcomes::forget_death(self.connection, id)?;
+        if rows::find(self.connection, id)?.is_some() || outcomes::has(self.connection, id, to.due)?
+        {
             return Err(StoreError::Duplicate(id.into()).into());
         }
         // It comes once: what it was an occurrence of is over, or it would have its id.
@@ -426,6 +451,7 @@ pub(crate) fn changes(query: &Query) -> bool {
             | Query::PausedTargets
             | Query::Unfinished(_)
             | Query::Dead { .. }
+            | Query::Outcome { .. }
             | Query::Nodes
     )
 }

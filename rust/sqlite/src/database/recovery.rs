@@ -3,6 +3,7 @@
 
 use crate::database::apply::{BatchApplier, TableCounts};
 use crate::database::interruptions::{interrupt, started};
+use crate::database::outcomes;
 use crate::database::schema;
 use crate::disk::JournalFile;
 use crate::journal::file::{self as journal, Journal};
@@ -181,6 +182,7 @@ impl Recovery<'_> {
         let found = Found {
             seq: known.seq,
             jobs: known.jobs.max(0) as u64,
+            keeps: outcomes::are_there(connection)?,
             unapplied,
             grant: None,
         };

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::database::checkpoints::Checkpoints;
+use crate::database::outcomes;
 use crate::database::rows;
 use crate::database::schema::columns;
 use duewheel_store::{Job, Keyring};
@@ -64,6 +65,12 @@ impl Rotation {
     ) -> Result<bool, Error> {
         let transaction = connection.unchecked_transaction()?;
         let Some((name, select)) = TABLES.get(self.table) else {
+            if self.reseal_outcomes(connection, keys)? {
+                checkpoints.note(connection)?;
+                transaction.commit()?;
+                checkpoints.noted();
+                return Ok(false);
+            }
             self.refuse_passed()?;
             // No row has another key now, and none will.
             connection.execute("DELETE FROM keys WHERE key <> ?1", [keys.default_key()])?;
@@ -85,6 +92,17 @@ impl Rotation {
             self.after = i64::MIN;
         }
         Ok(false)
+    }
+
+    /// Results that are kept come last; whether there were some.
+    fn reseal_outcomes(&mut self, connection: &Connection, keys: &Keyring) -> Result<bool, Error> {
+        let (seen, last, passed) = outcomes::reseal(connection, keys, self.after, STEP)?;
+        self.after = last;
+        self.passed.0 += passed.len() as u64;
+        if let Some(why) = passed.into_iter().next() {
+            self.passed.1.get_or_insert(why);
+        }
+        Ok(seen > 0)
     }
 
     fn refuse_passed(&self) -> Result<(), Error> {

@@ -355,6 +355,20 @@ pub(crate) fn find(connection: &Connection, id: &str) -> Result<Option<u64>, Err
     Ok(seq.map(|seq| seq as u64))
 }
 
+/// What the job of this id carries, pending or begun, if it is there and that can be read.
+pub(crate) fn carried_of(
+    connection: &Connection,
+    id: &str,
+) -> Result<Option<Option<Carried>>, Error> {
+    Ok(connection
+        .prepare_cached("SELECT carried FROM job WHERE id = ?1")?
+        .query_row([id], |row| {
+            let bytes = row.get_ref(0)?.as_blob_or_null();
+            Ok(bytes.ok().flatten().and_then(Carried::decode))
+        })
+        .optional()?)
+}
+
 /// Whether a job has been begun.
 pub(crate) fn is_started(connection: &Connection, seq: u64) -> Result<bool, Error> {
     Ok(connection

@@ -156,12 +156,24 @@ UPDATE life SET state = zeroblob(16);
 ";
 
 /// What few jobs carry beside their data: see [`duewheel_store::Carried`]; and when one that was changed while it ran comes
-/// again. None of the dead does.
+/// again. None of the dead does. And how jobs have ended, as long as that is kept.
 const VERSION_5: &str = "
 ALTER TABLE job ADD COLUMN carried BLOB;
 ALTER TABLE job ADD COLUMN follow INTEGER;
 ALTER TABLE dead ADD COLUMN carried BLOB;
 ALTER TABLE dead ADD COLUMN follow INTEGER;
+CREATE TABLE outcome (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    target TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    result BLOB NOT NULL,
+    key INTEGER,
+    error TEXT NOT NULL,
+    ended INTEGER NOT NULL,
+    until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX outcome_until ON outcome (until);
 UPDATE life SET state = zeroblob(16);
 ";
 

@@ -2,8 +2,8 @@
 //! little-endian. `docs/store.md` has the table.
 
 use duewheel_store::{
-    Carried, ClockKind, Ending, Job, Next, Op, Place, Progress, Reason, Recurring, RetryOptions,
-    Standing, standing,
+    Carried, ClockKind, Ending, Job, Kept, Next, Op, Over, Place, Progress, Reason, Recurring,
+    RetryOptions, Standing, standing,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ const EDIT: u8 = 10;
 const STAND: u8 = 11;
 const NEXT: u8 = 12;
 const DEAD_NEXT: u8 = 13;
+const KEEP: u8 = 14;
 
 const BOOT: u8 = 1;
 const ONCE: u8 = 2;
@@ -35,7 +36,8 @@ const MORE: u8 = 128;
 const CARRIED: u8 = 1;
 const FOLLOW: u8 = 2;
 
-/// Write one operation. The data of an insertion or an edit are written as given, under `key` if they are sealed.
+/// Write one operation. The data of an insertion or an edit, and a result, are written as given, under `key` if they are
+/// sealed.
 pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u8>) {
     match op {
         Op::Insert(job) => {
@@ -67,9 +69,24 @@ pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u
         }
         Op::Release(seq) => tagged(out, RELEASE, *seq),
         Op::Yield(_) => {} // nobody else could have it
+        Op::Keep { seq, kept } => write_kept(*seq, kept, (data, key), out),
         Op::Leave => out.push(LEAVE),
         Op::Finish { seq, outcome } => write_ending(*seq, outcome, out),
     }
+}
+
+/// Apart, for few jobs keep how they end.
+#[cold]
+fn write_kept(seq: u64, kept: &Kept, (result, key): (&[u8], Option<u32>), out: &mut Vec<u8>) {
+    tagged(out, KEEP, seq);
+    out.push(kept.over.number() | flag(key.is_some(), SEALED));
+    out.extend_from_slice(&kept.ended.to_le_bytes());
+    out.extend_from_slice(&kept.until.to_le_bytes());
+    optional(key.map(u32::to_le_bytes), out);
+    bytes(kept.id.as_bytes(), out);
+    bytes(kept.target.as_bytes(), out);
+    bytes(result, out);
+    bytes(kept.error.as_bytes(), out);
 }
 
 #[inline]
@@ -259,6 +276,11 @@ impl<'a> Reader<'a> {
             _ => {}
         }
         let seq = self.u64()?;
+        if tag == KEEP {
+            let (kept, key) = self.kept()?;
+            let kept = Box::new(kept);
+            return Some((Op::Keep { seq, kept }, key));
+        }
         let op = match tag {
             DELETE => Op::Delete(seq),
             MOVE => {
@@ -283,6 +305,26 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         Some((op, None))
+    }
+
+    fn kept(&mut self) -> Option<(Kept, Option<u32>)> {
+        let flags = self.byte()?;
+        let over = Over::of_number(i64::from(flags & !SEALED))?;
+        let (ended, until) = (self.i64()?, self.i64()?);
+        let key = match flags & SEALED {
+            0 => None,
+            _ => Some(self.u32()?),
+        };
+        let kept = Kept {
+            id: self.text()?.into_owned(),
+            target: self.text()?.into_owned(),
+            over,
+            result: self.bytes()?.to_vec(),
+            error: self.text()?.into_owned(),
+            ended,
+            until,
+        };
+        Some((kept, key))
     }
 
     fn outcome(&mut self, tag: u8) -> Option<Ending<'a>> {

@@ -3,7 +3,8 @@
 use super::codec::*;
 use crate::journal::standing_tests::any_standing;
 use duewheel_store::{
-    Carried, ClockKind, Definition, Ending, Job, Next, Op, Place, Progress, Recurring, RetryOptions,
+    Carried, ClockKind, Definition, Ending, Job, Kept, Next, Op, Over, Place, Progress, Recurring,
+    RetryOptions,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -70,10 +71,29 @@ prop_compose! {
                 max_backoff: backoff.1, at_most_once,
             },
             repeat,
-            carried: headers.map(|headers| Arc::new(Carried { headers, key: Some("k".into()) })),
+            carried: headers.map(|headers| Arc::new(Carried { headers, key: Some("k".into()), keep: follow })),
             follow,
         }
     }
+}
+
+fn any_kept() -> impl Strategy<Value = Entry<'static>> {
+    let texts = (".{1,40}", ".{1,20}", ".{0,40}");
+    let numbers = any::<(u64, i64, i64, Option<u32>)>();
+    (texts, numbers, 0i64..5, any::<Vec<u8>>()).prop_map(
+        |((id, target, error), (seq, ended, until, key), over, result)| {
+            let kept = Box::new(Kept {
+                id,
+                target,
+                over: Over::of_number(over).unwrap(),
+                result,
+                error,
+                ended,
+                until,
+            });
+            (Op::Keep { seq, kept }, key)
+        },
+    )
 }
 
 fn any_op() -> impl Strategy<Value = Entry<'static>> {
@@ -116,6 +136,7 @@ fn any_op() -> impl Strategy<Value = Entry<'static>> {
         any::<(u64, i64)>().prop_map(|(seq, at)| (Op::Begin { seq, at }, None)),
         any::<u64>().prop_map(|seq| (Op::Release(seq), None)),
         Just((Op::Leave, None)),
+        any_kept(),
         (any::<u64>(), outcome).prop_map(|(seq, outcome)| (Op::Finish { seq, outcome }, None)),
     ]
 }
@@ -125,7 +146,11 @@ proptest! {
     fn what_is_written_is_read(ops in prop::collection::vec(any_op(), 0..8)) {
         let mut batch = Vec::new();
         for (op, key) in &ops {
-            let data = if let Op::Insert(job) | Op::Edit(job) = op { &job.data[..] } else { &[] };
+            let data = match op {
+                Op::Insert(job) | Op::Edit(job) => &job.data[..],
+                Op::Keep { kept, .. } => &kept.result[..],
+                _ => &[],
+            };
             encode(op, data, *key, &mut batch);
         }
         let read: Result<Vec<Entry<'_>>, ()> = Reader::new(&batch).collect();

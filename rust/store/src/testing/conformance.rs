@@ -1,7 +1,7 @@
 //! What every store must do, whatever is behind it: one suite, for any crate to run over its stores.
 
 use crate::testing::carrying;
-use crate::testing::drive::{dead, get, insert, page, pending, put, put_yielded, take};
+use crate::testing::drive::{cancel_of, dead, get, insert, page, pending, put, put_yielded, take};
 use crate::testing::jobs::{again, begin, bury, done, job, place};
 use crate::testing::model::{Model, Random};
 use crate::testing::repeats;
@@ -170,9 +170,9 @@ fn only_what_has_not_begun_is_cancelled_or_moved_by_id(open: Open<'_>) {
     assert_eq!(target_of(&one.id), Ok(Answer::TargetOf(found)));
     assert_eq!(target_of("unknown"), Ok(Answer::TargetOf(None)));
     let changed = |query| ask(&*store, query) == Ok(Answer::Changed(true));
-    assert!(changed(Query::Cancel(id(1))));
-    assert!(!changed(Query::Cancel(id(1))));
-    assert!(!changed(Query::Cancel(id(3))));
+    assert!(changed(cancel_of(id(1))));
+    assert!(!changed(cancel_of(id(1))));
+    assert!(!changed(cancel_of(id(3))));
     let to = |id, seq| Query::Move {
         id,
         to: place(5, seq),

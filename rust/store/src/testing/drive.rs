@@ -70,6 +70,14 @@ pub fn take(store: &dyn Store, until: i64, limit: usize) {
     }
 }
 
+/// Cancel the job of this id, at no time that matters.
+pub fn cancel_of(id: impl Into<String>) -> Query {
+    Query::Cancel {
+        id: id.into(),
+        at: 0,
+    }
+}
+
 /// The job of this id, if it has not begun, and how many have not.
 pub fn pending(store: &dyn Store, id: &str) -> (Option<Job<'static>>, u64) {
     match (

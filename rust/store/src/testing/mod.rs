@@ -8,6 +8,7 @@ mod full;
 pub mod jobs;
 pub mod model;
 pub mod nodes;
+pub mod outcomes;
 mod repeats;
 mod shared;
 

@@ -3,7 +3,7 @@
 use super::jobs::{
     again, begin, bury, bury_followed, carried, done, followed, job, next as next_of, place, repeat,
 };
-use crate::{ClockKind, Ending, Job, Next, Op, Progress, Reason, Standing};
+use crate::{ClockKind, Ending, Job, Kept, Next, Op, Progress, Reason, Standing};
 use duewheel_model::outcome::{Ended, Outcome, after};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,6 +106,8 @@ pub struct Model {
     pub jobs: BTreeMap<u64, Job<'static>>,
     /// Those that run.
     pub begun: BTreeSet<u64>,
+    /// How jobs have ended, as it is kept.
+    pub kept: BTreeMap<String, Kept>,
     /// The dead as they were at their last execution, and why.
     pub dead: Vec<(Job<'static>, Reason)>,
     /// The highest sequence that was ever used.
@@ -158,6 +160,9 @@ impl Model {
                 self.begun.remove(&seq);
             }
             Op::Yield(_) => {}
+            Op::Keep { kept, .. } => {
+                self.kept.insert(kept.id.clone(), *kept);
+            }
             Op::Leave => self.leaves = true,
             Op::Finish { seq, outcome } => {
                 self.begun.remove(&seq);

@@ -1,6 +1,6 @@
 //! What every store that nodes share must do with jobs that come again, and with limits over all nodes.
 
-use crate::testing::drive::{claim, claim_limited, dead, put, put_yielded};
+use crate::testing::drive::{cancel_of, claim, claim_limited, dead, put, put_yielded};
 use crate::testing::jobs::{again, begin, bury_followed, done, followed, job, next, place, repeat};
 use crate::{Answer, Event, Events, Job, Op, Query, Reason, Standing, Store, StoredRepeat, ask};
 use std::sync::{Arc, Mutex};
@@ -97,7 +97,7 @@ impl Nodes {
     }
 
     fn cancel(&self) -> bool {
-        let cancel = Query::Cancel(repeat(1, 0).id.into_owned());
+        let cancel = cancel_of(repeat(1, 0).id.into_owned());
         ask(&*self.one, cancel) == Ok(Answer::Changed(true))
     }
 }

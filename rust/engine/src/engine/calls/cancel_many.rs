@@ -5,7 +5,7 @@ use crate::due::queue::Key;
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::ids::IdList;
 use crate::jobs::record::{Payload, Released};
-use duewheel_store::{Op, Ticket};
+use duewheel_store::{Kept, Op, Ticket};
 use std::ops::Range;
 
 /// How many jobs are cancelled before others have the lock.
@@ -78,7 +78,13 @@ impl<P: Payload> Engine<P> {
         found.sort_unstable();
         found.dedup_by_key(|(key, _)| *key);
         found.retain(|(key, _)| state.withdraw(self, *key));
-        let ticket = state.write_deletes(&found)?;
+        let kept: Vec<_> = found
+            .iter()
+            .filter_map(|(key, _)| Some((*key, state.cancelled(self, *key)?)))
+            .collect();
+        let ticket = state.write_deletes(&found, &kept)?;
+        kept.into_iter()
+            .for_each(|(_, kept)| state.note_kept(self, *kept));
         for &(key, at) in &found {
             state.note_changed(&ids.text(at));
             if let Some(target) = state.target_of(key) {
@@ -116,13 +122,17 @@ impl<P: Payload> State<P> {
             for (key, at) in keys.iter_mut().zip(ahead.clone()) {
                 *key = self.jobs.find_listed(ids, at);
             }
-            for &key in keys[..ahead.len()].iter().flatten() {
+            for (&key, at) in keys.iter().zip(ahead) {
+                let Some(key) = key else { continue };
                 // One that is there twice is withdrawn once: its key is stale then.
                 if self.withdraw(engine, key)
                     && let Some(payload) = self.take(key)
                 {
                     self.tally
                         .note(payload.target(), |counts| counts.cancelled += 1);
+                    if payload.keep().is_some() {
+                        self.keep_cancelled(engine, &ids.text(at), payload);
+                    }
                     released.payloads.push(payload);
                 }
             }
@@ -131,13 +141,25 @@ impl<P: Payload> State<P> {
     }
 
     /// Give the store the end of jobs that were withdrawn, in one batch. Refused, all of them wait again.
-    fn write_deletes(&mut self, withdrawn: &[(Key, usize)]) -> Result<Ticket, Refused> {
+    fn write_deletes(
+        &mut self,
+        withdrawn: &[(Key, usize)],
+        kept: &[(Key, Box<Kept>)],
+    ) -> Result<Ticket, Refused> {
         if withdrawn.is_empty() {
             return Ok(AT_ONCE);
         }
         let keys = withdrawn.iter().map(|(key, _)| *key);
         let delete = |key| Op::Delete(self.jobs.sequence(key));
-        let ops: Vec<_> = keys.clone().map(delete).collect();
+        let keep = |(key, kept): &(Key, Box<Kept>)| Op::Keep {
+            seq: self.jobs.sequence(*key),
+            kept: kept.clone(),
+        };
+        let ops: Vec<_> = kept
+            .iter()
+            .map(keep)
+            .chain(keys.clone().map(delete))
+            .collect();
         self.submit_withdrawn(&ops, keys)
     }
 }

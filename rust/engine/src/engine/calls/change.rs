@@ -6,7 +6,7 @@ use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Payload, Released};
 use crate::jobs::repeat::Flag;
-use duewheel_store::{Answer, Op, Place, Query, Ticket};
+use duewheel_store::{Answer, Kept, Op, Place, Query, Ticket};
 use std::sync::{Arc, MutexGuard};
 
 /// What became of a job that was to be cancelled.
@@ -51,8 +51,12 @@ impl<P: Payload> Engine<P> {
         if !state.withdraw(self, key) {
             return state.end_running(key);
         }
-        let ticket = state.write_change(key, |_, seq| Op::Delete(seq))?;
+        let kept = state.cancelled(self, key);
+        let ticket = state.write_cancel(key, kept.as_deref())?;
         state.note_changed(id);
+        if let Some(kept) = kept {
+            state.note_kept(self, *kept);
+        }
         let payload = state.take(key);
         if let Some(payload) = payload {
             state
@@ -80,7 +84,10 @@ impl<P: Payload> Engine<P> {
         if !state.has_paged_out() {
             return Ok(Pending::Made(Cancelled::No, AT_ONCE));
         }
-        let cancel = Query::Cancel(id.to_owned());
+        let cancel = Query::Cancel {
+            id: id.to_owned(),
+            at: self.clock.wall(),
+        };
         let then = |engine: &Engine<P>, state: &mut State<P>, (id, target): (&str, &str)| {
             state
                 .tally
@@ -88,6 +95,7 @@ impl<P: Payload> Engine<P> {
             if let Some(residency) = &mut state.residency {
                 residency.forget(id);
             }
+            state.outcomes.wake(id);
             engine.notify(state);
             Ok(Pending::Made(Cancelled::Stored, AT_ONCE))
         };
@@ -227,7 +235,7 @@ impl<P: Payload> Engine<P> {
         let is_any_left = residency.is_some_and(|residency| !residency.left.is_empty());
         // A cancel is counted of the target. Of a shared store only what was in memory here is: one question less over
         // a network.
-        let is_counted = matches!(question, Query::Cancel(_)) && !state.is_shared();
+        let is_counted = matches!(question, Query::Cancel { .. }) && !state.is_shared();
         drop(state);
         let to = match &question {
             Query::Move { to, .. } => Some(to.seq),
@@ -237,7 +245,8 @@ impl<P: Payload> Engine<P> {
         let changes = move |id: Arc<str>, seq: Option<u64>, target: String| {
             Pending::ask(question, move |engine, answer, _| {
                 engine.apply_answer(&id, |state| {
-                    if answer == Ok(Answer::Changed(true)) {
+                    state.outcomes.stored |= answer == Ok(Answer::Kept);
+                    if matches!(answer, Ok(Answer::Changed(true) | Answer::Kept)) {
                         state.forget_left(seq);
                         return then(engine, state, (&id, &of.unwrap_or(target)));
                     }
@@ -282,7 +291,7 @@ impl<P: Payload> State<P> {
     /// Whether a job that was taken out unless it runs does run: it is not changed, but a repeat is cancelled, which ends with
     /// what runs.
     fn refuses_change(&self, id: &str, question: &Query) -> bool {
-        let cancels = matches!(question, Query::Cancel(_));
+        let cancels = matches!(question, Query::Cancel { .. });
         let running = self.jobs.find(id);
         running.is_some_and(|key| !(cancels && self.jobs.repeat(key).is_some()))
     }
@@ -337,6 +346,17 @@ impl<P: Payload> State<P> {
             repeat.set(Flag::Ends, true);
         }
         Ok(Pending::Made(Cancelled::Stored, ticket))
+    }
+
+    /// Give the store the cancellation of a job that was withdrawn, if there is one, and what is kept of it.
+    #[inline]
+    fn write_cancel(&mut self, key: Key, kept: Option<&Kept>) -> Result<Ticket, Refused> {
+        let Some(kept) = kept.filter(|_| self.residency.is_some()) else {
+            return self.write_change(key, |_, seq| Op::Delete(seq));
+        };
+        let seq = self.jobs.sequence(key);
+        let kept = Box::new(kept.clone());
+        self.submit_withdrawn(&[Op::Keep { seq, kept }, Op::Delete(seq)], [key])
     }
 
     /// Give the store the change of a job that was withdrawn, if there is one. Refused, it waits again.

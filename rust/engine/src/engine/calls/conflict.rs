@@ -9,7 +9,7 @@ use crate::handover::lanes::Lane;
 use crate::jobs::follow_up::FollowUp;
 use crate::jobs::record::{Detail, Execution, Id, Payload, Released};
 use crate::residency::Why;
-use duewheel_store::{Answer, Job, Op, Place, Progress, Query, Ticket};
+use duewheel_store::{Answer, Job, Op, Place, Progress, Query, StoredOutcome, Ticket};
 use std::sync::MutexGuard;
 
 impl<P: Payload> Engine<P> {
@@ -30,11 +30,95 @@ impl<P: Payload> Engine<P> {
             }
             (Some(key), _) => {
                 let ticket = state.change(self, key, change, released)?;
+                // How it ends may not be kept any more.
+                state.outcomes.wake(id);
                 self.notify(&state);
                 Ok(Pending::Made((), ticket))
             }
+            (None, _) if state.outcomes.stored => {
+                Ok(self.ask_whether_kept(state, id, place, change))
+            }
             (None, _) => Ok(Self::ask_to_change_or_insert(state, id, place, change)),
         }
+    }
+
+    /// Ask whether an id is taken by how a job has ended, before the job of the id is asked for, or the new one is taken in.
+    fn ask_whether_kept(
+        &self,
+        mut state: MutexGuard<'_, State<P>>,
+        id: &str,
+        place: (ClockKind, i64),
+        change: Change<P>,
+    ) -> Pending<(), P> {
+        let id = state.begin_asking(id);
+        let now = self.clock.wall();
+        drop(state);
+        let outcome = Query::Outcome {
+            id: id.as_ref().to_owned(),
+            now,
+        };
+        Pending::ask(outcome, move |engine, answer, released| {
+            let payload = change.payload;
+            let mut change = Some(change);
+            let made = engine.apply_answer(&id, |state| match answer? {
+                Answer::Outcome(StoredOutcome::Kept(_)) => Err(Refused::Duplicate),
+                Answer::Outcome(StoredOutcome::Pending(_)) => Ok(AT_ONCE),
+                _ if state.phase == Phase::Closed => Err(Refused::Closed),
+                // Nobody else has taken it in meanwhile: whoever would waits for this call.
+                _ => match change.take() {
+                    Some(change) => {
+                        state.change_stored(engine, &id, place, change, (None, released))
+                    }
+                    None => Err(Refused::Closed), // never: it is there
+                },
+            });
+            Self::made_or_again((made, &id, place), change, payload, released)
+        })
+    }
+
+    /// A call that was made, or is to be made again where there is still a change: what was found is another by now.
+    fn made_or_again(
+        (made, id, place): (Result<Ticket, Refused>, &str, (ClockKind, i64)),
+        change: Option<Change<P>>,
+        payload: P,
+        released: &mut Released<P>,
+    ) -> Result<Pending<(), P>, Refused> {
+        match (made, change) {
+            (Ok(_), Some(change)) => Ok(Pending::after_others(id, move |engine, id, released| {
+                let made = engine.change_or_insert(id, place, change, released);
+                made.inspect_err(|_| released.payloads.push(payload))
+            })),
+            (Ok(ticket), None) => Ok(Pending::Made((), ticket)),
+            (Err(refused), _) => {
+                released.payloads.push(payload);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Change the job of an id that was there a moment ago.
+    fn change_or_insert(
+        &self,
+        id: &str,
+        place: (ClockKind, i64),
+        change: Change<P>,
+        released: &mut Released<P>,
+    ) -> Result<Pending<(), P>, Refused> {
+        let mut state = self.open_to_change()?;
+        state.catch_up()?;
+        if state.is_asked_about(id) {
+            let payload = change.payload;
+            return Ok(Pending::after_others(id, move |engine, id, released| {
+                let made = engine.change_or_insert(id, place, change, released);
+                made.inspect_err(|_| released.payloads.push(payload))
+            }));
+        }
+        if let Some(key) = state.jobs.find(id) {
+            let ticket = state.change(self, key, change, released)?;
+            self.notify(&state);
+            return Ok(Pending::Made((), ticket));
+        }
+        Ok(Self::ask_to_change_or_insert(state, id, place, change))
     }
 
     /// Ask for the job of an id that may be in the store alone, and change it, or take in the new one.
@@ -50,6 +134,7 @@ impl<P: Payload> Engine<P> {
         let get = Query::Get(id.as_ref().to_owned());
         Pending::ask(get, move |engine, answer, released| {
             let payload = change.payload;
+            let (mut change, mut is_gone) = (Some(change), false);
             let made = engine.apply_answer(&id, |state| {
                 let old = match answer? {
                     Answer::Job(job) => job,
@@ -58,10 +143,15 @@ impl<P: Payload> Engine<P> {
                 if state.phase == Phase::Closed {
                     return Err(Refused::Closed);
                 }
-                state.change_stored(engine, &id, (clock, due), change, (old, released))
+                is_gone = old.is_none() && state.outcomes.stored;
+                match change.take_if(|_| !is_gone) {
+                    Some(change) => {
+                        state.change_stored(engine, &id, (clock, due), change, (old, released))
+                    }
+                    None => Ok(AT_ONCE),
+                }
             });
-            let made = made.map(|ticket| Pending::Made((), ticket));
-            made.inspect_err(|_| released.payloads.push(payload))
+            Self::made_or_again((made, &id, (clock, due)), change, payload, released)
         })
     }
 }

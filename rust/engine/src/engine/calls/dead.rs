@@ -70,7 +70,7 @@ impl<P: Payload> Engine<P> {
         let Some(at) = state.dead.iter().rposition(same) else {
             return Ok(Pending::Made(Moved::No, AT_ONCE));
         };
-        if state.jobs.find(id).is_some() {
+        if state.jobs.find(id).is_some() || !state.outcomes.let_go_of_death(id, boot) {
             return Err(Refused::Duplicate);
         }
         let Some(dead) = state.dead.remove(at) else {

@@ -104,9 +104,14 @@ impl<P: Payload> Engine<P> {
                 return state.edit(self, key, new, standing, clock, released);
             }
         }
+        if let Some(id) = &new.id
+            && state.outcomes.has(id, boot)
+        {
+            return Err(Refused::Duplicate);
+        }
         let (taken, halves) = state.new_repeat(&new, standing?, clock, boot);
-        if halves.is_none() && state.has_paged_out() {
-            // Only the store knows whether a job that is not in memory has this id.
+        if halves.is_none() && (state.has_paged_out() || state.outcomes.stored) {
+            // Only the store knows whether a job that is not in memory, or how one has ended, has this id.
             return Ok(state.ask_to_insert(taken, true, false).map(|()| None));
         }
         let ticket = state.write_detail(&taken, !is_shared)?;

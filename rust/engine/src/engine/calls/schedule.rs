@@ -134,6 +134,9 @@ impl<P: Payload> Engine<P> {
                 made.inspect_err(|_| released.payloads.push(payload))
             }));
         }
+        if state.outcomes.has(id, boot) {
+            return refused_by_kept(on_conflict, payload, released);
+        }
         let taken = state.jobs.find(id);
         if taken.is_some() || (on_conflict.changes() && state.has_paged_out()) {
             let change = Change::of(on_conflict, (clock, at), boot, payload);
@@ -154,17 +157,12 @@ impl<P: Payload> Engine<P> {
             payload,
             repeat: None,
         };
-        if state.has_paged_out() {
+        if state.has_paged_out() || state.outcomes.stored {
             let ignores = on_conflict == OnConflict::Ignore;
             return Ok(state.ask_to_insert(new, stays, ignores));
         }
-        let ticket = match state.write_detail(&new, stays) {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                state.not_paged_out(stays);
-                return Err(error.into());
-            }
-        };
+        let ticket = state.write_detail(&new, stays);
+        let ticket = ticket.inspect_err(|_| state.not_paged_out(stays))?;
         let wake = state.insert_new(new, stays, released);
         drop(state);
         if wake {
@@ -172,6 +170,20 @@ impl<P: Payload> Engine<P> {
         }
         Ok(Pending::Made((), ticket))
     }
+}
+
+/// An id is taken by how a job has ended: nothing is done, where that is asked for.
+#[cold]
+fn refused_by_kept<P: Payload>(
+    on_conflict: OnConflict,
+    payload: P,
+    released: &mut Released<P>,
+) -> Result<Pending<(), P>, Refused> {
+    if on_conflict != OnConflict::Ignore {
+        return Err(Refused::Duplicate);
+    }
+    released.payloads.push(payload);
+    Ok(Pending::Made((), AT_ONCE))
 }
 
 /// A job under a given id that is to be taken in.

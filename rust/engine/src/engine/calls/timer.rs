@@ -4,7 +4,6 @@ use crate::due::queue::{ClockKind, Key};
 use crate::engine::{Due, Engine, Refused, State};
 use crate::jobs::ids::Halves;
 use crate::jobs::record::Payload;
-use std::sync::MutexGuard;
 
 /// A timer that was started.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +50,7 @@ impl<P: Payload> Engine<P> {
     /// Withdraw a pending timer, which will never start; its payload, unless it has started or ended.
     #[inline]
     pub fn cancel_timer(&self, key: Key) -> Option<P> {
-        self.cancel_key(self.state.lock(), key)
+        self.cancel_key(&mut self.state.lock(), key)
     }
 
     /// Withdraw a pending job of an engine without a store, as [`cancel_timer`](Self::cancel_timer) does.
@@ -61,13 +60,19 @@ impl<P: Payload> Engine<P> {
     /// [`Refused::Closed`].
     #[inline]
     pub fn cancel_here(&self, id: &str) -> Result<Option<P>, Refused> {
-        let state = self.open()?;
+        let mut state = self.open()?;
         let key = state.jobs.find(id);
-        Ok(key.and_then(|key| self.cancel_key(state, key)))
+        let payload = key.and_then(|key| self.cancel_key(&mut state, key));
+        if let Some(payload) = payload
+            && payload.keep().is_some()
+        {
+            state.keep_cancelled(self, id, payload);
+        }
+        Ok(payload)
     }
 
     #[inline(always)]
-    fn cancel_key(&self, mut state: MutexGuard<'_, State<P>>, key: Key) -> Option<P> {
+    fn cancel_key(&self, state: &mut State<P>, key: Key) -> Option<P> {
         if !state.withdraw(self, key) {
             return None;
         }
@@ -77,7 +82,7 @@ impl<P: Payload> Engine<P> {
                 .tally
                 .note(payload.target(), |counts| counts.cancelled += 1);
         }
-        self.notify(&state);
+        self.notify(state);
         payload
     }
 

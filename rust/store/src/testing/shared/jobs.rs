@@ -1,9 +1,11 @@
 //! What the nodes share: jobs, each claimed under the epoch of a node's lease or under none.
 
+use super::kept::keep_of;
 use super::repeats::Changed;
 use crate::testing::model::{edit, follow, go_on, stand};
 use crate::{
-    Answer, DeadJob, DeadPage, Ending, Error, Event, Events, Job, Op, Page, Place, Query, Reason,
+    Answer, DeadJob, DeadPage, Ending, Error, Event, Events, Job, Kept, Op, Over, Page, Place,
+    Query, Reason, StoredOutcome,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +27,8 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) rows: BTreeMap<Place, Row>,
     pub(super) dead: Vec<DeadJob>,
+    /// How jobs have ended, as long as that is kept.
+    pub(super) kept: BTreeMap<String, Kept>,
     /// The ids of what was done, deleted or cancelled.
     pub(super) over: Vec<String>,
     pub(super) epochs: u64,
@@ -158,8 +162,11 @@ impl Table {
             if std::mem::take(&mut row.begun) {
                 row.job.interruptions += interruptions;
                 let dies = row.job.options.at_most_once || row.job.interruptions >= limit;
-                if dies {
-                    self.bury(place, Reason::Interrupted, "its node was lost", 0);
+                let lost = dies.then(|| row.job.clone());
+                if let Some(job) = lost {
+                    let why = "its node was lost";
+                    self.bury(place, Reason::Interrupted, why, 0);
+                    self.keep_of(&job, Over::Dead(Reason::Interrupted), why, 0);
                 }
                 match self.rows.get_mut(&place) {
                     Some(Row { job, .. }) if !dies || job.repeat.is_some() => {
@@ -186,7 +193,7 @@ impl Table {
             Op::Edit(job) => job.place.seq,
             Op::Delete(seq) | Op::Release(seq) | Op::Yield(seq) => *seq,
             Op::Move { seq, .. } | Op::Begin { seq, .. } | Op::Finish { seq, .. } => *seq,
-            Op::Stand { seq, .. } => *seq,
+            Op::Stand { seq, .. } | Op::Keep { seq, .. } => *seq,
         };
         let Some(at) = self.own(seq, epoch) else {
             return;
@@ -204,6 +211,7 @@ impl Table {
             Op::Begin { .. } => self.row(at, |row| row.begun = true),
             Op::Release(_) => self.release(at),
             Op::Yield(_) => self.row(at, |row| row.owner = None),
+            Op::Keep { kept, .. } => self.keep(*kept),
             Op::Finish { outcome, .. } => {
                 let outcome = match self.close_repeat(at, outcome) {
                     Some(outcome) => outcome,
@@ -397,7 +405,8 @@ impl Table {
             Query::Insert(jobs) => {
                 for (at, job) in jobs.iter().enumerate() {
                     let twice = jobs[..at].iter().any(|other| other.id == job.id);
-                    if twice || self.find(&job.id).is_some() {
+                    let is_kept = self.kept_at(&job.id, job.created).is_some();
+                    if twice || is_kept || self.find(&job.id).is_some() {
                         return Err(Error::Duplicate(job.id.to_string()));
                     }
                 }
@@ -406,9 +415,10 @@ impl Table {
                 }
                 Answer::Done
             }
-            Query::Cancel(id) => match self.find(&id).filter(|row| free(row)) {
+            Query::Cancel { id, at } => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
-                    let place = row.job.place;
+                    let (place, job) = (row.job.place, row.job.clone());
+                    self.keep_of(&job, Over::Cancelled, "", at);
                     self.take_back(place);
                     Answer::Changed(self.end(place))
                 }
@@ -446,7 +456,8 @@ impl Table {
                 let Some(at) = self.dead.iter().rposition(|dead| dead.job.id == id) else {
                     return Ok(Answer::Job(None));
                 };
-                if self.find(&id).is_some() {
+                self.forget_death(&id);
+                if self.find(&id).is_some() || self.kept_at(&id, to.due).is_some() {
                     return Err(Error::Duplicate(id));
                 }
                 let mut job = self.dead.remove(at).job;
@@ -455,6 +466,13 @@ impl Table {
                 job.repeat = None;
                 self.put(job.clone(), Some(epoch));
                 Answer::Job(Some(job))
+            }
+            Query::Outcome { id, now } => {
+                let keeps = |row: &Row| keep_of(&row.job).is_some();
+                let pending = self.find(&id).map(|row| StoredOutcome::Pending(keeps(row)));
+                let kept = || self.kept_at(&id, now).cloned().map(Box::new);
+                let found = pending.or_else(|| kept().map(StoredOutcome::Kept));
+                Answer::Outcome(found.unwrap_or(StoredOutcome::Unknown))
             }
             Query::Repeat(id) => Answer::Repeat(self.stored_repeat(&id)),
             Query::RepeatIds => {

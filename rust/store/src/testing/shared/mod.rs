@@ -2,6 +2,7 @@
 //! the boundary leaves room for. Claims are kept under the epoch of a node's lease.
 
 mod jobs;
+mod kept;
 mod node;
 mod repeats;
 
