@@ -70,6 +70,13 @@ def ancient(due_ns: int) -> None:
     )
 
 
+def contested(id: str, node: str) -> None:
+    """Report a repeat that two versions of the code declare, each otherwise: they have the same row."""
+    logger.warning(
+        "the repeat %r is declared otherwise on the node %r: what the later start() has said counts", id, node
+    )
+
+
 def unreadable(row: int, why: str) -> None:
     """Report a stored job that cannot be read: it stays in the store, and others do not wait for it."""
     logger.error("the stored job %d cannot be read, and will not run: %s", row, why)

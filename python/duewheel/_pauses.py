@@ -22,9 +22,9 @@ class Pausing(SchedulerCore):
         paused park when they are due, and are pending as ever; a handler may be registered meanwhile, and starts
         nothing. `True` says that the target was not paused before; it may be one that nobody has spoken of.
 
-        **Durability**: in a file it stays paused when that is opened again, and is written when this returns.
-        **Raises** `TypeError`, `ValueError` for an id or a target that is none; `ClosedError`; `StateError` for a
-        target over PostgreSQL.
+        **Durability**: in a file it stays paused when that is opened again, and is written when this returns. Over
+        PostgreSQL a target is paused on all nodes, others hear of it within `poll` seconds.
+        **Raises** `TypeError`, `ValueError` for an id or a target that is none; `ClosedError`; `StorageError`.
 
         >>> from duewheel import Scheduler
         >>> scheduler = Scheduler()

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import itertools
+import logging
 import threading
 import time
 
@@ -224,6 +225,20 @@ def test_async_handlers_and_awaited_calls(storage):
         assert numbers[:3] == [1, 2, 3]
 
     asyncio.run(main())
+
+
+def test_two_versions_of_the_code_that_declare_it_otherwise_both_say_so(node, caplog):
+    nodes = []
+    with caplog.at_level(logging.WARNING, "duewheel"):
+        for name, seconds in (("old", 3_600), ("new", 7_200), ("same", 7_200)):
+            nodes.append(node(name=name, lease=1.0, start=False))
+            nodes[-1].repeated(seconds, target="r")(print)
+            nodes[-1].start()
+        until(lambda: len(caplog.messages) >= 3)
+    said = [message for message in caplog.messages if "declared otherwise" in message]
+    by_others = "the repeat 'r' is declared otherwise on the node {!r}: what the later start() has said counts"
+    assert sorted(said) == sorted(by_others.format(name) for name in ("new", "old", "old"))
+    assert {str(one.get_repeat("r").schedule) for one in nodes} == {str(nodes[1].get_repeat("r").schedule)}
 
 
 def test_no_number_is_left_out_and_none_comes_twice_over_kills(nodes, url, schema, tmp_path):

@@ -59,6 +59,11 @@ pub(crate) fn held(py: Python<'_>, ids: Vec<String>, why: &str) {
     report(py, |names| &names.log_held, (ids, why));
 }
 
+/// Report a repeat that another node declares otherwise.
+pub(crate) fn contested(py: Python<'_>, id: &str, node: &str) {
+    report(py, |names| &names.log_contested, (id, node));
+}
+
 /// Report a stored job that cannot be read.
 pub(crate) fn unreadable(py: Python<'_>, row: u64, why: &str) {
     report(py, |names| &names.log_unreadable, (row, why));

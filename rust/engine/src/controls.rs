@@ -11,13 +11,14 @@
 //! - A rate is decided by starts as they happen: of a rated target one execution at a time waits for its start, and only
 //!   then the next may be allowed. So what waits for a worker does not start in a bunch later.
 
+mod on_disk;
 mod paged;
 
 use crate::due::queue::Key;
 use crate::handover::lanes::{Lane, LaneBacklog, Lanes, Rank};
 use crate::jobs::permit::Permit;
-pub(crate) use paged::Refill;
-use paged::{OnDisk, list};
+pub(crate) use on_disk::Refill;
+use on_disk::{OnDisk, list};
 use std::collections::BTreeSet;
 
 /// What a handler is registered with.

@@ -16,6 +16,11 @@ pub enum Event {
     /// Other nodes ask for these: yield those that have not started. It is said again while they ask, and of what this
     /// node has not, nothing is to be done.
     Wanted(Vec<u64>),
+    /// These targets are paused from now on, and no others: yield what has not started of them, and what a page brings that
+    /// was asked for before.
+    Paused(Vec<String>),
+    /// The repeat of this id is declared otherwise by another node that lives, of this name.
+    Contested(String, String),
     /// A job due at this time of the wall clock is no node's: a page would bring it. A hint, which
     /// may be lost or come for nothing.
     Available(i64),

@@ -61,14 +61,14 @@ pub enum Query {
     TargetOf(String),
     /// How many jobs of these targets are stored, begun or not; in a shared store without repeats that wait and have no end.
     Unfinished(Vec<String>),
-    /// Pause a target of a store of one process, or let it go on: whether that is news.
+    /// Pause a target, or let it go on: whether that is news. In a store that nodes share it is so for all of them.
     SetPaused {
         /// Its name.
         target: String,
         /// Whether it is paused from now on.
         paused: bool,
     },
-    /// The targets that are paused, of a store of one process.
+    /// The targets that are paused.
     PausedTargets,
     /// Take these in, all or none, unless one of their ids is taken: by a job, or by an outcome that is kept when it is created.
     Insert(Vec<Job<'static>>),
@@ -90,6 +90,20 @@ pub enum Query {
     /// that is worth another try: it was given back, or has begun, or is over, or its node was lost. A store of one
     /// process is not asked.
     Recall(String),
+    /// Take this job in, or make what has its id this one, in a store that nodes share; who claims it gets it. A store of one
+    /// process is not asked: there the engine changes what it holds.
+    ///
+    /// What has not begun becomes this job in its place. What has begun is followed by it, once that has ended in whatever
+    /// way, or at its retry.
+    Put {
+        /// What is to be there. Its progress is that of a new job.
+        job: Box<Job<'static>>,
+        /// What has not begun goes to the place of `job`, and begins anew with the run that comes; `false`: its due, attempt
+        /// and age stay.
+        replaces: bool,
+        /// What has the id runs on this node, whatever the store knows by now.
+        runs: bool,
+    },
     /// Move a job that is not in memory.
     Move {
         /// Its id.
@@ -144,8 +158,13 @@ pub enum Query {
         /// What it is to be.
         to: Option<Box<Job<'static>>>,
     },
-    /// This node declares the repeat of this id from now on, and may claim it.
-    Declare(String),
+    /// This node declares a repeat from now on, and may claim it.
+    Declare {
+        /// Its id.
+        id: String,
+        /// What it declares, as a text that others compare with theirs.
+        said: String,
+    },
 }
 
 /// A job as a shared store has it, to be amended if it is a repeat.
@@ -197,12 +216,14 @@ pub enum Answer {
     Page(Page),
     /// To `Get` and `Pending`, and to `Revive`: the job as it is pending now.
     Job(Option<Job<'static>>),
-    /// To `SetPaused`: whether it is news. To `Cancel`, `Move` and `Amend`: whether there was such a job; a repeat that has begun is cancelled, too: it ends with
+    /// To `SetPaused`: whether it is news. To `Cancel`, `Move`, `Amend` and `Put`: whether there was such a job; a repeat that has begun is cancelled, too: it ends with
     /// what runs.
     Changed(bool),
     /// To `Cancel` of a store of one process: it is cancelled, and that is kept.
     Kept,
-    /// To `Cancel` and `Move`: another node holds it, and may not have started it; [`Query::Recall`] asks it.
+    /// To `Cancel`, in a store that nodes share: there was such a job, of this target.
+    Cancelled(String),
+    /// To `Cancel`, `Move` and `Put`: another node holds it, and may not have started it; [`Query::Recall`] asks it.
     Held,
     /// To `Dead`.
     Dead(DeadPage),
@@ -222,6 +243,17 @@ pub enum Answer {
     Outcome(StoredOutcome),
     /// To `RepeatIds` and `PausedTargets`.
     Ids(Vec<String>),
+}
+
+impl Answer {
+    /// Whether it says that something was changed.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        matches!(
+            self,
+            Answer::Changed(true) | Answer::Kept | Answer::Cancelled(_)
+        )
+    }
 }
 
 /// A node that shares a store, as the store knows it.

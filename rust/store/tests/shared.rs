@@ -69,7 +69,12 @@ fn run_node(jobs: &SharedJobs, weather: Weather, starts: &Mutex<Vec<(String, boo
                 held.lost = epoch;
             }
             Event::Revoked(seqs) => held.jobs.retain(|seq, _| !seqs.contains(seq)),
-            Event::Poisoned(_) | Event::Unapplied(..) | Event::Available(_) | Event::Wanted(_) => {}
+            Event::Paused(_)
+            | Event::Contested(..)
+            | Event::Poisoned(_)
+            | Event::Unapplied(..)
+            | Event::Available(_)
+            | Event::Wanted(_) => {}
         }
     });
     let store = SharedStore::join(jobs, weather, events);

@@ -1,7 +1,7 @@
-//! Pausing targets: in a file it is written first.
+//! Pausing targets: where a store keeps that, it is written first.
 
 use crate::calls::pending::Pending;
-use crate::errors::{error, refused};
+use crate::errors::refused;
 use crate::shared::Shared;
 use duewheel_engine::engine::Refused;
 use duewheel_store::{Answer, Query};
@@ -19,21 +19,23 @@ pub(super) fn set_paused(
     if engine.is_closed() {
         return Err(refused(py, Refused::Closed, ""));
     }
-    if engine.is_shared() {
-        let message =
-            "targets cannot be paused over PostgreSQL yet: deregister their handlers on each node";
-        return Err(error(py, |names| &names.state_error, message));
-    }
-    if shared.backing.file.is_none() {
+    if !engine.has_store() {
         return Ok(shared.registry.is_paused(target) != paused);
     }
-    let asked = engine.query(Query::SetPaused {
-        target: target.to_owned(),
-        paused,
-    });
-    let made = shared.follow(py, "", asked, |_, _, answer, ticket| {
-        let changed = answer == Answer::Changed(true);
-        Ok(Pending::Made(changed, ticket))
-    })?;
+    let made = shared.follow(
+        py,
+        "",
+        engine.set_paused(target, paused),
+        |_, _, is_news, ticket| Ok(Pending::Made(is_news, ticket)),
+    )?;
     shared.finish(py, made)
+}
+
+/// Whether a target is paused: where nodes share the store, that knows it.
+pub(super) fn is_paused(shared: &Shared, py: Python<'_>, target: &str) -> PyResult<bool> {
+    if !shared.engine.is_shared() {
+        return Ok(shared.registry.is_paused(target));
+    }
+    let answer = shared.ask(py, Query::PausedTargets)?;
+    Ok(matches!(answer, Answer::Ids(paused) if paused.iter().any(|name| name == target)))
 }

@@ -2,7 +2,7 @@
 
 use crate::calls::adding::carried_by;
 use crate::calls::pending::Pending;
-use crate::errors::{error, refused};
+use crate::errors::refused;
 use crate::log;
 use crate::shared::{Shared, releasing};
 use crate::values::carried::Rare;
@@ -60,7 +60,7 @@ pub(crate) fn schedule(
     };
     let data = given.data.as_ref().map_or(Ok(None), convert::data)?;
     shared.check_data(py, data.as_ref())?;
-    check_conflict(shared, py, &given)?;
+    check_conflict(&given)?;
     let carried = carried_by(shared, py, &spec, given.carried)?;
     let Some(id) = given.id else {
         let fresh = Fresh::carrying(py, data, spec, carried);
@@ -83,32 +83,13 @@ pub(crate) fn schedule(
     })
 }
 
-/// Refuse what cannot be said of a job whose id is taken.
+/// Refuse what cannot be said of a job without a given id.
 #[inline]
-fn check_conflict(shared: &Shared, py: Python<'_>, given: &Given<'_, '_>) -> PyResult<()> {
-    match given.on_conflict {
-        OnConflict::Error => Ok(()),
-        on_conflict => check_said(shared, py, on_conflict, given.id.is_some()),
-    }
-}
-
-#[cold]
-fn check_said(
-    shared: &Shared,
-    py: Python<'_>,
-    on_conflict: OnConflict,
-    has_id: bool,
-) -> PyResult<()> {
-    if !has_id {
+fn check_conflict(given: &Given<'_, '_>) -> PyResult<()> {
+    if given.on_conflict != OnConflict::Error && given.id.is_none() {
         return Err(PyValueError::new_err(
             "on_conflict says what becomes of the job that has the id: give it an id=, too",
         ));
-    }
-    let changes = on_conflict != OnConflict::Ignore;
-    if changes && shared.engine.is_shared() {
-        let message = "on_conflict='update' and 'replace' are for jobs in memory or in a file, and this scheduler keeps \
-                       its jobs in PostgreSQL, where 'ignore' is taken: cancel() the job first, and schedule it anew";
-        return Err(error(py, |names| &names.state_error, message));
     }
     Ok(())
 }

@@ -426,7 +426,10 @@ impl SchedulerCore {
         let shared = self.shared(py)?;
         let name = convert::name(target, "target")?.to_owned();
         let changed = pauses::set_paused(shared, py, &name, paused)?;
-        if let Some(target) = shared.registry.set_paused(&name, paused) {
+        // Where nodes share the store, it claims nothing of what is paused.
+        if !shared.engine.is_shared()
+            && let Some(target) = shared.registry.set_paused(&name, paused)
+        {
             Self::tell_registered(shared, py, &target);
         }
         Ok(changed)
@@ -434,7 +437,7 @@ impl SchedulerCore {
 
     /// Whether a target is paused.
     fn _is_paused(&self, py: Python<'_>, target: &str) -> PyResult<bool> {
-        Ok(self.shared(py)?.registry.is_paused(target))
+        pauses::is_paused(self.shared(py)?, py, target)
     }
 
     /// Let a paused repeat go on with the first of its times after now, whatever its `catch_up`.

@@ -44,6 +44,7 @@ names! {
         log_ancient = "ancient",
         log_dropped = "dropped",
         log_failed = "failed",
+        log_contested = "contested",
         log_held = "held",
         log_missed = "missed",
         log_parked = "parked",

@@ -94,6 +94,9 @@ impl Shared {
     /// Take in the pages that have come.
     pub(crate) fn take_in_pages(&self, py: Python<'_>) -> PyResult<()> {
         self.report_unapplied(py);
+        for (id, node) in self.engine.contested() {
+            log::contested(py, &id, &node);
+        }
         for page in self.engine.pages() {
             self.take_in(py, page)?;
         }

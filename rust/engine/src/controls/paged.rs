@@ -1,44 +1,12 @@
 //! What is held on disk alone: over a file a target keeps few of its held jobs in memory.
 
+use super::on_disk::{OnDisk, Refill};
 use super::{HeldBy, Limited, TargetControls};
 use crate::due::queue::Key;
 use crate::handover::lanes::Rank;
 use crate::residency::START;
 use duewheel_store::Place;
 use std::collections::BTreeSet;
-
-/// What a target holds on disk alone.
-#[derive(Debug)]
-pub(super) struct OnDisk {
-    /// The name of the target, under which it is listed.
-    name: Box<str>,
-    /// None of it ranks before that.
-    pub(super) from: Rank,
-    /// Some of it may be due later than what is due by now: the wall clock was set back.
-    is_later: bool,
-}
-
-/// Which page brings the next of what a target holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refill {
-    pub(crate) number: u32,
-    pub(crate) name: Box<str>,
-    pub(crate) from: Place,
-    /// How many at most.
-    pub(crate) limit: usize,
-    /// Whatever its due.
-    pub(crate) is_later: bool,
-}
-
-impl OnDisk {
-    fn from(name: &str, rank: Rank) -> Self {
-        OnDisk {
-            name: name.into(),
-            from: rank,
-            is_later: false,
-        }
-    }
-}
 
 impl Limited {
     /// Whether it is to have a page of what it holds on disk, with so many in memory of each: few are there, or the first
@@ -47,15 +15,6 @@ impl Limited {
         let is_behind = |from: Rank| first.is_none_or(|first| first >= from);
         let is_short = |on_disk: &OnDisk| self.held.len() <= kept / 2 || is_behind(on_disk.from);
         self.on_disk.as_ref().is_some_and(is_short)
-    }
-}
-
-/// Have a number in a set, or not.
-pub(super) fn list(set: &mut BTreeSet<u32>, number: u32, is_in: bool) {
-    if is_in {
-        set.insert(number);
-    } else {
-        set.remove(&number);
     }
 }
 

@@ -21,6 +21,8 @@ pub struct StoreInbox {
     pub(super) taken_back: Mutex<Vec<Event>>,
     /// When the first of the jobs is due that the store has said to be available.
     pub(super) available: Mutex<Option<i64>>,
+    /// Repeats that other nodes declare otherwise: their ids, and the nodes.
+    pub(super) contested: Mutex<Vec<(String, String)>>,
     /// Records of the store that it could not apply, by number, and why.
     pub(super) unapplied: Mutex<Vec<(u64, Error)>>,
 }
@@ -38,6 +40,7 @@ impl StoreInbox {
             failed: Mutex::default(),
             taken_back: Mutex::default(),
             available: Mutex::default(),
+            contested: Mutex::default(),
             unapplied: Mutex::default(),
         }))
     }
@@ -51,13 +54,19 @@ impl StoreInbox {
                 inbox.unapplied.lock().push((record, why));
                 inbox.sleeper.wake();
             }
+            Event::Contested(id, node) => {
+                inbox.contested.lock().push((id, node));
+                inbox.sleeper.wake();
+            }
             Event::Available(due) => {
                 let mut available = inbox.available.lock();
                 *available = Some(available.map_or(due, |first| first.min(due)));
                 drop(available);
                 inbox.sleeper.wake();
             }
-            Event::Revoked(_) | Event::LeaseLost(_) | Event::Wanted(_) => inbox.take_back(event),
+            Event::Revoked(_) | Event::LeaseLost(_) | Event::Wanted(_) | Event::Paused(_) => {
+                inbox.take_back(event);
+            }
         })
     }
 

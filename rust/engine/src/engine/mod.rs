@@ -22,6 +22,7 @@ mod marks;
 mod outcomes;
 mod pages;
 mod parking;
+mod pauses;
 mod query;
 mod receipts;
 mod repeats;

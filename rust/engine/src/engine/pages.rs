@@ -1,5 +1,6 @@
 //! Pages: what is not in memory comes in before it is due.
 
+use super::inbox::StoreInbox;
 use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{ClockKind, Now};
 use crate::engine::repeats::FoundRepeat;
@@ -122,6 +123,7 @@ impl<P: Payload> Engine<P> {
             let lease = residency.and_then(|residency| residency.lease.as_ref());
             let is_held = lease.is_none_or(|lease| lease.holds(epoch, job.place.seq));
             match found {
+                Ok(_) if is_held && state.yield_paused(&job) => released.payloads.push(payload),
                 Ok(found) if is_held => {
                     state.note_found(&job);
                     state.load(self, &job, (payload, found, false), released);
@@ -144,6 +146,8 @@ impl<P: Payload> Engine<P> {
             // It was asked for before.
             state.yield_all(self);
         }
+        // What is paused; a store that does not take it is closed, or has room later.
+        let _ = state.catch_up();
         state.page_out(usize::MAX, released);
         state.asleep = None;
         drop(state);
@@ -379,9 +383,11 @@ impl<P: Payload> State<P> {
 
     /// Whether a worker has something of the store's to take in.
     pub(super) fn has_arrivals(&self) -> bool {
+        let said = |inbox: &StoreInbox| {
+            !inbox.unapplied.lock().is_empty() || !inbox.contested.lock().is_empty()
+        };
         let backing = self.backing.as_ref();
-        self.has_pages()
-            || backing.is_some_and(|backing| !backing.inbox.unapplied.lock().is_empty())
+        self.has_pages() || backing.is_some_and(|backing| said(&backing.inbox))
     }
 
     /// Whether pages have come that may be taken in.

@@ -36,7 +36,7 @@ impl<P: Payload> Engine<P> {
         state.set_why_left(self, (target, name), lane);
         if let Some(lease) = state.lease_mut() {
             match lane {
-                Some(_) => lease.set_handled(name, controls.over_nodes()),
+                Some(_) => lease.set_handled(target, name, controls.over_nodes()),
                 None => lease.set_unhandled(name),
             }
         }

@@ -60,6 +60,15 @@ impl<P: Payload> Engine<P> {
         })
     }
 
+    /// Repeats that other nodes declare otherwise and that are not reported yet: their ids, and the nodes.
+    pub fn contested(&self) -> Vec<(String, String)> {
+        let state = self.state.lock();
+        let backing = state.backing.as_ref();
+        backing.map_or_else(Vec::new, |backing| {
+            std::mem::take(&mut *backing.inbox.contested.lock())
+        })
+    }
+
     /// Count a stored job that cannot be read as one that nobody waits for; whether that is news.
     pub fn note_unreadable(&self, job: Unreadable) -> bool {
         let mut state = self.state.lock();
@@ -389,32 +398,39 @@ impl<P: Payload> State<P> {
             return;
         }
         let (mut epoch, mut seqs, mut wanted) = (None, HashSet::new(), HashSet::new());
+        let mut paused = None;
         for event in events {
             match event {
+                Event::Paused(targets) => paused = Some(targets),
                 Event::LeaseLost(lost) => epoch = epoch.max(Some(lost)),
                 Event::Revoked(revoked) => seqs.extend(revoked),
                 Event::Wanted(seqs) => wanted.extend(seqs),
-                Event::Poisoned(_) | Event::Unapplied(..) | Event::Available(_) => {}
+                Event::Poisoned(_)
+                | Event::Unapplied(..)
+                | Event::Contested(..)
+                | Event::Available(_) => {}
             }
         }
-        if epoch.is_none() && seqs.is_empty() {
-            return self.give_back(engine, &wanted);
+        if epoch.is_some() || !seqs.is_empty() {
+            lease.revoke(epoch, &seqs);
+            let lost = |seq: u64| epoch.is_some() || seqs.contains(&seq);
+            residency.outbox.drop_outcomes(lost);
+            let keys = lease.keys_of(lost);
+            self.wake_by_inbox();
+            self.evict(engine, &keys);
         }
-        lease.revoke(epoch, &seqs);
-        let lost = |seq: u64| epoch.is_some() || seqs.contains(&seq);
-        residency.outbox.drop_outcomes(lost);
-        let keys = lease.keys_of(lost);
-        self.wake_by_inbox();
-        self.evict(engine, &keys);
-        self.give_back(engine, &wanted);
-    }
-
-    /// Let other nodes have what they ask for and has not started.
-    fn give_back(&mut self, engine: &Engine<P>, wanted: &HashSet<u64>) {
-        let keys = self
+        if let Some(targets) = paused {
+            self.pause_targets(engine, targets);
+        }
+        let wanted = self
             .lease()
             .map(|lease| lease.keys_of(|seq| wanted.contains(&seq)));
-        for key in keys.unwrap_or_default() {
+        self.give_back(engine, wanted.unwrap_or_default());
+    }
+
+    /// Let other nodes have those of these that have not started.
+    pub(super) fn give_back(&mut self, engine: &Engine<P>, keys: HashSet<Key>) {
+        for key in keys {
             if self.withdraw(engine, key) {
                 self.yield_waiting(key);
             }

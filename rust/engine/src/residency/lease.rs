@@ -39,8 +39,10 @@ pub(crate) struct Lease {
     is_page_taken: bool,
     /// What of that page was revoked since.
     revoked: HashSet<u64>,
-    /// The targets that have handlers here, and how many of each all nodes together hold: no others are claimed.
-    handled: BTreeMap<Box<str>, Option<usize>>,
+    /// The targets that have handlers here, by name: their numbers, and how many of each all nodes together hold. No others are claimed.
+    handled: BTreeMap<Box<str>, (u32, Option<usize>)>,
+    /// The targets that are paused on all nodes.
+    paused: HashSet<Box<str>>,
     /// Until when what is held may start.
     clock: LeaseClock,
 }
@@ -57,6 +59,7 @@ impl Lease {
             is_page_taken: false,
             revoked: HashSet::new(),
             handled: BTreeMap::new(),
+            paused: HashSet::new(),
             clock: grant.lease,
         }
     }
@@ -67,9 +70,27 @@ impl Lease {
     }
 
     /// Say that a target has a handler here, and how many of it all nodes together hold at most.
-    pub(crate) fn set_handled(&mut self, target: &str, most: Option<usize>) {
-        self.handled.insert(target.into(), most);
+    pub(crate) fn set_handled(&mut self, number: u32, target: &str, most: Option<usize>) {
+        self.handled.insert(target.into(), (number, most));
         self.poll_now();
+    }
+
+    /// Say which targets are paused; the numbers of those that have handlers here: of what is paused now, and of what goes on.
+    pub(crate) fn set_paused(&mut self, targets: Vec<String>) -> (HashSet<u32>, HashSet<u32>) {
+        let paused = targets.into_iter().map(Into::into).collect();
+        let before = std::mem::replace(&mut self.paused, paused);
+        let numbers = |names: &HashSet<Box<str>>| {
+            let found = names.iter().filter_map(|name| self.handled.get(name));
+            found.map(|(number, _)| *number).collect::<HashSet<u32>>()
+        };
+        let now = numbers(&self.paused);
+        let go_on = numbers(&before).difference(&now).copied().collect();
+        (now, go_on)
+    }
+
+    /// Whether a target is paused, as far as is known here.
+    pub(crate) fn is_paused(&self, target: &str) -> bool {
+        self.paused.contains(target)
     }
 
     /// Say that a target has no handler here.
@@ -86,7 +107,7 @@ impl Lease {
     /// The claim of what is due by then.
     pub(crate) fn claim(&self, now: i64, until: i64, limit: usize) -> Query {
         let (mut targets, mut most) = (Vec::new(), Vec::new());
-        for (target, held) in &self.handled {
+        for (target, (_, held)) in &self.handled {
             match held {
                 None => targets.push(target.to_string()),
                 Some(held) => most.push((target.to_string(), *held)),
@@ -281,7 +302,7 @@ mod tests {
             poll,
             lease,
         });
-        lease.set_handled("t", None);
+        lease.set_handled(0, "t", None);
         lease
     }
 

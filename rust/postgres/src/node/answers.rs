@@ -77,7 +77,8 @@ impl Node {
             Query::TargetOf(id) => self.target_of(link, id).await.map(Answer::TargetOf),
             Query::Repeat(id) => self.look_at_repeat(link, id).await,
             Query::RepeatIds => self.repeat_ids(link).await,
-            Query::Declare(id) => self.declare(link, id).await,
+            Query::Declare { id, said } => self.declare(link, id, said).await,
+            Query::PausedTargets => self.paused_targets(link).await,
             Query::Nodes => self.live_nodes(link).await.map(Answer::Nodes),
             Query::Dead {
                 which,
@@ -113,16 +114,7 @@ impl Node {
                 page.await.map(Answer::Page)
             }
             Query::Insert(jobs) => self.insert(link, jobs, known).await,
-            Query::Cancel { id, .. } => {
-                let key = key_of(id).0;
-                let cancel = |epoch| named(key, epoch);
-                let changed = self.count_changed(link, known, |sql| &sql.cancel, cancel, i64::MIN);
-                let changed = changed.await?;
-                if changed == CHANGED {
-                    self.held.forget(key);
-                }
-                Ok(changed_as(changed))
-            }
+            Query::Cancel { id, .. } => self.cancel(link, known, id).await,
             Query::Move { id, to, clock } => {
                 let moves = self.placed(id, *to, *clock);
                 let changed =
@@ -135,6 +127,17 @@ impl Node {
                     self.held.insert(to.seq, key);
                 }
                 Ok(changed_as(changed))
+            }
+            Query::Put {
+                job,
+                replaces,
+                runs,
+            } => {
+                let how = (*replaces, *runs);
+                self.put_over(link, known, job, how).await
+            }
+            Query::SetPaused { target, paused } => {
+                self.set_paused(link, known, target, *paused).await
             }
             Query::Amend { was, to } => self.amend(link, known, was, to.as_deref()).await,
             Query::Revive { id, to, clock } => self.revive(link, known, id, (*to, *clock)).await,
@@ -168,6 +171,43 @@ impl Node {
         };
         let purged = self.count_changed(link, known, sql, purge, i64::MIN);
         Ok(purged.await?.max(0) as u64)
+    }
+
+    async fn cancel(
+        &mut self,
+        link: &Link,
+        known: &mut Option<i64>,
+        id: &str,
+    ) -> Result<Answer, Trouble> {
+        let key = key_of(id).0;
+        let cancel = |epoch| named(key, epoch);
+        let said = self.count_changed(link, known, |sql| &sql.cancel, cancel, i64::MIN);
+        let said = said.await?;
+        let (changed, target) = (said & 15, said >> 4);
+        if changed == CHANGED {
+            self.held.forget(key);
+        }
+        match changed_as(changed) {
+            Answer::Changed(true) => self.target_named(link, target).await.map(Answer::Cancelled),
+            answer => Ok(answer),
+        }
+    }
+
+    /// The name of the target of this number.
+    async fn target_named(&mut self, link: &Link, number: i64) -> Result<String, Trouble> {
+        let number = i32::try_from(number).unwrap_or_default();
+        let mut known = self.targets.iter();
+        if let Some((name, _)) = known.find(|(_, other)| **other == number) {
+            return Ok(name.clone());
+        }
+        let params = Params::default().with(number, Type::INT4);
+        let rows = link.query(&self.sql.target_named, params).await?;
+        let name = rows.first().map(|row| row.try_get::<_, String>(0));
+        let name = name.transpose()?.unwrap_or_default();
+        if !name.is_empty() {
+            self.targets.insert(name.clone(), number);
+        }
+        Ok(name)
     }
 
     async fn revive(
@@ -376,6 +416,8 @@ fn changes(query: &Query) -> bool {
             | Query::Cancel { .. }
             | Query::Move { .. }
             | Query::Amend { .. }
+            | Query::Put { .. }
+            | Query::SetPaused { .. }
             | Query::Revive { .. }
             | Query::Purge { .. }
     )

@@ -76,6 +76,7 @@ impl Node {
         if let Some(row) = found.first() {
             is_there = row.try_get(0)?;
             self.note_wanted(row.try_get(1)?);
+            self.note_paused(link, row.try_get(2)?).await?;
         }
         if !is_there {
             self.looks.end(None);

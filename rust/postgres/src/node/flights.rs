@@ -93,6 +93,8 @@ impl Node {
         }
         let let_go = batches.iter().filter_map(Resolved::let_go).min();
         self.looks.note_let_go(let_go.unwrap_or(i64::MAX));
+        // Whether anything follows what has ended is not known, either.
+        self.looks.start_over();
         self.post.settle(last);
         Ok(())
     }
@@ -127,6 +129,7 @@ impl Node {
                     self.is_sent = false;
                     self.note_beat(since, now);
                     self.revoke(&made, &rows);
+                    self.note_followed(&made, &rows);
                     return Ok(rows);
                 }
                 Err(Trouble::Again(why)) => {

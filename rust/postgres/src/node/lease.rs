@@ -42,7 +42,7 @@ impl Node {
         self.lease = Some(lease);
         self.flights = 0;
         self.note_beat(since, now);
-        let declared = self.declared.iter().copied().collect();
+        let declared = self.declared.keys().copied().collect();
         self.declare_all(link, declared).await?;
         Ok(lease)
     }
@@ -138,7 +138,9 @@ impl Node {
         let here = Params::default().with(self.epoch() as i64, Type::INT8);
         for row in link.query(&self.sql.forget, here).await? {
             self.note_wanted(row.try_get(0)?);
+            self.note_paused(link, row.try_get(1)?).await?;
         }
+        self.look_for_contested(link).await?;
         if freed > 0 {
             self.looks.note_let_go(i64::MIN);
             (self.events)(Event::Available(i64::MIN));

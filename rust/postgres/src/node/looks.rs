@@ -41,6 +41,11 @@ impl Looks {
         self.let_go = self.let_go.min(due);
     }
 
+    /// Anything may be to be had from now on: the next look begins at the beginning.
+    pub(crate) fn start_over(&mut self) {
+        (self.resume, self.swept) = (None, None);
+    }
+
     /// Where a look begins that goes up to `until`.
     pub(crate) fn begin(&mut self, until: i64) -> Place {
         if let Some(resume) = self.resume.filter(|resume| resume.due < self.let_go) {
@@ -90,5 +95,8 @@ mod tests {
         assert_eq!(looks.begin(until), last);
         looks.note_let_go(6);
         assert_eq!(looks.begin(until).due, 5, "it may be before the mark");
+        looks.start_over();
+        looks.end(None);
+        assert_eq!(looks.begin(until), Looks::START);
     }
 }

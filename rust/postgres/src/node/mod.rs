@@ -13,11 +13,13 @@ mod looks;
 mod pauses;
 mod plan;
 pub(crate) mod post;
+mod puts;
 mod question;
 mod recalls;
 mod repeats;
 mod state;
 mod steps;
+mod stops;
 mod wanted;
 
 pub(crate) use state::Node;

@@ -131,7 +131,13 @@ fn statement<'a>(sql: &'a Sql, steps: &[&Step], epoch: i64) -> Statement<'a> {
             )
         }
     };
-    Statement { sql, params, marks }
+    let ends = matches!(steps[0], Step::Over(_) | Step::Again { .. });
+    Statement {
+        sql,
+        params,
+        marks,
+        ends,
+    }
 }
 
 fn placed(params: Params, to: impl Iterator<Item = (Place, ClockKind)> + Clone) -> Params {

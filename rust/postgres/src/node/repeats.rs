@@ -6,7 +6,8 @@ use crate::node::state::Node;
 use crate::tables::names::{id_of, key_of};
 use crate::tables::rows::{self, edition, sealed};
 use crate::tables::statement::Params;
-use duewheel_store::{Answer, Job, StoredRepeat};
+use duewheel_store::{Answer, Event, Job, StoredRepeat};
+use std::collections::HashSet;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -86,9 +87,14 @@ impl Node {
         Answer::Changed(changed > 0)
     }
 
-    pub(super) async fn declare(&mut self, link: &Link, id: &str) -> Result<Answer, Trouble> {
+    pub(super) async fn declare(
+        &mut self,
+        link: &Link,
+        id: &str,
+        said: &str,
+    ) -> Result<Answer, Trouble> {
         let key = key_of(id).0;
-        self.declared.insert(key);
+        self.declared.insert(key, (id.to_owned(), said.to_owned()));
         self.declare_all(link, vec![key]).await?;
         Ok(Answer::Done)
     }
@@ -98,10 +104,33 @@ impl Node {
         let Some(lease) = self.lease.filter(|_| !ids.is_empty()) else {
             return Ok(());
         };
+        let said = ids.iter().map(|id| self.declared.get(id));
+        let said = said.map(|found| found.map(|(_, said)| said.clone()));
+        let said: Vec<Option<String>> = said.collect();
         let params = Params::default()
             .with(lease.epoch, Type::INT8)
-            .ids(ids.into_iter());
+            .ids(ids.into_iter())
+            .with(said, Type::TEXT_ARRAY);
         link.query(&self.sql.declare, params).await?;
+        Ok(())
+    }
+
+    /// Say which of the repeats that this node declares another declares otherwise, once for as long as that is so.
+    pub(super) async fn look_for_contested(&mut self, link: &Link) -> Result<(), Trouble> {
+        if self.declared.is_empty() {
+            return Ok(());
+        }
+        let params = Params::default().with(self.epoch() as i64, Type::INT8);
+        let mut found = HashSet::new();
+        for row in link.query(&self.sql.contested, params).await? {
+            let key: Uuid = row.try_get(0)?;
+            found.insert(key);
+            let is_news = !self.contested.contains(&key);
+            if let Some((id, _)) = self.declared.get(&key).filter(|_| is_news) {
+                (self.events)(Event::Contested(id.clone(), row.try_get(1)?));
+            }
+        }
+        self.contested = found;
         Ok(())
     }
 }

@@ -64,8 +64,12 @@ pub(crate) struct Node {
     pub(super) is_leaving: bool,
     pub(super) held: Held,
     pub(super) targets: HashMap<String, i32>,
-    /// The repeats that this node declares.
-    pub(super) declared: HashSet<Uuid>,
+    /// The repeats that this node declares: their ids, and what it says of them.
+    pub(super) declared: HashMap<Uuid, (String, String)>,
+    /// Those of them that another node declares otherwise, as was said.
+    pub(super) contested: HashSet<Uuid>,
+    /// The numbers of the targets that are paused, as far as this node has heard.
+    pub(super) paused: Vec<i32>,
     /// The number of the last flight.
     pub(super) flights: i64,
     /// What is under way, or was when the connection was lost.
@@ -112,7 +116,9 @@ impl Node {
             is_leaving: false,
             held: Held::default(),
             targets: HashMap::new(),
-            declared: HashSet::new(),
+            declared: HashMap::new(),
+            contested: HashSet::new(),
+            paused: Vec::new(),
             flights: 0,
             flying: None,
             is_sent: false,

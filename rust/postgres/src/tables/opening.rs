@@ -10,13 +10,14 @@ use duewheel_store::{Error, Keyring, check_key};
 use tokio_postgres::types::Type;
 
 /// The version of the tables that this library makes.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// What makes the tables of each version of those of the version before.
 const STEPS: [&str; VERSION as usize] = [
     include_str!("schema.sql"),
     include_str!("version_2.sql"),
     include_str!("version_3.sql"),
     include_str!("version_4.sql"),
+    include_str!("version_5.sql"),
 ];
 
 /// What makes the tables, or brings them up to date: for who may not let the library do so.

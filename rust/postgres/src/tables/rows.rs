@@ -160,6 +160,29 @@ pub(crate) fn edition(id: Uuid, row: &NewRow) -> Params {
         .with(carried_of(row), Type::BYTEA)
 }
 
+/// What is written where a job takes the place of what has its id, or follows it.
+pub(crate) fn overwriting(row: &NewRow, epoch: i64, (replaces, runs): (bool, bool)) -> Params {
+    let (job, options) = (&row.job, &row.job.options);
+    Params::default()
+        .with(epoch, Type::INT8)
+        .with(row.id, Type::UUID)
+        .with(row.target, Type::INT4)
+        .with(row.data.clone(), Type::BYTEA)
+        .with(optional(row.key), Type::INT8)
+        .with(optional(options.retry_limit), Type::INT8)
+        .with(options.age_limit, Type::INT8)
+        .with(options.min_backoff, Type::INT8)
+        .with(options.max_backoff, Type::INT8)
+        .with(flags(job.clock, options.at_most_once), Type::INT2)
+        .with(carried_of(row), Type::BYTEA)
+        .with(row.name.clone(), Type::TEXT)
+        .with(job.place.due, Type::INT8)
+        .with(job.place.seq as i64, Type::INT8)
+        .with(job.created, Type::INT8)
+        .with(replaces, Type::BOOL)
+        .with(runs, Type::BOOL)
+}
+
 /// Reads the columns of a row, each as what it must be: other clients can write what no job can be.
 struct Reader<'a> {
     row: &'a Row,

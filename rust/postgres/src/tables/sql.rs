@@ -15,6 +15,9 @@ const FREE: &str =
 const UNCLAIMED: &str = "(owner IS NULL OR owner = 0 AND get_byte(standing, 0) & 42 <> 8 AND (get_byte(standing, 0) & 16 = 0 \
     OR EXISTS (SELECT FROM {s}.declared d WHERE d.epoch = {epoch} AND d.id = job.id)))";
 
+/// What a target's number is where nobody has paused it.
+const UNPAUSED: &str = "NOT IN (SELECT target FROM {s}.paused)";
+
 /// The owner of a row that no node has.
 const NOBODY: &str = "CASE WHEN repeat IS NOT NULL THEN 0 END";
 
@@ -40,6 +43,7 @@ macro_rules! statements {
                         .replace("{unclaimed:$6}", &unclaimed("$6"))
                         .replace("{unclaimed:$3}", &unclaimed("$3"))
                         .replace("{nobody}", NOBODY)
+                        .replace("{unpaused}", UNPAUSED)
                         .replace("{changed}", CHANGED)
                         .replace("{s}", &quoted)
                         .replace("{l}", &literal)
@@ -80,11 +84,13 @@ statements! {
                 UPDATE {s}.job j SET begun = NULL, \
                 owner = coalesce((SELECT min(w.epoch) FROM w WHERE w.id = j.id AND w.claimed_until >= j.due), {nobody}) \
                 WHERE id = ANY($1) AND owner = $2 RETURNING seq",
-    over: "DELETE FROM {s}.job WHERE id = ANY($1) AND owner = $2 RETURNING seq",
-    again: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, \
+    /// A row comes back where something follows, here and in the next one.
+    over: "WITH d AS (DELETE FROM {s}.job WHERE id = ANY($1) AND owner = $2 RETURNING follow) SELECT FROM d WHERE follow IS NOT NULL LIMIT 1",
+    again: "WITH u AS (UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, \
                 attempt = x.attempt, run = x.run, first_start = x.first, begun = NULL, owner = coalesce(x.owner, {nobody}) \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[], \
-                $8::bigint[]) x(id, due, seq, flags, attempt, run, first, owner) WHERE j.id = x.id AND j.owner = $9 RETURNING j.seq",
+                $8::bigint[]) x(id, due, seq, flags, attempt, run, first, owner) WHERE j.id = x.id AND j.owner = $9 \
+                RETURNING j.follow) SELECT FROM u WHERE follow IS NOT NULL LIMIT 1",
     shift: "UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, owner = coalesce(x.owner, {nobody}) \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[]) x(id, due, seq, flags, owner) \
                 WHERE j.id = x.id AND j.owner = $6 RETURNING j.seq",
@@ -103,8 +109,8 @@ statements! {
                 WHERE id = $1 AND owner = $13 RETURNING seq",
     stand: "UPDATE {s}.job SET job_due = $2, standing = $3 WHERE id = $1 AND owner = $4 AND repeat IS NOT NULL RETURNING seq",
     look: "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
-                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND {unclaimed:$5} LIMIT 1) x WHERE w.name = ANY($1)), \
-                ARRAY(SELECT id FROM {s}.wanted WHERE owner = $5)",
+                WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND {unclaimed:$5} LIMIT 1) x WHERE w.name = ANY($1) AND w.id {unpaused}), \
+                ARRAY(SELECT id FROM {s}.wanted WHERE owner = $5), ARRAY(SELECT target FROM {s}.paused ORDER BY target)",
     page: "WITH x AS MATERIALIZED (SELECT x.* FROM {s}.target w CROSS JOIN LATERAL (SELECT ctid AS at, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($1, $2) AND due < $3 AND begun IS NULL ORDER BY due, seq LIMIT $4) x \
                 WHERE $5 IS NULL OR w.name = $5 ORDER BY x.due, x.seq LIMIT $4) SELECT {columns} FROM {s}.job j \
@@ -113,10 +119,11 @@ statements! {
     count: "SELECT count(*) FROM {s}.job WHERE begun IS NULL",
     counts: "SELECT t.name, count(*) FROM {s}.job j JOIN {s}.target t ON t.id = j.target GROUP BY t.name",
     target_of: "SELECT t.name, j.seq FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
-    /// Without repeats that wait and have no end.
-    unfinished: "SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1)) AND (repeat IS NULL \
+    /// Without repeats that wait and have no end, and what waits for a target that is paused.
+    unfinished: "SELECT count(*) FROM {s}.job WHERE target IN (SELECT id FROM {s}.target WHERE name = ANY($1)) \
+                AND (begun IS NOT NULL OR target {unpaused}) AND (repeat IS NULL \
                 OR begun IS NOT NULL OR first_start IS NOT NULL OR split_part(repeat, 'catch_up=', 1) ~ '(count|end)=|ends ')",
-    claim: "WITH w AS (SELECT id FROM {s}.target WHERE name = ANY($1)), \
+    claim: "WITH w AS (SELECT id FROM {s}.target WHERE name = ANY($1) AND id {unpaused}), \
                 c AS MATERIALIZED (SELECT x.ctid, x.due, x.seq FROM w CROSS JOIN LATERAL (SELECT ctid, due, seq FROM {s}.job \
                 WHERE target = w.id AND (due, seq) > ($2, $3) AND due < $4 AND {unclaimed:$6} ORDER BY due, seq LIMIT $5 \
                 FOR UPDATE SKIP LOCKED) x ORDER BY x.due, x.seq LIMIT $5), \
@@ -130,9 +137,9 @@ statements! {
     limited_left: "DELETE FROM {s}.place p USING {s}.target t WHERE t.name = ANY($1) AND p.target = t.id \
                 AND NOT EXISTS (SELECT FROM {s}.job j WHERE j.id = p.id AND j.owner = p.epoch AND j.target = p.target)",
     limited_look: "SELECT EXISTS (SELECT FROM {s}.target w CROSS JOIN LATERAL (SELECT FROM {s}.job \
-                WHERE target = w.id AND due < $2 AND {unclaimed:$3} LIMIT 1) x WHERE w.name = ANY($1))",
+                WHERE target = w.id AND due < $2 AND {unclaimed:$3} LIMIT 1) x WHERE w.name = ANY($1) AND w.id {unpaused})",
     limited_claim: "WITH w AS (SELECT t.id, x.most - (SELECT count(*) FROM {s}.place p WHERE p.target = t.id) AS room \
-                FROM unnest($1::text[], $2::bigint[]) x(name, most) JOIN {s}.target t ON t.name = x.name), \
+                FROM unnest($1::text[], $2::bigint[]) x(name, most) JOIN {s}.target t ON t.name = x.name WHERE t.id {unpaused}), \
                 c AS MATERIALIZED (SELECT x.ctid FROM w CROSS JOIN LATERAL (SELECT ctid, due, seq FROM {s}.job \
                 WHERE target = w.id AND due < $3 AND {unclaimed:$5} ORDER BY due, seq LIMIT greatest(w.room, 0) \
                 FOR UPDATE SKIP LOCKED) x ORDER BY x.due, x.seq LIMIT $4), \
@@ -144,7 +151,12 @@ statements! {
     stray: "UPDATE {s}.job j SET owner = {nobody}, begun = NULL FROM {s}.target t, {s}.node n \
                 WHERE n.epoch = $1 AND j.target = t.id AND j.due <= n.claimed_until AND j.owner = $1 AND j.id <> ALL($2)",
     get: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
-    cancel: "UPDATE {s}.node SET answer = {s}.cancel_v1($1, $2) WHERE epoch = $2 RETURNING answer",
+    cancel: "UPDATE {s}.node SET answer = {s}.cancel_v2($1, $2) WHERE epoch = $2 RETURNING answer",
+    put: "UPDATE {s}.node SET answer = {s}.put_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
+                WHERE epoch = $1 RETURNING answer",
+    set_paused: "UPDATE {s}.node SET answer = {s}.pause_v1($2, $3) WHERE epoch = $1 RETURNING answer",
+    paused: "SELECT p.target, t.name FROM {s}.paused p JOIN {s}.target t ON t.id = p.target ORDER BY p.target",
+    target_named: "SELECT name FROM {s}.target WHERE id = $1",
     change_place: "WITH d AS (UPDATE {s}.job SET due = $3, seq = $4, flags = flags & ~1::smallint | $5, \
                 owner = CASE WHEN owner = $2 THEN owner ELSE {nobody} END WHERE id = $1 AND {free} RETURNING seq) \
                 UPDATE {s}.node SET answer = {changed} WHERE epoch = $2 RETURNING answer",
@@ -182,7 +194,13 @@ statements! {
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM u) WHERE epoch = $13 RETURNING answer",
     end: "WITH d AS (DELETE FROM {s}.job WHERE id = $1 AND xmin::text::bigint = $3 AND begun IS NULL RETURNING 1) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
-    declare: "INSERT INTO {s}.declared SELECT n.epoch, x FROM {s}.node n, unnest($2::uuid[]) x WHERE n.epoch = $1 ON CONFLICT DO NOTHING",
+    declare: "INSERT INTO {s}.declared (epoch, id, said) SELECT n.epoch, x.id, x.said \
+                FROM {s}.node n, unnest($2::uuid[], $3::text[]) x(id, said) WHERE n.epoch = $1 \
+                ON CONFLICT (epoch, id) DO UPDATE SET said = excluded.said WHERE declared.said IS DISTINCT FROM excluded.said",
+    /// What nodes that live declare otherwise.
+    contested: "SELECT d.id, min(n.name) FROM {s}.declared d JOIN {s}.declared o ON o.id = d.id AND o.epoch <> d.epoch \
+                JOIN {s}.node n ON n.epoch = o.epoch WHERE d.epoch = $1 AND o.said <> d.said AND n.lease_until > clock_timestamp() \
+                GROUP BY d.id ORDER BY d.id",
     /// Before the end of a repeat: one that was cancelled while it ran is over; one that was amended is nobody's from here on, so
     /// that nothing else of its end is found, but for a retry.
     close: "WITH x AS (SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::bytea[]) x(id, ends, ended)), \
@@ -204,11 +222,11 @@ statements! {
                 JOIN pg_stat_activity a ON a.pid = l.pid AND a.usename = current_user \
                 WHERE n.epoch = $1 AND n.lease_until > '-infinity' AND n.lease_until < clock_timestamp()",
     rescue: "SELECT {s}.rescue_v1($1, $2, $3, $4)",
-    /// What nobody needs any more; and what other nodes ask this one for.
+    /// What nobody needs any more; and what other nodes ask this one for, and which targets are paused.
     forget: "WITH n AS (DELETE FROM {s}.node WHERE lease_until = '-infinity' AND claimed_until = -9223372036854775808 \
                 AND seen < clock_timestamp() - interval '1 hour'), \
                 w AS (DELETE FROM {s}.wanted w WHERE NOT EXISTS (SELECT FROM {s}.node n WHERE n.epoch = w.asker AND n.lease_until > '-infinity')) \
-                SELECT ARRAY(SELECT id FROM {s}.wanted WHERE owner = $1)",
+                SELECT ARRAY(SELECT id FROM {s}.wanted WHERE owner = $1), ARRAY(SELECT target FROM {s}.paused ORDER BY target)",
     leave: "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = $1 AND token = $2",
     left: "DELETE FROM {s}.node WHERE epoch = $1 AND token = $2 AND lease_until = '-infinity'",
     nodes: "SELECT name, host, pid, version, (extract(epoch FROM started) * 1000000)::bigint * 1000, \

@@ -39,6 +39,8 @@ pub(crate) struct Statement<'a> {
     pub(crate) params: Params,
     /// The jobs that it marks as started: those that it does not return are no longer this node's.
     pub(crate) marks: Vec<u64>,
+    /// Whether it ends jobs: it returns a row where something follows that was changed while it ran.
+    pub(crate) ends: bool,
 }
 
 impl<'a> Statement<'a> {
@@ -48,6 +50,7 @@ impl<'a> Statement<'a> {
             sql,
             params,
             marks: Vec::new(),
+            ends: false,
         }
     }
 }

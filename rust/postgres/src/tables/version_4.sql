@@ -3,6 +3,9 @@
 ALTER TABLE {s}.job ADD COLUMN carried bytea;
 ALTER TABLE {s}.dead ADD COLUMN carried bytea;
 
+-- Take from a lease that is over up to so many of its jobs; how many. What had begun was interrupted, unless
+-- its node ended in order: again with the next run, or dead, as duewheel_model::outcome::after says. It stands here alone: the
+-- tables of every version before get this one, too.
 CREATE OR REPLACE FUNCTION {s}.rescue_v1(lost bigint, most bigint, interrupts boolean, limited int)
 RETURNS int LANGUAGE plpgsql AS $$
 DECLARE

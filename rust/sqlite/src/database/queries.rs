@@ -39,15 +39,13 @@ impl Queries<'_> {
             Query::Nodes => Ok(Answer::Nodes(Vec::new())),
             Query::Claim { .. }
             | Query::Recall(_)
+            | Query::Put { .. }
             | Query::Repeat(_)
             | Query::RepeatIds
             | Query::Amend { .. }
-            | Query::Declare(_) => Err(StoreError::Io(OF_NODES.into()).into()),
+            | Query::Declare { .. } => Err(StoreError::Io(OF_NODES.into()).into()),
             Query::Get(id) => self.get(id).map(Answer::Job),
-            Query::Pending(id) => match self.pending(id)? {
-                Some(_) => self.get(id).map(Answer::Job),
-                None => Ok(Answer::Job(None)),
-            },
+            Query::Pending(id) => self.get_pending(id).map(Answer::Job),
             Query::Unfinished(targets) => self.unfinished(targets).map(Answer::Count),
             Query::Count => {
                 let begun = known.started.len() as i64;
@@ -273,6 +271,13 @@ impl Queries<'_> {
         };
         let target = row.get_ref(0)?.as_str().unwrap_or_default().to_owned();
         Ok(Some((target, row.get::<_, i64>(1)?.max(0) as u64)))
+    }
+
+    fn get_pending(&self, id: &str) -> Result<Option<Job<'static>>, Error> {
+        match self.pending(id)? {
+            Some(_) => self.get(id),
+            None => Ok(None),
+        }
     }
 
     fn get(&self, id: &str) -> Result<Option<Job<'static>>, Error> {

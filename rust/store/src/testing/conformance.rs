@@ -169,7 +169,7 @@ fn only_what_has_not_begun_is_cancelled_or_moved_by_id(open: Open<'_>) {
     let found = Some((one.target.to_string(), one.place.seq));
     assert_eq!(target_of(&one.id), Ok(Answer::TargetOf(found)));
     assert_eq!(target_of("unknown"), Ok(Answer::TargetOf(None)));
-    let changed = |query| ask(&*store, query) == Ok(Answer::Changed(true));
+    let changed = |query| ask(&*store, query).is_ok_and(|answer| answer.has_changed());
     assert!(changed(cancel_of(id(1))));
     assert!(!changed(cancel_of(id(1))));
     assert!(!changed(cancel_of(id(3))));

@@ -11,6 +11,7 @@ pub mod nodes;
 pub mod outcomes;
 mod repeats;
 mod shared;
+mod taken;
 
 pub use full::FullDisk;
 pub use shared::{SharedJobs, SharedStore, Weather};

@@ -1,5 +1,6 @@
 //! What every store that nodes share must do with jobs that come again, and with limits over all nodes.
 
+use super::taken::{self, Promise};
 use crate::testing::drive::{cancel_of, claim, claim_limited, dead, put, put_yielded};
 use crate::testing::jobs::{again, begin, bury_followed, done, followed, job, next, place, repeat};
 use crate::{Answer, Event, Events, Job, Op, Query, Reason, Standing, Store, StoredRepeat, ask};
@@ -7,8 +8,6 @@ use std::sync::{Arc, Mutex};
 
 /// Lets a node join the others.
 pub type Join = Box<dyn Fn(Events) -> Box<dyn Store>>;
-
-type Promise = (&'static str, fn(&Nodes));
 
 const PROMISES: &[Promise] = &[
     (
@@ -44,32 +43,38 @@ const PROMISES: &[Promise] = &[
 ];
 
 /// Two nodes, and what the second has heard to be taken back.
-struct Nodes {
-    one: Box<dyn Store>,
-    other: Box<dyn Store>,
-    heard: Arc<Mutex<Vec<Event>>>,
+pub(super) struct Nodes {
+    pub(super) one: Box<dyn Store>,
+    pub(super) other: Box<dyn Store>,
+    pub(super) heard: Arc<Mutex<Vec<Event>>>,
+    /// Which targets it was told to be paused.
+    pub(super) told: Arc<Mutex<Vec<Event>>>,
 }
 
-/// Hold a store that nodes share to all that the boundary promises of repeats and limits.
+/// Hold a store that nodes share to all that the boundary promises of repeats, limits, pauses and ids that are taken.
 ///
 /// # Panics
 ///
 /// When it breaks a promise; the last that was printed.
 pub fn exercise(open: &dyn Fn() -> Join) {
-    for (promise, exercise) in PROMISES {
+    for (promise, exercise) in PROMISES.iter().chain(taken::PROMISES) {
         println!("{promise}");
         let join = open();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let hears = heard.clone();
-        let lock = move |event| {
-            if matches!(event, Event::Revoked(_)) {
-                hears.lock().unwrap().push(event);
-            }
+        let (heard, told) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(Mutex::new(Vec::new())),
+        );
+        let (hears, is_told) = (heard.clone(), told.clone());
+        let note = move |event| match event {
+            Event::Revoked(_) => hears.lock().unwrap().push(event),
+            Event::Paused(_) => is_told.lock().unwrap().push(event),
+            _ => {}
         };
         exercise(&Nodes {
             one: join(Box::new(|_| {})),
-            other: join(Box::new(lock)),
+            other: join(Box::new(note)),
             heard,
+            told,
         });
     }
 }
@@ -98,15 +103,15 @@ impl Nodes {
 
     fn cancel(&self) -> bool {
         let cancel = cancel_of(repeat(1, 0).id.into_owned());
-        ask(&*self.one, cancel) == Ok(Answer::Changed(true))
+        ask(&*self.one, cancel).is_ok_and(|answer| answer.has_changed())
     }
 }
 
-fn claimed(store: &dyn Store) -> Vec<Job<'static>> {
+pub(super) fn claimed(store: &dyn Store) -> Vec<Job<'static>> {
     claimed_until(store, 1_000)
 }
 
-fn claimed_until(store: &dyn Store, until: i64) -> Vec<Job<'static>> {
+pub(super) fn claimed_until(store: &dyn Store, until: i64) -> Vec<Job<'static>> {
     claim(store, &["email.welcome", "edited"], until, 10).jobs
 }
 
@@ -285,7 +290,8 @@ fn declared(nodes: &Nodes) {
     put_yielded(&*nodes.one, &[new.clone()]);
     assert_eq!(claimed(&*nodes.one), []);
     assert!(!stands(&*nodes.one).is_wanted);
-    let declare = Query::Declare(new.id.to_string());
+    let (id, said) = (new.id.to_string(), String::new());
+    let declare = Query::Declare { id, said };
     assert_eq!(ask(&*nodes.other, declare), Ok(Answer::Done));
     assert!(stands(&*nodes.one).is_wanted);
     assert_eq!(claimed(&*nodes.one), []);

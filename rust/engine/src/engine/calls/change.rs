@@ -233,8 +233,7 @@ impl<P: Payload> Engine<P> {
         state.note_changed(&id);
         let residency = state.residency.as_ref();
         let is_any_left = residency.is_some_and(|residency| !residency.left.is_empty());
-        // A cancel is counted of the target. Of a shared store only what was in memory here is: one question less over
-        // a network.
+        // A cancel is counted of the target. A shared store says it with its answer: one question less over a network.
         let is_counted = matches!(question, Query::Cancel { .. }) && !state.is_shared();
         drop(state);
         let to = match &question {
@@ -246,9 +245,9 @@ impl<P: Payload> Engine<P> {
             Pending::ask(question, move |engine, answer, _| {
                 engine.apply_answer(&id, |state| {
                     state.outcomes.stored |= answer == Ok(Answer::Kept);
-                    if matches!(answer, Ok(Answer::Changed(true) | Answer::Kept)) {
+                    if let Some(target) = changed(&answer, of.as_ref().unwrap_or(&target)) {
                         state.forget_left(seq);
-                        return then(engine, state, (&id, &of.unwrap_or(target)));
+                        return then(engine, state, (&id, target));
                     }
                     // It may still be claimed, and is not in memory.
                     let yielded = taken.map(|seq| state.yield_one(&id, seq));
@@ -287,6 +286,15 @@ impl<P: Payload> Engine<P> {
     }
 }
 
+/// The target of what the store has changed, if it has; `known`: what is known of it.
+fn changed<'a>(answer: &'a Result<Answer, Refused>, known: &'a str) -> Option<&'a str> {
+    match answer {
+        Ok(Answer::Cancelled(target)) => Some(target),
+        Ok(Answer::Changed(true) | Answer::Kept) => Some(known),
+        _ => None,
+    }
+}
+
 impl<P: Payload> State<P> {
     /// Whether a job that was taken out unless it runs does run: it is not changed, but a repeat is cancelled, which ends with
     /// what runs.
@@ -297,7 +305,7 @@ impl<P: Payload> State<P> {
     }
 
     /// Take a job that has not started out of memory, if it is there; what the store calls it, and its target.
-    fn take_out(
+    pub(super) fn take_out(
         &mut self,
         engine: &Engine<P>,
         id: &str,

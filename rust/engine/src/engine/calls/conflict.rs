@@ -23,6 +23,10 @@ impl<P: Payload> Engine<P> {
         released: &mut Released<P>,
     ) -> Result<Pending<(), P>, Refused> {
         match (taken, on_conflict) {
+            (_, OnConflict::Update | OnConflict::Replace) if state.is_shared() => {
+                drop(state);
+                self.put_over_nodes(id, place, change, released)
+            }
             (_, OnConflict::Error) => Err(Refused::Duplicate),
             (_, OnConflict::Ignore) => {
                 released.payloads.push(change.payload);

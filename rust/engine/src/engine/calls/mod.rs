@@ -7,6 +7,7 @@
 mod cancel_many;
 mod change;
 mod conflict;
+mod conflict_shared;
 mod dead;
 mod on_conflict;
 mod pending;

@@ -25,6 +25,7 @@ impl OnConflict {
 }
 
 /// What a job that is there is to be.
+#[derive(Clone, Copy)]
 pub(in crate::engine) struct Change<P: Payload> {
     /// Where it is to be; `None`: where it is.
     pub(in crate::engine) to: Option<(ClockKind, i64)>,

@@ -70,7 +70,7 @@ impl<T: 'static, P: Payload> Pending<T, P> {
         }
     }
 
-    pub(super) fn ask(
+    pub(in crate::engine) fn ask(
         question: Query,
         then: impl FnOnce(
             &Arc<Engine<P>>,

@@ -29,8 +29,8 @@ struct Call<P: Payload> {
     decide: Box<Decide<P>>,
     /// What it was given, and does not keep.
     payload: Option<P>,
-    /// Whether this node declares it.
-    declares: bool,
+    /// What this node declares, if it does.
+    declares: Option<String>,
 }
 
 /// What is done with a repeat of an id.
@@ -44,7 +44,8 @@ pub(super) enum Change {
 impl<P: Payload> Engine<P> {
     /// Schedule a repeat of this id, or edit the one that there is.
     pub(super) fn repeat_shared(&self, id: Arc<str>, new: NewRepeat<P>) -> Pending<(), P> {
-        let (payload, declares) = (new.payload, new.declared);
+        let payload = new.payload;
+        let declares = new.declared.then(|| said(&new));
         let decide = move |engine: &Engine<P>, found: Option<(&StoredRepeat, &StoredView)>| {
             let (wall, boot) = (engine.clock.wall(), engine.clock.boot());
             let fresh = new.standing(ClockKind::Wall, wall, boot);
@@ -118,10 +119,26 @@ impl<P: Payload> Engine<P> {
             id: id.into(),
             decide: Box::new(decide),
             payload: None,
-            declares: false,
+            declares: None,
         }
         .look())
     }
+}
+
+/// What of a declaration another version of the code may say otherwise. Not its data: they may be encrypted.
+fn said<P: Payload>(new: &NewRepeat<P>) -> String {
+    new.payload.parts(|parts| {
+        let (target, definition) = (parts.target, new.plan.definition());
+        let options = parts.options;
+        format!(
+            "{target:?} {definition}; retry_limit={:?} age_limit={:?} backoff={}..{} once={}",
+            options.retry_limit,
+            options.age_limit,
+            options.min_backoff,
+            options.max_backoff,
+            options.at_most_once
+        )
+    })
 }
 
 /// What is to be done, unless the repeat is so already.
@@ -236,11 +253,12 @@ impl<P: Payload> Call<P> {
 
     /// Have the store know that this node declares it, if it does; then the call is made.
     fn declare(self, found: bool, released: &mut Released<P>) -> Pending<bool, P> {
-        if !self.declares {
+        let Some(said) = self.declares.clone() else {
             released.payloads.extend(self.payload);
             return Pending::Made(found, AT_ONCE);
-        }
-        let declare = Query::Declare(self.id.to_string());
+        };
+        let id = self.id.to_string();
+        let declare = Query::Declare { id, said };
         Pending::ask(declare, move |engine, answer, released| match answer {
             Ok(_) => {
                 released.payloads.extend(self.payload);

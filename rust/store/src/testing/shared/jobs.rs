@@ -1,6 +1,7 @@
 //! What the nodes share: jobs, each claimed under the epoch of a node's lease or under none.
 
 use super::kept::keep_of;
+use super::puts::Follow;
 use super::repeats::Changed;
 use crate::testing::model::{edit, follow, go_on, stand};
 use crate::{
@@ -19,6 +20,8 @@ pub(super) struct Row {
     pub(super) begun: bool,
     /// What was done to a repeat while it runs.
     pub(super) changed: Changed,
+    /// What follows it, where it was changed while it runs and does not come again by itself.
+    pub(super) follow: Option<Follow>,
     /// Another one with each change.
     pub(super) version: u64,
 }
@@ -33,6 +36,10 @@ pub(super) struct Table {
     pub(super) over: Vec<String>,
     pub(super) epochs: u64,
     pub(super) versions: u64,
+    /// How many were changed while they ran, and have come as they were changed.
+    pub(super) followed: u64,
+    /// The targets that are paused.
+    pub(super) paused: BTreeSet<String>,
     /// The repeats that each epoch declares.
     pub(super) declared: BTreeSet<(u64, String)>,
     /// What was taken from an epoch that has not been told: its id and sequence there.
@@ -89,6 +96,23 @@ impl SharedJobs {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tell who holds a job that another node asks for it: no other node has its sequence.
+    pub(super) fn tell_wanted(&self, id: &str) {
+        let seq = self.lock().find(id).map(|row| row.job.place.seq);
+        for (_, events) in self.nodes().clone() {
+            events(Event::Wanted(seq.into_iter().collect()));
+        }
+    }
+
+    /// Tell all nodes which targets are paused.
+    pub(super) fn tell_paused(&self) {
+        let paused: Vec<String> = self.lock().paused.iter().cloned().collect();
+        for (_, events) in self.nodes().clone() {
+            events(Event::Paused(paused.clone()));
+            events(Event::Available(i64::MIN));
+        }
+    }
+
     /// Send the other nodes the event of a job that is no node's.
     pub(super) fn tell(&self, node: u64, due: i64) {
         let others = self.nodes().clone();
@@ -116,6 +140,7 @@ impl Table {
             owner,
             begun: false,
             changed: Changed::No,
+            follow: None,
             version: self.versions,
         };
         self.rows.insert(row.job.place, row);
@@ -168,6 +193,9 @@ impl Table {
                     self.bury(place, Reason::Interrupted, why, 0);
                     self.keep_of(&job, Over::Dead(Reason::Interrupted), why, 0);
                 }
+                if self.is_followed(place) {
+                    continue;
+                }
                 match self.rows.get_mut(&place) {
                     Some(Row { job, .. }) if !dies || job.repeat.is_some() => {
                         job.progress.run = job.progress.run.saturating_add(1);
@@ -210,8 +238,11 @@ impl Table {
             } => self.row(at, |row| stand(&mut row.job, job_due, *standing)),
             Op::Begin { .. } => self.row(at, |row| row.begun = true),
             Op::Release(_) => self.release(at),
-            Op::Yield(_) => self.row(at, |row| row.owner = None),
             Op::Keep { kept, .. } => self.keep(*kept),
+            Op::Yield(_) => {
+                self.row(at, |row| (row.owner, row.begun) = (None, false));
+                self.come_changed(at, false);
+            }
             Op::Finish { outcome, .. } => {
                 let outcome = match self.close_repeat(at, outcome) {
                     Some(outcome) => outcome,
@@ -225,15 +256,22 @@ impl Table {
     fn finish(&mut self, at: Place, outcome: Ending<'static>, epoch: u64) {
         match outcome {
             Ending::Done => {
-                self.end(at);
+                if !self.is_followed(at) {
+                    self.end(at);
+                }
             }
             Ending::Again {
                 to,
                 clock,
                 progress,
-            } => self.shift(at, to, Some(epoch), |job| {
-                (job.clock, job.progress) = (clock, progress);
-            }),
+            } => {
+                let follow = self.rows.get(&at).and_then(|row| row.follow);
+                self.shift(at, to, Some(epoch), |job| {
+                    (job.clock, job.progress) = (clock, progress);
+                });
+                self.row(to, |row| row.follow = follow);
+                self.come_changed(to, false);
+            }
             Ending::Dead {
                 reason,
                 error,
@@ -245,6 +283,7 @@ impl Table {
                     Some(next) => {
                         self.shift(at, next.to, Some(epoch), |job| follow(job, &next));
                     }
+                    None if self.is_followed(at) => {}
                     None => drop(self.rows.remove(&at)),
                 }
             }
@@ -274,31 +313,6 @@ impl Table {
             change(&mut job);
             self.put(job, owner);
         }
-    }
-
-    /// Claim for the node of this epoch; the jobs, and whether there are more.
-    fn claim(
-        &mut self,
-        epoch: u64,
-        targets: &[String],
-        until: i64,
-        limit: usize,
-    ) -> (Vec<Job<'static>>, bool) {
-        let declared = &self.declared;
-        let free = |row: &&mut Row| {
-            row.owner.is_none()
-                && row.job.place.due < until
-                && targets.iter().any(|target| *target == row.job.target)
-                && super::repeats::may_claim(declared, &row.job, epoch)
-        };
-        let mut jobs = Vec::new();
-        let mut rows = self.rows.values_mut().filter(free);
-        for row in rows.by_ref().take(limit) {
-            self.versions += 1;
-            (row.owner, row.version, row.changed) = (Some(epoch), self.versions, Changed::No);
-            jobs.push(row.job.clone());
-        }
-        (jobs, rows.next().is_some())
     }
 
     pub(super) fn answer(&mut self, query: Query, epoch: u64) -> Result<Answer, Error> {
@@ -344,24 +358,8 @@ impl Table {
                 until,
                 limit,
             } => {
-                let (mut jobs, more) = self.claim(epoch, &targets, until, limit);
-                let last = jobs.last().map(|job| job.place);
-                for (target, most) in limited.most {
-                    let of_it = |row: &&Row| row.owner.is_some() && *row.job.target == *target;
-                    let held = self.rows.values().filter(of_it).count();
-                    let room = most.saturating_sub(held).min(limit - jobs.len());
-                    jobs.extend(
-                        self.claim(epoch, &[target], limited.until.min(until), room)
-                            .0,
-                    );
-                }
-                Answer::Page(Page {
-                    last,
-                    jobs,
-                    unreadable: Vec::new(),
-                    more,
-                    epoch,
-                })
+                let page = self.claim_page(epoch, (&targets, limited), until, limit);
+                Answer::Page(page)
             }
             // They come with claims, to one node each.
             Query::Repeats { .. } => Answer::Page(Page {
@@ -376,8 +374,11 @@ impl Table {
             Query::Unfinished(targets) => {
                 let rows = self.rows.values();
                 let is_of = |row: &&Row| targets.iter().any(|target| *target == row.job.target);
-                let unfinished = rows.filter(is_of).filter(|row| !row.waits_for_ever());
-                Answer::Count(unfinished.count() as u64)
+                let is_awaited = |row: &&Row| {
+                    let is_paused = self.paused.contains(&*row.job.target);
+                    !row.waits_for_ever() && (row.begun || !is_paused)
+                };
+                Answer::Count(rows.filter(is_of).filter(is_awaited).count() as u64)
             }
             Query::Count => {
                 let pending = self.rows.values().filter(|row| !row.begun);
@@ -394,11 +395,22 @@ impl Table {
                 let found = self.find(&id).map(|row| &row.job);
                 Answer::TargetOf(found.map(|job| (job.target.to_string(), job.place.seq)))
             }
-            Query::SetPaused { .. } | Query::PausedTargets | Query::KeepDead(_) => {
+            Query::SetPaused { target, paused } => Answer::Changed(if paused {
+                self.paused.insert(target)
+            } else {
+                self.paused.remove(&target)
+            }),
+            Query::PausedTargets => Answer::Ids(self.paused.iter().cloned().collect()),
+            Query::Put {
+                job,
+                replaces,
+                runs,
+            } => return self.place_over(*job, (replaces, runs), epoch),
+            Query::KeepDead(_) => {
                 let why = "this is asked of a store of one process";
                 return Err(Error::Io(why.into()));
             }
-            // It leaves to others what they hold, and never says that they do.
+            // Who holds it is told by who delivers this, and gives it back to anybody.
             Query::Recall(_) => Answer::Done,
             // It has leases, and no names for them.
             Query::Nodes => Answer::Nodes(Vec::new()),
@@ -418,11 +430,16 @@ impl Table {
             Query::Cancel { id, at } => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
                     let (place, job) = (row.job.place, row.job.clone());
+                    let target = job.target.to_string();
                     self.keep_of(&job, Over::Cancelled, "", at);
                     self.take_back(place);
-                    Answer::Changed(self.end(place))
+                    self.end(place);
+                    Answer::Cancelled(target)
                 }
-                None => Answer::Changed(self.end_running(&id)),
+                None => match self.end_running(&id) {
+                    Some(target) => Answer::Cancelled(target),
+                    None => Answer::Changed(false),
+                },
             },
             Query::Move { id, to, clock } => match self.find(&id).filter(|row| free(row)) {
                 Some(row) => {
@@ -480,7 +497,7 @@ impl Table {
                 Answer::Ids(repeats.map(|row| row.job.id.to_string()).collect())
             }
             Query::Amend { was, to } => Answer::Changed(self.amend(&was, to)),
-            Query::Declare(id) => {
+            Query::Declare { id, .. } => {
                 self.declared.insert((epoch, id));
                 Answer::Done
             }

@@ -1,9 +1,11 @@
 //! A store in memory that many nodes share, with bad weather: the simplest that does all that
 //! the boundary leaves room for. Claims are kept under the epoch of a node's lease.
 
+mod claims;
 mod jobs;
 mod kept;
 mod node;
+mod puts;
 mod repeats;
 
 pub use jobs::SharedJobs;

@@ -150,14 +150,22 @@ impl Node {
             Message::Query(query, then) if doubt => {
                 // What a page would have claimed is given back.
                 if !is_claim(&query) && self.random().is_multiple_of(2) {
+                    let pauses = matches!(query, Query::SetPaused { .. });
                     let _ = self.jobs.lock().answer(query, self.epoch);
+                    if pauses {
+                        self.jobs.tell_paused();
+                    }
                 }
                 then(Err(Error::InDoubt));
             }
             Message::Query(query, then) => {
+                let pauses = matches!(query, Query::SetPaused { .. });
                 let (answer, lost) = self.answer(query);
                 if !lost.is_empty() {
                     (self.events)(Event::Revoked(lost));
+                }
+                if pauses {
+                    self.jobs.tell_paused();
                 }
                 then(answer);
             }
@@ -167,6 +175,9 @@ impl Node {
     /// The answer, and under which sequences this node held what it claims with it, and was taken from it meanwhile.
     fn answer(&self, query: Query) -> (Result<Answer, Error>, Vec<u64>) {
         let claims = is_claim(&query);
+        if let Query::Recall(id) = &query {
+            self.jobs.tell_wanted(id);
+        }
         let mut table = self.jobs.lock();
         let answer = table.answer(query, self.epoch);
         let mut lost = Vec::new();

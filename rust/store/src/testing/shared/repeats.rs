@@ -58,6 +58,7 @@ impl Table {
                 (row.owner, row.changed) = (None, Changed::No);
             }
         });
+        self.come_changed(at, false);
     }
 
     pub(super) fn stored_repeat(&self, id: &str) -> Option<Box<StoredRepeat>> {
@@ -109,19 +110,17 @@ impl Table {
         true
     }
 
-    /// A repeat that runs ends with it; whether there is one of this id.
-    pub(super) fn end_running(&mut self, id: &str) -> bool {
+    /// A repeat that runs ends with it; the target of the one of this id.
+    pub(super) fn end_running(&mut self, id: &str) -> Option<String> {
         let running = self
             .find(id)
             .filter(|row| row.begun && row.job.repeat.is_some());
-        let Some(at) = running.map(|row| row.job.place) else {
-            return false;
-        };
+        let (at, target) = running.map(|row| (row.job.place, row.job.target.to_string()))?;
         self.row(at, |row| {
             row.job.repeat = None;
             row.changed = Changed::Cancelled;
         });
-        true
+        Some(target)
     }
 
     /// The end of a job, unless it is a repeat that was changed while it ran: then all is done here.
