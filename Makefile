@@ -120,6 +120,10 @@ endif
 docs: $(TOOLS_STAMP)  ## build the documentation site into target/docs/site
 	"$(BIN)/python" docs/site/assemble.py
 
+.PHONY: screenshots
+screenshots: setup  ## take the pictures of the dashboard in docs/pictures, some two minutes; needs chromium
+	"$(BIN)/python" docs/site/screenshots.py
+
 .PHONY: wheel
 wheel: $(WHEELS_STAMP)  ## build a wheel for each CPython that is here into dist/
 

@@ -46,7 +46,7 @@ def test_the_overview_has_the_numbers(filled):
     text = filled.client().get("/").text
     tiles = dict(re.findall(r"</svg>(\w+)</dt><dd>(?:<a[^>]*>)?([^<]+)", text))
     assert (tiles["Pending"], tiles["Running"], tiles["Died"]) == ("2", "0", "3")
-    assert "1 parked" in text and 'id=later"' in text
+    assert "1 parked or paused" in text and 'id=later"' in text
 
 
 def test_jobs_come_page_by_page_in_their_order(filled):
