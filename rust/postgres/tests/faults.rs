@@ -316,6 +316,16 @@ fn a_begin_that_was_cancelled_makes_no_answer_wrong() {
 }
 
 #[test]
+fn a_commit_that_was_cancelled_is_made_again() {
+    let Some(nodes) = Nodes::new() else { return };
+    nodes.proxy.arm("INSERT INTO", Fault::Uncommitted);
+    insert(&nodes.far, [job(1, 10)]);
+    assert!(nodes.proxy.has_fired());
+    assert!(get(&nodes.near, &id(1)).is_some());
+    assert_eq!(nodes.said(), []);
+}
+
+#[test]
 fn a_node_that_closes_gives_back_at_once_though_a_reply_was_lost() {
     let Some(nodes) = Nodes::new() else { return };
     put_yielded(&nodes.near, &[job(1, 10)]);

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Late,
     /// The BEGIN before it is cancelled, and never gets to the server.
     Unbegun,
+    /// The next COMMIT is cancelled, and its transaction left behind.
+    Uncommitted,
 }
 
 type Armed = Arc<Mutex<Option<(&'static str, Fault)>>>;
@@ -159,7 +161,7 @@ fn pass(
         while let Ok(message) = Message::read(&mut from) {
             let is = *is.lock().unwrap();
             let is_done = (message.kind, &*message.body) == IS_DONE;
-            if is.is_none() {
+            if matches!(is, None | Some(Fault::Uncommitted)) {
                 let _ = to.write_all(&message.raw());
             } else if is_done {
                 let _ = send.send(());
@@ -212,6 +214,13 @@ fn pass(
                 *fault.lock().unwrap() = Some(is);
             }
             drop(at);
+            let mut is = fault.lock().unwrap();
+            if message.says("COMMIT\0") && is.take_if(|is| *is == Fault::Uncommitted).is_some() {
+                let cancels = b"DO $$ BEGIN RAISE SQLSTATE '57014'; END $$\0";
+                server.write_all(&[b"Q", &length(cancels)[..], cancels].concat())?;
+                continue;
+            }
+            drop(is);
             if *fault.lock().unwrap() != Some(Fault::Late) {
                 server.write_all(&message.raw())?;
                 continue;

@@ -35,6 +35,8 @@ impl From<tokio_postgres::Error> for Trouble {
             "53100" | "53200" | "53300" | "53400" => Trouble::Again(text),
             // A standby, and a server that ends or starts: another host may be right.
             "25006" | "57P01" | "57P02" | "57P03" | "57P05" => Trouble::Lost(text),
+            // A COMMIT that was cancelled has left its transaction behind, which only a ROLLBACK ends.
+            "25P02" => Trouble::Lost(text),
             // It has ended the connection, for this node was silent in the middle of a transaction.
             "25P03" | "25P04" => Trouble::Lost(text),
             _ if *code == SqlState::UNIQUE_VIOLATION => {
