@@ -99,7 +99,7 @@ def test_headers_keys_and_what_becomes_of_a_taken_id(owner, client):
     assert (owner.get(id).target, owner.get(id).data, len(owner)) == ("b", b"new", 1)
     ids = client.in_many([10, 20], "a", headers={"of": "many"})
     assert [dict(owner.get(one).job.headers) for one in ids] == [{"of": "many"}] * 2
-    with pytest.raises(TypeError, match="cannot be told"):
+    with pytest.raises(TypeError, match="headers must be a mapping"):
         client.in_(1, "a", headers=object())
 
 
