@@ -1,8 +1,9 @@
-//! What is no node's, for one that asks.
+//! What is no node's, for one that asks; and what is no node's any more.
 
 use super::jobs::{Row, Table};
 use super::repeats::{Changed, may_claim};
-use crate::{Job, Limited, Page};
+use crate::testing::model::go_on;
+use crate::{Job, Limited, Over, Page, Place, Reason};
 
 impl Table {
     /// What is due and no node's, also of targets that are limited.
@@ -55,5 +56,48 @@ impl Table {
             jobs.push(row.job.clone());
         }
         (jobs, rows.next().is_some())
+    }
+
+    /// What was claimed under a lease is everybody's, what had begun interrupted; their sequences.
+    pub(super) fn expire(&mut self, epoch: u64, mut which: impl FnMut() -> bool) -> Vec<u64> {
+        let places: Vec<Place> = self
+            .rows
+            .values()
+            .filter(|row| row.owner == Some(epoch) && which())
+            .map(|row| row.job.place)
+            .collect();
+        let interruptions = u32::from(!self.left.contains(&epoch));
+        for &place in &places {
+            let limit = self.max_interruptions;
+            self.versions += 1;
+            let version = self.versions;
+            let Some(row) = self.rows.get_mut(&place) else {
+                continue;
+            };
+            (row.owner, row.version) = (None, version);
+            if std::mem::take(&mut row.begun) {
+                row.job.interruptions += interruptions;
+                let dies = row.job.options.at_most_once || row.job.interruptions >= limit;
+                let lost = dies.then(|| row.job.clone());
+                if let Some(job) = lost {
+                    let why = "its node was lost";
+                    self.bury(place, Reason::Interrupted, why, 0);
+                    self.keep_of(&job, Over::Dead(Reason::Interrupted), why, 0);
+                }
+                if self.is_followed(place) {
+                    continue;
+                }
+                match self.rows.get_mut(&place) {
+                    Some(Row { job, .. }) if !dies || job.repeat.is_some() => {
+                        job.progress.run = job.progress.run.saturating_add(1);
+                        if dies {
+                            go_on(job);
+                        }
+                    }
+                    _ => drop(self.rows.remove(&place)),
+                }
+            }
+        }
+        places.into_iter().map(|place| place.seq).collect()
     }
 }

@@ -3,7 +3,7 @@
 use super::kept::keep_of;
 use super::puts::Follow;
 use super::repeats::Changed;
-use crate::testing::model::{edit, follow, go_on, stand};
+use crate::testing::model::{edit, follow, stand};
 use crate::{
     Answer, DeadJob, DeadPage, Ending, Error, Event, Events, Job, Kept, Op, Over, Page, Place,
     Query, Reason, StoredOutcome,
@@ -165,49 +165,6 @@ impl Table {
                 died,
             });
         }
-    }
-
-    /// What was claimed under a lease is everybody's, what had begun interrupted; their sequences.
-    pub(super) fn expire(&mut self, epoch: u64, mut which: impl FnMut() -> bool) -> Vec<u64> {
-        let places: Vec<Place> = self
-            .rows
-            .values()
-            .filter(|row| row.owner == Some(epoch) && which())
-            .map(|row| row.job.place)
-            .collect();
-        let interruptions = u32::from(!self.left.contains(&epoch));
-        for &place in &places {
-            let limit = self.max_interruptions;
-            self.versions += 1;
-            let version = self.versions;
-            let Some(row) = self.rows.get_mut(&place) else {
-                continue;
-            };
-            (row.owner, row.version) = (None, version);
-            if std::mem::take(&mut row.begun) {
-                row.job.interruptions += interruptions;
-                let dies = row.job.options.at_most_once || row.job.interruptions >= limit;
-                let lost = dies.then(|| row.job.clone());
-                if let Some(job) = lost {
-                    let why = "its node was lost";
-                    self.bury(place, Reason::Interrupted, why, 0);
-                    self.keep_of(&job, Over::Dead(Reason::Interrupted), why, 0);
-                }
-                if self.is_followed(place) {
-                    continue;
-                }
-                match self.rows.get_mut(&place) {
-                    Some(Row { job, .. }) if !dies || job.repeat.is_some() => {
-                        job.progress.run = job.progress.run.saturating_add(1);
-                        if dies {
-                            go_on(job);
-                        }
-                    }
-                    _ => drop(self.rows.remove(&place)),
-                }
-            }
-        }
-        places.into_iter().map(|place| place.seq).collect()
     }
 
     pub(super) fn apply(&mut self, op: Op<'static>, epoch: u64) {
