@@ -38,7 +38,8 @@ def test_connections_that_are_given_up_are_closed(server, schema):
                 found = {pid for (pid,) in looks.execute(ours, [known])}
                 most = max(most, len(found))
                 seen.update(found)
-                return len(seen) >= 6  # of looks and signs of life: a call would wait until it is known what became of it
+                # Of looks and signs of life: a call would wait until it is known what became of it.
+                return len(seen) >= 6
 
             wait_for(has_given_up)
             other.rollback()
