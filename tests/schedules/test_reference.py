@@ -73,7 +73,7 @@ def test_what_was_missed(scheduler, clock, log, catch_up, window, runs, missed):
 
 @pytest.mark.parametrize("late", [0, 1])
 def test_what_is_merely_late_is_not_missed(late):
-    terms = Terms(Every(10, anchor=0), "t", b"", None, None, None, None, 0, "none", None, False, False, {})
+    terms = Terms(Every(10, anchor=0), "t", b"", None, None, None, None, 0, "none", None, False, False, {}, None)
     repeat = Repeat(terms, on_boot=False, anchor=0, offset=0, time=10 * SECOND, last=0)
     grid, now = Grid(terms, 0, 0), (30 + late) * SECOND
     assert take_up(repeat, grid, 10 * SECOND, now, is_missed=False).time == 30 * SECOND
