@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, SupportsIndex
 
 _P = ParamSpec("_P")
@@ -77,6 +77,16 @@ def headers(given: object) -> dict[str, str]:
             "longer belongs into data"
         )
     return found
+
+
+def listed_ids(ids: Iterable[str]) -> list[str]:
+    """Return many ids, each of them checked."""
+    if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
+        raise TypeError(f"ids must be an iterable of ids, not {shown(ids)}")
+    given = list(ids)
+    for one in given:
+        check_name(one, "id")
+    return given
 
 
 def check_conflict(on_conflict: object, id: str | None) -> None:
@@ -162,3 +172,10 @@ def shown(value: object) -> str:
     except Exception:  # an int of thousands of digits has none, for one
         return f"<{type(value).__name__}>"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 40]} … {text[-40:]}"
+
+
+def check_keywords(call: str, keywords: Iterable[str]) -> None:
+    """Refuse keywords that a call of the scheduler does not have."""
+    for name in keywords:
+        if name not in KEYWORDS[call]:
+            raise unknown_keyword(name, call)

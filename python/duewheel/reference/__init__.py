@@ -17,7 +17,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType, SimpleNamesp
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from duewheel import _current, _times, tasks
-from duewheel._checks import check_name, whole_number
+from duewheel._checks import check_name, listed_ids, whole_number
 from duewheel._core import DeadEvent, Event, JobOptions
 from duewheel._failure import bounded
 from duewheel._times import LAST_NS, SECOND
@@ -75,15 +75,6 @@ def _summary(late_ns: list[int]) -> SimpleNamespace:
     return SimpleNamespace(
         count=count, mean=sum(late_ns) / max(count, 1) / SECOND, **(quantiles or dict.fromkeys(shares, 0.0))
     )
-
-
-def _listed(ids: Iterable[str]) -> list[str]:
-    if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
-        raise TypeError(f"ids must be an iterable of ids, not {ids!r}")
-    names = list(ids)
-    for name in names:
-        check_name(name, "id")
-    return names
 
 
 class ReferenceScheduler(Scheduling, Repeating, Controlling):
@@ -239,7 +230,7 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
     def cancel_many(self, ids: Iterable[str]) -> int:
         """Withdraw many pending jobs; return how many were pending."""
         self._check_open()
-        return sum(self.cancel(name) for name in _listed(ids))
+        return sum(self.cancel(name) for name in listed_ids(ids))
 
     def reschedule(self, id: str, when: When) -> bool:
         """Move a pending job to ``when`` on the wall clock, at a new place in the order."""
@@ -329,7 +320,7 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         """Forget the dead that died before a time of the wall clock, or of these ids, or all; returns how many."""
         self._check_open()
         end = None if before is None else _times.wall_ns(before, "before")
-        named = None if ids is None else _listed(ids)
+        named = None if ids is None else listed_ids(ids)
         count = len(self._dead)
         kept = (
             (dead, keep)

@@ -1,9 +1,7 @@
 """Check what callers give."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from duewheel._checks import KEYWORDS, unknown_keyword
 from duewheel._core import JobOptions
 from duewheel.errors import DuplicateJobError
 
@@ -34,13 +32,6 @@ def datas_of(datas: Any, count: int) -> list[Any]:
     if len(given) != count:
         raise ValueError(f"datas must be as many as the dues: {len(given)} for {count}")
     return given
-
-
-def check_keywords(call: str, keywords: Iterable[str]) -> None:
-    """Refuse keywords that a call of the scheduler does not have."""
-    for name in keywords:
-        if name not in KEYWORDS[call]:
-            raise unknown_keyword(name, call)
 
 
 def taken(id: str) -> DuplicateJobError:

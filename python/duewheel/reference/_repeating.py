@@ -10,13 +10,13 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 
 from duewheel import _times
-from duewheel._checks import check_name, data_bytes
+from duewheel._checks import check_keywords, check_name, data_bytes
 from duewheel._checks import headers as headers_of
 from duewheel._core import DeadEvent, JobOptions, ManualTime, Outcome
 from duewheel._pauses import one_of
 from duewheel._times import LAST_NS, SECOND
 from duewheel.options import UNSET
-from duewheel.reference._given import CONTROLS, check_keywords, check_options, taken
+from duewheel.reference._given import CONTROLS, check_options, taken
 from duewheel.reference._queue import Entry, Queue
 from duewheel.reference._repeats import CATCH_UPS, Repeat, Terms, take_up, upcoming
 from duewheel.reference._rules import resolve, spread_ns

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from duewheel import _times
-from duewheel._checks import check_conflict, check_name, data_bytes
+from duewheel._checks import check_conflict, check_keywords, check_name, data_bytes
 from duewheel._checks import headers as headers_of
 from duewheel._core import JobOptions
 from duewheel._log import ancient as _log_ancient
 from duewheel._times import LAST_NS, SECOND
 from duewheel.errors import DuplicateJobError
 from duewheel.options import UNSET
-from duewheel.reference._given import check_keywords, check_options, datas_of, items, taken
+from duewheel.reference._given import check_options, datas_of, items, taken
 from duewheel.reference._outcomes import Keeping, keep_ns
 from duewheel.reference._queue import MOST, Changed, Entry
 from duewheel.reference._rules import resolve

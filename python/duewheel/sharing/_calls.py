@@ -52,22 +52,10 @@ def _bound(value: datetime | float | None, what: str) -> int | None:
     return None if value is None else wall_ns(value, what)
 
 
-def _listed(ids: Iterable[str]) -> list[str]:
-    """Check many ids."""
-    if isinstance(ids, str | bytes):
-        raise TypeError(f"ids must be an iterable of ids, not {_checks.shown(ids)}")
-    given = list(ids)
-    for one in given:
-        _checks.check_name(one, "id")
-    return given
-
-
 def _others(call: str, keywords: Any, id: str | None = None) -> dict[str, Any]:
     """Take out of the keywords of a call those that are no options, checked: the owner reads them."""
     others = {name: keywords.pop(name) for name in list(keywords) if name not in _FIELDS} if keywords else {}
-    for name in others:
-        if name not in _checks.KEYWORDS[call]:
-            raise _checks.unknown_keyword(name, call)
+    _checks.check_keywords(call, others)
     # Here, for JSON has names and texts of what is none.
     if "headers" in others:
         others["headers"] = _checks.headers(others["headers"])
@@ -194,7 +182,7 @@ class Calls:
 
     def cancel_many(self, ids: Iterable[str]) -> int:
         """Withdraw many pending jobs; return how many were pending. As `duewheel.Scheduler.cancel_many`."""
-        return int(self._link.call("cancel_many", ids=_listed(ids)))
+        return int(self._link.call("cancel_many", ids=_checks.listed_ids(ids)))
 
     def reschedule(self, id: str, when: datetime | float) -> bool:
         """Move a pending job to another time of the wall clock. As `duewheel.Scheduler.reschedule`."""
@@ -247,7 +235,7 @@ class Calls:
         if ids is None:
             return int(self._link.call("purge", before=end))
         # Of another name: an owner that knew no ids would forget all.
-        return int(self._link.call("purge_ids", before=end, ids=_listed(ids)))
+        return int(self._link.call("purge_ids", before=end, ids=_checks.listed_ids(ids)))
 
     def get(self, id: str) -> Event | None:
         """Return the pending event of a job, or `None`."""
