@@ -81,9 +81,14 @@ def headers(given: object) -> dict[str, str]:
 
 def listed_ids(ids: Iterable[str]) -> list[str]:
     """Return many ids, each of them checked."""
-    if isinstance(ids, str | bytes) or not hasattr(ids, "__iter__"):
-        raise TypeError(f"ids must be an iterable of ids, not {shown(ids)}")
-    given = list(ids)
+    must = f"ids must be an iterable of ids, not {shown(ids)}"
+    if isinstance(ids, str | bytes):
+        raise TypeError(must)
+    try:
+        each = iter(ids)  # what has items by number alone, as `Ids` does, is iterable, too
+    except TypeError:
+        raise TypeError(must) from None
+    given = list(each)
     for one in given:
         check_name(one, "id")
     return given
