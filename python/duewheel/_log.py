@@ -77,6 +77,15 @@ def contested(id: str, node: str) -> None:
     )
 
 
+def clock_apart(ahead_ns: int) -> None:
+    """Report that the database's clock and this machine's differ by too much to be left alone."""
+    logger.warning(
+        "the clock of this machine is %.1f s %s that of the database: dues are corrected by it, so that nothing is early; "
+        "have both follow the same time service",
+        abs(ahead_ns) / 1e9, "behind" if ahead_ns > 0 else "ahead of",
+    )  # fmt: skip
+
+
 def unreadable(row: int, why: str) -> None:
     """Report a stored job that cannot be read: it stays in the store, and others do not wait for it."""
     logger.error("the stored job %d cannot be read, and will not run: %s", row, why)

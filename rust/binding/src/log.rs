@@ -64,6 +64,11 @@ pub(crate) fn contested(py: Python<'_>, id: &str, node: &str) {
     report(py, |names| &names.log_contested, (id, node));
 }
 
+/// Report how far the store's clock is ahead of this machine's, in nanoseconds.
+pub(crate) fn clock_apart(py: Python<'_>, ahead: i64) {
+    report(py, |names| &names.log_clock_apart, (ahead,));
+}
+
 /// Report a stored job that cannot be read.
 pub(crate) fn unreadable(py: Python<'_>, row: u64, why: &str) {
     report(py, |names| &names.log_unreadable, (row, why));

@@ -419,7 +419,12 @@ fn a_node_whose_clock_is_an_hour_off_starts_nothing_early() {
             wall,
             ..settings(&schema)
         };
-        let wrong = join_as(wrong, no_events());
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hears = said.clone();
+        let wrong = join_as(
+            wrong,
+            Box::new(move |event| hears.lock().unwrap().push(event)),
+        );
         let (second, ahead) = (HOUR / 3600, wall() - now());
         let near = |is: i64, must: i64| (is - must).abs() < second;
         let due = now();
@@ -444,6 +449,14 @@ fn a_node_whose_clock_is_an_hour_off_starts_nothing_early() {
         given.clock = ClockKind::Wall;
         put_yielded(&wrong, &[given]);
         assert_eq!(get(&right, &id(4)).unwrap().place.due, due + 8 * second);
+        // It is said once, though each beat shows it.
+        let apart = |event| match event {
+            Event::ClockApart(apart) => Some(apart),
+            _ => None,
+        };
+        let said = std::mem::take(&mut *said.lock().unwrap());
+        let apart: Vec<i64> = said.into_iter().filter_map(apart).collect();
+        assert!(apart.len() == 1 && near(apart[0], -ahead), "{apart:?}");
     }
 }
 

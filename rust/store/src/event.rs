@@ -21,6 +21,8 @@ pub enum Event {
     Paused(Vec<String>),
     /// The repeat of this id is declared otherwise by another node that lives, of this name.
     Contested(String, String),
+    /// The store's clock is ahead of this machine's by so many nanoseconds, too many to be left alone: dues are corrected.
+    ClockApart(i64),
     /// A job due at this time of the wall clock is no node's: a page would bring it. A hint, which
     /// may be lost or come for nothing.
     Available(i64),

@@ -71,6 +71,7 @@ fn run_node(jobs: &SharedJobs, weather: Weather, starts: &Mutex<Vec<(String, boo
             Event::Revoked(seqs) => held.jobs.retain(|seq, _| !seqs.contains(seq)),
             Event::Paused(_)
             | Event::Contested(..)
+            | Event::ClockApart(_)
             | Event::Poisoned(_)
             | Event::Unapplied(..)
             | Event::Available(_)

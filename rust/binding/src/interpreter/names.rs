@@ -42,6 +42,7 @@ names! {
     "duewheel._log" {
         is_logged = "logger.isEnabledFor",
         log_ancient = "ancient",
+        log_clock_apart = "clock_apart",
         log_dropped = "dropped",
         log_failed = "failed",
         log_contested = "contested",

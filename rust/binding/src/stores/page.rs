@@ -30,7 +30,7 @@ fn description(job: &store::Unreadable) -> String {
 impl Shared {
     /// Ask for pages and take them in until all that is near is in memory.
     pub(crate) fn take_in_all(&self, py: Python<'_>) -> PyResult<()> {
-        self.report_unapplied(py);
+        self.report_news(py);
         self.take_in_repeats(py)?;
         while let Some(question) = self.engine.page_wanted() {
             self.take_in_answer(py, question)?;
@@ -40,7 +40,7 @@ impl Shared {
 
     /// Take in what is due soon alone: callers wait, and the rest comes while it runs.
     pub(crate) fn take_in_first(&self, py: Python<'_>) -> PyResult<()> {
-        self.report_unapplied(py);
+        self.report_news(py);
         self.take_in_repeats(py)?;
         let until = self.engine.due_soon();
         while let Some(question) = self.engine.page_before(until) {
@@ -93,20 +93,24 @@ impl Shared {
 
     /// Take in the pages that have come.
     pub(crate) fn take_in_pages(&self, py: Python<'_>) -> PyResult<()> {
-        self.report_unapplied(py);
-        for (id, node) in self.engine.contested() {
-            log::contested(py, &id, &node);
-        }
+        self.report_news(py);
         for page in self.engine.pages() {
             self.take_in(py, page)?;
         }
         Ok(())
     }
 
-    /// Report what the store could not apply.
-    fn report_unapplied(&self, py: Python<'_>) {
-        for (record, why) in self.engine.unapplied() {
-            log::unapplied(py, record, &why.to_string());
+    /// Report what the store has said that nothing is to be done about.
+    fn report_news(&self, py: Python<'_>) {
+        for news in self.engine.news() {
+            match news {
+                store::Event::Unapplied(record, why) => {
+                    log::unapplied(py, record, &why.to_string());
+                }
+                store::Event::Contested(id, node) => log::contested(py, &id, &node),
+                store::Event::ClockApart(ahead) => log::clock_apart(py, ahead),
+                _ => {}
+            }
         }
     }
 

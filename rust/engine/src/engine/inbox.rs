@@ -21,10 +21,8 @@ pub struct StoreInbox {
     pub(super) taken_back: Mutex<Vec<Event>>,
     /// When the first of the jobs is due that the store has said to be available.
     pub(super) available: Mutex<Option<i64>>,
-    /// Repeats that other nodes declare otherwise: their ids, and the nodes.
-    pub(super) contested: Mutex<Vec<(String, String)>>,
-    /// Records of the store that it could not apply, by number, and why.
-    pub(super) unapplied: Mutex<Vec<(u64, Error)>>,
+    /// What the store has said that is only to be reported.
+    pub(super) news: Mutex<Vec<Event>>,
 }
 
 impl StoreInbox {
@@ -40,8 +38,7 @@ impl StoreInbox {
             failed: Mutex::default(),
             taken_back: Mutex::default(),
             available: Mutex::default(),
-            contested: Mutex::default(),
-            unapplied: Mutex::default(),
+            news: Mutex::default(),
         }))
     }
 
@@ -50,12 +47,8 @@ impl StoreInbox {
         let inbox = self.clone();
         Box::new(move |event| match event {
             Event::Poisoned(error) => inbox.fail(error),
-            Event::Unapplied(record, why) => {
-                inbox.unapplied.lock().push((record, why));
-                inbox.sleeper.wake();
-            }
-            Event::Contested(id, node) => {
-                inbox.contested.lock().push((id, node));
+            Event::Unapplied(..) | Event::Contested(..) | Event::ClockApart(_) => {
+                inbox.news.lock().push(event);
                 inbox.sleeper.wake();
             }
             Event::Available(due) => {

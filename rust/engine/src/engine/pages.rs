@@ -1,6 +1,5 @@
 //! Pages: what is not in memory comes in before it is due.
 
-use super::inbox::StoreInbox;
 use super::{Engine, Phase, Refused, State};
 use crate::due::queue::{ClockKind, Now};
 use crate::engine::repeats::FoundRepeat;
@@ -383,11 +382,8 @@ impl<P: Payload> State<P> {
 
     /// Whether a worker has something of the store's to take in.
     pub(super) fn has_arrivals(&self) -> bool {
-        let said = |inbox: &StoreInbox| {
-            !inbox.unapplied.lock().is_empty() || !inbox.contested.lock().is_empty()
-        };
         let backing = self.backing.as_ref();
-        self.has_pages() || backing.is_some_and(|backing| said(&backing.inbox))
+        self.has_pages() || backing.is_some_and(|backing| !backing.inbox.news.lock().is_empty())
     }
 
     /// Whether pages have come that may be taken in.

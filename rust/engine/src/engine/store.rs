@@ -18,7 +18,9 @@ impl<P: Payload> Engine<P> {
     /// Put a store behind an engine that is new.
     pub fn put_behind(&mut self, store: Arc<dyn Store>, inbox: Arc<StoreInbox>, window: Window) {
         let found = store.found().clone();
-        inbox.unapplied.lock().extend(found.unapplied);
+        let unapplied = found.unapplied.into_iter();
+        let unapplied = unapplied.map(|(record, why)| Event::Unapplied(record, why));
+        inbox.news.lock().extend(unapplied);
         let first = found.grant.as_ref().map(|grant| grant.seqs.start);
         let first = first.unwrap_or_else(|| found.seq.saturating_add(1));
         let lease = found.grant.map(Lease::new);
@@ -51,21 +53,12 @@ impl<P: Payload> Engine<P> {
         Ok(state)
     }
 
-    /// What the store could not apply and is not reported yet: record numbers, and why.
-    pub fn unapplied(&self) -> Vec<(u64, Error)> {
+    /// What the store has said that is only to be reported, and is not yet.
+    pub fn news(&self) -> Vec<Event> {
         let state = self.state.lock();
         let backing = state.backing.as_ref();
         backing.map_or_else(Vec::new, |backing| {
-            std::mem::take(&mut *backing.inbox.unapplied.lock())
-        })
-    }
-
-    /// Repeats that other nodes declare otherwise and that are not reported yet: their ids, and the nodes.
-    pub fn contested(&self) -> Vec<(String, String)> {
-        let state = self.state.lock();
-        let backing = state.backing.as_ref();
-        backing.map_or_else(Vec::new, |backing| {
-            std::mem::take(&mut *backing.inbox.contested.lock())
+            std::mem::take(&mut *backing.inbox.news.lock())
         })
     }
 
@@ -408,6 +401,7 @@ impl<P: Payload> State<P> {
                 Event::Poisoned(_)
                 | Event::Unapplied(..)
                 | Event::Contested(..)
+                | Event::ClockApart(_)
                 | Event::Available(_) => {}
             }
         }

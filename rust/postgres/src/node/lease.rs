@@ -61,6 +61,11 @@ impl Node {
         } else {
             0
         };
+        // Not at each beat, and not each time that it crosses the tolerance.
+        if self.ahead != 0 && (self.ahead - self.said_ahead).abs() > TOLERANCE {
+            self.said_ahead = self.ahead;
+            (self.events)(Event::ClockApart(self.ahead));
+        }
     }
 
     /// Others have, or may have, all that this node held.

@@ -91,6 +91,8 @@ pub(crate) struct Node {
     pub(super) recalls: Recalls,
     /// How far the server's clock is ahead of this machine's, where that is too much.
     pub(super) ahead: i64,
+    /// What was last said of that.
+    pub(super) said_ahead: i64,
 }
 
 impl Node {
@@ -127,6 +129,7 @@ impl Node {
             next_beat: Instant::now(),
             connected: Instant::now(),
             ahead: 0,
+            said_ahead: 0,
         }
     }
 
