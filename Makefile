@@ -15,6 +15,7 @@ PEERS := $(CURDIR)/target/peers
 TOOLS_STAMP := $(VENV)/.tools
 BUILT_STAMP := $(VENV)/.built
 WHEELS_STAMP := dist/.built
+PROFILE := $(CURDIR)/target/profiled/duewheel.profdata
 EXTENSION := $(wildcard python/duewheel/_core*.so python/duewheel/_core*.pyd)
 RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml $(wildcard Cargo.lock)
 PACKAGE := $(shell find python -name '*.py' -o -name '*.pyi')
@@ -113,7 +114,7 @@ demo-postgres: setup  ## see nodes share a database while they are killed and th
 # CPython before 3.14 ends a thread at its exit by unwinding it, with the unwinder of the system. zig links one of its
 # own, and a stack that both of them walk crashes the process: so the system's comes first.
 ifeq ($(shell uname -s),Linux)
-LINKED_FOR_OLD_LINUX := RUSTFLAGS="-C link-arg=$(shell cc -print-file-name=libgcc_s.so.1)"
+LINKED_FOR_OLD_LINUX := -C link-arg=$(shell cc -print-file-name=libgcc_s.so.1)
 endif
 
 .PHONY: docs
@@ -125,13 +126,18 @@ screenshots: setup  ## take the pictures of the dashboard in docs/pictures, some
 	"$(BIN)/python" docs/site/screenshots.py
 
 .PHONY: wheel
-wheel: $(WHEELS_STAMP)  ## build a wheel for each CPython that is here into dist/
+wheel: $(WHEELS_STAMP)  ## build a wheel for each CPython that is here into dist/, by a profile where llvm-profdata is
 
-$(WHEELS_STAMP): $(TOOLS_STAMP) $(RUST) $(PACKAGE) tests/process/test_wheel.py
+$(WHEELS_STAMP): $(TOOLS_STAMP) $(RUST) $(PACKAGE) tests/process/test_wheel.py $(PROFILE)
 	rm -f dist/*.whl
-	"$(BIN)/python" tests/process/test_wheel.py | tr '\n' '\0' | PATH="$(BIN):$$PATH" $(LINKED_FOR_OLD_LINUX) \
+	"$(BIN)/python" tests/process/test_wheel.py | tr '\n' '\0' | PATH="$(BIN):$$PATH" \
+		RUSTFLAGS="$(LINKED_FOR_OLD_LINUX) $$(test ! -s "$(PROFILE)" || echo "-C profile-use=$(PROFILE)")" \
 		xargs -0 maturin build --release --out dist $(if $(LINKED_FOR_OLD_LINUX),--compatibility manylinux_2_28 --zig) --interpreter
 	@touch "$@"
+
+# An empty one stands for none, which is slower by a tenth and else the same.
+$(PROFILE): $(TOOLS_STAMP) $(RUST) $(PACKAGE) benches/train.py
+	"$(BIN)/python" benches/train.py "$@" || { test $$? = 3 && : > "$@" && echo "BUILT WITHOUT A PROFILE"; }
 
 .PHONY: clean
 clean:  ## remove all that was built, .venv too
