@@ -32,6 +32,7 @@ def work(event):
     if event.data == b"fail" and event.attempt == 1:
         raise ValueError("once")
     note("end", event)
+    return event.data
 
 
 scheduler.start()

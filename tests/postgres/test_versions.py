@@ -139,6 +139,16 @@ def test_one_of_the_version_before_takes_over_from_one_of_this(before, nodes, ur
     assert before.claim("work") and all(before.finish(id) == 1 for id in ids)
 
 
+def test_one_of_the_version_before_takes_no_id_by_a_function_and_cancels_as_all_do(before, node):
+    psycopg = pytest.importorskip("psycopg", reason="LEFT OUT: psycopg is not installed")
+    after = node()
+    after.in_(60, "work", id="kept", keep=60)
+    assert before.ask("SELECT {s}.cancel_v1({s}.key_of('kept'), 1)") == [(1,)]
+    assert after.outcome("kept").state == "cancelled"
+    with pytest.raises(psycopg.errors.UniqueViolation, match="is kept"):
+        before.ask("SELECT {s}.schedule_v1('work', 0, true, '', 'kept', 5, 1, 1, NULL, false)")
+
+
 def test_a_program_of_the_version_before_may_still_open_it(before, node):
     node()
     ((oldest,),) = before.ask("SELECT value FROM {s}.meta WHERE name = 'oldest_client'")

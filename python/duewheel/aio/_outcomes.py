@@ -39,6 +39,7 @@ class Outcomes:
             awaited.outcome_late(id, False)
         loop = asyncio.get_running_loop()
         end = None if seconds is None else loop.time() + seconds
+        looks = 0
         while True:
             event_loop = core._event_loop
             # Before it is looked: no end between the two is missed.
@@ -50,10 +51,13 @@ class Outcomes:
                     return found
                 if left is not None and left <= 0:
                     awaited.outcome_late(id, True)  # raises
+                pause = _LOOK_S if future is None else awaited.outcome_pause(looks)
+                most = min((s for s in (left, pause) if s is not None), default=None)
                 if future is None:
-                    await asyncio.sleep(_LOOK_S if left is None else min(_LOOK_S, left))
+                    await asyncio.sleep(most or 0)
                 else:
-                    await asyncio.wait((future,), timeout=left)
+                    await asyncio.wait((future,), timeout=most)
+                looks += 1
             finally:
                 if future is not None and event_loop is not None:
                     event_loop.forget_end(future)

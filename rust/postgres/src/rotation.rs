@@ -1,4 +1,4 @@
-//! Encrypting all payloads under the default key, some rows at a time, on a connection of its own.
+//! Encrypting all payloads and results under the default key, some rows at a time, on a connection of its own.
 //!
 //! Each step is a transaction, and a row that has the default key is passed by: so a rotation that was cut off goes on
 //! where it was when it is begun again, in this process or another.
@@ -8,7 +8,7 @@ use crate::connection::trouble::Trouble;
 use crate::settings::Settings;
 use crate::tables::names::{id_of, quoted};
 use crate::tables::statement::Params;
-use duewheel_store::{Error, Keyring, open_payload};
+use duewheel_store::{Error, Keyring, open_payload, open_result};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +29,38 @@ const PASSES: u32 = 8;
 /// How long a statement may take: some read a whole table.
 const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(100);
-/// The tables, and by what their rows are gone through.
-const TABLES: [(&str, &str, &str); 2] = [("job", "id", "uuid"), ("dead", "number", "bigint")];
+const TABLES: [Table; 3] = [
+    Table {
+        name: "job",
+        by: "id",
+        of: "uuid",
+        column: "data",
+    },
+    Table {
+        name: "dead",
+        by: "number",
+        of: "bigint",
+        column: "data",
+    },
+    Table {
+        name: "outcome",
+        by: "id",
+        of: "uuid",
+        column: RESULT,
+    },
+];
+const RESULT: &str = "result";
+
+/// A table with something that is encrypted.
+struct Table {
+    name: &'static str,
+    /// By what its rows are gone through.
+    by: &'static str,
+    /// The type of that.
+    of: &'static str,
+    /// What is encrypted.
+    column: &'static str,
+}
 
 /// A rotation that is under way.
 pub(crate) struct Rotation {
@@ -110,8 +140,8 @@ impl Rotation {
             if self.ends.load(Ordering::Acquire) {
                 return Err(Trouble::Refused(Error::Closed));
             }
-            if let Some((table, by, of)) = TABLES.get(self.state.table) {
-                self.step(&link, (table, by, of), keys).await?;
+            if let Some(table) = TABLES.get(self.state.table) {
+                self.step(&link, table, keys).await?;
                 continue;
             }
             self.refuse_passed()?;
@@ -130,22 +160,23 @@ impl Rotation {
 
     async fn count(&self, link: &Link) -> Result<u64, Trouble> {
         let s = quoted(&self.settings.schema);
-        let sql =
-            format!("SELECT (SELECT count(*) FROM {s}.job) + (SELECT count(*) FROM {s}.dead)");
+        let count = |table: &Table| format!("(SELECT count(*) FROM {s}.{})", table.name);
+        let sql = format!("SELECT {}", TABLES.each_ref().map(count).join(" + "));
         link.count(&sql, Params::default()).await
     }
 
     /// Encrypt the next rows of a table that have another key, or none.
-    async fn step(
-        &mut self,
-        link: &Link,
-        (table, by, of): (&str, &str, &str),
-        keys: &Keyring,
-    ) -> Result<(), Trouble> {
+    async fn step(&mut self, link: &Link, table: &Table, keys: &Keyring) -> Result<(), Trouble> {
+        let Table {
+            name,
+            by,
+            of,
+            column,
+        } = table;
         let s = quoted(&self.settings.schema);
         let key = i64::from(keys.default_key());
         let select = format!(
-            "SELECT j.{by}::text, j.id, j.name, t.name, j.key, j.data, j.key IS DISTINCT FROM $2 FROM {s}.{table} j \
+            "SELECT j.{by}::text, j.id, j.name, t.name, j.key, j.{column}, j.key IS DISTINCT FROM $2 FROM {s}.{name} j \
              JOIN {s}.target t ON t.id = j.target WHERE $1::text IS NULL OR j.{by} > ($1::text)::{of} \
              ORDER BY j.{by} LIMIT $3"
         );
@@ -158,7 +189,7 @@ impl Rotation {
         for row in &rows {
             let place: String = row.try_get(0)?;
             if row.try_get(6)? {
-                match resealed(row, keys)? {
+                match resealed(row, *column == RESULT, keys)? {
                     Ok(fresh) => {
                         places.push(place.clone());
                         digests.push(Sha256::digest(row.try_get::<_, &[u8]>(5)?).to_vec());
@@ -174,8 +205,8 @@ impl Rotation {
         if !places.is_empty() {
             // A payload that was edited since it was read is another's to encrypt: the next pass sees it.
             let update = format!(
-                "UPDATE {s}.{table} j SET data = x.fresh, key = $1 FROM unnest($2::text[], $3::bytea[], $4::bytea[]) \
-                 x(place, digest, fresh) WHERE j.{by} = x.place::{of} AND sha256(j.data) = x.digest"
+                "UPDATE {s}.{name} j SET {column} = x.fresh, key = $1 FROM unnest($2::text[], $3::bytea[], $4::bytea[]) \
+                 x(place, digest, fresh) WHERE j.{by} = x.place::{of} AND sha256(j.{column}) = x.digest"
             );
             let params = Params::default()
                 .with(key, Type::INT8)
@@ -216,9 +247,13 @@ impl Rotation {
     /// Forget all keys but the default one, unless a row still has another; whether they are forgotten.
     async fn forget(&self, link: &Link, key: i64) -> Result<bool, Trouble> {
         let s = quoted(&self.settings.schema);
+        let has_none = |table: &Table| {
+            let name = table.name;
+            format!("NOT EXISTS (SELECT FROM {s}.{name} WHERE key <> $1)")
+        };
+        let is_free = TABLES.each_ref().map(has_none).join(" AND ");
         let sql = format!(
-            "WITH f AS (SELECT NOT EXISTS (SELECT FROM {s}.job WHERE key <> $1) \
-                AND NOT EXISTS (SELECT FROM {s}.dead WHERE key <> $1) AS is_free), \
+            "WITH f AS (SELECT {is_free} AS is_free), \
              d AS (DELETE FROM {s}.keys WHERE key <> $1 AND (SELECT is_free FROM f)) SELECT is_free FROM f"
         );
         let rows = link
@@ -228,11 +263,17 @@ impl Rotation {
     }
 }
 
-/// A payload under the default key, or why it cannot be read.
-fn resealed(row: &Row, keys: &Keyring) -> Result<Result<Vec<u8>, Error>, Trouble> {
+/// A payload or a result under the default key, or why it cannot be read.
+fn resealed(row: &Row, is_result: bool, keys: &Keyring) -> Result<Result<Vec<u8>, Error>, Trouble> {
     let (id, target) = (id_of(row.try_get(1)?, row.try_get(2)?), row.try_get(3)?);
     let key: Option<i64> = row.try_get(4)?;
     let key = key.map(|key| u32::try_from(key).unwrap_or(u32::MAX));
-    let opened = open_payload(Some(keys), key, (&id, target), row.try_get(5)?);
-    Ok(opened.and_then(|data| keys.seal(&id, target, &data)))
+    let (named, stored) = ((&*id, target), row.try_get(5)?);
+    Ok(if is_result {
+        let opened = open_result(Some(keys), key, named, stored);
+        opened.and_then(|result| keys.seal_result(&id, target, &result))
+    } else {
+        let opened = open_payload(Some(keys), key, named, stored);
+        opened.and_then(|data| keys.seal(&id, target, &data))
+    })
 }

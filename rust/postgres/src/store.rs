@@ -4,6 +4,7 @@ use crate::connection::Process;
 use crate::connection::conninfo::ConnInfo;
 use crate::connection::tls;
 use crate::node::Node;
+use crate::node::outcomes::taken_result;
 use crate::node::post::Post;
 use crate::rotation::{Ended, OnProgress, Rotation};
 use crate::settings::Settings;
@@ -130,14 +131,16 @@ impl Store for PostgresStore {
         let mut ops = Vec::with_capacity(batch.len());
         let mut inserts = false;
         for op in batch {
-            let data = match op {
+            let (mut op, keys) = (op.clone().into_owned(), self.settings.keys.as_ref());
+            let data = match &mut op {
                 Op::Insert(job) | Op::Edit(job) => {
                     inserts = true;
-                    sealed(job, self.settings.keys.as_ref())?
+                    sealed(job, keys)?
                 }
+                Op::Keep { kept, .. } => taken_result(kept, keys)?,
                 _ => (Vec::new(), None),
             };
-            ops.push((op.clone().into_owned(), data));
+            ops.push((op, data));
         }
         self.post.submit(ops, inserts)
     }

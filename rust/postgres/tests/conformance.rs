@@ -6,7 +6,10 @@ use duewheel_store::testing::conformance::exercise;
 use duewheel_store::testing::drive::{cancel_of, claim, dead, get, insert, put, put_yielded};
 use duewheel_store::testing::jobs::{again, begin, bury, done, job, once, place};
 use duewheel_store::testing::nodes;
-use duewheel_store::{Answer, ClockKind, Event, Op, Query, Reason, ask};
+use duewheel_store::testing::outcomes::{ENDED, KEEP, keep, keeping_as, keeps_outcomes, outcome};
+use duewheel_store::{
+    Answer, ClockKind, Event, Job, Kept, Op, Over, Query, Reason, StoredOutcome, ask,
+};
 use server::{join, new_schema, no_events, url};
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +20,15 @@ fn it_does_what_every_store_must() {
         return;
     }
     exercise(&|| Box::new(join(&new_schema(), no_events())));
+}
+
+#[test]
+fn it_keeps_outcomes() {
+    if url().is_none() {
+        eprintln!("left out: there is no server; say DUEWHEEL_TEST_PG=postgresql://…");
+        return;
+    }
+    keeps_outcomes(&|| Box::new(join(&new_schema(), no_events())));
 }
 
 #[test]
@@ -101,4 +113,32 @@ fn what_another_node_may_start_is_not_moved() {
     let id = held.id.clone().into_owned();
     assert_eq!(ask(&one, Query::Move { id, to, clock }), Ok(Answer::Held));
     assert_eq!(get(&one, &held.id), Some(held));
+}
+
+#[test]
+fn a_node_that_has_lost_a_job_keeps_nothing_of_its_end() {
+    if url().is_none() {
+        eprintln!("left out: there is no server; say DUEWHEEL_TEST_PG=postgresql://…");
+        return;
+    }
+    let schema = new_schema();
+    let (one, other) = (join(&schema, no_events()), join(&schema, no_events()));
+    put_yielded(&one, &[keeping_as(once(1, 10))]);
+    assert_eq!(claim(&other, &["email.welcome"], 100, 10).jobs.len(), 1);
+    let (id, at) = (job(1, 0).id.into_owned(), ENDED);
+    let cancel = Query::Cancel { id: id.clone(), at };
+    assert!(ask(&one, cancel).unwrap().has_changed());
+    // Another job has its id, which is not that node's.
+    let anew = Job {
+        id: id.clone().into(),
+        created: ENDED + KEEP,
+        ..keeping_as(job(2, 50))
+    };
+    assert_eq!(ask(&one, Query::Insert(vec![anew])), Ok(Answer::Done));
+    put(&other, &[begin(1), keep(1, Over::Succeeded), done(1)]);
+    assert_eq!(outcome(&other, 1, ENDED), StoredOutcome::Pending(true));
+    put(&one, &[begin(2), done(2)]);
+    let cancelled = Kept::cancelled(&id, &job(1, 0).target, ENDED, KEEP);
+    let found = StoredOutcome::Kept(Box::new(cancelled));
+    assert_eq!(outcome(&other, 1, ENDED), found);
 }

@@ -13,7 +13,7 @@ import mutating  # noqa: E402
 
 SQL = "postgres/src/tables/sql.rs"
 TABLES = "postgres/src/tables/schema.sql"
-CANCELS = "postgres/src/tables/version_2.sql"
+CALLS = "postgres/src/tables/version_5.sql"
 LINK = "postgres/src/connection/link.rs"
 FLIGHTS = "postgres/src/node/flights.rs"
 LEASE = "postgres/src/node/lease.rs"
@@ -31,9 +31,18 @@ MUTANTS: dict[str, mutating.Mutant] = {
     "claim what another node holds": (SQL, '"(owner IS NULL OR owner = 0 AND get', '"(true OR owner = 0 AND get'),
     "move what has begun": (SQL, '"begun IS NULL AND (owner', '"(owner'),
     "move what another node may start": (SQL, "OR flags & 2 <> 0 OR repeat IS NOT NULL)", "OR true)"),
-    "cancel what has begun": (CANCELS, "WHERE j.id = which AND j.begun IS NULL\n", "WHERE j.id = which\n"),
-    "cancel what another node may start": (CANCELS, "OR j.flags & 2 <> 0 OR j.repeat IS NOT NULL)", "OR true)"),
+    "cancel what has begun": (CALLS, "WHERE j.id = which AND j.begun IS NULL\n", "WHERE j.id = which\n"),
+    "cancel what another node may start": (CALLS, "OR j.flags & 2 <> 0 OR j.repeat IS NOT NULL)", "OR true)"),
     "give back to nobody": (SQL, "coalesce((SELECT min(w.epoch) FROM w", "coalesce((SELECT NULL::bigint FROM w"),
+    # Ends that are kept
+    "keep the end of what another node has": (SQL, "WHERE j.owner = $8", "WHERE $8 IS NOT NULL"),
+    "keep the end before what follows": (CALLS, "DELETE FROM {s}.outcome o WHERE o.id = r.id;", ""),
+    "take an id that is kept": (CALLS, "o.until > x.now LIMIT 1", "o.until > x.now LIMIT 0"),
+    "take an id that is kept no longer": (CALLS, "WHERE o.until > x.now LIMIT 1", "LIMIT 1"),
+    "keep no cancellation": (CALLS, "was.carried IS NOT NULL AND", "false AND"),
+    "keep no interruption": (CALLS, "AND j.repeat IS NULL AND j.carried IS NOT NULL", "AND false"),
+    "keep a death that is revived": (CALLS, "o.id = which AND o.state > 1", "o.id = which AND o.state > 9"),
+    "show what is kept no longer": (SQL, "o.id = x.id AND o.until > $2", "o.id = x.id AND $2 IS NOT NULL"),
     # What a lost reply has said
     "do not note which flight it was": (TABLES, "applied = greatest(applied, flight)", "applied = applied"),
     "take a flight for lost": (FLIGHTS, "&& applied >= self.flights", "&& applied > self.flights"),

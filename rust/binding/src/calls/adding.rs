@@ -1,6 +1,5 @@
 //! What plugins add to what a job carries, where it is scheduled.
 
-use crate::errors::error;
 use crate::shared::Shared;
 use crate::values::options::Spec;
 use duewheel_store::Carried;
@@ -15,10 +14,6 @@ pub(crate) fn carried_by(
     spec: &Py<Spec>,
     carried: Carried,
 ) -> PyResult<Option<Arc<Carried>>> {
-    if carried.keep.is_some() && shared.engine.is_shared() {
-        let message = "keep= is for jobs in memory or in a file, and this scheduler keeps its jobs in PostgreSQL: leave it out";
-        return Err(error(py, |names| &names.state_error, message));
-    }
     if shared.hooks.are_scheduling() {
         return with_added(shared, py, spec, carried);
     }

@@ -246,6 +246,12 @@ impl AwaitedCalls {
         outcome::refuse_endless(&self.shared, py, id, false)
     }
 
+    /// Return how many seconds to wait at most until `outcome` is called once more, after so many calls. `None`: its end is told.
+    fn outcome_pause(&self, looks: u32) -> Option<f64> {
+        let pause = self.shared.engine.pause_after(looks)?;
+        Some(pause.as_secs_f64())
+    }
+
     /// As `Scheduler.revive`.
     fn revive(&self, id: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         self.leave(id.py(), |shared| change::revive(shared, id))

@@ -20,10 +20,6 @@ pub(crate) fn look(
     id: &Bound<'_, PyAny>,
 ) -> PyResult<Pending<Option<Outcome>>> {
     let (py, text) = (id.py(), convert::name(id, "id")?);
-    if shared.engine.is_shared() {
-        let message = "outcomes are kept in memory or in a file, and this scheduler keeps its jobs in PostgreSQL";
-        return Err(error(py, |names| &names.state_error, message));
-    }
     let asked = releasing(py, |released| shared.engine.outcome(text, released));
     let name = text.to_owned();
     shared.follow(py, text, asked, move |py, _, found, ticket| {
@@ -60,6 +56,7 @@ pub(crate) fn wait(
         refuse_endless(shared, py, text, true)?;
     }
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut looks = 0;
     loop {
         // Before it is looked: no end between the two is missed.
         let ending = waits.then(|| ThreadEnding::new(&shared.engine, text));
@@ -70,7 +67,10 @@ pub(crate) fn wait(
         let Some(ending) = ending.filter(|_| left != Some(Duration::ZERO)) else {
             return Err(not_over(py, text));
         };
-        shared.wait(py, left, |slice| ending.wait(slice))?;
+        let pause = shared.engine.pause_after(looks);
+        let slice = left.into_iter().chain(pause).min();
+        shared.wait(py, slice, |slice| ending.wait(slice))?;
+        looks = looks.saturating_add(1);
     }
 }
 

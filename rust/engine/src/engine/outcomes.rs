@@ -5,6 +5,10 @@ use super::{Engine, Phase, Refused, State};
 use crate::due::queue::Key;
 use crate::jobs::record::{Execution, Payload, Released};
 use duewheel_store::{Answer, Kept, Op, Over, Query, StoredOutcome};
+use std::time::Duration;
+
+/// Where nodes share the store, how long to wait before an outcome is looked for once more: at first.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 impl<P: Payload> Engine<P> {
     /// How the job of this id has ended, or stands.
@@ -20,7 +24,8 @@ impl<P: Payload> Engine<P> {
         let mut state = self.open_to_change()?;
         state.settle(self, released);
         state.catch_up()?;
-        if let Some(key) = state.jobs.find(id) {
+        // Where nodes share the store, another may have ended what is in memory here.
+        if let Some(key) = state.jobs.find(id).filter(|_| !state.is_shared()) {
             let pending = StoredOutcome::Pending(state.will_keep(key));
             return Ok(Pending::Made(pending, AT_ONCE));
         }
@@ -49,6 +54,13 @@ impl<P: Payload> Engine<P> {
             return 0;
         }
         state.outcomes.wait(id, Box::new(then))
+    }
+
+    /// How long to wait at most until the outcome of a job is looked for once more, after so many looks. `None`: its end is
+    /// told; where nodes share the store, another may end it.
+    pub fn pause_after(&self, looks: u32) -> Option<Duration> {
+        let poll = self.state.lock().lease()?.interval();
+        Some(poll.min(FIRST_PAUSE.saturating_mul(1 << looks.min(16))))
     }
 
     /// Call nobody any more who was to be called under this number.

@@ -15,6 +15,7 @@ use duewheel_model::outcome::Outcome;
 use duewheel_store::{Error, Grant, LeaseClock, Limited, Query};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
+use std::time::Duration;
 
 /// How many sequences are left at least: more than one call takes.
 const SPARE_SEQS: u64 = 1 << 24;
@@ -62,6 +63,11 @@ impl Lease {
             paused: HashSet::new(),
             clock: grant.lease,
         }
+    }
+
+    /// How often others are looked for.
+    pub(crate) fn interval(&self) -> Duration {
+        Duration::from_nanos(self.interval.max(0) as u64)
     }
 
     /// Whether this node may start what it holds.

@@ -78,6 +78,7 @@ impl Node {
             Query::Repeat(id) => self.look_at_repeat(link, id).await,
             Query::RepeatIds => self.repeat_ids(link).await,
             Query::Declare { id, said } => self.declare(link, id, said).await,
+            Query::Outcome { id, now } => self.outcome(link, id, *now).await,
             Query::PausedTargets => self.paused_targets(link).await,
             Query::Nodes => self.live_nodes(link).await.map(Answer::Nodes),
             Query::Dead {
@@ -114,7 +115,7 @@ impl Node {
                 page.await.map(Answer::Page)
             }
             Query::Insert(jobs) => self.insert(link, jobs, known).await,
-            Query::Cancel { id, .. } => self.cancel(link, known, id).await,
+            Query::Cancel { id, at } => self.cancel(link, known, (id, *at)).await,
             Query::Move { id, to, clock } => {
                 let moves = self.placed(id, *to, *clock);
                 let changed =
@@ -177,10 +178,11 @@ impl Node {
         &mut self,
         link: &Link,
         known: &mut Option<i64>,
-        id: &str,
+        (id, at): (&str, i64),
     ) -> Result<Answer, Trouble> {
         let key = key_of(id).0;
-        let cancel = |epoch| named(key, epoch);
+        let at = at.saturating_add(self.ahead);
+        let cancel = |epoch| named(key, epoch).with(at, Type::INT8);
         let said = self.count_changed(link, known, |sql| &sql.cancel, cancel, i64::MIN);
         let said = said.await?;
         let (changed, target) = (said & 15, said >> 4);
@@ -316,9 +318,11 @@ impl Node {
             .unwrap_or(i64::MIN);
         let inserted = self.transact(link, TRIES, |sql, epoch| {
             let insert = Statement::new(&sql.insert, insertion(&rows, epoch));
-            let answered = Params::default().with(epoch, Type::INT8);
-            let answered = Statement::new(&sql.answered, answered);
-            (vec![insert, answered], until)
+            let params = Params::default()
+                .with(epoch, Type::INT8)
+                .ids(rows.iter().map(|row| row.id))
+                .longs(rows.iter().map(|row| row.job.created));
+            (vec![insert, Statement::new(&sql.inserted, params)], until)
         });
         match inserted.await {
             Ok(_) => Ok(()),

@@ -146,6 +146,7 @@ impl Node {
             self.note_paused(link, row.try_get(1)?).await?;
         }
         self.look_for_contested(link).await?;
+        self.has_expired = true;
         if freed > 0 {
             self.looks.note_let_go(i64::MIN);
             (self.events)(Event::Available(i64::MIN));

@@ -138,6 +138,9 @@ impl Node {
             if self.has_strays && self.flying.is_none() && self.next.is_empty() {
                 self.give_back_strays(link).await?;
             }
+            if self.has_expired && self.flying.is_none() {
+                self.sweep(link).await?;
+            }
             if self.flying.is_none() {
                 self.is_sent = false;
                 self.flying = match self.next.pop_front() {
@@ -154,6 +157,9 @@ impl Node {
             }
             if self.flying.is_some() {
                 self.fly(link).await?;
+                continue;
+            }
+            if self.has_expired {
                 continue;
             }
             let next = self

@@ -10,6 +10,7 @@ mod held;
 mod lease;
 mod life;
 mod looks;
+pub(crate) mod outcomes;
 mod pauses;
 mod plan;
 pub(crate) mod post;

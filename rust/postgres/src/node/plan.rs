@@ -1,5 +1,6 @@
 //! Batches as statements: operations of one kind on many jobs are one statement, as far as the order on each job allows.
 
+use crate::node::outcomes::keep;
 use crate::node::steps::{Kind, Resolved, Step};
 use crate::tables::rows::{edition, flags, insertion};
 use crate::tables::sql::Sql;
@@ -115,6 +116,7 @@ fn statement<'a>(sql: &'a Sql, steps: &[&Step], epoch: i64) -> Statement<'a> {
         Step::Move { .. } => (&sql.shift, shift(steps, ids(), epoch)),
         Step::Next { .. } => (&sql.next, next(steps, ids(), epoch)),
         Step::Bury { .. } => (&sql.bury, bury(steps, ids(), epoch)),
+        Step::Keep { .. } => (&sql.keep, keep(steps, ids(), epoch)),
         Step::Edit { id, row } => (&sql.edit, edition(*id, row).with(epoch, Type::INT8)),
         Step::Stand {
             id,

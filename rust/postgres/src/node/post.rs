@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// How many bytes may wait for the server before insertions are refused.
+/// How many bytes may wait for the server before insertions are refused, and a flight takes before it takes no more batches.
 const MOST_WAITING: usize = 32 << 20;
 /// How many operations one flight takes at most.
 const FLIGHT: usize = 8_192;
@@ -163,11 +163,13 @@ impl Post {
     pub(crate) fn take(&self) -> Work {
         let mut state = self.lock();
         let mut batches: Vec<Batch> = Vec::new();
-        let mut ops = 0;
+        let (mut ops, mut bytes) = (0, 0);
         while let Some(Message::Batch(batch)) = state.messages.front()
-            && (batches.is_empty() || ops + batch.ops.len() <= FLIGHT)
+            && (batches.is_empty()
+                || (ops + batch.ops.len() <= FLIGHT && bytes + batch.bytes <= MOST_WAITING))
         {
             ops += batch.ops.len();
+            bytes += batch.bytes;
             if let Some(Message::Batch(batch)) = state.messages.pop_front() {
                 state.bytes -= batch.bytes;
                 batches.push(batch);

@@ -29,7 +29,12 @@ impl Node {
         let row = self.given().row(job.clone(), data);
         let put = |epoch| overwriting(&row, epoch, (replaces, runs));
         let said = self.count_changed(link, known, |sql| &sql.put, put, i64::MIN);
-        match said.await? {
+        let said = said.await.map_err(|trouble| match trouble {
+            // How a job has ended that had the id is kept.
+            Trouble::Taken(_) => Trouble::Refused(Error::Duplicate(job.id.clone().into_owned())),
+            trouble => trouble,
+        });
+        match said? {
             HELD => return Ok(Answer::Held),
             REPEATS => {
                 let id = job.id.clone().into_owned();

@@ -80,6 +80,8 @@ pub(crate) struct Node {
     pub(super) next: VecDeque<Flight>,
     /// Jobs may be claimed that this node does not know of: a reply that had them was lost.
     pub(super) has_strays: bool,
+    /// There may be more ends that are kept no longer than the last sweep has forgotten.
+    pub(super) has_expired: bool,
     pub(super) next_beat: Instant,
     /// Since when this connection is there.
     pub(super) connected: Instant,
@@ -126,6 +128,7 @@ impl Node {
             is_sent: false,
             next: VecDeque::new(),
             has_strays: false,
+            has_expired: false,
             next_beat: Instant::now(),
             connected: Instant::now(),
             ahead: 0,

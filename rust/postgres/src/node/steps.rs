@@ -3,7 +3,7 @@
 use crate::node::held::Held;
 use crate::tables::names::key_of;
 use crate::tables::rows::NewRow;
-use duewheel_store::{ClockKind, Ending, Next, Op, Place, Progress, Reason, Standing};
+use duewheel_store::{ClockKind, Ending, Kept, Next, Op, Place, Progress, Reason, Standing};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -59,6 +59,12 @@ pub(super) enum Step {
         died: i64,
         error: String,
     },
+    /// What is kept of its end, without the result, which is here as it is stored.
+    Keep {
+        id: Uuid,
+        kept: Box<Kept>,
+        data: (Vec<u8>, Option<u32>),
+    },
     Edit {
         id: Uuid,
         row: Box<NewRow>,
@@ -82,6 +88,7 @@ pub(super) enum Kind {
     Move,
     Next,
     Bury,
+    Keep,
     Edit,
     Stand,
 }
@@ -99,6 +106,7 @@ impl Step {
             Step::Move { id, .. } => (Kind::Move, *id),
             Step::Next { id, .. } => (Kind::Next, *id),
             Step::Bury { id, .. } => (Kind::Bury, *id),
+            Step::Keep { id, .. } => (Kind::Keep, *id),
             Step::Edit { id, .. } => (Kind::Edit, *id),
             Step::Stand { id, .. } => (Kind::Stand, *id),
         }
@@ -153,6 +161,7 @@ impl Given<'_> {
     ) -> NewRow {
         let mut job = job;
         job.place = self.on_server(job.place, job.clock);
+        job.created = job.created.saturating_add(self.ahead);
         let (id, name) = key_of(&job.id);
         NewRow {
             id,
@@ -166,7 +175,7 @@ impl Given<'_> {
     }
 }
 
-/// An operation, and the payload that it stores and its key.
+/// An operation, and the payload or result that it stores and its key.
 pub(crate) type Sealed = (Op<'static>, (Vec<u8>, Option<u32>));
 
 impl Resolved {
@@ -192,8 +201,13 @@ impl Resolved {
         held: &mut Held,
     ) {
         let step = match op {
-            // Who schedules a job that keeps its end is refused where nodes share the store.
-            Op::Leave | Op::Keep { .. } => None,
+            Op::Leave => None,
+            Op::Keep { seq, mut kept } => held.id(seq).map(|id| {
+                for time in [&mut kept.ended, &mut kept.until] {
+                    *time = time.saturating_add(given.ahead);
+                }
+                Step::Keep { id, kept, data }
+            }),
             Op::Insert(job) => {
                 let row = given.row(job, data);
                 held.insert(row.job.place.seq, row.id);

@@ -96,36 +96,6 @@ CREATE FUNCTION {s}.dies_v1(begun bigint, flags smallint, interruptions bigint, 
 RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT begun IS NOT NULL AND (flags & 2 <> 0 OR interrupts AND interruptions + 1 >= most) $$;
 
--- Schedule in the transaction of a caller, who has resolved all options; `due` is a time of the wall clock, or with
--- `boot` a delay from now.
-CREATE FUNCTION {s}.schedule_v1(target text, due bigint, boot boolean, data bytea, id text, retry_limit bigint,
-    min_backoff bigint, max_backoff bigint, age_limit bigint, at_most_once boolean)
-RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    now bigint := {s}.now_ns();
-    at bigint := CASE WHEN boot THEN now + due ELSE due END;
-    row_id uuid;
-BEGIN
-    IF target IS NULL OR octet_length(target) NOT BETWEEN 1 AND 255 THEN
-        RAISE 'target must be a text of 1 to 255 bytes' USING ERRCODE = '22023';
-    END IF;
-    IF octet_length(id) NOT BETWEEN 1 AND 255 THEN
-        RAISE 'id must be a text of 1 to 255 bytes' USING ERRCODE = '22023';
-    END IF;
-    row_id := CASE WHEN id IS NOT NULL THEN {s}.key_of(id) ELSE encode(
-        substr(int8send((now / 1000000) << 16 | 28672 | (random() * 4095)::int), 1, 8) ||
-        substr(uuid_send(gen_random_uuid()), 9, 8), 'hex')::uuid END;
-    INSERT INTO {s}.job (due, seq, id, created, job_due, target, flags, retry_limit, min_backoff, max_backoff, age_limit, name, data)
-    VALUES (at, nextval('{l}.seq'), row_id, now, at, {s}.target_of(schedule_v1.target),
-        CASE WHEN boot THEN 1 ELSE 0 END | CASE WHEN at_most_once THEN 2 ELSE 0 END, schedule_v1.retry_limit,
-        schedule_v1.min_backoff, schedule_v1.max_backoff, schedule_v1.age_limit,
-        CASE WHEN row_id::text = id THEN NULL ELSE id END, schedule_v1.data);
-    IF EXISTS (SELECT FROM {s}.meta m WHERE m.name = 'notify') THEN
-        PERFORM pg_notify('{n}', at::text);
-    END IF;
-    RETURN coalesce(id, row_id::text);
-END $$;
-
 -- What any client may call, in any transaction of its own. NULL is what the library takes where nothing is given.
 CREATE FUNCTION {s}.schedule(target text, due timestamptz DEFAULT NULL, data bytea DEFAULT '', delay interval DEFAULT NULL,
     id text DEFAULT NULL, retry_limit bigint DEFAULT NULL, min_backoff interval DEFAULT '1 s',

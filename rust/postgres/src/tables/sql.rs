@@ -86,6 +86,13 @@ statements! {
                 WHERE id = ANY($1) AND owner = $2 RETURNING seq",
     /// A row comes back where something follows, here and in the next one.
     over: "WITH d AS (DELETE FROM {s}.job WHERE id = ANY($1) AND owner = $2 RETURNING follow) SELECT FROM d WHERE follow IS NOT NULL LIMIT 1",
+    /// What is kept of an end, before that: of a job that is this node's still.
+    keep: "INSERT INTO {s}.outcome (id, name, target, state, result, key, error, ended, until) \
+                SELECT j.id, j.name, j.target, x.state, x.result, x.key, x.error, x.ended, x.until \
+                FROM unnest($1::uuid[], $2::smallint[], $3::bytea[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[]) \
+                x(id, state, result, key, error, ended, until) JOIN {s}.job j ON j.id = x.id WHERE j.owner = $8 \
+                ON CONFLICT (id) DO UPDATE SET name = excluded.name, target = excluded.target, state = excluded.state, \
+                result = excluded.result, key = excluded.key, error = excluded.error, ended = excluded.ended, until = excluded.until",
     again: "WITH u AS (UPDATE {s}.job j SET due = x.due, seq = x.seq, flags = j.flags & ~1::smallint | x.flags, \
                 attempt = x.attempt, run = x.run, first_start = x.first, begun = NULL, owner = coalesce(x.owner, {nobody}) \
                 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bigint[], $6::bigint[], $7::bigint[], \
@@ -151,7 +158,11 @@ statements! {
     stray: "UPDATE {s}.job j SET owner = {nobody}, begun = NULL FROM {s}.target t, {s}.node n \
                 WHERE n.epoch = $1 AND j.target = t.id AND j.due <= n.claimed_until AND j.owner = $1 AND j.id <> ALL($2)",
     get: "SELECT {columns} FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
-    cancel: "UPDATE {s}.node SET answer = {s}.cancel_v2($1, $2) WHERE epoch = $2 RETURNING answer",
+    cancel: "UPDATE {s}.node SET answer = {s}.cancel_v2($1, $2, $3) WHERE epoch = $2 RETURNING answer",
+    /// Where a job has this id it is not over.
+    outcome: "SELECT j.id IS NOT NULL, j.carried, t.name, o.state, o.result, o.key, o.error, o.ended, o.until \
+                FROM (SELECT $1::uuid AS id) x LEFT JOIN {s}.job j ON j.id = x.id \
+                LEFT JOIN {s}.outcome o ON o.id = x.id AND o.until > $2 LEFT JOIN {s}.target t ON t.id = o.target",
     put: "UPDATE {s}.node SET answer = {s}.put_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
                 WHERE epoch = $1 RETURNING answer",
     set_paused: "UPDATE {s}.node SET answer = {s}.pause_v1($2, $3) WHERE epoch = $1 RETURNING answer",
@@ -171,17 +182,13 @@ statements! {
     recalled: "DELETE FROM {s}.wanted WHERE id = ANY($1) AND asker = $2",
     dead: "SELECT j.number, {columns}, j.reason, j.error, j.died FROM {s}.dead j JOIN {s}.target t ON t.id = j.target \
                 WHERE j.number < $1 AND ($3 IS NULL OR t.name = $3) AND ($4 IS NULL OR j.died < $4) ORDER BY j.number DESC LIMIT $2",
-    revive: "WITH d AS (DELETE FROM {s}.dead WHERE number = (SELECT max(number) FROM {s}.dead WHERE id = $1) RETURNING *), \
-                i AS (INSERT INTO {s}.job (due, seq, id, created, job_due, age_limit, min_backoff, max_backoff, owner, target, run, \
-                retry_limit, flags, key, name, data, carried) SELECT $3, $4, id, created, job_due, age_limit, min_backoff, max_backoff, $2, \
-                target, least(run + 1, 4294967295), retry_limit, flags & ~1::smallint | $5, key, name, data, carried FROM d RETURNING due) \
-                UPDATE {s}.node SET answer = (SELECT count(*) FROM i) \
-                WHERE epoch = $2 RETURNING answer",
+    revive: "UPDATE {s}.node SET answer = {s}.revive_v1($1, $2, $3, $4, $5) WHERE epoch = $2 RETURNING answer",
     purge: "WITH d AS (DELETE FROM {s}.dead WHERE died < $1 RETURNING 1) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
     purge_ids: "WITH d AS (DELETE FROM {s}.dead WHERE id = ANY($3) AND died < $1 RETURNING 1) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
-    answered: "UPDATE {s}.node SET answer = 1 WHERE epoch = $1 RETURNING answer",
+    /// After jobs were inserted whose ids may be taken by ends that are kept.
+    inserted: "UPDATE {s}.node SET answer = {s}.free_v1($2, $3) WHERE epoch = $1 RETURNING answer",
     repeat: "SELECT {columns}, j.xmin::text::bigint, j.begun IS NOT NULL, j.standing IS NULL OR get_byte(j.standing, 0) & 16 = 0 \
                 OR EXISTS (SELECT FROM {s}.declared d JOIN {s}.node n ON n.epoch = d.epoch WHERE d.id = j.id AND n.lease_until > clock_timestamp()) \
                 FROM {s}.job j JOIN {s}.target t ON t.id = j.target WHERE j.id = $1",
@@ -227,6 +234,9 @@ statements! {
                 AND seen < clock_timestamp() - interval '1 hour'), \
                 w AS (DELETE FROM {s}.wanted w WHERE NOT EXISTS (SELECT FROM {s}.node n WHERE n.epoch = w.asker AND n.lease_until > '-infinity')) \
                 SELECT ARRAY(SELECT id FROM {s}.wanted WHERE owner = $1), ARRAY(SELECT target FROM {s}.paused ORDER BY target)",
+    /// Ends that are kept no longer, some at a time.
+    sweep: "WITH d AS (DELETE FROM {s}.outcome WHERE id = ANY(ARRAY(SELECT id FROM {s}.outcome WHERE until <= (SELECT {s}.now_ns()) \
+                ORDER BY until LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING 1) SELECT count(*) FROM d",
     leave: "UPDATE {s}.node SET lease_until = '-infinity' WHERE epoch = $1 AND token = $2",
     left: "DELETE FROM {s}.node WHERE epoch = $1 AND token = $2 AND lease_until = '-infinity'",
     nodes: "SELECT name, host, pid, version, (extract(epoch FROM started) * 1000000)::bigint * 1000, \

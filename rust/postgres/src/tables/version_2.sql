@@ -24,25 +24,4 @@ RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         | CASE WHEN get_byte(standing, 0) & 2 = 0 THEN get_byte(ended, 0) & 8 ELSE 0 END) END
 $$;
 
--- Withdraw a job. 1: it will not start. 2: it is a repeat that runs, and ends with that. 3: another node holds it.
-CREATE FUNCTION {s}.cancel_v1(which uuid, who bigint) RETURNS int LANGUAGE plpgsql AS $$
-BEGIN
-    -- Who marks it now has done so, or has not.
-    PERFORM FROM {s}.job j WHERE j.id = which FOR UPDATE;
-    DELETE FROM {s}.job j WHERE j.id = which AND j.begun IS NULL
-        AND (j.owner IS NULL OR j.owner = who OR j.flags & 2 <> 0 OR j.repeat IS NOT NULL);
-    IF FOUND THEN
-        RETURN 1;
-    END IF;
-    UPDATE {s}.job j SET repeat = NULL, standing = NULL, flags = j.flags | 8 WHERE j.id = which AND j.repeat IS NOT NULL;
-    IF FOUND THEN
-        RETURN 2;
-    END IF;
-    RETURN CASE WHEN EXISTS (SELECT FROM {s}.job j WHERE j.id = which AND j.begun IS NULL AND j.owner <> who) THEN 3 ELSE 0 END;
-END $$;
-
--- True: it will not start, or not again.
-CREATE OR REPLACE FUNCTION {s}.cancel(id text) RETURNS boolean LANGUAGE sql AS
-$$ SELECT {s}.cancel_v1({s}.key_of(cancel.id), NULL) IN (1, 2) $$;
-
 UPDATE {s}.meta SET value = 2 WHERE name = 'schema';

@@ -1,5 +1,6 @@
 //! What every store that nodes share must do with jobs that come again, and with limits over all nodes.
 
+use super::outcomes;
 use super::taken::{self, Promise};
 use crate::testing::drive::{cancel_of, claim, claim_limited, dead, put, put_yielded};
 use crate::testing::jobs::{again, begin, bury_followed, done, followed, job, next, place, repeat};
@@ -51,13 +52,18 @@ pub(super) struct Nodes {
     pub(super) told: Arc<Mutex<Vec<Event>>>,
 }
 
-/// Hold a store that nodes share to all that the boundary promises of repeats, limits, pauses and ids that are taken.
+/// Hold a store that nodes share to all that the boundary promises of repeats, limits, pauses, ids that are taken and ends that
+/// are kept.
 ///
 /// # Panics
 ///
 /// When it breaks a promise; the last that was printed.
 pub fn exercise(open: &dyn Fn() -> Join) {
-    for (promise, exercise) in PROMISES.iter().chain(taken::PROMISES) {
+    for (promise, exercise) in PROMISES
+        .iter()
+        .chain(taken::PROMISES)
+        .chain(outcomes::PROMISES)
+    {
         println!("{promise}");
         let join = open();
         let (heard, told) = (

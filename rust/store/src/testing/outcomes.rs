@@ -1,17 +1,33 @@
 //! What a store must do with how jobs have ended that is to be kept; not in [`exercise`](super::conformance::exercise), for
 //! not every store keeps it.
 
+use super::nodes::{Nodes, claimed};
+use super::taken::Promise;
 use crate::testing::conformance::Open;
 use crate::testing::drive::{get, insert, put, put_yielded};
-use crate::testing::jobs::{begin, bury, done, job, place};
+use crate::testing::jobs::{begin, bury, done, job, once, place};
 use crate::{
     Answer, Carried, ClockKind, Error, Job, Kept, Op, Over, Query, Reason, Store, StoredOutcome,
     ask,
 };
 use std::sync::Arc;
 
-const KEEP: i64 = 1_000;
-const ENDED: i64 = 50_000;
+/// For how long these ends are kept.
+pub const KEEP: i64 = 1_000;
+/// When these jobs end. Far ahead: a store that nodes share forgets by its own clock.
+pub const ENDED: i64 = 4_000_000_000_000_000_000;
+
+pub(super) const PROMISES: &[Promise] = &[
+    (
+        "an end that is kept is there for all",
+        an_end_is_there_for_all,
+    ),
+    ("what follows is what ends", what_follows_is_what_ends),
+    (
+        "what is interrupted for good is kept",
+        what_is_interrupted_is_kept,
+    ),
+];
 
 /// Hold a store that keeps outcomes to what it promises of them.
 ///
@@ -27,13 +43,19 @@ pub fn keeps_outcomes(open: Open<'_>) {
 
 /// A job whose end is kept.
 fn keeping(seq: u64) -> Job<'static> {
+    keeping_as(job(seq, 10))
+}
+
+/// The same of any job, with all else that a job may carry.
+pub fn keeping_as(job: Job<'static>) -> Job<'static> {
     let carried = Carried {
+        headers: [("request".into(), "7".into()), ("ä".into(), String::new())].into(),
+        key: Some("user-7".into()),
         keep: Some(KEEP),
-        ..Carried::default()
     };
     Job {
         carried: Some(Arc::new(carried)),
-        ..job(seq, 10)
+        ..job
     }
 }
 
@@ -48,12 +70,18 @@ fn kept(seq: u64, over: Over) -> Kept {
     }
 }
 
-fn keep(seq: u64, over: Over) -> Op<'static> {
+/// What is kept of the end of such a job.
+pub fn keep(seq: u64, over: Over) -> Op<'static> {
     let kept = Box::new(kept(seq, over));
     Op::Keep { seq, kept }
 }
 
-fn outcome(store: &dyn Store, seq: u64, now: i64) -> StoredOutcome {
+/// How the job of this sequence has ended, as far as that is kept now.
+///
+/// # Panics
+///
+/// When the store does not say it.
+pub fn outcome(store: &dyn Store, seq: u64, now: i64) -> StoredOutcome {
     let id = job(seq, 0).id.into_owned();
     match ask(store, Query::Outcome { id, now }) {
         Ok(Answer::Outcome(found)) => found,
@@ -136,4 +164,92 @@ fn a_death_that_is_revived_is_kept_no_longer(open: Open<'_>) {
     let taken = Err(Error::Duplicate(job(2, 0).id.into_owned()));
     assert_eq!(revive(2, ENDED), taken, "its id is that of another end");
     assert!(matches!(revive(2, ENDED + KEEP), Ok(Answer::Job(Some(_)))));
+}
+
+fn an_end_is_there_for_all(nodes: &Nodes) {
+    put_yielded(&*nodes.one, &[keeping(1)]);
+    assert_eq!(claimed(&*nodes.other), [keeping(1)]);
+    let pending = StoredOutcome::Pending(true);
+    assert_eq!(outcome(&*nodes.one, 1, ENDED), pending);
+    put(&*nodes.other, &[begin(1)]);
+    assert_eq!(outcome(&*nodes.one, 1, ENDED), pending, "it runs");
+    put(&*nodes.other, &[keep(1, Over::Succeeded), done(1)]);
+    let found = StoredOutcome::Kept(Box::new(kept(1, Over::Succeeded)));
+    assert_eq!(outcome(&*nodes.one, 1, ENDED + KEEP - 1), found);
+    let put_again = |created, replaces| {
+        let anew = Job {
+            id: job(1, 0).id,
+            created,
+            ..job(2, 10)
+        };
+        let job = Box::new(anew);
+        let runs = false;
+        ask(
+            &*nodes.one,
+            Query::Put {
+                job,
+                replaces,
+                runs,
+            },
+        )
+    };
+    let taken = Err(Error::Duplicate(job(1, 0).id.into_owned()));
+    for replaces in [false, true] {
+        assert_eq!(put_again(ENDED + KEEP - 1, replaces), taken);
+    }
+    assert_eq!(get(&*nodes.one, &job(1, 0).id), None);
+    assert_eq!(put_again(ENDED + KEEP, true), Ok(Answer::Changed(false)));
+    let pending = StoredOutcome::Pending(false);
+    assert_eq!(outcome(&*nodes.other, 1, ENDED), pending);
+}
+
+fn what_follows_is_what_ends(nodes: &Nodes) {
+    for (seq, last) in [(1, keeping(21)), (2, job(22, 10))] {
+        put_yielded(&*nodes.one, &[keeping(seq)]);
+        assert_eq!(claimed(&*nodes.other).len(), 1);
+        put(&*nodes.other, &[begin(seq)]);
+        let keeps = last.carried.is_some();
+        let last = Job {
+            id: job(seq, 0).id,
+            ..last
+        };
+        let put_over = Query::Put {
+            job: Box::new(last),
+            replaces: true,
+            runs: false,
+        };
+        assert_eq!(ask(&*nodes.one, put_over), Ok(Answer::Changed(true)));
+        let failed = Over::Dead(Reason::Failed);
+        let ends = [keep(seq, failed), bury(seq, Reason::Failed, ENDED)];
+        put(&*nodes.other, &ends);
+        assert_eq!(
+            outcome(&*nodes.one, seq, ENDED),
+            StoredOutcome::Pending(keeps)
+        );
+        let followed = claimed(&*nodes.one).remove(0).place.seq;
+        put(&*nodes.one, &[begin(followed), done(followed)]);
+        assert_eq!(
+            outcome(&*nodes.one, seq, ENDED),
+            StoredOutcome::Unknown,
+            "what ended before it is kept no more"
+        );
+    }
+}
+
+fn what_is_interrupted_is_kept(nodes: &Nodes) {
+    let jobs = [1, 2].map(|seq| keeping_as(once(seq, 10)));
+    put_yielded(&*nodes.one, &jobs);
+    assert_eq!(claimed(&*nodes.other).len(), 2);
+    put(&*nodes.other, &[begin(1)]);
+    nodes.other.close().unwrap();
+    match outcome(&*nodes.one, 1, 0) {
+        StoredOutcome::Kept(kept) => {
+            assert_eq!(kept.over, Over::Dead(Reason::Interrupted));
+            assert!(kept.error.starts_with("its node was lost"));
+            assert_eq!(kept.until, kept.ended + KEEP);
+        }
+        other => panic!("{other:?}"),
+    }
+    let pending = StoredOutcome::Pending(true);
+    assert_eq!(outcome(&*nodes.one, 2, 0), pending, "it had not begun");
 }

@@ -7,7 +7,7 @@ use crate::due::queue::ClockKind;
 use crate::engine::repeats::{Edited, StoredView};
 use crate::engine::{Engine, Refused, State};
 use crate::jobs::record::{Payload, Released};
-use duewheel_store::{Answer, Error, Job, Query, StoredRepeat};
+use duewheel_store::{Answer, Error, Job, Query, StoredOutcome, StoredRepeat};
 use std::sync::Arc;
 
 /// What is to be done about a repeat.
@@ -213,8 +213,10 @@ impl<P: Payload> Call<P> {
                         Err(error) => Err(call.refuse(error, released)),
                     }
                 }
-                // Another call, here or elsewhere, was faster.
-                Err(Refused::Duplicate) => Ok(call.look()),
+                Err(Refused::Duplicate) => {
+                    drop(state);
+                    Ok(call.ask_whether_kept(engine))
+                }
                 Err(Refused::Store(Error::InDoubt)) => {
                     state.yield_if_in_doubt(&Refused::Store(Error::InDoubt), &call.id, place.seq);
                     Ok(call.look())
@@ -222,6 +224,21 @@ impl<P: Payload> Call<P> {
                 Err(refused) => Err(call.refuse(refused, released)),
             }
         })
+    }
+
+    /// The id is taken: by how a job has ended, or another call, here or elsewhere, was faster.
+    fn ask_whether_kept(self, engine: &Engine<P>) -> Pending<bool, P> {
+        let (id, now) = (self.id.to_string(), engine.clock.wall());
+        Pending::ask(
+            Query::Outcome { id, now },
+            move |_, answer, released| match answer {
+                Ok(Answer::Outcome(StoredOutcome::Kept(_))) => {
+                    Err(self.refuse(Refused::Duplicate, released))
+                }
+                Ok(_) | Err(Refused::Store(Error::InDoubt)) => Ok(self.look()),
+                Err(refused) => Err(self.refuse(refused, released)),
+            },
+        )
     }
 
     fn amend(self, was: Box<StoredRepeat>, to: Option<Box<Job<'static>>>) -> Pending<bool, P> {

@@ -78,14 +78,15 @@ impl Table {
             if std::mem::take(&mut row.begun) {
                 row.job.interruptions += interruptions;
                 let dies = row.job.options.at_most_once || row.job.interruptions >= limit;
-                let lost = dies.then(|| row.job.clone());
-                if let Some(job) = lost {
-                    let why = "its node was lost";
+                let (lost, why) = (dies.then(|| row.job.clone()), "its node was lost");
+                if dies {
                     self.bury(place, Reason::Interrupted, why, 0);
-                    self.keep_of(&job, Over::Dead(Reason::Interrupted), why, 0);
                 }
                 if self.is_followed(place) {
                     continue;
+                }
+                if let Some(job) = lost {
+                    self.keep_of(&job, Over::Dead(Reason::Interrupted), why, 0);
                 }
                 match self.rows.get_mut(&place) {
                     Some(Row { job, .. }) if !dies || job.repeat.is_some() => {

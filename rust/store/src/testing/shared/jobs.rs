@@ -195,7 +195,7 @@ impl Table {
             } => self.row(at, |row| stand(&mut row.job, job_due, *standing)),
             Op::Begin { .. } => self.row(at, |row| row.begun = true),
             Op::Release(_) => self.release(at),
-            Op::Keep { kept, .. } => self.keep(*kept),
+            Op::Keep { kept, .. } => self.keep_at(at, *kept),
             Op::Yield(_) => {
                 self.row(at, |row| (row.owner, row.begun) = (None, false));
                 self.come_changed(at, false);

@@ -30,6 +30,9 @@ impl Table {
         epoch: u64,
     ) -> Result<Answer, Error> {
         let Some(row) = self.find(&job.id) else {
+            if self.kept_at(&job.id, job.created).is_some() {
+                return Err(Error::Duplicate(job.id.into_owned()));
+            }
             self.put(job, None);
             return Ok(Answer::Changed(false));
         };
