@@ -9,11 +9,13 @@ import time
 
 from child import Log, answer
 
-from duewheel import Discard, LocalStorage, Scheduler
+from duewheel import Consistency, Discard, LocalStorage, Scheduler
 
 NOW_AND_THEN = 1_000
 """No job here dies of having been interrupted often."""
 AGAIN = {"min_backoff": 0.002, "max_backoff": 0.002}
+MORTALS = {"mortal": {}, "fleeting": {"consistency": Consistency.AT_MOST_ONCE}}
+"""What dies by itself, and what does when its process is killed."""
 
 
 def opened(path, log, life, *, workers, storage):
@@ -45,6 +47,12 @@ def opened(path, log, life, *, workers, storage):
         begins("mortal", event.data.decode(), 1)
         raise Discard("enough")
 
+    @scheduler.handler("fleeting", dead="undertaker")
+    def fleeting(event):
+        begins("fleeting", event.data.decode(), 1)
+        time.sleep(short.random() * 0.01)  # killed meanwhile it is dead
+        log.say("end", "fleeting", event.data.decode(), 1)
+
     @scheduler.handler("undertaker")
     def undertaker(event):
         begins("undertaker", event.data.decode(), 1)
@@ -74,9 +82,10 @@ def change(path, *, life, seed, threads, workers, storage):
             number += 1
             token = f"{life}-{thread}-{number}"
             if dice.random() < 0.2:
-                log.say("ask", "mortal", token)
-                scheduler.in_(dice.choice([0, 0.01]), "mortal", token.encode())
-                log.say("ack", "mortal", token)
+                target = dice.choice(list(MORTALS))
+                log.say("ask", target, token)
+                scheduler.in_(dice.choice([0, 0.01]), target, token.encode(), **MORTALS[target])
+                log.say("ack", target, token)
             else:
                 # One thread changes a job: its lines are in order, then.
                 id, word = f"j{thread}-{dice.randrange(3)}", dice.choice(["update", "replace"])

@@ -20,6 +20,7 @@ use duewheel_postgres::PostgresStore;
 use duewheel_sqlite::LocalStore;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -43,19 +44,24 @@ pub(crate) struct Backing {
     pub(crate) schema: Option<String>,
     /// The targets that were paused when it was opened.
     pub(crate) paused: Vec<String>,
+    /// The targets whose deaths were found when it was opened, until a handler says what they leave behind.
+    pub(crate) owed: Mutex<HashSet<String>>,
 }
 
 impl Backing {
     /// Memory alone.
-    pub(crate) const MEMORY: Backing = Backing {
-        max_data: usize::MAX,
-        settles_later: false,
-        writes: false,
-        file: None,
-        database: None,
-        schema: None,
-        paused: Vec::new(),
-    };
+    pub(crate) fn memory() -> Backing {
+        Backing {
+            max_data: usize::MAX,
+            settles_later: false,
+            writes: false,
+            file: None,
+            database: None,
+            schema: None,
+            paused: Vec::new(),
+            owed: Mutex::default(),
+        }
+    }
 
     /// What an execution failed with: its text at once, if that is written.
     pub(crate) fn failure(&self, py: Python<'_>, error: &PyErr) -> Failure {

@@ -109,6 +109,9 @@ pub enum Op<'a> {
         /// What is kept. Of the same id it takes the place of what was kept before.
         kept: Box<Kept>,
     },
+    /// The death of this [number](crate::DeadJob::number) leaves nothing behind any more that has not been left: it was owed,
+    /// [`Query::Owed`](crate::Query::Owed), and what there was to leave is inserted next, in the batch of this.
+    Inherited(u64),
     /// This process ends in order. What it has begun, now or later, and leaves unfinished is no
     /// interruption: at least once, it comes again with the next run.
     Leave,
@@ -139,6 +142,7 @@ impl Op<'_> {
                 outcome: outcome.into_owned(),
             },
             Op::Keep { seq, kept } => Op::Keep { seq, kept },
+            Op::Inherited(number) => Op::Inherited(number),
             Op::Leave => Op::Leave,
         }
     }

@@ -139,8 +139,25 @@ pub enum Query {
         /// Those of these ids alone.
         ids: Option<Vec<String>>,
     },
-    /// Forget the dead but for so many, the newest, of a store of one process.
-    KeepDead(u64),
+    /// Forget what bounds leave out of the dead, of a store of one process; not those that something is [owed](Query::Owed) of.
+    TrimDead {
+        /// Those that died before this time of the wall clock.
+        before: Option<i64>,
+        /// All but so many, the newest.
+        most: Option<u64>,
+    },
+    /// The dead of a target, oldest first, that were buried when the store was opened, when nobody could say what they leave
+    /// behind: each until [`Op::Inherited`](crate::Op::Inherited). A store that nodes share is not asked.
+    Owed {
+        /// The target.
+        target: String,
+        /// Those newer than this [`DeadJob::number`].
+        after: u64,
+        /// How many at most.
+        limit: usize,
+    },
+    /// The targets of which there are such dead. A store that nodes share is not asked.
+    OwedTargets,
     /// The nodes that share the store and live. A store of one process has none, and is not asked.
     Nodes,
     /// How the job of this id stands, pending or begun, whichever node's. A store of one process is not asked this and what
@@ -225,9 +242,9 @@ pub enum Answer {
     Cancelled(String),
     /// To `Cancel`, `Move` and `Put`: another node holds it, and may not have started it; [`Query::Recall`] asks it.
     Held,
-    /// To `Dead`.
+    /// To `Dead` and `Owed`.
     Dead(DeadPage),
-    /// To `Purge` and `KeepDead`, how many were forgotten, and to `Count` and `Unfinished`.
+    /// To `Purge` and `TrimDead`, how many were forgotten, and to `Count` and `Unfinished`.
     Count(u64),
     /// To `Targets`.
     Targets(Vec<(String, u64)>),
@@ -241,7 +258,7 @@ pub enum Answer {
     Repeat(Option<Box<StoredRepeat>>),
     /// To `Outcome`.
     Outcome(StoredOutcome),
-    /// To `RepeatIds` and `PausedTargets`.
+    /// To `RepeatIds`, `PausedTargets` and `OwedTargets`.
     Ids(Vec<String>),
 }
 
@@ -310,7 +327,7 @@ pub struct DeadPage {
     pub jobs: Vec<DeadJob>,
     /// Those among them that cannot.
     pub unreadable: Vec<Unreadable>,
-    /// The number of the last, before which the next part goes on; `None`: there is no more.
+    /// The number of the last, before which the next part goes on (of what is owed: after which); `None`: there is no more.
     pub last: Option<u64>,
 }
 

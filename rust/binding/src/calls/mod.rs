@@ -8,6 +8,7 @@ pub(crate) mod change;
 mod controls;
 pub(crate) mod deads;
 pub(crate) mod events;
+mod heirs;
 pub(crate) mod keywords;
 pub(crate) mod listed;
 pub(crate) mod nodes;

@@ -7,6 +7,7 @@ use crate::calls::change;
 use crate::calls::controls::{GivenControls, held_by, left_by, read_controls};
 use crate::calls::deads::{self, DeadEvents};
 use crate::calls::events::Events;
+use crate::calls::heirs;
 use crate::calls::outcome;
 use crate::calls::pauses;
 use crate::calls::query;
@@ -216,7 +217,7 @@ impl SchedulerCore {
         let mut engine = Engine::new(clock.clock)?;
         let backing = match storage {
             Some(storage) => stores::open(py, storage, &mut engine, serves)?,
-            None => Backing::MEMORY,
+            None => Backing::memory(),
         };
         prepare(&mut engine, &backing, (workers, clock.manual, serves));
         let engine = Arc::new(engine);
@@ -587,11 +588,8 @@ impl SchedulerCore {
         let controls = read_controls(controls);
         let target = shared.specs.target(target)?;
         let lane = if on_loop { Lane::Loop } else { Lane::Workers };
-        let added = (lane, controls);
-        let Some(registration) = shared
-            .registry
-            .add(&target, handler, added, dead.map(Arc::from))
-        else {
+        let (added, dead) = ((lane, controls), dead.map(Arc::from));
+        let Some(registration) = shared.registry.add(&target, handler, added, dead.clone()) else {
             return Err(error(
                 py,
                 |names| &names.duplicate_target_error,
@@ -602,6 +600,10 @@ impl SchedulerCore {
             ));
         };
         Self::tell_registered(shared, py, &target);
+        if let Err(error) = heirs::settle_owed(shared, py, &target.text, dead.as_deref()) {
+            self._deregister(py, target.number, registration)?;
+            return Err(error);
+        }
         Ok((target.number, registration))
     }
 

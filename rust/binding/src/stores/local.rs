@@ -5,6 +5,7 @@ use crate::shared::{Backing, Shared, receive};
 use crate::stores::keys::Keys;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{DeadBounds, Engine, StoreInbox, Window};
+use duewheel_engine::sync::Mutex;
 use duewheel_sqlite::{Durability, Ended, LocalStore, LogLimits, Settings};
 use duewheel_store::{Answer, Query, ask};
 use pyo3::prelude::*;
@@ -83,11 +84,11 @@ pub(crate) fn open(
     let events = inbox.events();
     let opened = py.detach(|| LocalStore::open(&path, settings, events));
     let store = opened.map_err(|failure| file_failed(py, &failure, Some(&path)))?;
-    let paused = match py.detach(|| ask(&store, Query::PausedTargets)) {
-        Ok(Answer::Ids(paused)) => paused,
-        Ok(_) => Vec::new(),
-        Err(failure) => return Err(store_failed(py, &failure, Some(&path))),
-    };
+    let failed = |failure| store_failed(py, &failure, Some(&path));
+    let paused = py.detach(|| names(&store, Query::PausedTargets));
+    let paused = paused.map_err(failed)?;
+    let owed = py.detach(|| names(&store, Query::OwedTargets));
+    let owed = owed.map_err(failed)?.into_iter().collect();
     let window = Window { horizon, resident };
     let store = Arc::new(store);
     engine.put_behind(store.clone(), inbox, window);
@@ -100,7 +101,16 @@ pub(crate) fn open(
         database: None,
         schema: None,
         paused,
+        owed: Mutex::new(owed),
     })
+}
+
+/// The names of some targets.
+fn names(store: &LocalStore, query: Query) -> Result<Vec<String>, duewheel_store::Error> {
+    match ask(store, query)? {
+        Answer::Ids(names) => Ok(names),
+        _ => Ok(Vec::new()),
+    }
 }
 
 impl Shared {

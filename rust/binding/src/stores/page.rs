@@ -201,7 +201,12 @@ impl Shared {
         self.specs.resolved(target.as_any(), &fields)
     }
 
-    fn handle<'py>(&self, py: Python<'py>, job: &store::Job<'_>) -> PyResult<Fresh<'py>> {
+    /// A handle of a stored job.
+    pub(crate) fn handle<'py>(
+        &self,
+        py: Python<'py>,
+        job: &store::Job<'_>,
+    ) -> PyResult<Fresh<'py>> {
         let spec = self.spec_of(py, job)?;
         let data = Data::copied(py, &job.data);
         Ok(Fresh::carrying(py, data, spec, job.carried.clone()))

@@ -5,6 +5,7 @@ use crate::shared::{Backing, Shared, receive};
 use crate::stores::keys::Keys;
 use crate::values::payload::Handle;
 use duewheel_engine::engine::{Engine, StoreInbox, Window};
+use duewheel_engine::sync::Mutex;
 use duewheel_postgres::{OnProgress, PostgresStore, Settings};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -88,6 +89,7 @@ pub(super) fn open(
         database: Some(store),
         schema: Some(schema),
         paused: Vec::new(),
+        owed: Mutex::default(),
     })
 }
 

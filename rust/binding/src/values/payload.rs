@@ -96,6 +96,15 @@ impl<'py> Fresh<'py> {
         Fresh { py, handle }
     }
 
+    /// One of the same data, for something else.
+    pub(crate) fn for_another(self, spec: Py<Spec>) -> Self {
+        let handle = self.handle.for_another(self.py, spec);
+        Fresh {
+            py: self.py,
+            handle,
+        }
+    }
+
     /// Give it to a call that takes it if it succeeds, and only then.
     #[inline]
     pub(crate) fn give<R, E>(self, call: impl FnOnce(Handle) -> Result<R, E>) -> Result<R, E> {

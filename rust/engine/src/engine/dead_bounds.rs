@@ -34,12 +34,10 @@ impl<P: Payload> State<P> {
             return;
         };
         self.deaths = 0;
-        let age = bounds.age.map(|age| Query::Purge {
-            before: Some(now.saturating_sub(age)),
-            ids: None,
-        });
-        for query in age.into_iter().chain(bounds.most.map(Query::KeepDead)) {
+        let (before, most) = (bounds.age.map(|age| now.saturating_sub(age)), bounds.most);
+        if before.is_some() || most.is_some() {
             // What is not forgotten now is so the next time.
+            let query = Query::TrimDead { before, most };
             backing.store.ask(query, Box::new(|_| ()));
         }
     }

@@ -201,7 +201,8 @@ impl Resolved {
         held: &mut Held,
     ) {
         let step = match op {
-            Op::Leave => None,
+            // A file alone owes something of the dead.
+            Op::Leave | Op::Inherited(_) => None,
             Op::Keep { seq, mut kept } => held.id(seq).map(|id| {
                 for time in [&mut kept.ended, &mut kept.until] {
                     *time = time.saturating_add(given.ahead);

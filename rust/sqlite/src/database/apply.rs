@@ -6,6 +6,7 @@
 
 use crate::database::changes;
 use crate::database::outcomes;
+use crate::database::owed;
 use crate::database::rows;
 use crate::database::schema;
 use crate::journal::codec::Reader;
@@ -161,6 +162,7 @@ impl<'a> BatchApplier<'a> {
             Op::Release(seq) => self.end(seq)?,
             Op::Yield(_) => {}
             Op::Keep { kept, .. } => outcomes::keep(self.connection, &kept, key)?,
+            Op::Inherited(number) => owed::inherited(self.connection, number)?,
             Op::Leave => self.leaves = true,
             Op::Finish { seq, outcome } => {
                 // In this order: what could not be noted as over is still marked as started.

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::database::apply::TableCounts;
 use crate::database::outcomes;
+use crate::database::owed;
 use crate::database::rows;
 use crate::database::savepoint;
 use crate::database::schema;
@@ -37,6 +38,8 @@ pub(crate) fn started(connection: &Connection) -> Result<BTreeMap<u64, Option<i6
 ///
 /// What was changed while it ran comes as it was changed, once, whether it would come again or be dead: attempt 1, of a new
 /// age, at the time that it was given.
+///
+/// What a death here leaves behind is owed: no handler of this life says yet whether it leaves anything.
 pub(crate) fn interrupt(
     connection: &Connection,
     known: &mut TableCounts,
@@ -78,7 +81,7 @@ pub(crate) fn interrupt(
                 error: words(once, counts),
                 at: now,
             };
-            rows::bury(connection, rows::BURY, seq, &death)?;
+            bury(connection, seq, &death)?;
             if repeats || is_followed {
                 if let Value::Blob(bytes) = &mut standing {
                     standing::spend(bytes);
@@ -96,6 +99,12 @@ pub(crate) fn interrupt(
     known.started.clear();
     schema::set(connection, "left", 0)?;
     Ok(())
+}
+
+/// Copy it to the dead, of whom it owes what it leaves behind.
+fn bury(connection: &Connection, seq: u64, death: &rows::Death<'_>) -> Result<(), Error> {
+    rows::bury(connection, rows::BURY, seq, death)?;
+    owed::note(connection)
 }
 
 /// Keep how a job has ended, if that is asked for: nothing was returned, so nothing is sealed.

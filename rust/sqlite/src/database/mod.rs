@@ -6,6 +6,7 @@ pub(crate) mod changes;
 pub(crate) mod checkpoints;
 pub(crate) mod interruptions;
 pub(crate) mod outcomes;
+pub(crate) mod owed;
 pub(crate) mod queries;
 pub(crate) mod recovery;
 pub(crate) mod rotation;

@@ -3,6 +3,7 @@
 use crate::database::apply::TableCounts;
 use crate::database::changes;
 use crate::database::outcomes;
+use crate::database::owed;
 use crate::database::rows;
 use crate::database::schema::{columns, of_target, once, unbegun};
 use crate::{Error, StoreError};
@@ -54,7 +55,9 @@ impl Queries<'_> {
             Query::Targets
             | Query::TargetOf(_)
             | Query::SetPaused { .. }
-            | Query::PausedTargets => self.answer_of_targets(query),
+            | Query::PausedTargets
+            | Query::Owed { .. }
+            | Query::OwedTargets => self.answer_of_targets(query),
             Query::Insert(jobs) => self.insert(known, jobs),
             Query::Cancel { id, at } => self.cancel(known, id, *at),
             Query::Outcome { id, now } => {
@@ -76,7 +79,7 @@ impl Queries<'_> {
             } => self.dead(which, *before, *limit),
             Query::Revive { id, to, clock } => self.revive(known, id, *to, *clock).map(Answer::Job),
             Query::Purge { before, ids } => self.purge(*before, ids.as_deref()).map(Answer::Count),
-            Query::KeepDead(most) => self.keep_dead(*most).map(Answer::Count),
+            Query::TrimDead { before, most } => self.trim_dead(*before, *most).map(Answer::Count),
         }
     }
 
@@ -88,6 +91,12 @@ impl Queries<'_> {
                 self.set_paused(target, *paused).map(Answer::Changed)
             }
             Query::PausedTargets => self.paused_targets().map(Answer::Ids),
+            Query::OwedTargets => owed::targets(self.connection).map(Answer::Ids),
+            Query::Owed {
+                target,
+                after,
+                limit,
+            } => owed::page(self.connection, self.keys, target, (*after, *limit)).map(Answer::Dead),
             _ => self.targets().map(Answer::Targets),
         }
     }
@@ -407,13 +416,29 @@ impl Queries<'_> {
         Ok(job)
     }
 
-    fn keep_dead(&self, most: u64) -> Result<u64, Error> {
-        let mut statement = self.connection.prepare_cached(
-            "DELETE FROM dead WHERE number <= \
-             (SELECT number FROM dead ORDER BY number DESC LIMIT 1 OFFSET ?1)",
-        )?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        Ok(statement.execute([most])? as u64)
+    fn trim_dead(&self, before: Option<i64>, most: Option<u64>) -> Result<u64, Error> {
+        let mut forgotten = 0;
+        if let Some(before) = before {
+            forgotten += self
+                .connection
+                .prepare_cached(concat!(
+                    "DELETE FROM dead WHERE died < ?1",
+                    owed::not_owed!()
+                ))?
+                .execute([before])?;
+        }
+        if let Some(most) = most {
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            forgotten += self
+                .connection
+                .prepare_cached(concat!(
+                    "DELETE FROM dead WHERE number <= \
+                     (SELECT number FROM dead ORDER BY number DESC LIMIT 1 OFFSET ?1)",
+                    owed::not_owed!()
+                ))?
+                .execute([most])?;
+        }
+        Ok(forgotten as u64)
     }
 
     fn purge(&self, before: Option<i64>, ids: Option<&[String]>) -> Result<u64, Error> {
@@ -454,6 +479,8 @@ pub(crate) fn changes(query: &Query) -> bool {
             | Query::Targets
             | Query::TargetOf(_)
             | Query::PausedTargets
+            | Query::Owed { .. }
+            | Query::OwedTargets
             | Query::Unfinished(_)
             | Query::Dead { .. }
             | Query::Outcome { .. }

@@ -4,6 +4,7 @@
 use crate::database::apply::{BatchApplier, TableCounts};
 use crate::database::interruptions::{interrupt, started};
 use crate::database::outcomes;
+use crate::database::owed;
 use crate::database::schema;
 use crate::disk::JournalFile;
 use crate::journal::file::{self as journal, Journal};
@@ -171,6 +172,7 @@ impl Recovery<'_> {
         let transaction = connection.unchecked_transaction()?;
         let mut known = known(connection)?;
         interrupt(connection, &mut known, self.max_interruptions, self.now)?;
+        owed::forget(connection)?;
         if let Some(keys) = self.keys {
             note_keys(connection, keys)?;
         }

@@ -22,6 +22,7 @@ const STAND: u8 = 11;
 const NEXT: u8 = 12;
 const DEAD_NEXT: u8 = 13;
 const KEEP: u8 = 14;
+const INHERITED: u8 = 15;
 
 const BOOT: u8 = 1;
 const ONCE: u8 = 2;
@@ -70,6 +71,7 @@ pub(crate) fn encode(op: &Op<'_>, data: &[u8], key: Option<u32>, out: &mut Vec<u
         Op::Release(seq) => tagged(out, RELEASE, *seq),
         Op::Yield(_) => {} // nobody else could have it
         Op::Keep { seq, kept } => write_kept(*seq, kept, (data, key), out),
+        Op::Inherited(number) => tagged(out, INHERITED, *number),
         Op::Leave => out.push(LEAVE),
         Op::Finish { seq, outcome } => write_ending(*seq, outcome, out),
     }
@@ -293,6 +295,7 @@ impl<'a> Reader<'a> {
                 at: self.i64()?,
             },
             RELEASE => Op::Release(seq),
+            INHERITED => Op::Inherited(seq),
             STAND => Op::Stand {
                 seq,
                 job_due: self.i64()?,

@@ -135,6 +135,7 @@ fn any_op() -> impl Strategy<Value = Entry<'static>> {
             .prop_map(|(seq, to, clock)| (Op::Move { seq, to, clock }, None)),
         any::<(u64, i64)>().prop_map(|(seq, at)| (Op::Begin { seq, at }, None)),
         any::<u64>().prop_map(|seq| (Op::Release(seq), None)),
+        any::<u64>().prop_map(|number| (Op::Inherited(number), None)),
         Just((Op::Leave, None)),
         any_kept(),
         (any::<u64>(), outcome).prop_map(|(seq, outcome)| (Op::Finish { seq, outcome }, None)),

@@ -159,7 +159,7 @@ impl Model {
             Op::Release(seq) => {
                 self.begun.remove(&seq);
             }
-            Op::Yield(_) => {}
+            Op::Yield(_) | Op::Inherited(_) => {}
             Op::Keep { kept, .. } => {
                 self.kept.insert(kept.id.clone(), *kept);
             }

@@ -171,6 +171,7 @@ impl Table {
         // What is no longer this node's is not changed: its new owner decides.
         let seq = match &op {
             Op::Insert(job) => return self.put(job.clone(), Some(epoch)),
+            Op::Inherited(_) => return, // a store of one process owes
             Op::Leave => {
                 self.left.insert(epoch);
                 return;
@@ -184,7 +185,7 @@ impl Table {
             return;
         };
         match op {
-            Op::Insert(_) | Op::Leave => {}
+            Op::Insert(_) | Op::Leave | Op::Inherited(_) => {}
             Op::Delete(_) => {
                 self.end(at);
             }
@@ -363,7 +364,7 @@ impl Table {
                 replaces,
                 runs,
             } => return self.place_over(*job, (replaces, runs), epoch),
-            Query::KeepDead(_) => {
+            Query::TrimDead { .. } | Query::Owed { .. } | Query::OwedTargets => {
                 let why = "this is asked of a store of one process";
                 return Err(Error::Io(why.into()));
             }
