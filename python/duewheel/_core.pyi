@@ -219,10 +219,10 @@ class JobOptions:
 class Job:
     """A job: what was asked for, which never changes.
 
-    `Job(id, target, due, data, options, headers=None)` makes one by hand, for `Storage.create`; the options are
-    resolved then.
+    `Job(id, target, due, data, options, headers=None, key=None, keep=None)` makes one by hand, for `Storage.create`;
+    the options are resolved then.
 
-    **Time**: `due` is unix nanoseconds, as first scheduled.
+    **Time**: `due` is unix nanoseconds, as first scheduled; `keep` is given as seconds or a `timedelta`.
     **Raises** `TypeError` for wrong types; `ValueError` for an empty or over-long id or target, or
     options that contradict themselves; `OverflowError` for a due that 64 bits do not hold.
     """
@@ -236,6 +236,8 @@ class Job:
         options: JobOptions,
         *,
         headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        keep: float | timedelta | None = None,
     ) -> Job: ...
     @property
     def id(self) -> str:
@@ -255,6 +257,14 @@ class Job:
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers that it was scheduled with, and that plugins have added: a read-only mapping of texts."""
+    @property
+    def key(self) -> str | None:
+        """Jobs of its target that have the same run one after another; `None`: it has none."""
+    @property
+    def keep(self) -> float | None:
+        """For how many seconds how it ends is kept; `None`: it is not."""
+    @property
+    def _keep_ns(self) -> int | None: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 

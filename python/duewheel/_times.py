@@ -191,6 +191,10 @@ class Nanoseconds(timedelta):
         """Return itself: it is in nanoseconds."""
         return self
 
+    def __reduce__(self) -> tuple[type[Nanoseconds], tuple[int]]:
+        """Pickle it with all of its nanoseconds."""
+        return Nanoseconds, (self.value,)
+
 
 _NUMPY_UNITS = {
     "W": (604_800_000_000_000, 1),

@@ -20,6 +20,7 @@ ORDER = [
     "_failure",
     "_log",
     "_core",
+    "_carried",
     "_html",
     "_monitors",
     "_propagation",

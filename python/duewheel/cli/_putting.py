@@ -6,7 +6,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from duewheel.errors import DuplicateJobError
+from duewheel.errors import ClosedError, DuplicateJobError, ForkedError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +116,10 @@ class InThreads:
                 results.append((name, None))
             except REFUSALS as error:
                 results.append((name, error))
+            except StateError as error:
+                if isinstance(error, (ClosedError, ForkedError)):
+                    raise
+                results.append((name, error))  # such as `keep`, which a database has not
         return results
 
     def _end_one(self) -> None:

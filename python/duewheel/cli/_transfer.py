@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from duewheel._carried import carried_as, carried_of
 from duewheel._core import Event, Job, JobOptions, defined_schedule
 from duewheel._times import exactly
 from duewheel.cli._ends import FINE, UNREACHABLE, EndsError
@@ -66,8 +67,8 @@ def export(call: Call) -> int:
                 counts["job"] += _write(file, _job_line(event))
         for repeat in repeats:
             coming = calls.get(repeat.id)
-            headers = {} if coming is None else dict(coming.job.headers)  # each of its occurrences has them
-            counts["repeat"] += _write(file, _repeat_line(repeat) | ({"headers": headers} if headers else {}))
+            carried = {} if coming is None else carried_of(coming.job)  # each of its occurrences has that
+            counts["repeat"] += _write(file, _repeat_line(repeat) | carried)
         for dead in () if args.no_dead else calls.dead():
             counts["dead"] += _write(file, _dead_line(dead))
         running = calls.stats().running
@@ -104,7 +105,7 @@ def _job_line(event: Event) -> dict[str, Any]:
     job = event.job
     line: dict[str, Any] = {"v": _VERSION, "kind": "job", "id": job.id, "target": job.target, "due": event.due}
     line |= {"first_due": job.due, "run": event.run, "attempt": event.attempt}
-    line |= {"headers": dict(job.headers)} if job.headers else {}
+    line |= carried_of(job)
     return line | data_fields(job.data) | {"options": options_fields(job.options)}
 
 
@@ -159,8 +160,14 @@ def read_line(text: str) -> Event | GivenRepeat | GivenDead:
 def _event(line: dict[str, Any]) -> Event:
     first_due = line.get("first_due", line["due"])
     options = read_options(line.get("options") or {})
-    job = Job(line["id"], line["target"], first_due, _data(line), options, headers=line.get("headers"))
+    job = Job(line["id"], line["target"], first_due, _data(line), options, **_carried(line))
     return Event(job, run=line.get("run", 1), attempt=line.get("attempt", 1), due=line["due"])
+
+
+def _carried(line: dict[str, Any]) -> dict[str, Any]:
+    if "keep_ns" in line:
+        _whole(line["keep_ns"], "keep_ns")
+    return carried_as(line)
 
 
 def _data(line: dict[str, Any]) -> bytes:
@@ -198,9 +205,7 @@ def _whole(value: Any, name: str) -> int:
 def _given_repeat(line: dict[str, Any]) -> GivenRepeat:
     from duewheel.cli._when import moment
 
-    terms: dict[str, Any] = {"options": read_options(line.get("options") or {})}
-    if line.get("headers"):
-        terms["headers"] = line["headers"]
+    terms: dict[str, Any] = {"options": read_options(line.get("options") or {}), **_carried(line)}
     for name in ("start", "end"):
         if line.get(name) is not None:
             terms[name] = moment(_whole(line[name], name))

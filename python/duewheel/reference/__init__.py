@@ -297,7 +297,7 @@ class ReferenceScheduler(Scheduling, Repeating, Controlling):
         job = event.job
         self._check_free(job.id)
         entry = Entry(job.id, job.target, job.due, job.data, job.options, event.due, False, event.run, event.attempt)
-        entry.headers = dict(job.headers)
+        entry.headers, entry.key, entry.keep = dict(job.headers), job.key, job._keep_ns
         self._queue.insert(entry)
         self._counts["scheduled"] += 1
 

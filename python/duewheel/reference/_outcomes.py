@@ -87,7 +87,7 @@ def _revived(dead: DeadEvent, keep: int | None, now: int) -> Entry:
     options: JobOptions = job.options
     run = min(event.run + 1, MOST)
     entry = Entry(job.id, job.target, job.due, job.data, options, now, True, run, headers=dict(job.headers))
-    entry.keep = keep
+    entry.keep, entry.key = keep, job.key
     return entry
 
 

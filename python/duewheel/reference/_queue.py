@@ -3,10 +3,10 @@
 import heapq
 import itertools
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from duewheel._core import Event, Job, JobOptions, ManualTime
-from duewheel._times import LAST_NS
+from duewheel._times import LAST_NS, exactly
 from duewheel.reference._repeats import Repeat
 
 MOST = 2**32 - 1  # where counters stay
@@ -23,6 +23,7 @@ class Changed:
     options: JobOptions
     headers: dict[str, str]
     keep: int | None  # for how long how it ends is kept
+    key: str | None
     place: tuple[int, bool] | None = None  # due, and whether it is on the boot clock; none: where it is
 
 
@@ -45,6 +46,7 @@ class Entry:
     repeat: Repeat | None = None
     headers: dict[str, str] = field(default_factory=dict)
     keep: int | None = None  # for how long how it ends is kept, in ns
+    key: str | None = None  # handlers run one after another, in order: any key is kept
     follow: Changed | None = None  # it was changed while it ran
     event: Event | None = None  # of the execution that runs, or ran last
 
@@ -87,7 +89,9 @@ class Queue:
 
     def event(self, entry: Entry) -> Event:
         """Make the event of the coming execution."""
-        job = Job(entry.id, entry.target, entry.job_due, entry.data, entry.options, headers=entry.headers)
+        keep = None if entry.keep is None else exactly(entry.keep)
+        carried: Any = {"headers": entry.headers, "key": entry.key, "keep": keep}
+        job = Job(entry.id, entry.target, entry.job_due, entry.data, entry.options, **carried)
         number, previous = (0, None) if entry.repeat is None else (entry.repeat.number, entry.repeat.previous)
         due = self.wall_due(entry)
         return Event(job, entry.run, entry.attempt, due, occurrence=number, previous=previous)

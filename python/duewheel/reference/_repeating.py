@@ -167,7 +167,7 @@ class Repeating:
         if repeat is None:
             raise ValueError(f"the schedule has no time after now and within its bounds: {terms.schedule}")
         entry = Entry(name, terms.target, 0, terms.data, terms.options, 0, repeat.on_boot, repeat=repeat)
-        entry.headers = terms.headers
+        entry.headers, entry.key = terms.headers, terms.key
         self._queue.insert(entry)
         self._arm(entry, repeat)
         self._counts["scheduled"] += 1
@@ -238,7 +238,7 @@ class Repeating:
 
     def _apply_terms(self, entry: Entry, terms: Terms) -> None:
         entry.target, entry.data, entry.options = terms.target, terms.data, terms.options
-        entry.headers = terms.headers
+        entry.headers, entry.key = terms.headers, terms.key
 
     def _arm(self, entry: Entry, repeat: Repeat) -> None:
         """Let the coming occurrence wait for its due, at a new place."""

@@ -69,7 +69,7 @@ class Scheduling(Keeping):
         options: JobOptions | None = None,
         headers: Any = None,
         keep: Any = None,
-        key: str | None = None,  # handlers run one after another, in order: any key is kept
+        key: str | None = None,
         on_conflict: str = "error",
         **keywords: Any,
     ) -> tuple[str, ...]:
@@ -91,9 +91,8 @@ class Scheduling(Keeping):
             if taken is not None and on_conflict != "error":
                 if on_conflict != "ignore":
                     due, on_boot = dues[0]
-                    self._change(
-                        taken, Changed(target, payloads[0], resolved, carried, kept_for), on_conflict, (due, on_boot)
-                    )
+                    changed = Changed(target, payloads[0], resolved, carried, kept_for, key)
+                    self._change(taken, changed, on_conflict, (due, on_boot))
                 return (id,)
             if on_conflict == "ignore" and self._outcome_of(id) is not None:
                 return (id,)
@@ -102,7 +101,7 @@ class Scheduling(Keeping):
         for (due, on_boot), data in zip(dues, payloads, strict=True):
             name = str(uuid.uuid4()) if id is None else id
             job_due = due + self._queue.offset() if on_boot else due
-            entry = Entry(name, target, job_due, data, resolved, due, on_boot, headers=carried, keep=kept_for)
+            entry = Entry(name, target, job_due, data, resolved, due, on_boot, headers=carried, keep=kept_for, key=key)
             self._queue.insert(entry)
             self._counts["scheduled"] += 1
             ids.append(name)
@@ -134,7 +133,7 @@ class Scheduling(Keeping):
     def _become(self, entry: Entry, to: Changed) -> None:
         """Change a job that is pending: what is replaced begins anew, with the run that comes."""
         entry.target, entry.data, entry.options, entry.headers = to.target, to.data, to.options, to.headers
-        entry.keep = to.keep
+        entry.keep, entry.key = to.keep, to.key
         if to.place is None:
             self._queue.push(entry)  # its new target may have a handler
             return

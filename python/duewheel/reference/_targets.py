@@ -83,7 +83,7 @@ class Controlling:
         """Schedule what the death of a job leaves behind."""
         controls = self._controls.get(event.target)
         if controls is not None and controls.dead is not None and not self._closed:
-            self.in_(0, controls.dead, event.data, headers=event.job.headers)
+            self.in_(0, controls.dead, event.data, headers=event.job.headers, key=event.job.key)
 
     def _decides(self) -> bool:
         """Tell whether anything but dues and sequences decides what starts."""

@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 from duewheel import errors
+from duewheel._carried import carried_as, carried_of
 from duewheel._core import DeadEvent, Event, Job, JobOptions, Outcome, retry_options, retry_text
 from duewheel._running import Running
 
@@ -101,15 +102,15 @@ def told_event(event: Event) -> dict[str, Any]:
         "due": event.due,
         "occurrence": event.occurrence,
         "previous": event.previous,
-        **({"headers": dict(headers)} if (headers := getattr(job, "headers", None)) else {}),
+        **carried_of(job),
     }
 
 
 def event_of(told: Mapping[str, Any]) -> Event:
     """Return the event that is told of."""
     options = options_of(told["retry"])
-    others: Any = {"headers": told["headers"]} if "headers" in told else {}
-    job = Job(told["id"], told["target"], told["job_due"], b64decode(told["data"]), options, **others)
+    data = b64decode(told["data"])
+    job = Job(told["id"], told["target"], told["job_due"], data, options, **carried_as(told))
     occurrence, previous = told["occurrence"], told["previous"]
     return Event(job, told["run"], told["attempt"], told["due"], occurrence=occurrence, previous=previous)
 

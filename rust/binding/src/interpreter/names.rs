@@ -65,6 +65,7 @@ names! {
     }
     "duewheel._times" {
         delay_ns = "delay_ns",
+        exactly = "exactly",
         numpy_array_ns = "numpy_array_ns",
         period_ns = "period_ns",
         wall_ns = "wall_ns",

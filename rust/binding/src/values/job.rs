@@ -1,13 +1,15 @@
 //! `Job`: what was asked for.
 
 use crate::interpreter::call;
-use crate::values::carried;
+use crate::interpreter::names::names;
+use crate::values::carried::{self, Rare};
 use crate::values::convert;
 use crate::values::ids;
 use crate::values::options::{JobOptions, Spec};
 use crate::values::payload::Handle;
 use duewheel_engine::jobs::record::Id;
-use duewheel_store::{Carried, Headers};
+use duewheel_model::time::SECOND;
+use duewheel_store::Carried;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
@@ -17,10 +19,10 @@ use std::sync::Arc;
 
 /// A job: what was asked for, which never changes.
 ///
-/// `Job(id, target, due, data, options, headers=None)` makes one by hand, for `Storage.create`; the options are
-/// resolved then.
+/// `Job(id, target, due, data, options, headers=None, key=None, keep=None)` makes one by hand, for `Storage.create`;
+/// the options are resolved then.
 ///
-/// **Time**: `due` is unix nanoseconds, as first scheduled.
+/// **Time**: `due` is unix nanoseconds, as first scheduled; `keep` is given as seconds or a `timedelta`.
 /// **Raises** `TypeError` for wrong types; `ValueError` for an empty or over-long id or target, or
 /// options that contradict themselves; `OverflowError` for a due that 64 bits do not hold.
 #[pyclass(frozen, module = "duewheel")]
@@ -108,12 +110,31 @@ impl Job {
             && mine.name.to_str(py)? == others.name.to_str(py)?
             && self.data_in(py).eq(other.data_in(py))?
             && mine.options.get().fields == others.options.get().fields
-            && self.headers() == other.headers())
+            && self.all_carried() == other.all_carried())
     }
 
-    pub(crate) fn headers(&self) -> Option<&Headers> {
-        let headers = self.carried.as_deref().map(|carried| &carried.headers);
-        headers.filter(|headers| !headers.is_empty())
+    /// What it carries beside its data, if anything.
+    fn all_carried(&self) -> Option<&Carried> {
+        let carried = self.carried.as_deref();
+        carried.filter(|carried| **carried != Carried::default())
+    }
+
+    /// What it carries, as the keywords that a job is made with; `keep` as what is read as exactly that.
+    fn keywords<'py>(&self, py: Python<'py>) -> PyResult<Vec<(&'static str, Bound<'py, PyAny>)>> {
+        let mut keywords = Vec::new();
+        let Some(Carried { headers, key, keep }) = self.all_carried() else {
+            return Ok(keywords);
+        };
+        if !headers.is_empty() {
+            keywords.push(("headers", headers.into_bound_py_any(py)?));
+        }
+        if let Some(key) = key {
+            keywords.push(("key", key.into_bound_py_any(py)?));
+        }
+        if let Some(keep) = keep {
+            keywords.push(("keep", names(py)?.exactly.bind(py).call1((keep,))?));
+        }
+        Ok(keywords)
     }
 
     pub(crate) fn hash_id(&self, hasher: &mut DefaultHasher) {
@@ -125,7 +146,8 @@ impl Job {
 #[pymethods]
 impl Job {
     #[new]
-    #[pyo3(signature = (id, target, due, data, options, *, headers=None))]
+    #[pyo3(signature = (id, target, due, data, options, *, headers=None, key=None, keep=None))]
+    #[allow(clippy::too_many_arguments)] // they are the constructor's
     fn new(
         id: &Bound<'_, PyAny>,
         target: &Bound<'_, PyAny>,
@@ -133,16 +155,19 @@ impl Job {
         data: &Bound<'_, PyAny>,
         options: &Bound<'_, PyAny>,
         headers: Option<&Bound<'_, PyAny>>,
+        key: Option<&Bound<'_, PyAny>>,
+        keep: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let py = id.py();
         let options = options.cast::<JobOptions>().map_err(|_| {
             PyTypeError::new_err(format!("options must be JobOptions, not {options:?}"))
         })?;
-        let headers = headers.map_or_else(|| Ok(Headers::new()), carried::headers)?;
-        let carried = Carried {
-            headers,
-            ..Carried::default()
-        };
+        let mut rare = Rare::default();
+        for (name, given) in [("headers", headers), ("key", key), ("keep", keep)] {
+            if let Some(given) = given {
+                rare.take(name, given)?;
+            }
+        }
         // A job that was made by hand belongs to no scheduler: its target has no number yet.
         let spec = Spec::alone(py, convert::name(target, "target")?, &options.get().fields)?;
         Ok(Job {
@@ -150,7 +175,7 @@ impl Job {
             due: nanoseconds(due, "due")?,
             data: convert::data(data)?.map(Py::into_any),
             spec,
-            carried: carried.if_any().map(Arc::new),
+            carried: rare.carried.if_any().map(Arc::new),
         })
     }
 
@@ -190,6 +215,23 @@ impl Job {
         carried::shown(py, self.carried.as_deref())
     }
 
+    /// Jobs of its target that have the same run one after another; `None`: it has none.
+    #[getter]
+    fn key(&self) -> Option<&str> {
+        self.all_carried()?.key.as_deref()
+    }
+
+    /// For how many seconds how it ends is kept; `None`: it is not.
+    #[getter]
+    fn keep(&self) -> Option<f64> {
+        self._keep_ns().map(|keep| keep as f64 / SECOND as f64)
+    }
+
+    #[getter]
+    fn _keep_ns(&self) -> Option<i64> {
+        self.all_carried()?.keep
+    }
+
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let py = other.py();
         match other.cast::<Job>() {
@@ -205,15 +247,17 @@ impl Job {
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
-        let headers = match slf.get().headers() {
-            Some(_) => format!(
-                ", headers={:?}",
-                slf.getattr("headers")?.call_method0("copy")?
-            ),
-            None => String::new(),
-        };
+        let job = slf.get();
+        let mut carried = String::new();
+        for (name, given) in job.keywords(slf.py())? {
+            let shown = match (name, job.keep()) {
+                ("keep", Some(keep)) => format!("{keep:?}"),
+                _ => format!("{given:?}"),
+            };
+            carried += &format!(", {name}={shown}");
+        }
         Ok(format!(
-            "Job(id={:?}, target={:?}, due={}, data={:?}, options={:?}{headers})",
+            "Job(id={:?}, target={:?}, due={}, data={:?}, options={:?}{carried})",
             slf.getattr("id")?,
             slf.getattr("target")?,
             slf.get().due,
@@ -225,9 +269,9 @@ impl Job {
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let arguments = ["id", "target", "due", "data", "options"].map(|name| slf.getattr(name));
         let arguments = arguments.into_iter().collect::<PyResult<Vec<_>>>()?;
-        if slf.get().headers().is_some() {
-            let headers = slf.getattr("headers")?.call_method0("copy")?;
-            let made = made_with(&slf.get_type(), &[("headers", headers)])?;
+        let keywords = slf.get().keywords(slf.py())?;
+        if !keywords.is_empty() {
+            let made = made_with(&slf.get_type(), &keywords)?;
             return (made, PyTuple::new(slf.py(), arguments)?).into_pyobject(slf.py());
         }
         (slf.get_type(), PyTuple::new(slf.py(), arguments)?).into_pyobject(slf.py())
