@@ -483,6 +483,9 @@ class Outcome:
     @property
     def ended_at(self) -> datetime:
         """When it ended, as an aware `datetime` in UTC, rounded down to microseconds."""
+    @property
+    def _until(self) -> int | None:
+        """Until when it is kept, in unix nanoseconds; `None` of one that was made by hand."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[type[Outcome], tuple[str, bytes, str | None, str | None, int]]: ...

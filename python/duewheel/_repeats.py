@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duewheel import _transactions
 from duewheel._core import Scheduler as SchedulerCore
-from duewheel.errors import StorageCorruptError
+from duewheel.errors import StateError, StorageCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import AwaitedCalls, DeadEvent, Event, Repeat, Schedule, _RepeatKeywords, _RepeatTerms
+    from duewheel._core import AwaitedCalls, DeadEvent, Event, Outcome, Repeat, Schedule, _RepeatKeywords, _RepeatTerms
     from duewheel.scheduler import _H, Handler
 
 
@@ -40,6 +40,22 @@ class Declared:
         for arguments, keywords in waiting.values():
             schedule, target, data = arguments
             yield awaited.repeat(schedule, target, data, True, **keywords)
+
+
+class Kept(NamedTuple):
+    """How a job has ended, and until when that is kept, in unix nanoseconds."""
+
+    outcome: Outcome
+    until: int
+
+    def said_of(self, id: str) -> str:
+        """Say it in a text."""
+        outcome = self.outcome
+        ended = {"succeeded": "has succeeded", "cancelled": "was cancelled"}.get(outcome.state)
+        if ended is None:
+            ended = f"is dead, {outcome.reason}: {_last_line(outcome.error or '')}; it died"
+        kept = f"its outcome is kept, and its id taken, until {_moment(self.until)}"
+        return f"{id!r} {ended} at {_moment(outcome.ended)}; {kept}"
 
 
 def declared_name(fn: object) -> str:
@@ -121,7 +137,16 @@ class Repeating(SchedulerCore):
             held = self._left_by(event.target)
         if held == ("handler", None):
             stage, held = "parked", None
-        return explanation(id, (stage, self._started, now_ns, held), event, repeat, self.dead)
+        kept = self._kept(id) if event is None and repeat is None else None
+        return explanation(id, (stage, self._started, now_ns, held), event, repeat, kept or self.dead)
+
+    def _kept(self, id: str) -> Kept | None:
+        """Return how a job has ended, and until when that is kept, if it is."""
+        try:
+            outcome = self.outcome(id)
+        except (LookupError, TimeoutError, StateError):  # such as over nodes, which keep none
+            return None
+        return None if outcome._until is None else Kept(outcome, outcome._until)
 
     def _declaring(
         self, handle: Callable[[str, Handler], object], declared: tuple[Any, str | None, Any], keywords: _RepeatTerms
@@ -165,21 +190,32 @@ def _held_by(what: str, figure: int | None, target: str) -> str:
     return f"{target!r} may start again in {max(figure, 0) / 1e9:.3f} s (rate)"
 
 
+def _moment(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="milliseconds")
+
+
+def _last_line(error: str) -> str:
+    return error.strip().rpartition("\n")[2]
+
+
 def explanation(
     id: str,
     state: tuple[str | None, bool, int, tuple[str, int | None] | None],
     event: Event | None,
     repeat: Repeat | None,
-    dead: Callable[[], Iterable[DeadEvent]],
+    over: Kept | Callable[[], Iterable[DeadEvent]],
 ) -> str:
-    """Say in a text what `Scheduler.explain` has found out; `state`: where, started, time, what holds it."""
+    """Say in a text what `Scheduler.explain` has found out.
+
+    `state`: where, started, time, what holds it. `over`: how it ended, or how to look whether it is dead.
+    """
     stage, started, now_ns, held = state
     if stage == "running" or (repeat is not None and repeat.running):
         return f"{id!r} runs now"
     if repeat is not None and repeat._held is not None:
         return f"{id!r} is held back: {repeat._held}"
     if event is not None:
-        due = datetime.fromtimestamp(event.due / 1e9, UTC).isoformat(timespec="milliseconds")
+        due = _moment(event.due)
         left_s = (event.due - now_ns) / 1e9
         attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
         if stage == "parked":
@@ -191,8 +227,9 @@ def explanation(
         if stage == "handed" or left_s <= 0:
             return f"{id!r} is due since {due}{attempt}, and waits for a worker"
         return f"{id!r} is due in {left_s:.3f} s, at {due}{attempt}"
-    for ended in dead():
+    if isinstance(over, Kept):
+        return over.said_of(id)
+    for ended in over():
         if ended.event.job_id == id:
-            last = ended.error.strip().rpartition("\n")[2]
-            return f"{id!r} is dead, {ended.reason}: {last}"
+            return f"{id!r} is dead, {ended.reason}: {_last_line(ended.error)}"
     return f"{id!r} is unknown: no job of this id is pending, running or dead"

@@ -339,6 +339,9 @@ class Repeating:
         entry = self._queue.jobs.get(id)
         if entry is None:
             found = next((dead for dead, _ in reversed(self._dead) if dead.event.job_id == id), None)
+            kept = self._outcome_of(id)
+            if kept is not None and kept.state != "dead":
+                return f"{id!r} has ended: {kept.state}"
             return f"{id!r} is unknown" if found is None else f"{id!r} is dead: {found.reason}"
         if entry.stage == "running":
             return f"{id!r} runs now"

@@ -244,7 +244,9 @@ class Answers:
 
     def _do_explain(self, params: dict[str, Any]) -> Any:
         job, scheduler = params["id"], self._scheduler
-        return scheduler._stage_of(job), scheduler._started, scheduler._wall_ns(), scheduler._held_by(job)
+        kept = scheduler._kept(job)
+        told = None if kept is None else (_words.told_outcome(kept.outcome), kept.until)
+        return scheduler._stage_of(job), scheduler._started, scheduler._wall_ns(), scheduler._held_by(job), told
 
     def _do_backup(self, params: dict[str, Any]) -> None:
         self._scheduler.backup(params["path"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from duewheel import _checks
 from duewheel._core import Ids, Repeat, ShareRequests, Stats, TargetStats, check_bounds, timeout_s
 from duewheel._pauses import one_of
-from duewheel._repeats import explanation
+from duewheel._repeats import Kept, explanation
 from duewheel._times import delay_ns, wall_ns
 from duewheel.errors import StateError
 from duewheel.sharing import _words
@@ -320,9 +320,10 @@ class Calls:
         told = self._of_id("explain", id)
         if isinstance(told, str):
             return told
-        stage, started, now_ns, held = told
+        stage, started, now_ns, held, kept = told
         state = (stage, started, now_ns, None if held is None else (held[0], held[1]))
-        return explanation(id, state, self.get(id), self.get_repeat(id), self.dead)
+        over = self.dead if kept is None else Kept(_words.outcome_of(kept[0]), kept[1])
+        return explanation(id, state, self.get(id), self.get_repeat(id), over)
 
     def backup(self, path: str | PathLike[str]) -> None:
         """Copy the file into a new one while it is in use. As `duewheel.Scheduler.backup`."""

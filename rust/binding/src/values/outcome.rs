@@ -21,6 +21,8 @@ pub(crate) struct Outcome {
     result: Py<PyBytes>,
     error: String,
     ended: i64,
+    /// Until when it is kept, where that is known.
+    until: Option<i64>,
 }
 
 impl Outcome {
@@ -30,6 +32,7 @@ impl Outcome {
             result: PyBytes::new(py, &kept.result).unbind(),
             error: kept.error.clone(),
             ended: kept.ended,
+            until: Some(kept.until),
         }
     }
 }
@@ -71,6 +74,7 @@ impl Outcome {
             result: result.unwrap_or_else(|| PyBytes::new(py, b"").unbind()),
             error: error.unwrap_or_default(),
             ended,
+            until: None,
         })
     }
 
@@ -115,6 +119,12 @@ impl Outcome {
     #[getter]
     fn ended_at<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         moment(py, self.ended)
+    }
+
+    /// Until when it is kept, in unix nanoseconds; `None` of one that was made by hand.
+    #[getter]
+    fn _until(&self) -> Option<i64> {
+        self.until
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
