@@ -1,10 +1,11 @@
 """What a target at its limit costs the others: how many of another one run in a second, and how late, beside what is held.
 
-    python benches/compare/held.py [--held 100000] [--jobs 50000] [--rounds 3] [--resident 1000000] [--memory 1000000]
+    python benches/compare/held.py [--held 100000] [--jobs 50000] [--rounds 3] [--resident 1000000] [--memory 1000000] [--quick]
 
 Every sample is taken in a fresh process, without and with held jobs in turns, in memory and over a file: `--jobs` of a free
 target that are all due at once, then 200 one after the other, 5 ms apart. Then the memory of a process whose file holds
-`--memory` jobs of one target, with 10,000 that may be resident. Prints medians with their ends.
+`--memory` jobs of one target, with 10,000 that may be resident. Prints medians with their ends. `--quick` takes a twentieth of
+the jobs, and one round: figures that show little.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from pathlib import Path
 
 APART_S, SPREAD = 0.005, 200
 SETTLES_S = 600
+IN_A_CALL = 10_000
+SCHEDULED_PER_S = 20_000  # at least: what is due at once is scheduled so long before
 
 
 def resident_mb():
@@ -45,12 +48,11 @@ def hold(scheduler, count):
         leave.wait()
 
     scheduler.handle("held", stays, concurrency=1)
-    scheduler.handle("free", lambda event: None)
     scheduler.start()
     scheduler.in_(0, "held")
     runs.wait()
-    for _ in range(count // 10_000):
-        scheduler.in_many([0] * 10_000, "held")
+    for first in range(0, count, IN_A_CALL):
+        scheduler.in_many([0] * min(IN_A_CALL, count - first), "held")
     return leave
 
 
@@ -70,12 +72,22 @@ def beside(path, held, jobs, resident):
     with opened(path, resident) as scheduler:
         leave = hold(scheduler, held)
         settle(scheduler)
-        scheduler.in_many([0.5] * jobs, "free")
-        time.sleep(0.45)
-        began, cpu = time.perf_counter(), time.process_time()
+        last = [0.0]
+
+        def free(event):
+            last[0] = time.time()
+
+        scheduler.handle("free", free)
+        due = time.time() + 0.5 + jobs / SCHEDULED_PER_S
+        scheduler.at_many([due] * jobs, "free")
+        left = due - time.time() - 0.02
+        if left < 0:
+            raise RuntimeError(f"they were due before all were scheduled: {-left:.3f} s")
+        time.sleep(left)
+        cpu = time.process_time()
         while scheduler.targets()["free"].succeeded < jobs:
             time.sleep(0.005)
-        took, cpu = time.perf_counter() - began - 0.05, time.process_time() - cpu
+        took, cpu = last[0] - due, time.process_time() - cpu
         late = []
         scheduler.handle("late", lambda event: late.append(event.lateness))
         for _ in range(SPREAD):
@@ -100,7 +112,6 @@ def memory(path, held):
         waiting = resident_mb()
         leave.set()
         began, most = time.perf_counter(), waiting
-        scheduler.handle("none", lambda event: None)
         while scheduler.targets()["held"].succeeded < min(held, 100_000):
             time.sleep(0.05)
             most = max(most, resident_mb())
@@ -129,8 +140,14 @@ def main():
     for name, default in (("held", 100_000), ("jobs", 50_000), ("rounds", 3), ("resident", 1_000_000)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--memory", type=int, default=1_000_000)
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the jobs, one round")
     parser.add_argument("--sample", nargs="+")
     args = parser.parse_args()
+    if args.quick:
+        args.rounds = 1
+        args.held, args.jobs, args.resident, args.memory = (
+            n // 20 for n in (args.held, args.jobs, args.resident, args.memory)
+        )
     if args.sample:
         kind, place, *numbers = args.sample
         with tempfile.TemporaryDirectory() as directory:
