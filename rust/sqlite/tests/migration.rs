@@ -4,7 +4,7 @@ mod kit;
 
 use duewheel_sqlite::Durability;
 use duewheel_sqlite::testing::{Image, SimDisk, Survivors, image};
-use duewheel_store::{Answer, Query, Store, StoredOutcome};
+use duewheel_store::{Answer, Job, Query, Store, StoredOutcome};
 use kit::files::{self, DB, OPS, WAL, at_every_step, draws, killed, refused};
 use kit::{Dir, all, dead, insert, job, open, seqs};
 
@@ -116,9 +116,82 @@ fn raw(disk: &SimDisk) -> rusqlite::Connection {
     connection
 }
 
-/// A journal of the third version as its process left it when it was killed: its head, and its record.
-fn journal_3() -> Vec<u8> {
-    let digits: Vec<u8> = include_str!("version_3.ops")
+/// A version that had a log and a journal: the statements that made its tables, and its journal as its process left it
+/// when it was killed, its head and its records.
+struct Earlier {
+    tables: String,
+    journal: &'static str,
+    /// How many jobs it has, and how many more its journal has.
+    jobs: (usize, usize),
+    has: fn(&[Job<'static>], crashed: bool, what: &str),
+}
+
+fn version_3() -> Earlier {
+    Earlier {
+        tables: include_str!("version_3.sql").to_owned(),
+        journal: include_str!("version_3.ops"),
+        jobs: (3, 3),
+        has: |_, _, _| {},
+    }
+}
+
+/// One that has no note of an ordered end.
+fn version_2() -> Earlier {
+    let older = "DELETE FROM meta WHERE name = 'left'; PRAGMA user_version = 2;";
+    let Earlier { tables, .. } = version_3();
+    Earlier {
+        tables: tables + older,
+        ..version_3()
+    }
+}
+
+/// Of one that is killed the journal has an occurrence of `hourly` that was asked for, ran, and is followed by the next.
+fn version_4() -> Earlier {
+    Earlier {
+        tables: include_str!("version_4.sql").to_owned(),
+        journal: include_str!("version_4.ops"),
+        jobs: (9, 1),
+        has: |jobs, crashed, what| {
+            let repeats = jobs.iter().filter_map(|job| {
+                let repeat = job.repeat.as_ref()?;
+                let standing = &repeat.standing;
+                Some((
+                    &*job.id,
+                    job.place.seq,
+                    job.progress.run,
+                    standing.occurrence,
+                    standing.paused,
+                ))
+            });
+            let mut repeats: Vec<_> = repeats.collect();
+            repeats.sort_unstable();
+            let hourly = if crashed {
+                ("hourly", 12, 2, 2, false)
+            } else {
+                ("hourly", 8, 1, 1, false)
+            };
+            let expected = [
+                ("daily", 9, 1, 1, false),
+                hourly,
+                ("journalled", 15, 1, 1, false),
+                ("paused", 10, 1, 1, true),
+            ];
+            assert_eq!(repeats, expected, "{what}");
+            let named = |id: &str| jobs.iter().find(|job| job.id == id).unwrap();
+            let retry = &named("retry").progress;
+            let start = Some(1_796_049_521_785_276_530);
+            assert_eq!(
+                (retry.attempt, retry.run, retry.first_start),
+                (2, 2, start),
+                "{what}"
+            );
+            assert_eq!(named("parked").target, "nowhere", "{what}");
+        },
+    }
+}
+
+fn journal(digits: &str) -> Vec<u8> {
+    let digits: Vec<u8> = digits
         .bytes()
         .filter(|byte| !byte.is_ascii_whitespace())
         .collect();
@@ -134,19 +207,17 @@ fn journal_3() -> Vec<u8> {
     journal
 }
 
-/// Files of the third version, closed; or killed, with a journal that the tables lack and a log that the file lacks.
-/// Or of the second, which has no note of an ordered end.
-fn version_3(or: &str, crashed: bool) -> Image {
+/// Files of an earlier version, closed; or killed, with a journal that the tables lack and a log that the file lacks.
+fn files_of(version: &Earlier, crashed: bool) -> Image {
     let disk = SimDisk::new(Image::new());
     let connection = raw(&disk);
     connection
         .execute_batch("PRAGMA journal_mode = WAL")
         .unwrap();
-    let made = include_str!("version_3.sql");
     connection
-        .execute_batch(&format!("BEGIN; {made} {or} COMMIT;"))
+        .execute_batch(&format!("BEGIN; {} COMMIT;", version.tables))
         .unwrap();
-    let journal = journal_3();
+    let journal = journal(version.journal);
     let salt: Vec<u8> = journal[16..20].iter().rev().copied().collect();
     let log = disk.files()[WAL].clone();
     let field = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
@@ -177,12 +248,13 @@ fn version_3(or: &str, crashed: bool) -> Image {
     files
 }
 
-/// All that was in the files of the third version is there, the job that ran interrupted once.
-fn has_version_3(files: &Image, crashed: bool, what: &str) {
+/// All that was in the files of an earlier version is there, the job that ran interrupted once.
+fn has_all(version: &Earlier, files: &Image, crashed: bool, what: &str) {
     let disk = SimDisk::new(files.clone());
     let store = files::open(&disk).unwrap_or_else(|error| panic!("{what}: {error}"));
     let jobs = all(&store);
-    let expected = if crashed { 6 } else { 3 };
+    let (kept, more) = version.jobs;
+    let expected = if crashed { kept + more } else { kept };
     assert_eq!(jobs.len(), expected, "{what}");
     assert_eq!(store.found().jobs, expected as u64, "{what}");
     assert_eq!(store.found().unapplied, [], "{what}");
@@ -191,13 +263,26 @@ fn has_version_3(files: &Image, crashed: bool, what: &str) {
     assert_eq!(named("runs").progress.run, 2, "{what}");
     let target = if crashed { "later" } else { "mail" };
     assert_eq!(named("late").target, target, "{what}");
-    let journalled = jobs.iter().filter(|job| *job.data == *b"journal");
-    assert_eq!(journalled.count(), expected - 3, "{what}");
+    let journalled = jobs
+        .iter()
+        .filter(|job| *job.data == *b"journal" && job.id.len() == 36);
+    assert_eq!(journalled.count(), expected - kept, "{what}");
+    (version.has)(&jobs, crashed, what);
     let dead = dead(&store);
     assert_eq!((dead.len(), &*dead[0].job.id), (1, "gone"), "{what}");
     // And it has what the schema is for.
-    kit::insert(&store, [kit::repeat(100, 5)]);
-    assert_eq!(kit::repeats(&store, None, 5).jobs.len(), 1, "{what}");
+    let repeats = jobs.iter().filter(|job| job.repeat.is_some()).count();
+    let carries = Job {
+        carried: kit::carried(100),
+        ..kit::repeat(100, 5)
+    };
+    kit::insert(&store, [carries.clone()]);
+    let found = kit::repeats(&store, None, 9).jobs;
+    assert_eq!(
+        (found.len(), found.last()),
+        (repeats + 1, Some(&carries)),
+        "{what}"
+    );
     let unknown = Query::Outcome {
         id: "gone".into(),
         now: 0,
@@ -211,22 +296,17 @@ fn has_version_3(files: &Image, crashed: bool, what: &str) {
 }
 
 #[test]
-fn a_kill_at_any_step_of_a_migration_from_version_2_or_3_leaves_what_opens() {
-    let version_2 = "DELETE FROM meta WHERE name = 'left'; PRAGMA user_version = 2;";
-    for (or, crashed) in [
-        ("", false),
-        ("", true),
-        (version_2, false),
-        (version_2, true),
-    ] {
-        let start = version_3(or, crashed);
-        has_version_3(&start, crashed, "as it was");
+fn a_kill_at_any_step_of_a_migration_from_version_2_3_or_4_leaves_what_opens() {
+    let versions = [version_2(), version_3(), version_4()];
+    for (version, crashed) in versions.iter().flat_map(|one| [(one, false), (one, true)]) {
+        let start = files_of(version, crashed);
+        has_all(version, &start, crashed, "as it was");
         let disk = SimDisk::new(start.clone());
         let store = files::open(&disk).unwrap();
         let opened = disk.changes().len();
         store.close().unwrap();
         at_every_step(&disk, &start, 0, |files, what| {
-            has_version_3(files, crashed, what);
+            has_all(version, files, crashed, what);
         });
         // What a killed migration left is migrated by an opening that is killed, too.
         let changes = disk.changes();
@@ -235,7 +315,7 @@ fn a_kill_at_any_step_of_a_migration_from_version_2_or_3_leaves_what_opens() {
             let disk = SimDisk::new(files.clone());
             drop(files::open(&disk).unwrap());
             at_every_step(&disk, &files, 0, |files, what| {
-                has_version_3(files, crashed, what);
+                has_all(version, files, crashed, what);
             });
         }
         if crashed {
