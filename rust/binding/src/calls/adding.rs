@@ -20,16 +20,6 @@ pub(crate) fn carried_by(
     Ok(carried.if_any().map(Arc::new))
 }
 
-/// Refuse to keep how a job ends where that is not kept.
-#[inline]
-pub(crate) fn check_keep(shared: &Shared, py: Python<'_>, carried: &Carried) -> PyResult<()> {
-    if carried.keep.is_some() && shared.engine.is_shared() {
-        let message = "keep= is for jobs in memory or in a file, and this scheduler keeps its jobs in PostgreSQL: leave it out";
-        return Err(error(py, |names| &names.state_error, message));
-    }
-    Ok(())
-}
-
 #[cold]
 fn with_added(
     shared: &Shared,

@@ -1,6 +1,6 @@
 //! `at`, `in_` and what takes in an event as it stands: one body, for threads and for coroutines.
 
-use crate::calls::adding::{carried_by, check_keep};
+use crate::calls::adding::carried_by;
 use crate::calls::pending::Pending;
 use crate::errors::refused;
 use crate::log;
@@ -119,9 +119,6 @@ pub(crate) fn restore(shared: &Arc<Shared>, event: &Bound<'_, PyAny>) -> PyResul
     });
     let data = data.transpose()?;
     shared.check_data(py, data.as_ref())?;
-    if let Some(carried) = job.carried.as_deref() {
-        check_keep(shared, py, carried)?;
-    }
     let fresh = Fresh::carrying(py, data, spec, job.carried.clone());
     // An age begins with a start here.
     let progress = Progress {
