@@ -281,6 +281,14 @@ def test_many_are_taken_in_turns(filled, monkeypatch):
     assert "There are more: do it again" in client.get("/dead?notice=revived&done=10&left=1").text
 
 
+def test_a_question_about_many_looks_at_few(filled, monkeypatch):
+    monkeypatch.setattr("duewheel.dashboard._dead.LOOK_ASKED", 5)
+    filled.die(8)
+    client = filled.client(actions=True)
+    assert "at least 5 dead jobs, and at most 10,000" in client.get("/confirm?action=discard-all").text
+    assert post(client, "discard-all", confirmed="yes") == {"notice": "discarded", "done": "8"}
+
+
 def test_one_is_discarded(filled):
     filled.die(2)
     first, second = (dead.event.job_id for dead in filled.scheduler.dead())

@@ -192,3 +192,44 @@ def test_at_the_edge_of_the_horizon_none_is_missed_while_pages_come(tmp_path, du
             first = scheduler.next()
             assert first is not None
             assert first.job_id == ids[0]
+
+
+@pytest.mark.parametrize("window", [{"horizon": 0}, {"horizon": 60}, {"horizon": 9_999, "resident": 150}], ids=str)
+def test_pages_of_both_joined_are_in_order_whatever_is_equal(path, window):
+    """More than some pages of each, a few due at a time, half of them scheduled after the first were paged out."""
+    clock = ManualClock()
+    with (
+        Scheduler(LocalStorage(path, durability="relaxed", **window), clock=clock) as kept,
+        Scheduler(clock=clock) as all,
+    ):
+        for number in range(2_400):
+            for scheduler in (kept, all):
+                scheduler.at(number * 7_919 % 240, f"t{number % 3}", id=f"{number}")
+        for bounds in ({}, {"target": "t1"}, {"start": 30}, {"start": 59, "end": 62, "target": "t2"}):
+            expected = [event.job_id for event in all.between(**bounds)]
+            assert expected and [event.job_id for event in kept.between(**bounds)] == expected
+        events = kept.between()
+        for _ in range(3):  # what comes into memory meanwhile is neither missed nor seen twice
+            [next(events) for _ in range(250)]
+            clock.advance(1)
+        assert [event.job_id for event in events] == [event.job_id for event in all.between()][750:]
+
+
+def test_what_there_is_of_a_target_is_found_once_targets_are_counted(path):
+    storage = LocalStorage(path, durability="relaxed", horizon=0)
+    with Scheduler(storage) as scheduler:
+        scheduler.in_many([3_600] * 20, "a")
+        scheduler.in_(3_600, "b", id="b")
+        scheduler.repeat(3_600, "r", id="r")
+
+    def found(target):
+        return [event.job_id for event in scheduler.between(target=target)]
+
+    with Scheduler(storage) as scheduler:
+        assert (found("b"), found("nobody")) == (["b"], [])
+        assert scheduler.targets()["a"].pending == 20
+        assert (len(found("a")), found("b"), found("r"), found("nobody")) == (20, ["b"], ["r"], [])
+        assert scheduler.cancel("b") and found("b") == []
+        scheduler.in_(7_200, "b", id="again")
+        scheduler.repeat(3_600, "other", id="r")
+        assert (found("b"), found("r"), found("other")) == (["again"], [], ["r"])

@@ -67,8 +67,11 @@ async def confirm(view: View) -> Response:
 
 async def _question(view: View, name: str, action: Action, fields: Mapping[str, str]) -> Response:
     if action.of == "filter":
-        ids, is_all = await _dead.ids_of(view, fields)
-        what = plural(len(ids), "dead job") if is_all else f"the newest {plural(len(ids), 'dead job')} of more"
+        ids, is_all = await _dead.ids_of(view, fields, _dead.LOOK_ASKED)
+        what = plural(len(ids), "dead job")
+        if not is_all:
+            is_full = len(ids) == _dead.MOST_IDS
+            what = f"the newest {what} of more" if is_full else f"at least {what}, and at most {_dead.MOST_IDS:,}"
     else:
         what = fields.get("id", "")
     kept = {key: fields[key] for key in ("id", "target", "error", "reason", "back") if fields.get(key)}

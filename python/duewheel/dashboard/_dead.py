@@ -24,6 +24,10 @@ MOST_IDS = 10_000
 """How many an action on all that match takes at once."""
 
 LOOK_ALL = 100_000
+"""At how many such an action looks for them."""
+
+LOOK_ASKED = 10_000
+"""At how many the question before it looks."""
 
 REASONS = ("failed", "discarded", "interrupted")
 
@@ -85,8 +89,8 @@ async def dead(view: View) -> dict[str, Any]:
     }
 
 
-async def ids_of(view: View, fields: Mapping[str, str]) -> tuple[list[str], bool]:
-    """Return the ids of what died and matches, newest first, and whether those are all."""
+async def ids_of(view: View, fields: Mapping[str, str], look: int = LOOK_ALL) -> tuple[list[str], bool]:
+    """Return the ids of what died and matches, newest first, of the first `look`, and whether those are all."""
     bounds = {"target": fields.get("target") or None}
-    found = await view.source.select("dead", bounds, matching(fields), want=MOST_IDS, look=LOOK_ALL)
+    found = await view.source.select("dead", bounds, matching(fields), want=MOST_IDS, look=look)
     return list(dict.fromkeys(dead.event.job_id for dead in found.items)), found.is_all

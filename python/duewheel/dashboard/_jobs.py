@@ -47,6 +47,8 @@ async def jobs(view: View) -> dict[str, Any]:
     cursor = Cursor.read(view.query.get("after"))
     pager = Pager(cursor, lambda event: event.due, _MATCHES.get(state, lambda _event: True), upwards=True)
     bounds: dict[str, Any] = {"target": view.query.get("target") or None}
+    if bounds["target"]:
+        await view.source.count_targets()
     if state == "overdue":
         bounds["end"] = moment(view.now_ns)
     if cursor is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_NEEDED = ("stats", "between", "dead", "get", "next", "repeats", "revive", "purge", "explain")
+_NEEDED = ("stats", "between", "dead", "get", "repeats", "revive", "purge", "explain")
 _THREADS = 8
 """Calls of a dashboard that wait at once: a slow disk must not take all the threads of the server."""
 
@@ -48,6 +48,7 @@ class Source:
         self.scheduler = scheduler
         self._is_awaited = inspect.iscoroutinefunction(getattr(type(scheduler), "get", None))
         self._limiter: CapacityLimiter | None = None
+        self._has_counted = False
 
     def has(self, name: str) -> bool:
         """Whether there is such a call."""
@@ -65,6 +66,12 @@ class Source:
         """Return its numbers."""
         stats: Stats = await self.call("stats")
         return stats
+
+    async def count_targets(self) -> None:
+        """Have targets counted, once: from then on it is known of which there is nothing, without reading all."""
+        if not self._has_counted and self.has("targets"):
+            await self.call("targets")
+            self._has_counted = True
 
     async def select(
         self,

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from duewheel import _core
 from duewheel.dashboard import _format
 from duewheel.dashboard._guard import ACCESS
-from duewheel.dashboard._why import LATE_NS, first_late
+from duewheel.dashboard._why import first_late
 from duewheel.errors import DuewheelError
 
 if TYPE_CHECKING:
@@ -148,15 +148,13 @@ class View:
         scheduler = self.source.scheduler
         core = getattr(scheduler, "_core", scheduler)
         failure = getattr(scheduler, "failure", None)
-        state, overdue_s, late = "watched", 0.0, None
+        state = "watched"
         if getattr(core, "_closed", False) is True:
             return Summary(stats, "closed", None, 0.0, None, None)
         if isinstance(getattr(core, "_started", None), bool):
             state = "started" if core._started else "stopped"
-        first = await self.source.call("next")
-        if first is not None:
-            late = await first_late(self.source, self.now_ns) if self.now_ns - first.due > LATE_NS else None
-            overdue_s = (self.now_ns - late.event.due) / 1e9 if late else 0.0
+        late = await first_late(self.source, self.now_ns)
+        overdue_s = (self.now_ns - late.event.due) / 1e9 if late else 0.0
         said = None if failure is None else f"{type(failure).__name__}: {failure}"
         return Summary(stats, "failed" if said else state, said, overdue_s, late, self.history.rate())
 

@@ -152,6 +152,11 @@ impl Tally {
         self.named.iter().map(|(name, counts)| (&**name, counts))
     }
 
+    /// What is counted of a target by its name.
+    pub(crate) fn of_name(&self, name: &str) -> Counts {
+        self.named.get(name).copied().unwrap_or_default()
+    }
+
     /// Those of targets that were forgotten, together.
     pub(crate) fn forgotten(&self) -> &Counts {
         &self.forgotten

@@ -4,15 +4,18 @@ use crate::errors::refused;
 use crate::shared::Shared;
 use crate::values::event::Event;
 use crate::values::payload::Handle;
-use duewheel_engine::engine::{Engine, QueryPlace, Refused};
+use duewheel_engine::engine::{Engine, Places, QueryPlace, Refused};
 use duewheel_engine::sync::Mutex;
 use duewheel_store::{self as store, Answer, Job, Query};
 use pyo3::prelude::*;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How many jobs that are paged out are read at once.
-const PAGE: usize = 1_000;
+/// How many jobs of a store are read at first, by how much more each time, and how many at most: who shows a page of
+/// them needs few.
+const FIRST_PAGE: usize = 100;
+const MORE: usize = 4;
+const LONGEST_PAGE: usize = 1_000;
 
 /// An iterator over pending events, in the order of (due, sequence).
 ///
@@ -27,16 +30,18 @@ pub(crate) struct Events {
 struct Left {
     /// Of which target, if of one.
     target: Option<String>,
-    places: VecDeque<QueryPlace>,
+    places: Places,
     paged_out: VecDeque<Job<'static>>,
     after: Option<store::Place>,
     until: i64,
-    /// The sequences of what was in memory at the beginning: a page has those as well.
-    seen: HashSet<u64>,
+    /// The sequences of what was in memory at the beginning, in order: a page has those as well.
+    seen: Vec<u64>,
     /// What was scheduled, moved or retried since has this sequence or a later one.
     since: u64,
     /// Whether more are paged out than were read.
     more: bool,
+    /// How many are read next.
+    page: usize,
     /// Whether all of it comes from a store that nodes share.
     is_shared: bool,
 }
@@ -65,16 +70,27 @@ pub(crate) enum Wanted {
 }
 
 impl Left {
+    /// Whether something may come first that is still to be read: what is in memory up to where was read does not wait
+    /// for it.
+    fn wants_page(&mut self) -> bool {
+        if !self.more || !self.paged_out.is_empty() {
+            return false;
+        }
+        let read = self.after.map(|place| (place.due, place.seq));
+        let here = self.places.first().map(QueryPlace::order);
+        !matches!((here, read), (Some(here), Some(read)) if here <= read)
+    }
+
     fn pop(&mut self) -> Option<Next> {
         let paged_out = self
             .paged_out
             .front()
             .map(|job| (job.place.due, job.place.seq));
-        let here = self.places.front().map(QueryPlace::order);
+        let here = self.places.first().map(QueryPlace::order);
         match (here, paged_out) {
             (Some(here), Some(paged_out)) if paged_out < here => self.pop_away(),
             (None, Some(_)) => self.pop_away(),
-            _ => self.places.pop_front().map(Next::Here),
+            _ => self.places.next().map(Next::Here),
         }
     }
 
@@ -86,16 +102,17 @@ impl Left {
 }
 
 impl Events {
-    /// `look` finds those in memory.
+    /// `is_any_stored`: whether the store may have any; `look` finds those in memory.
     pub(crate) fn new(
         shared: Arc<Shared>,
         target: Option<&str>,
         (start, end): (Option<i64>, Option<i64>),
-        look: impl FnOnce(&Engine<Handle>) -> Result<Vec<QueryPlace>, Refused>,
+        is_any_stored: bool,
+        look: impl FnOnce(&Engine<Handle>) -> Result<Places, Refused>,
     ) -> Result<Self, Refused> {
         // Asked first: what is paged out may come in while the others are looked for.
         let is_shared = shared.engine.is_shared();
-        let more = is_shared || shared.engine.paged_out() > 0;
+        let more = is_shared || shared.engine.paged_out() > 0 && is_any_stored;
         let since = if more {
             shared.engine.next_sequence()
         } else {
@@ -103,28 +120,29 @@ impl Events {
         };
         // Only the store knows what other nodes have.
         let places = if is_shared {
-            Vec::new()
+            Places::default()
         } else {
             look(&shared.engine)?
         };
-        let seen = if more {
-            places.iter().map(|place| place.order().1).collect()
-        } else {
-            HashSet::new()
-        };
+        let mut seen: Vec<u64> = Vec::new();
+        if more {
+            seen.extend(places.sequences());
+            seen.sort_unstable();
+        }
         let last = |due: i64| store::Place {
             due: due - 1,
             seq: i64::MAX as u64,
         };
         let left = Mutex::new(Left {
             target: target.map(str::to_owned),
-            places: places.into(),
+            places,
             paged_out: VecDeque::new(),
             after: start.filter(|&due| due > i64::MIN).map(last),
             until: end.unwrap_or(i64::MAX),
             seen,
             since,
             more,
+            page: FIRST_PAGE,
             is_shared,
         });
         Ok(Events { shared, left })
@@ -132,8 +150,8 @@ impl Events {
 
     /// The page to read, once all that was read before is used up.
     fn wanted_page(&self) -> Option<Step> {
-        let left = self.left.lock();
-        if !left.more || !left.paged_out.is_empty() {
+        let mut left = self.left.lock();
+        if !left.wants_page() {
             return None;
         }
         let after = left.after;
@@ -141,7 +159,7 @@ impl Events {
             target: left.target.clone(),
             after,
             until: left.until,
-            limit: PAGE,
+            limit: left.page,
         };
         Some(Step::Asks(question, Wanted::More(after)))
     }
@@ -155,6 +173,7 @@ impl Events {
             return;
         }
         left.more = page.more;
+        left.page = LONGEST_PAGE.min(left.page * MORE);
         left.after = page.last.or(left.after);
         if left.is_shared {
             left.paged_out.extend(page.jobs);
@@ -164,7 +183,7 @@ impl Events {
         // One that is in memory and was not seen there has come in since, if it is not new.
         let unseen = |job: &Job<'_>| {
             let seq = job.place.seq;
-            !seen.contains(&seq) && (seq < *since || !engine.holds(&job.id))
+            seen.binary_search(&seq).is_err() && (seq < *since || !engine.holds(&job.id))
         };
         let paged_out: Vec<_> = page.jobs.into_iter().filter(unseen).collect();
         left.paged_out.extend(paged_out);

@@ -6,7 +6,7 @@ use crate::errors::refused;
 use crate::shared::{Shared, releasing};
 use crate::values::convert;
 use crate::values::event::Event;
-use duewheel_engine::engine::AT_ONCE;
+use duewheel_engine::engine::{AT_ONCE, Places};
 use duewheel_store::{Answer, Query};
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -106,7 +106,7 @@ fn first_events(
     py: Python<'_>,
     (start, end): (Option<i64>, Option<i64>),
 ) -> PyResult<Events> {
-    let events = Events::new(shared.clone(), None, (start, end), |engine| {
+    let events = Events::new(shared.clone(), None, (start, end), true, |engine| {
         let place = py.detach(|| engine.next(start, end))?;
         Ok(place.into_iter().collect())
     });
@@ -122,12 +122,13 @@ pub(crate) fn between(
 ) -> PyResult<Events> {
     let (start, end) = bounds;
     let number = target.map(|target| shared.specs.number(target));
-    let events = Events::new(shared.clone(), target, bounds, |engine| {
+    let is_any_stored =
+        target.is_none_or(|target| !shared.engine.has_none_of(number.flatten(), target));
+    let events = Events::new(shared.clone(), target, bounds, is_any_stored, |engine| {
         py.detach(|| match number {
             // No job in memory speaks of it.
-            Some(None) => engine.check_open().map(|()| Vec::new()),
-            Some(Some(number)) => engine.between(start, end, Some(number)),
-            None => engine.between(start, end, None),
+            Some(None) => engine.check_open().map(|()| Places::default()),
+            number => engine.between(start, end, number.flatten()),
         })
     });
     events.map_err(|error| refused(py, error, ""))

@@ -111,6 +111,18 @@ impl<P: Payload> Engine<P> {
         Ok(found)
     }
 
+    /// Whether it is known that there is no job of a target, in memory or in a store of this process alone; once targets
+    /// have been [counted](Self::count_targets) it is known of all.
+    pub fn has_none_of(&self, number: Option<u32>, name: &str) -> bool {
+        let state = self.state.lock();
+        let tally = &state.tally;
+        if state.is_shared() || (state.residency.is_some() && !tally.knows_stored()) {
+            return false;
+        }
+        let numbered = number.map_or(0, |number| tally.of(number).present());
+        numbered + tally.of_name(name).present() <= 0
+    }
+
     /// Learn how many jobs of each target a store had when it was opened.
     ///
     /// The store answers as of now: what has come and gone since is taken off.

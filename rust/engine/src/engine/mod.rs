@@ -23,6 +23,7 @@ mod outcomes;
 mod pages;
 mod parking;
 mod pauses;
+mod places;
 mod query;
 mod receipts;
 mod repeats;
@@ -64,7 +65,8 @@ pub use counts::{CountedTargets, TargetCounts};
 use inbox::Backing;
 pub use inbox::StoreInbox;
 pub(crate) use lanes::BATCHES_OF_A_LANE;
-pub use query::{QueryPlace, Stats};
+pub use places::{Places, QueryPlace};
+pub use query::Stats;
 pub use repeats::{StoredView, Taken};
 pub use settle::DEAD_KEPT;
 

@@ -1,6 +1,6 @@
 //! Questions about what is pending, and the manual driving of an engine in virtual time.
 
-use super::{Engine, Refused, State};
+use super::{Engine, Places, QueryPlace, Refused, State};
 use crate::due::queue::{Key, Now};
 use crate::handover::lateness::Summary;
 use crate::handover::queue::HandoverQueue;
@@ -8,31 +8,6 @@ use crate::jobs::record::{Comes, Execution, Occurrence, Payload, Released, Stage
 use crate::jobs::repeat::Repeat;
 use crate::residency::Lease;
 use duewheel_store::{Answer, Error, Query, ask};
-
-/// A pending job's place in the order, as it was when it was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct QueryPlace {
-    /// Its due, on the wall clock.
-    pub due: i64,
-    sequence: u64,
-    index: u32,
-    generation: u32,
-}
-
-impl QueryPlace {
-    /// What it is ordered by: due and sequence.
-    #[must_use]
-    pub fn order(&self) -> (i64, u64) {
-        (self.due, self.sequence)
-    }
-
-    fn key(self) -> Key {
-        Key {
-            index: self.index,
-            generation: self.generation,
-        }
-    }
-}
 
 /// What an engine has done and holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -170,7 +145,7 @@ impl<P: Payload> Engine<P> {
     ) -> Result<Option<R>, Refused> {
         let state = self.open()?;
         let entry = state.jobs.queue.get(place.key());
-        if entry.is_none_or(|entry| entry.sequence != place.sequence) {
+        if entry.is_none_or(|entry| entry.sequence != place.order().1) {
             return Ok(None);
         }
         Ok(state.view(self, place.key(), look))
@@ -249,21 +224,16 @@ impl<P: Payload> Engine<P> {
         start: Option<i64>,
         end: Option<i64>,
         target: Option<u32>,
-    ) -> Result<Vec<QueryPlace>, Refused> {
+    ) -> Result<Places, Refused> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        let is_of_it = |place: &QueryPlace| {
-            target.is_none_or(|target| {
-                let entry = state.jobs.queue.get(place.key());
-                entry.is_some_and(|entry| entry.value.payload.target() == target)
-            })
-        };
-        let places = state.places(self, start, end).filter(is_of_it);
-        let mut places: Vec<QueryPlace> = places.collect();
-        drop(state);
-        places.sort_unstable();
-        Ok(places)
+        if let (Some(end), Some(first)) = (end, state.known_first(self, boot))
+            && first.is_none_or(|first| end <= first.due)
+        {
+            return Ok(Places::default());
+        }
+        Ok(state.places(self, (start, end), target).collect())
     }
 
     /// The first place of [`between`](Self::between).
@@ -279,20 +249,15 @@ impl<P: Payload> Engine<P> {
         let boot = self.clock.boot();
         let mut state = self.open()?;
         state.refresh(self, boot);
-        let handed = self.lanes.iter().any(HandoverQueue::has_due);
-        if start.is_some()
-            || state.targets.parked_count() > 0
-            || handed
-            || state.backlog_count() > 0
-        {
-            return Ok(state.places(self, start, end).min());
-        }
-        let now = Now {
-            wall: boot.saturating_add(state.jobs.offsets.measured()),
-            boot,
+        let known = if start.is_none() {
+            state.known_first(self, boot)
+        } else {
+            None
         };
-        let first = state.jobs.queue.first(now).and_then(|key| state.place(key));
-        Ok(first.filter(|place| end.is_none_or(|end| place.due < end)))
+        Ok(match known {
+            Some(first) => first.filter(|place| end.is_none_or(|end| place.due < end)),
+            None => state.places(self, (start, end), None).min(),
+        })
     }
 
     /// Walk everything and report the first broken invariant.
@@ -311,6 +276,24 @@ impl<P: Payload> Engine<P> {
 }
 
 impl<P: Payload> State<P> {
+    /// The first place of all that is pending, where all of it waits on the wheel; `None`: a pass over it tells.
+    fn known_first(&self, engine: &Engine<P>, boot: i64) -> Option<Option<QueryPlace>> {
+        let handed = engine.lanes.iter().any(HandoverQueue::has_due);
+        let is_all_queued = self.targets.parked_count() == 0
+            && !handed
+            && self.backlog_count() == 0
+            && self.gates.is_empty();
+        if !is_all_queued {
+            return None;
+        }
+        let now = Now {
+            wall: boot.saturating_add(self.jobs.offsets.measured()),
+            boot,
+        };
+        let first = self.jobs.queue.first(now);
+        Some(first.and_then(|key| self.place(key)))
+    }
+
     /// Compare the stages of all jobs with what is noted of each stage.
     fn check_stages(&self, engine: &Engine<P>) -> Result<(), String> {
         let (mut parked, mut handed, mut backlog) = (0, self.evicted.running(), 0);
@@ -370,38 +353,6 @@ impl<P: Payload> State<P> {
             ));
         }
         Ok(())
-    }
-
-    pub(super) fn place(&self, key: Key) -> Option<QueryPlace> {
-        let entry = self.jobs.queue.get(key)?;
-        Some(QueryPlace {
-            due: self.jobs.on_wall(entry.kind, entry.due),
-            sequence: entry.sequence,
-            index: key.index,
-            generation: key.generation,
-        })
-    }
-
-    /// The places of what is pending within bounds, in no order.
-    fn places(
-        &self,
-        engine: &Engine<P>,
-        start: Option<i64>,
-        end: Option<i64>,
-    ) -> impl Iterator<Item = QueryPlace> {
-        let mut handed: Vec<Key> = Vec::new();
-        for lane in &engine.lanes {
-            handed.extend(lane.lock().queue.iter().map(|handed| handed.key));
-        }
-        let resting = self
-            .jobs
-            .queue
-            .iter()
-            .filter(|(_, entry)| entry.value.stage() != Stage::Handed);
-        let keys = resting.map(|(key, _)| key).chain(handed);
-        keys.filter_map(|key| self.place(key)).filter(move |place| {
-            start.is_none_or(|start| start <= place.due) && end.is_none_or(|end| place.due < end)
-        })
     }
 
     /// Whether a job is pending: in memory, and not started.
