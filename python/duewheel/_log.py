@@ -80,8 +80,8 @@ def contested(id: str, node: str) -> None:
 def clock_apart(ahead_ns: int) -> None:
     """Report that the database's clock and this machine's differ by too much to be left alone."""
     logger.warning(
-        "the clock of this machine is %.1f s %s that of the database: dues are corrected by it, so that nothing is early; "
-        "have both follow the same time service",
+        "the clock of this machine is %.1f s %s that of the database: dues are corrected by it, "
+        "so that nothing is early; have both follow the same time service",
         abs(ahead_ns) / 1e9, "behind" if ahead_ns > 0 else "ahead of",
     )  # fmt: skip
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from duewheel import _transactions
 from duewheel._core import Scheduler as SchedulerCore
+from duewheel._times import span_text
 from duewheel.errors import StateError, StorageCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
     from typing import Unpack
 
@@ -137,14 +138,16 @@ class Repeating(SchedulerCore):
             held = self._left_by(event.target)
         if held == ("handler", None):
             stage, held = "parked", None
-        kept = self._kept(id) if event is None and repeat is None else None
-        return explanation(id, (stage, self._started, now_ns, held), event, repeat, kept or self.dead)
+        if event is None and repeat is None and stage is None:
+            kept = self._kept(id)
+            return kept.said_of(id) if kept else _over(id, next(self._deaths(id, limit=1), None))
+        return _explanation(id, (stage, self._started, now_ns, held), event, repeat)
 
     def _kept(self, id: str) -> Kept | None:
         """Return how a job has ended, and until when that is kept, if it is."""
         try:
             outcome = self.outcome(id)
-        except (LookupError, TimeoutError, StateError):  # such as over nodes, which keep none
+        except (LookupError, TimeoutError, StateError):  # such as in its own handler
             return None
         return None if outcome._until is None else Kept(outcome, outcome._until)
 
@@ -187,7 +190,7 @@ def _held_by(what: str, figure: int | None, target: str) -> str:
         return f"{figure} of {target!r} run, and no more may (concurrency)"
     if figure is None:
         return f"another of {target!r} is to start before it (rate)"
-    return f"{target!r} may start again in {max(figure, 0) / 1e9:.3f} s (rate)"
+    return f"{target!r} may start again in {span_text(max(figure, 0))} (rate)"
 
 
 def _moment(ns: int) -> str:
@@ -198,17 +201,13 @@ def _last_line(error: str) -> str:
     return error.strip().rpartition("\n")[2]
 
 
-def explanation(
+def _explanation(
     id: str,
     state: tuple[str | None, bool, int, tuple[str, int | None] | None],
     event: Event | None,
     repeat: Repeat | None,
-    over: Kept | Callable[[], Iterable[DeadEvent]],
 ) -> str:
-    """Say in a text what `Scheduler.explain` has found out.
-
-    `state`: where, started, time, what holds it. `over`: how it ended, or how to look whether it is dead.
-    """
+    """Say in a text why what is pending or runs does not start; `state`: where, started, time, what holds it."""
     stage, started, now_ns, held = state
     if stage == "running" or (repeat is not None and repeat.running):
         return f"{id!r} runs now"
@@ -216,7 +215,7 @@ def explanation(
         return f"{id!r} is held back: {repeat._held}"
     if event is not None:
         due = _moment(event.due)
-        left_s = (event.due - now_ns) / 1e9
+        left_ns = event.due - now_ns
         attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
         if stage == "parked":
             return f"{id!r} is parked: it was due at {due}, and {event.target!r} has no handler"
@@ -224,12 +223,14 @@ def explanation(
             return f"{id!r} waits for the scheduler to be started; it is due at {due}{attempt}"
         if held is not None:
             return f"{id!r} is due since {due}{attempt}, and held: {_held_by(*held, event.target)}"
-        if stage == "handed" or left_s <= 0:
+        if stage == "handed" or left_ns <= 0:
             return f"{id!r} is due since {due}{attempt}, and waits for a worker"
-        return f"{id!r} is due in {left_s:.3f} s, at {due}{attempt}"
-    if isinstance(over, Kept):
-        return over.said_of(id)
-    for ended in over():
-        if ended.event.job_id == id:
-            return f"{id!r} is dead, {ended.reason}: {_last_line(ended.error)}"
-    return f"{id!r} is unknown: no job of this id is pending, running or dead"
+        return f"{id!r} is due in {span_text(left_ns)}, at {due}{attempt}"
+    return _over(id, None)
+
+
+def _over(id: str, dead: DeadEvent | None) -> str:
+    """Say that no job of this id is pending or runs; `dead`: its newest death."""
+    if dead is None:
+        return f"{id!r} is unknown: no job of this id is pending, running or dead"
+    return f"{id!r} is dead, {dead.reason}: {_last_line(dead.error)}"

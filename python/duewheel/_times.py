@@ -18,6 +18,9 @@ SECOND = 1_000_000_000
 FIRST_NS, LAST_NS = -(2**63), 2**63 - 1
 """The bounds of 64-bit nanoseconds; the first one is NumPy's NaT, too."""
 
+_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+"""From how many seconds on which units are read best: the second one of so many seconds."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ZERO = timedelta(0)
@@ -45,6 +48,16 @@ def wall_ns(when: Any, what: str = "when") -> int:
 def span_ns(span: Any, what: str) -> int:
     """Return the nanoseconds of a `timedelta` or of seconds, of either sign, rounded up."""
     return checked_ns(_span_ns(span, what), span, what)
+
+
+def span_text(ns: int) -> str:
+    """Return how long a time is, for people: `4.200 s`, `5 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
+    if ns < 120 * SECOND:
+        return f"{ns / SECOND:.3f} s"
+    whole = ns // SECOND
+    least, unit, part, part_unit = next(units for units in _UNITS if whole >= units[0])
+    rest = whole % least // part
+    return f"{whole // least:,} {unit}" + (f" {rest} {part_unit}" if rest else "")
 
 
 def delay_ns(delay: Any, what: str = "delay") -> int:

@@ -106,8 +106,26 @@ def test_a_target_is_paused(at):
     assert at("pause", "--target", "works").out == "works is paused already\n"
     at("add", "works", "--id", "held")
     until(lambda: at("stats", "--json").record, lambda record: record["parked"] == 1)
+    assert at("pause", "--target", "unheard of").status == FINE
+    shown = {one["target"]: (one["paused"], one["parked"]) for one in at("targets", "--json").records}
+    assert shown == {
+        "works": (True, 1),
+        "unheard of": (True, 0),
+        **dict.fromkeys(["waits", "fails", "stuck"], (False, 0)),
+    }
+    lines = at("targets").out.splitlines()
+    assert "STATE" in lines[0] and [line.split()[0] for line in lines if " paused " in f"{line} "] == [
+        "unheard",
+        "works",
+    ]
+    assert "its target 'works' is paused" in at("explain", "held").out
+    found = {one["check"]: one for one in at("doctor", "--json").records}
+    assert found["targets"]["said"] == "2 targets paused: unheard of, works (1 pending)"
+    assert (found["targets"]["state"], found["parked"]["state"]) == ("note", "ok")
+    at("resume", "--target", "unheard of")
     assert at("resume", "--target", "works", "--json").record == {"target": "works", "resumed": True}
     assert at("resume", "--target", "works").out == "works is not paused\n"
+    assert "STATE" not in at("targets").out
     until(lambda: at("stats", "--json").record, lambda record: record["since_start"]["succeeded"] == 1)
 
 

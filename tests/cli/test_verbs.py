@@ -184,6 +184,14 @@ def test_targets_and_what_runs_where_nothing_runs(place, at):
         assert found == {} and "each node knows" in out
 
 
+def test_what_is_paused_is_marked_where_nothing_runs(place, at):
+    at("pause", "--target", "mail")
+    assert [(one["target"], one["paused"]) for one in at("targets", "--json").records] == [("mail", True)]
+    assert at("targets").out.splitlines()[1].split() == ["mail", "paused"]
+    (found,) = [one for one in at("doctor", "--json").records if one["check"] == "targets"]
+    assert found["said"] == "1 target paused: mail"
+
+
 def test_tail_shows_the_dead_and_ends_after_so_many_looks(place, at):
     bury(place, "a", "b")
     out = at("tail", "--every", "1ms", "--looks", "2").out

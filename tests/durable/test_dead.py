@@ -3,7 +3,7 @@
 import pytest
 from jobs_file import SECOND, START, counts, fail
 
-from duewheel import Discard, DuplicateJobError, Scheduler
+from duewheel import Discard, DuplicateJobError, LocalStorage, Scheduler
 
 
 def test_all_of_the_dead_are_there_after_a_restart(file):
@@ -93,3 +93,22 @@ def test_a_lone_surrogate_in_a_message_takes_nothing_else_of_the_error(path):
         (dead,) = scheduler.dead()
     assert "Traceback" in dead.error
     assert "ValueError: no " in dead.error
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_an_id_that_is_over_is_explained_by_its_own_deaths(file, in_file):
+    class Guarded(Scheduler):
+        def dead(self, **keywords):
+            raise AssertionError("all of the dead are read")
+
+    storage = LocalStorage(file.path, durability="relaxed") if in_file else None
+    with Guarded(storage, clock=file.clock, workers=1) as scheduler:
+        scheduler.handle("t", lambda event: {}[event.data.decode()])
+        for data in (b"old", b"new", b"other"):
+            scheduler.in_(0, "t", data, id=data.decode() if data == b"other" else "a", retry_limit=0)
+            file.clock.advance(1)
+        assert [one.event.data for one in scheduler._deaths("a")] == [b"new", b"old"]
+        assert [one.event.data for one in scheduler._deaths("a", limit=1)] == [b"new"]
+        assert list(scheduler._deaths("nobody")) == []
+        assert scheduler.explain("a") == "'a' is dead, failed: KeyError: 'new'"
+        assert "unknown" in scheduler.explain("nobody")

@@ -154,7 +154,7 @@ def test_repeats(owner, client):
     assert client.resume(id) is True
     assert client.trigger("unknown") is False
     assert client.get_repeat("unknown") is None
-    assert client.explain(id).partition(" s, at ")[2] == owner.explain(id).partition(" s, at ")[2] != ""
+    assert client.explain(id).partition(", at ")[2] == owner.explain(id).partition(", at ")[2] != ""
     assert client.cancel(id)
 
 

@@ -121,6 +121,11 @@ class Client:
         async for dead in in_chunks(lambda: client.dead(target=target, before=before, limit=limit)):
             yield dead
 
+    async def _deaths(self, id: str, *, limit: int | None = None) -> AsyncIterator[DeadEvent]:
+        client = await self._connected()
+        async for dead in in_chunks(lambda: client._deaths(id, limit=limit)):
+            yield dead
+
     async def repeats(self) -> AsyncIterator[Repeat]:
         """Iterate over the repeats, in the order of their dues. As `duewheel.Scheduler.repeats`."""
         client = await self._connected()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from duewheel._core import AwaitedCalls, Repeat, Schedule, _RepeatKeywords, _RepeatTerms
+    from duewheel._core import AwaitedCalls, DeadEvent, Repeat, Schedule, _RepeatKeywords, _RepeatTerms
     from duewheel.scheduler import _H, Handler
     from duewheel.targets import Limit, Rate
 
@@ -112,6 +112,12 @@ class Repeating(Handling):
         if self._has_store:
             return await asyncio.to_thread(core.explain, id)
         return core.explain(id)
+
+    def _deaths(self, id: str, *, limit: int | None = None) -> AsyncIterator[DeadEvent]:
+        """Iterate over the deaths of one id, newest first."""
+        core = self._core
+        deaths = core._deaths(id, limit=limit)
+        return _waits.each(core, lambda: deaths)
 
     async def _take_in_declared(self) -> None:
         core = self._core

@@ -30,7 +30,7 @@ BY_ROLE = (
 )
 """The calls that the owner makes itself, and another process has it make."""
 
-ITERATED = ("between", "dead", "repeats")
+ITERATED = ("between", "dead", "_deaths", "repeats")
 """Those that are iterated over."""
 
 

@@ -26,6 +26,8 @@ _LATE_NS = 5 * 1_000_000_000
 """What is due for so long is overdue: anything may be late by a moment."""
 _DAY_NS = 86_400 * 1_000_000_000
 _MANY_DEAD = 10_000
+_NAMED = 10
+"""How many targets are named that are paused."""
 _OFF_NS = 5 * 1_000_000_000
 
 
@@ -47,7 +49,9 @@ def of_the_store(reached: Reached) -> Iterator[Finding]:
         yield from _nodes(reached)
     now_ns = time.time_ns()
     yield from _overdue(reached, now_ns)
-    yield from _parked(reached)
+    paused = reached.calls._paused_targets()
+    yield from _parked(reached, paused)
+    yield from _paused(reached, paused)
     yield from _held_back(reached)
     yield from _dead(reached, now_ns)
 
@@ -99,18 +103,34 @@ def _so_far(found: int) -> tuple[int, str]:
     return min(found, _LOOKED_AT), "more than " if found > _LOOKED_AT else ""
 
 
-def _parked(reached: Reached) -> Iterator[Finding]:
+def _paused(reached: Reached, paused: list[str]) -> Iterator[Finding]:
+    if not paused:
+        return
+    counted_of = {} if reached.how == "database" else reached.calls.targets()  # a node knows its own alone
+    names = []
+    for name in paused[:_NAMED]:
+        numbers = counted_of.get(name)
+        names.append(f"{name} ({numbers.pending:,} pending)" if numbers is not None and numbers.pending else name)
+    more = f" and {len(paused) - _NAMED:,} more" if len(paused) > _NAMED else ""
+    said = f"{counted(len(paused), 'target')} paused: {', '.join(names)}{more}"
+    yield Finding("targets", "note", said, "duewheel resume --target T lets the jobs of one go on")
+
+
+def _parked(reached: Reached, paused: list[str]) -> Iterator[Finding]:
     if not reached.runs:
         return
     stats = reached.calls.stats()
     if stats.stuck:
         said = f"{counted(stats.stuck, 'handler')} on threads run past their timeouts"
         yield Finding("stuck", "warning", said, "the log has their stacks; duewheel running shows them")
-    parked = stats.parked
+    by_target: dict[str, int] = {}
+    if stats.parked:
+        counted_of = reached.calls.targets().items()
+        by_target = {name: numbers.parked for name, numbers in counted_of if numbers.parked and name not in paused}
+    parked = sum(by_target.values())
     if not parked:
         yield Finding("parked", "ok", "all that is due has a handler")
         return
-    by_target = {name: numbers.parked for name, numbers in reached.calls.targets().items() if numbers.parked}
     names = ", ".join(f"{name} {count:,}" for name, count in sorted(by_target.items(), key=lambda one: -one[1])[:5])
     said = f"{counted(parked, 'job')} parked, their targets have no handler: {names}"
     yield Finding("parked", "warning", said, "register the handlers, or cancel the jobs; explain ID says why one waits")

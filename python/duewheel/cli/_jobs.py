@@ -68,7 +68,7 @@ def show(call: Call) -> int:
         calls = reached.calls
         with refusing():
             event, repeat = calls.get(args.id), calls.get_repeat(args.id)
-        dead = list(islice((dead for dead in calls.dead() if dead.event.job_id == args.id), args.deaths))
+        dead = list(calls._deaths(args.id, limit=args.deaths))
         if event is None and repeat is None and not dead:
             out.error(f"{args.id}: {_explained(reached, args.id)}")
             return FOUND

@@ -25,6 +25,8 @@ _COUNTED = 10_000
 _NOW = ("pending", "parked", "running")
 _COUNTERS = ("scheduled", "started", "succeeded", "retried", "snoozed", "dead", "cancelled", "missed")
 
+_STATE = Column("STATE")
+"""Only where a target is paused."""
 TARGETS = (
     Column("TARGET", least=8),
     Column("PENDING", right=True),
@@ -143,27 +145,40 @@ def _show_stats(call: Call, found: dict[str, Any], before: dict[str, Any] | None
 
 
 def targets(call: Call) -> int:
-    """Show the numbers of each target."""
+    """Show the numbers of each target, and which are paused: also those of which there is no job."""
     out = call.out
     with call.reach() as reached:
-        found = sorted(reached.calls.targets().items())
-        for name, numbers in found if out.as_json else ():
-            fields = {key: getattr(numbers, key) for key in (*_NOW, *_COUNTERS)}
-            late, run = numbers.lateness.asdict(), numbers.runtime.asdict()
-            out.record(target=name, **fields, lateness=late, runtime=run)
-        if not out.as_json and not out.table(TARGETS, map(_target_row, found)):
-            here = "no targets here: each node knows its own" if reached.how == "database" else "there are no targets"
-            out.text(here)
+        counted, paused = reached.calls.targets(), set(reached.calls._paused_targets())
+    found = sorted({**dict.fromkeys(paused), **counted}.items())
+    for name, numbers in found if out.as_json else ():
+        out.record(target=name, paused=name in paused, **_target_fields(numbers))
+    columns = (TARGETS[0], _STATE, *TARGETS[1:]) if paused else TARGETS
+    rows = (_target_row(name, numbers, (name in paused) if paused else None) for name, numbers in found)
+    if not out.as_json and not out.table(columns, rows):
+        here = "no targets here: each node knows its own" if reached.how == "database" else "there are no targets"
+        out.text(here)
     return FINE
 
 
-def _target_row(found: tuple[str, TargetStats]) -> tuple[list[str], str]:
-    name, numbers = found
+def _target_fields(numbers: TargetStats | None) -> dict[str, Any]:
+    if numbers is None:
+        return dict.fromkeys((*_NOW, *_COUNTERS), 0) | {"lateness": None, "runtime": None}
+    fields: dict[str, Any] = {key: getattr(numbers, key) for key in (*_NOW, *_COUNTERS)}
+    return fields | {"lateness": numbers.lateness.asdict(), "runtime": numbers.runtime.asdict()}
+
+
+def _target_row(name: str, numbers: TargetStats | None, is_paused: bool | None) -> tuple[list[str], str]:
+    """Return the row of a target; `is_paused` is `None` where there is no column for it."""
+    cells = [name or "(forgotten)"]
+    if is_paused is not None:
+        cells.append("paused" if is_paused else "")
+    if numbers is None:
+        return [*cells, *[""] * (len(TARGETS) - 1)], "yellow"
     counts = [f"{getattr(numbers, key):,}" for key in ("pending", "running")]
     counts.append(f"{numbers.parked:,}" if numbers.parked else "")
     counts += [f"{getattr(numbers, key):,}" for key in ("succeeded", "retried", "dead")]
     times = [seconds(one.p99) if one.count else "" for one in (numbers.lateness, numbers.runtime)]
-    return [name or "(forgotten)", *counts, *times], "yellow" if numbers.parked else ""
+    return [*cells, *counts, *times], "yellow" if is_paused or numbers.parked else ""
 
 
 def running(call: Call) -> int:

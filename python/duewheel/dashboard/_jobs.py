@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 LOOK = 5_000
 """At how many pending jobs a page looks for those that match."""
 
-LOOK_DEAD = 5_000
-"""Among how many of the dead a job is looked for by its id."""
-
 LOOK_REPEATS = 10_000
 
 STATES = {"": "All", "overdue": "Overdue", "waiting": "Waiting", "retrying": "Retrying", "repeating": "Repeating"}
@@ -104,13 +101,13 @@ async def job(view: View) -> dict[str, Any]:
         repeat = await view.source.call("get_repeat", wanted)
     except (TypeError, ValueError) as error:
         return {"summary": summary, "id": wanted, "event": None, "repeat": None, "run": None, "dead": None,
-                "said": str(error), "late": None, "looked": 0}  # fmt: skip
+                "said": str(error), "late": None}  # fmt: skip
     runs = await view.source.call("running") if view.source.has("running") else []
     run = next((run for run in runs if run.event.job_id == wanted), None)
-    looked, dead = 0, None
+    dead = None
     if event is None and repeat is None and run is None:
-        found = await view.source.select("dead", {}, lambda dead: dead.event.job_id == wanted, want=1, look=LOOK_DEAD)
-        looked, dead = (0 if found.is_all else found.looked), next(iter(found.items), None)
+        found = await view.source.select("_deaths", {"id": wanted, "limit": 1}, lambda _dead: True, want=1, look=1)
+        dead = next(iter(found.items), None)
     said = late = None
     if event is not None or repeat is not None or run is not None:
         said = await view.source.call("explain", wanted)
@@ -125,5 +122,4 @@ async def job(view: View) -> dict[str, Any]:
         "dead": dead,
         "said": said,
         "late": late,
-        "looked": looked,
     }

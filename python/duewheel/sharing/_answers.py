@@ -242,11 +242,14 @@ class Answers:
     def _do_idle(self, _: dict[str, Any]) -> bool:
         return bool(self._scheduler.wait(0))
 
-    def _do_explain(self, params: dict[str, Any]) -> Any:
-        job, scheduler = params["id"], self._scheduler
-        kept = scheduler._kept(job)
-        told = None if kept is None else (_words.told_outcome(kept.outcome), kept.until)
-        return scheduler._stage_of(job), scheduler._started, scheduler._wall_ns(), scheduler._held_by(job), told
+    def _do_explain(self, params: dict[str, Any]) -> str:
+        return str(self._scheduler.explain(params["id"]))
+
+    def _do_deaths(self, params: dict[str, Any]) -> list[Any]:
+        return [_words.told_dead(dead) for dead in self._scheduler._deaths(params["id"], limit=params["limit"])]
+
+    def _do_paused_targets(self, _: dict[str, Any]) -> list[str]:
+        return list(self._scheduler._paused_targets())
 
     def _do_backup(self, params: dict[str, Any]) -> None:
         self._scheduler.backup(params["path"])

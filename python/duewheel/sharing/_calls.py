@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from duewheel import _checks
 from duewheel._core import Ids, Repeat, ShareRequests, Stats, TargetStats, check_bounds, timeout_s
 from duewheel._pauses import one_of
-from duewheel._repeats import Kept, explanation
 from duewheel._times import delay_ns, wall_ns
 from duewheel.errors import StateError
 from duewheel.sharing import _words
@@ -317,13 +316,15 @@ class Calls:
 
     def explain(self, id: str) -> str:
         """Say why the job or repeat of this id does not run now, or that it does. As `duewheel.Scheduler.explain`."""
-        told = self._of_id("explain", id)
-        if isinstance(told, str):
-            return told
-        stage, started, now_ns, held, kept = told
-        state = (stage, started, now_ns, None if held is None else (held[0], held[1]))
-        over = self.dead if kept is None else Kept(_words.outcome_of(kept[0]), kept[1])
-        return explanation(id, state, self.get(id), self.get_repeat(id), over)
+        return str(self._of_id("explain", id))
+
+    def _deaths(self, id: str, *, limit: int | None = None) -> Iterator[DeadEvent]:
+        """Iterate over the deaths of one id, newest first."""
+        return map(_words.dead_of, self._of_id("deaths", id, limit=limit))
+
+    def _paused_targets(self) -> list[str]:
+        """Return the targets that are paused, in the order of their names."""
+        return list(self._link.call("paused_targets"))
 
     def backup(self, path: str | PathLike[str]) -> None:
         """Copy the file into a new one while it is in use. As `duewheel.Scheduler.backup`."""

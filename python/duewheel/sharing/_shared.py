@@ -30,7 +30,7 @@ BY_ROLE = (
     *("get", "get_repeat", "repeats", "next", "between", "dead", "revive", "purge", "explain", "backup", "wait"),
     "outcome",
     *("targets", "running", "interrupt"),
-    *("_restore", "__contains__", "__len__"),
+    *("_restore", "_deaths", "_paused_targets", "__contains__", "__len__"),
 )
 """The calls that the owner makes itself, and another process has it make."""
 

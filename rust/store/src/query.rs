@@ -211,6 +211,8 @@ pub enum StoredOutcome {
 /// Which of the dead are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WhichDead {
+    /// Those of this id alone.
+    pub id: Option<String>,
     /// Those of this target alone.
     pub target: Option<String>,
     /// Those that died before this time of the wall clock alone.
@@ -218,7 +220,13 @@ pub struct WhichDead {
 }
 
 impl WhichDead {
-    /// Whether one of this target that died then is among them.
+    /// Whether one is among them as far as its id goes: `is_it` compares.
+    #[must_use]
+    pub fn has_id(&self, is_it: impl FnOnce(&str) -> bool) -> bool {
+        self.id.as_deref().is_none_or(is_it)
+    }
+
+    /// Whether one of this target that died then is among them, its id aside.
     #[must_use]
     pub fn has(&self, target: &str, died: i64) -> bool {
         self.target.as_deref().is_none_or(|wanted| wanted == target)

@@ -117,6 +117,7 @@ pub(crate) fn which(
 ) -> PyResult<WhichDead> {
     let target = target.map(|target| convert::name(target, "target").map(str::to_owned));
     Ok(WhichDead {
+        id: None,
         target: target.transpose()?,
         died_before: convert::bound(before, "before")?,
     })

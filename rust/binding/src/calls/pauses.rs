@@ -31,6 +31,20 @@ pub(super) fn set_paused(
     shared.finish(py, made)
 }
 
+/// The targets that are paused, in the order of their names.
+pub(super) fn paused(shared: &Shared, py: Python<'_>) -> PyResult<Vec<String>> {
+    let mut paused = if shared.engine.is_shared() {
+        match shared.ask(py, Query::PausedTargets)? {
+            Answer::Ids(paused) => paused,
+            _ => Vec::new(),
+        }
+    } else {
+        shared.registry.paused()
+    };
+    paused.sort_unstable();
+    Ok(paused)
+}
+
 /// Whether a target is paused: where nodes share the store, that knows it.
 pub(super) fn is_paused(shared: &Shared, py: Python<'_>, target: &str) -> PyResult<bool> {
     if !shared.engine.is_shared() {

@@ -52,7 +52,7 @@ use duewheel_engine::engine::{Due, Engine, OnConflict, Refused};
 use duewheel_engine::handover::queue::Lane;
 use duewheel_engine::jobs::record::Released;
 use duewheel_engine::sync::Mutex;
-use duewheel_store::{Carried, Ticket};
+use duewheel_store::{Carried, Ticket, WhichDead};
 use pyo3::PyTraverseError;
 use pyo3::gc::PyVisit;
 use pyo3::prelude::*;
@@ -434,6 +434,11 @@ impl SchedulerCore {
             Self::tell_registered(shared, py, &target);
         }
         Ok(changed)
+    }
+
+    /// The targets that are paused, in the order of their names.
+    fn _paused_targets(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        pauses::paused(self.shared(py)?, py)
     }
 
     /// Whether a target is paused.
@@ -978,6 +983,20 @@ impl SchedulerCore {
     ) -> PyResult<DeadEvents> {
         let which = deads::which(target, before)?;
         DeadEvents::new(self.shared(py)?, py, which, deads::limit(limit)?)
+    }
+
+    /// The deaths of one id, newest first: a store looks for them by it.
+    #[pyo3(signature = (id, *, limit=None))]
+    fn _deaths(
+        &self,
+        id: &Bound<'_, PyAny>,
+        limit: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<DeadEvents> {
+        let which = WhichDead {
+            id: Some(convert::name(id, "id")?.to_owned()),
+            ..WhichDead::default()
+        };
+        DeadEvents::new(self.shared(id.py())?, id.py(), which, deads::limit(limit)?)
     }
 
     /// Make the newest dead job of this id due now, from attempt 1 and a new age.

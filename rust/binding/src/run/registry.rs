@@ -130,6 +130,16 @@ impl Registry {
         }
     }
 
+    /// The targets that are paused, in no order.
+    pub(crate) fn paused(&self) -> Vec<String> {
+        let table = self.table.lock();
+        table
+            .paused
+            .iter()
+            .map(|name| (**name).to_owned())
+            .collect()
+    }
+
     /// Whether a target is paused.
     pub(crate) fn is_paused(&self, target: &str) -> bool {
         self.table.lock().paused.contains(target)

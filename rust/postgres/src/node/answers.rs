@@ -383,7 +383,13 @@ impl Node {
             .with(limit, Type::INT8)
             .with(which.target.clone(), Type::TEXT)
             .with(which.died_before, Type::INT8);
-        let rows = link.query(&self.sql.dead, params).await?;
+        let rows = match &which.id {
+            Some(id) => {
+                let params = params.with(key_of(id).0, Type::UUID);
+                link.query(&self.sql.deaths, params).await?
+            }
+            None => link.query(&self.sql.dead, params).await?,
+        };
         let mut page = DeadPage::default();
         let mut last = None;
         for row in &rows {

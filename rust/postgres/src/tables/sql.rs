@@ -183,6 +183,9 @@ statements! {
     dead: "SELECT j.number, {columns}, j.reason, j.error, j.died FROM {s}.dead j JOIN {s}.target t ON t.id = j.target \
                 WHERE j.number < $1 AND ($3 IS NULL OR t.name = $3) AND ($4 IS NULL OR j.died < $4) ORDER BY j.number DESC LIMIT $2",
     revive: "UPDATE {s}.node SET answer = {s}.revive_v1($1, $2, $3, $4, $5) WHERE epoch = $2 RETURNING answer",
+    deaths: "SELECT j.number, {columns}, j.reason, j.error, j.died FROM {s}.dead j JOIN {s}.target t ON t.id = j.target \
+                WHERE j.number < $1 AND ($3 IS NULL OR t.name = $3) AND ($4 IS NULL OR j.died < $4) AND j.id = $5 \
+                ORDER BY j.number DESC LIMIT $2",
     purge: "WITH d AS (DELETE FROM {s}.dead WHERE died < $1 RETURNING 1) \
                 UPDATE {s}.node SET answer = (SELECT count(*) FROM d) WHERE epoch = $2 RETURNING answer",
     purge_ids: "WITH d AS (DELETE FROM {s}.dead WHERE id = ANY($3) AND died < $1 RETURNING 1) \

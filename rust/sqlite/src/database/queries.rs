@@ -329,18 +329,29 @@ impl Queries<'_> {
     }
 
     fn dead(&self, which: &WhichDead, before: Option<u64>, limit: usize) -> Result<Answer, Error> {
-        let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT number, ",
-            columns!(),
-            ", reason, error, died FROM dead WHERE number < ?1 \
-             AND (?3 IS NULL OR target = ?3) AND (?4 IS NULL OR died < ?4) ORDER BY number DESC LIMIT ?2"
-        ))?;
+        macro_rules! dead_of {
+            ($id:literal) => {
+                concat!(
+                    "SELECT number, ",
+                    columns!(),
+                    ", reason, error, died FROM dead WHERE number < ?1 AND ",
+                    $id,
+                    " AND (?3 IS NULL OR target = ?3) AND (?4 IS NULL OR died < ?4) ORDER BY number DESC LIMIT ?2"
+                )
+            };
+        }
+        // Two texts: one that leaves open whether there is an id uses no index.
+        let mut statement = self.connection.prepare_cached(match &which.id {
+            Some(_) => dead_of!("id = ?5"),
+            None => dead_of!("?5 IS NULL"),
+        })?;
         let before = before.map_or(i64::MAX, |before| before.min(i64::MAX as u64) as i64);
         let WhichDead {
+            id,
             target,
             died_before,
         } = which;
-        let mut rows = statement.query(params![before, limit as i64, target, died_before])?;
+        let mut rows = statement.query(params![before, limit as i64, target, died_before, id])?;
         let mut page = DeadPage::default();
         let mut last = None;
         while let Some(row) = rows.next()? {

@@ -238,10 +238,20 @@ fn the_dead_come_newest_first_and_are_purged_by_time(open: Open<'_>) {
     let other = Some("another".to_owned());
     let before = |target, died_before| {
         seen(WhichDead {
+            id: None,
             target,
             died_before,
         })
     };
+    let of = |seq, died_before| {
+        seen(WhichDead {
+            id: Some(job(seq, 10).id.into_owned()),
+            target: None,
+            died_before,
+        })
+    };
+    assert_eq!((of(3, None), of(3, Some(4))), (vec![3], vec![3]));
+    assert!(of(3, Some(3)).is_empty() && of(10, None).is_empty());
     assert_eq!(before(target, Some(4)), [3, 2, 1]);
     assert_eq!(before(None, Some(2)), [1]);
     assert!(before(other, None).is_empty());

@@ -27,7 +27,7 @@ impl<P: Payload> Engine<P> {
         if state.residency.is_none() {
             let is_wanted = |dead: &&Dead<P>| {
                 let wanted = |parts: Parts<'_>| which.has(parts.target, dead.died);
-                dead.payload.parts(wanted)
+                which.has_id(|id| dead.id.with_str(|dead| dead == id)) && dead.payload.parts(wanted)
             };
             let wanted = state.dead.iter().rev().filter(is_wanted);
             wanted.take(limit).for_each(look);

@@ -416,6 +416,7 @@ impl Table {
             } => {
                 let older = |dead: &&DeadJob| {
                     before.is_none_or(|before| dead.number < before)
+                        && which.has_id(|id| dead.job.id == id)
                         && which.has(&dead.job.target, dead.died)
                 };
                 let dead = self.dead.iter().rev().filter(older);
