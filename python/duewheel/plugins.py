@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from duewheel import _log
 from duewheel._checks import headers, shown
+from duewheel._current import is_for_another
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
@@ -146,7 +147,7 @@ def _adding(
 
     def scheduling(target: str, given: Mapping[str, str]) -> dict[str, str]:
         found = dict(given)
-        for hook in hooks:
+        for hook in hooks if not is_for_another.get() else ():
             added = dict(found)
             try:
                 hook(target, added)

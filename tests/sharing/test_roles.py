@@ -308,3 +308,71 @@ def test_forked_children_are_clients(path):
         assert os.waitpid(child, 0)[1] == 0
         assert [event.target for event in scheduler.between()] == ["a", "b"]
         assert scheduler.role == "owner"
+
+
+# Plugins
+
+
+class Notes:
+    """Adds a header that says who has scheduled a job, and notes what was scheduled there."""
+
+    def __init__(self, name):
+        self.name, self.seen = name, []
+
+    def scheduling(self, target, headers):
+        self.seen.append((target, dict(headers)))
+        headers["by"] = self.name
+
+
+def ways_to_schedule(scheduler):
+    """Schedule in each way there is; return the targets."""
+    scheduler.in_(30, "in")
+    scheduler.at(4e9, "at", id="given")
+    scheduler.in_(30, "headers", headers={"tenant": "acme"})
+    scheduler.in_(30, "ignored", id="given", on_conflict="ignore")
+    scheduler.in_many([30, 40], "many")
+    scheduler.repeat(60, "repeat", id="r", headers={"tenant": "acme"})
+    return ["in", "at", "headers", "ignored", "many", "repeat"]
+
+
+@pytest.mark.parametrize("who", ["owner", "client"])
+def test_a_plugin_is_called_where_a_job_is_scheduled(path, who):
+    plugins = {"owner": Notes("owner"), "client": Notes("client")}
+    with (
+        Scheduler(path, share=True, plugins=[plugins["owner"]]) as owner,
+        Scheduler(path, share=True, plugins=[plugins["client"]]) as client,
+    ):
+        targets = ways_to_schedule({"owner": owner, "client": client}[who])
+        found = {event.target: dict(event.job.headers) for event in owner.between()}
+    other = {"owner": "client", "client": "owner"}[who]
+    assert plugins[other].seen == []
+    assert [target for target, _ in plugins[who].seen] == targets
+    assert dict(plugins[who].seen)["headers"] == dict(plugins[who].seen)["repeat"] == {"tenant": "acme"}
+    assert all(headers["by"] == who for headers in found.values())
+    assert found["headers"] == found["repeat"] == {"tenant": "acme", "by": who}
+
+
+def test_a_call_made_once_more_has_the_headers_of_the_process_that_made_it(path):
+    first, second = (
+        Scheduler(path, share=True, plugins=[Notes("first")]),
+        Scheduler(path, share=True, plugins=[Notes("second")]),
+    )
+    third = Scheduler(path, share=True, plugins=[Notes("third")])
+    first.close()
+    id = third.in_(30, "t")  # taken in by whoever follows
+    assert dict(third.get(id).job.headers) == {"by": "third"}
+    third.close()
+    second.close()
+
+
+def test_a_client_refuses_what_is_no_plugin_and_calls_none_for_what_it_refuses(path):
+    notes = Notes("client")
+    with Scheduler(path, share=True), Scheduler(path, share=True, plugins=[notes]) as client:
+        assert client.role == "client"
+        with pytest.raises(TypeError, match="target"):
+            client.in_(30, 5)
+        with pytest.raises(TypeError, match="target"):
+            client.repeat(30, 5)
+        assert notes.seen == []
+        with pytest.raises(TypeError, match="a plugin must have one of"):
+            Scheduler(path, share=True, plugins=[object()])

@@ -16,6 +16,7 @@ from duewheel._repeats import Declared, declared_name
 from duewheel.aio._client import in_chunks
 from duewheel.aio._watched import Counted
 from duewheel.errors import ClosedError, StateError
+from duewheel.plugins import Hooks
 from duewheel.sharing._role import Happened, Role, keep
 from duewheel.sharing._shared import Handlers, file_of
 
@@ -85,7 +86,8 @@ class Sharing:
         self._begun: tuple[asyncio.AbstractEventLoop, contextvars.Context] | None = None
         self._halted: asyncio.Event | None = None
         make = functools.partial(_serving_class(plain), storage, **arguments)
-        events = Happened(_weakly(self._take_over), _weakly(self._forked_here))
+        scheduling = Hooks(arguments["plugins"]).scheduling
+        events = Happened(_weakly(self._take_over), _weakly(self._forked_here), scheduling)
         self._role = Role(file, arguments["options"], make, lambda own: own._core, events)
         self._role.begin()
         keep(self._role)

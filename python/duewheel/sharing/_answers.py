@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from duewheel._current import is_for_another
 from duewheel._times import Nanoseconds, exactly
 from duewheel.errors import ClosedError, DuplicateJobError
 from duewheel.sharing import _words
@@ -67,6 +68,7 @@ class Answers:
     def answer(self, line: bytes) -> bytes:
         """Return the line that answers this one."""
         number = None
+        token = is_for_another.set(True)
         try:
             request = json.loads(line)
             number = request.get("id")
@@ -75,6 +77,8 @@ class Answers:
             return _words.answer(number, call(params))
         except Exception as error:
             return _words.failure(number, error)
+        finally:
+            is_for_another.reset(token)
 
     def _find(self, method: str) -> Callable[[dict[str, Any]], Any]:
         call = getattr(self, f"_do_{method}", None)

@@ -17,10 +17,10 @@ from duewheel.sharing import _words
 from duewheel.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from os import PathLike
-    from typing import Unpack
+    from typing import TypeAlias, Unpack
 
     from typing_extensions import Buffer
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     )
     from duewheel._running import Running
     from duewheel.sharing._link import Link
+
+    Adding: TypeAlias = Callable[[str, Mapping[str, str]], dict[str, str]]
 
 _FIELDS = frozenset(_checks.KEYWORDS["JobOptions"])
 
@@ -74,6 +76,8 @@ class Calls:
 
     _link: Link
     _requests: ShareRequests
+    _scheduling: Adding | None = None
+    """What plugins of this process add to the headers of a job."""
 
     def at(
         self,
@@ -118,10 +122,18 @@ class Calls:
             raise StateError("connection= is for jobs in a PostgreSQL database, and this scheduler's are in a file")
         others = _others("Scheduler.in_" if is_delay else "Scheduler.at", job_options, id)
         made, line = self._requests.schedule(is_delay, time, target, data, id, options, job_options)
+        others = self._with_added(target, others)
         reply = self._link.exchange(_words.with_keywords(line, others) if others else line)
         if reply != _words.DONE:
             _words.result(reply)
         return made
+
+    def _with_added(self, target: str, keywords: dict[str, Any]) -> dict[str, Any]:
+        """Return the keywords of a job with the headers that plugins add where it is scheduled: here."""
+        if self._scheduling is None:
+            return keywords
+        headers = self._scheduling(target, keywords.get("headers") or {})
+        return {**keywords, "headers": headers} if headers else keywords
 
     def at_many(
         self,
@@ -158,6 +170,7 @@ class Calls:
     ) -> Ids:
         others = _others("Scheduler.in_many" if are_delays else "Scheduler.at_many", job_options)
         ids, line = self._requests.schedule_many(are_delays, times, target, datas, options, job_options)
+        others = self._with_added(target, others)
         _words.result(self._link.exchange(_words.with_keywords(line, others) if others else line))
         return ids
 
@@ -169,7 +182,11 @@ class Calls:
         **keywords: Unpack[_RepeatKeywords],
     ) -> str:
         """Schedule a job that comes again; return its id. As `duewheel.Scheduler.repeat`."""
-        made, line = self._requests.repeat(schedule, target, data, keywords)
+        terms: Any = keywords
+        if self._scheduling is not None:
+            self._requests.repeat(schedule, target, data, keywords)  # refuses what is none before they are called
+            terms = self._with_added(target, dict(keywords))
+        made, line = self._requests.repeat(schedule, target, data, terms)
         _words.result(self._link.exchange(line))
         return made
 

@@ -22,6 +22,7 @@ from duewheel.sharing._calls import Calls
 if TYPE_CHECKING:
     from duewheel._core import ShareServer
     from duewheel.options import JobOptions
+    from duewheel.sharing._calls import Adding
 
 logger = logging.getLogger("duewheel")
 
@@ -37,8 +38,9 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.02
 class Caller(Calls):
     """The calls of a process that does not own the file now."""
 
-    def __init__(self, file: str, options: JobOptions | None) -> None:
+    def __init__(self, file: str, options: JobOptions | None, scheduling: Adding | None) -> None:
         self._requests = ShareRequests(options)
+        self._scheduling = scheduling
         self._link = _link.Link(file)
 
 
@@ -49,6 +51,8 @@ class Happened(NamedTuple):
     """This process has become the owner of a file that another had."""
     forked: Callable[[], None]
     """This process is a forked child."""
+    scheduling: Adding | None = None
+    """It schedules a job that another one takes in: what plugins add to its headers."""
 
 
 class Role:
@@ -67,7 +71,7 @@ class Role:
         happened: Happened,
     ) -> None:
         self.file = file
-        self.caller = Caller(file, options)
+        self.caller = Caller(file, options, happened.scheduling)
         self.own: Any = None
         """The scheduler of this process, once it owns the file."""
         self.lock = threading.RLock()

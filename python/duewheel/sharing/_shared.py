@@ -17,6 +17,7 @@ from duewheel._answering import answering
 from duewheel._arounds import inside_already
 from duewheel._core import Stats, timeout_s
 from duewheel.errors import ClosedError, DuplicateTargetError, StateError
+from duewheel.plugins import Hooks
 from duewheel.sharing._places import resolved
 from duewheel.sharing._role import Happened, Role, keep
 
@@ -141,7 +142,8 @@ class Sharing:
         self._context: contextvars.Context | None = None
         self._halted = threading.Event()
         make = functools.partial(_serving_class(plain), storage, **arguments)
-        events = Happened(_weakly(self._settle_in), _weakly(self._forked_here))
+        scheduling = Hooks(arguments["plugins"]).scheduling
+        events = Happened(_weakly(self._settle_in), _weakly(self._forked_here), scheduling)
         self._role = Role(file, arguments["options"], make, lambda own: own, events)
         self._role.begin()
         keep(self._role)
