@@ -18,7 +18,7 @@ SECOND = 1_000_000_000
 FIRST_NS, LAST_NS = -(2**63), 2**63 - 1
 """The bounds of 64-bit nanoseconds; the first one is NumPy's NaT, too."""
 
-_UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+_READ_IN = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 """From how many seconds on which units are read best: the second one of so many seconds."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,7 +55,7 @@ def span_text(ns: int) -> str:
     if ns < 120 * SECOND:
         return f"{ns / SECOND:.3f} s"
     whole = ns // SECOND
-    least, unit, part, part_unit = next(units for units in _UNITS if whole >= units[0])
+    least, unit, part, part_unit = next(units for units in _READ_IN if whole >= units[0])
     rest = whole % least // part
     return f"{whole // least:,} {unit}" + (f" {rest} {part_unit}" if rest else "")
 
