@@ -1254,7 +1254,8 @@ class Scheduler:
         is revived has not ended any more.
 
         **Time**: `timeout` is seconds or a `timedelta`, 0 unless given; `None` has no end. `keep` is by the boot clock,
-        in a file by the wall's, over PostgreSQL by the server's. There an end on another node is seen up to `poll` late.
+        in a file by the wall's, over PostgreSQL by the server's. There an end on another node is seen up to `poll`
+        late.
         **Raises** `TimeoutError` while it is not over; `LookupError` for an id that is unknown or whose outcome is not
         kept, or no longer; `StateError` in a handler where the other could never end: of the same job, with
         `workers=1`, and on the loop of async handlers (there `aio.Scheduler.outcome` is awaited); `ClosedError`,
@@ -1468,7 +1469,7 @@ class AwaitedCalls:
     def outcome_late(self, id: str, is_late: bool) -> None:
         """Refuse to wait for the outcome of a job that could never end; the error of one that has not ended in time."""
     def outcome_pause(self, looks: int) -> float | None:
-        """Return how many seconds to wait at most until `outcome` is called once more, after so many calls. `None`: its end is told."""
+        """Return how many seconds to wait at most after so many calls of `outcome`. `None`: its end is told."""
     def unfinished(self) -> _Made[int]:
         """Return how many jobs of the targets that have handlers here are in a store that nodes share."""
     def count(self) -> _Made[int]:

@@ -271,7 +271,7 @@ def test_what_follows_a_job_that_was_changed_while_it_ran_is_what_ends(node, kee
             web.outcome("j", WAITS)
     goes_on.set()
     if keep is None:
-        until(lambda: len(web) == 0 and worker.stats().succeeded == 2)
+        until(lambda: web.get("j") is None and worker.stats().succeeded == 2 and worker.wait(WAITS))
         with pytest.raises(LookupError, match="no outcome of one is kept"):
             web.outcome("j")
     else:
@@ -411,8 +411,10 @@ def test_results_are_encrypted_and_rotated_with_all_else(node, psql, schema):
     with pytest.raises(WrongKeyError):
         node()
     # One that was moved to another id is not read as that one's.
-    psql(f"UPDATE {schema}.outcome SET result = (SELECT result FROM {schema}.outcome WHERE id = '{ids[1]}') "
-         f"WHERE id = '{ids[0]}'")
+    psql(
+        f"UPDATE {schema}.outcome SET result = (SELECT result FROM {schema}.outcome WHERE id = '{ids[1]}') "
+        f"WHERE id = '{ids[0]}'"
+    )
     with pytest.raises(duewheel.StorageCorruptError):
         last.outcome(ids[0])
 

@@ -139,7 +139,7 @@ fn what_a_call_changed_is_known_though_its_reply_was_lost() {
     let inserts = || Query::Insert(vec![job(1, 10)]);
     let is_there = |seq| get(&nodes.near, &id(seq)).map(|job| job.place);
     assert_eq!(
-        nodes.asked("SET answer = 1", Fault::Mute, inserts()),
+        nodes.asked("free_v1", Fault::Mute, inserts()),
         Ok(Answer::Done)
     );
     assert_eq!(

@@ -246,7 +246,7 @@ impl AwaitedCalls {
         outcome::refuse_endless(&self.shared, py, id, false)
     }
 
-    /// Return how many seconds to wait at most until `outcome` is called once more, after so many calls. `None`: its end is told.
+    /// Return how many seconds to wait at most after so many calls of `outcome`. `None`: its end is told.
     fn outcome_pause(&self, looks: u32) -> Option<f64> {
         let pause = self.shared.engine.pause_after(looks)?;
         Some(pause.as_secs_f64())

@@ -1017,7 +1017,8 @@ impl SchedulerCore {
     /// is revived has not ended any more.
     ///
     /// **Time**: `timeout` is seconds or a `timedelta`, 0 unless given; `None` has no end. `keep` is by the boot clock,
-    /// in a file by the wall's, over PostgreSQL by the server's. There an end on another node is seen up to `poll` late.
+    /// in a file by the wall's, over PostgreSQL by the server's. There an end on another node is seen up to `poll`
+    /// late.
     /// **Raises** `TimeoutError` while it is not over; `LookupError` for an id that is unknown or whose outcome is not
     /// kept, or no longer; `StateError` in a handler where the other could never end: of the same job, with
     /// `workers=1`, and on the loop of async handlers (there `aio.Scheduler.outcome` is awaited); `ClosedError`,

@@ -154,6 +154,13 @@ impl Given<'_> {
         }
     }
 
+    fn keep(&self, id: Uuid, mut kept: Box<Kept>, data: (Vec<u8>, Option<u32>)) -> Step {
+        for time in [&mut kept.ended, &mut kept.until] {
+            *time = time.saturating_add(self.ahead);
+        }
+        Step::Keep { id, kept, data }
+    }
+
     pub(crate) fn row(
         &self,
         job: duewheel_store::Job<'static>,
@@ -203,12 +210,7 @@ impl Resolved {
         let step = match op {
             // A file alone owes something of the dead.
             Op::Leave | Op::Inherited(_) => None,
-            Op::Keep { seq, mut kept } => held.id(seq).map(|id| {
-                for time in [&mut kept.ended, &mut kept.until] {
-                    *time = time.saturating_add(given.ahead);
-                }
-                Step::Keep { id, kept, data }
-            }),
+            Op::Keep { seq, kept } => held.id(seq).map(|id| given.keep(id, kept, data)),
             Op::Insert(job) => {
                 let row = given.row(job, data);
                 held.insert(row.job.place.seq, row.id);
