@@ -113,6 +113,19 @@ def test_a_revival_is_known_though_its_reply_is_lost(between, far):
     assert len(list(far.dead())) == 1
 
 
+def test_an_end_is_kept_though_its_reply_is_lost(between, far, near):
+    runs = []
+    far.handle("a", lambda event: runs.append(event.run) or event.data)
+    far.start()
+    between.arm(says(b".outcome (id, name"), proxy.MUTE)
+    near.in_(0, "a", b"data", id="x", keep=60)
+    outcome = near.outcome("x", 20)
+    assert between.fired.wait(20)
+    assert far.wait(20)
+    assert far.outcome("x") == outcome and outcome.result == b"data"
+    assert runs == [1]
+
+
 def test_a_count_is_known_though_its_reply_is_lost(between, far):
     far.handle("a", lambda event: 1 / 0)
     far.start()
