@@ -125,6 +125,8 @@ class Repeating:
 
     def pause(self, pick):
         self._change("pause", pick)
+        # One that is due and held by a rate is parked once it is looked at again; a drain in between would leave it.
+        self.both(lambda side: side.advance(0))
 
     def resume(self, pick):
         self._change("resume", pick)

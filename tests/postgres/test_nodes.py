@@ -89,6 +89,28 @@ def test_what_a_killed_node_held_starts_elsewhere(books, nodes, url, schema):
     books.check(extra=2 * 4)  # as many as ran: the workers of those killed
 
 
+def test_a_node_that_is_never_idle_takes_over_what_a_killed_node_held(nodes, url, schema, tmp_path):
+    log, ran = tmp_path / "log", set()
+    log.touch()
+    with Scheduler(PostgresStorage(url, schema=schema, **QUICK), workers=4) as busy:
+        ids = set(busy.in_many([0] * 50, "work"))
+        lost = nodes.start(url, schema, log, storage=QUICK, takes=60)
+        # Each flight renews the lease, and the next is there when it lands: there is no moment without anything to do.
+        busy.handle("again", lambda event: busy.in_(0.001, "again"))
+        busy.start()
+        busy.in_many([0] * 20, "again")
+        end = time.monotonic() + 30
+        while len(starts_of(log)) < 4:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        busy.handle("work", lambda event: ran.add(event.job_id))
+        lost.kill()
+        while left := len(ids - ran):
+            assert time.monotonic() < end, f"{left} of {len(ids)} are left"
+            time.sleep(0.05)
+        busy.drain()
+
+
 def test_a_node_that_is_stopped_past_its_lease_starts_nothing(books, nodes, url, schema):
     books.schedule(300, 4)
     stopped = nodes.start(url, schema, books.log, storage=QUICK)

@@ -129,7 +129,10 @@ impl Node {
         loop {
             if Instant::now() >= self.next_beat {
                 self.beat(link).await?;
+            }
+            if Instant::now() >= self.next_rescue {
                 self.rescue(link).await?;
+                self.next_rescue = Instant::now() + self.settings.lease / 4;
             }
             if self.recalls.is_time() {
                 self.ask_back(link).await?;
@@ -162,10 +165,8 @@ impl Node {
             if self.has_expired {
                 continue;
             }
-            let next = self
-                .recalls
-                .next
-                .map_or(self.next_beat, |next| next.min(self.next_beat));
+            let next = self.next_beat.min(self.next_rescue);
+            let next = self.recalls.next.map_or(next, |recall| next.min(recall));
             let wait = next.saturating_duration_since(Instant::now());
             let _ = tokio::time::timeout(wait, self.post.notify.notified()).await;
             if link.is_closed() {

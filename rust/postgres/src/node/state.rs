@@ -83,6 +83,8 @@ pub(crate) struct Node {
     /// There may be more ends that are kept no longer than the last sweep has forgotten.
     pub(super) has_expired: bool,
     pub(super) next_beat: Instant,
+    /// When to look after the others next: each flight renews the lease, so that a busy node has no beats.
+    pub(super) next_rescue: Instant,
     /// Since when this connection is there.
     pub(super) connected: Instant,
     pub(super) looks: Looks,
@@ -130,6 +132,7 @@ impl Node {
             has_strays: false,
             has_expired: false,
             next_beat: Instant::now(),
+            next_rescue: Instant::now(),
             connected: Instant::now(),
             ahead: 0,
             said_ahead: 0,
