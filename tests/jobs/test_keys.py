@@ -251,3 +251,25 @@ def test_one_that_gives_way_to_a_head_start_still_keeps_others_of_its_key_waitin
         scheduler._check()
         assert (scheduler.stats().dead, scheduler.stats().retried) == (0, 0)
     assert watch.ran == {"k": [1, 2]}
+
+
+@EITHER
+def test_a_repeat_that_waits_for_its_key_is_parked_once_it_is_paused(make):
+    clock = ManualClock()
+    with make(clock=clock) as scheduler:
+        scheduler.handle("t", lambda event: None, rate=Rate(1, per=100.0))
+        scheduler.start()
+        scheduler.in_(0, "t")  # the rate is used up by it
+        clock.advance(0)
+        scheduler.in_(1, "t", key="k")  # has the key, and waits for the rate
+        repeat = scheduler.repeat(2, "t", key="k")
+        clock.advance(3)
+        assert scheduler.stats().parked == 0
+        scheduler.pause(repeat)
+        clock.advance(0)
+        assert scheduler.stats().parked == 1
+        scheduler.resume(repeat)
+        clock.advance(0)
+        assert scheduler.stats().parked == 0
+        clock.advance(200)
+        assert scheduler.get_repeat(repeat).occurrence > 1

@@ -60,12 +60,12 @@ impl<P: Payload> Engine<P> {
                 return Err(error);
             }
         };
-        // What is due and has not started waits again, to be parked.
-        let is_due = matches!(
-            state.jobs.stage(key),
-            Some(Stage::Handed | Stage::LaneBacklog)
-        );
-        if is_due && state.withdraw(self, key) {
+        // What is due and has not started waits again, to be parked; so does what waits for its key.
+        let waits = match state.jobs.stage(key) {
+            Some(Stage::Handed | Stage::LaneBacklog) => state.withdraw(self, key),
+            stage => stage == Some(Stage::Waiting),
+        };
+        if waits {
             state.jobs.put_back(key);
         }
         state.jobs.hold(key);
