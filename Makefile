@@ -88,15 +88,16 @@ bench: setup  ## measure the wheel in Rust and the calls from Python
 	"$(BIN)/python" -m pytest benches --benchmark-only
 
 .PHONY: compare
-compare: setup  ## measure against other schedulers and the floor, side by side; QUICK=1: two minutes, a first look
+compare: setup $(if $(QUICK),,$(WHEELS_STAMP))  ## measure the wheel against other schedulers and the floor, side by side; QUICK=1: two minutes, a first look
 	test -x "$(PEERS)/bin/python" || "$(PYO3_PYTHON)" -m venv "$(PEERS)"
 	"$(PEERS)/bin/python" -m pip install --quiet --requirement benches/compare/requirements.txt
-	PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/run.py $(if $(QUICK),--quick)
-	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/durable.py)
-	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/loops.py)
-	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/repeats.py)
-	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/prices.py)
-	$(if $(QUICK),,PYTHONPATH="$(CURDIR)/python" "$(PEERS)/bin/python" benches/compare/postgres.py)
+	$(if $(QUICK),,"$(PEERS)/bin/python" -m pip install --quiet --force-reinstall --no-index --no-deps --find-links dist duewheel)
+	$(if $(QUICK),PYTHONPATH="$(CURDIR)/python") "$(PEERS)/bin/python" benches/compare/run.py $(if $(QUICK),--quick)
+	$(if $(QUICK),,"$(PEERS)/bin/python" benches/compare/durable.py)
+	$(if $(QUICK),,"$(PEERS)/bin/python" benches/compare/loops.py)
+	$(if $(QUICK),,"$(PEERS)/bin/python" benches/compare/repeats.py)
+	$(if $(QUICK),,"$(PEERS)/bin/python" benches/compare/prices.py)
+	$(if $(QUICK),,"$(PEERS)/bin/python" benches/compare/postgres.py)
 
 .PHONY: demo
 demo: setup  ## see it work
