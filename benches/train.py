@@ -1,7 +1,8 @@
 """Make the profile that wheels are built by: `python benches/train.py FILE`, for `rustc -C profile-use=FILE`.
 
-Builds the extension so that it counts where it goes, runs rows of the comparison with it, and merges the counts. One
-profile serves every CPython: it counts in our own code. Needs `llvm-profdata` of the LLVM that rustc has, from rustup
+Builds the extension so that it counts where it goes, runs rows of the comparison with it, and merges the counts. It
+serves other CPythons than the one that runs this, too; of those, rustc says what PyO3 compiles otherwise for them, and
+leaves that out. Needs `llvm-profdata` of the LLVM that rustc has, from rustup
 (`rustup component add llvm-tools`) or the system's packages; where there is none, the exit status is 3.
 """
 
