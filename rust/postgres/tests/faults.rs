@@ -7,7 +7,9 @@ mod server;
 use duewheel_postgres::{PostgresStore, Settings};
 use duewheel_store::testing::drive::{cancel_of, claim, dead, get, insert, put, put_yielded};
 use duewheel_store::testing::jobs::{begin, bury, done, job, once, place};
-use duewheel_store::{Answer, ClockKind, Error, Event, Limited, Op, Query, Reason, Store, ask};
+use duewheel_store::{
+    Answer, ClockKind, Error, Event, Events, Limited, Op, Query, Reason, Store, ask,
+};
 use proxy::{Fault, Proxy};
 use server::{join_as, new_schema, no_events, settings, url};
 use std::sync::mpsc::{Receiver, channel};
@@ -17,6 +19,12 @@ use std::time::Duration;
 const TARGET: &[&str] = &["email.welcome"];
 
 type Said = Arc<Mutex<Vec<Event>>>;
+
+/// What a store calls with its events, which are noted.
+fn told(said: &Said) -> Events {
+    let said = said.clone();
+    Box::new(move |event| said.lock().unwrap().push(event))
+}
 
 /// A node behind a proxy, what it was told, and another that reaches the server directly.
 struct Nodes {
@@ -37,17 +45,13 @@ impl Nodes {
         let proxy = Proxy::new(&url);
         let schema = new_schema();
         let said = Said::default();
-        let hears = said.clone();
         let near = join_as(settings(&schema), no_events());
         let behind = Settings {
             url: proxy.url.clone(),
             lease: Duration::from_secs(8),
             ..settings(&schema)
         };
-        let far = join_as(
-            behind,
-            Box::new(move |event| hears.lock().unwrap().push(event)),
-        );
+        let far = join_as(behind, told(&said));
         Some(Nodes {
             proxy,
             far,
@@ -419,12 +423,8 @@ fn a_node_whose_clock_is_an_hour_off_starts_nothing_early() {
             wall,
             ..settings(&schema)
         };
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let hears = said.clone();
-        let wrong = join_as(
-            wrong,
-            Box::new(move |event| hears.lock().unwrap().push(event)),
-        );
+        let said = Said::default();
+        let wrong = join_as(wrong, told(&said));
         let (second, ahead) = (HOUR / 3600, wall() - now());
         let near = |is: i64, must: i64| (is - must).abs() < second;
         let due = now();
@@ -450,13 +450,10 @@ fn a_node_whose_clock_is_an_hour_off_starts_nothing_early() {
         put_yielded(&wrong, &[given]);
         assert_eq!(get(&right, &id(4)).unwrap().place.due, due + 8 * second);
         // It is said once, though each beat shows it.
-        let apart = |event| match event {
-            Event::ClockApart(apart) => Some(apart),
-            _ => None,
-        };
-        let said = std::mem::take(&mut *said.lock().unwrap());
-        let apart: Vec<i64> = said.into_iter().filter_map(apart).collect();
-        assert!(apart.len() == 1 && near(apart[0], -ahead), "{apart:?}");
+        let said = said.lock().unwrap();
+        let is_so =
+            |event: &&Event| matches!(event, Event::ClockApart(apart) if near(*apart, -ahead));
+        assert_eq!(said.iter().filter(is_so).count(), 1, "{said:?}");
     }
 }
 

@@ -208,8 +208,7 @@ impl Resolved {
         held: &mut Held,
     ) {
         let step = match op {
-            // A file alone owes something of the dead.
-            Op::Leave | Op::Inherited(_) => None,
+            Op::Leave | Op::Inherited(_) => None, // a file alone owes something of the dead
             Op::Keep { seq, kept } => held.id(seq).map(|id| given.keep(id, kept, data)),
             Op::Insert(job) => {
                 let row = given.row(job, data);
