@@ -4,7 +4,7 @@
 use crate::Error;
 use crate::database::rows;
 use crate::database::schema::columns;
-use duewheel_store::{DeadPage, Keyring, Place};
+use duewheel_store::{DeadPage, Keyring};
 use rusqlite::{Connection, params};
 
 /// That nothing is owed of a row of `dead`.
@@ -71,24 +71,6 @@ pub(crate) fn page(
          ORDER BY number LIMIT ?3"
     ))?;
     let after = i64::try_from(after).unwrap_or(i64::MAX);
-    let mut rows = statement.query(params![after, target, limit as i64])?;
-    let (mut page, mut last) = (DeadPage::default(), None);
-    while let Some(row) = rows.next()? {
-        let number = row.get::<_, i64>(0)?.max(0) as u64;
-        last = Some(number);
-        match rows::dead(row, keys) {
-            Ok(dead) => page.jobs.push(dead),
-            Err(why) => {
-                let place = Place {
-                    due: 0,
-                    seq: number,
-                };
-                page.unreadable.push(rows::unreadable(row, 1, place, why));
-            }
-        }
-    }
-    if page.jobs.len() + page.unreadable.len() == limit {
-        page.last = last;
-    }
-    Ok(page)
+    let rows = statement.query(params![after, target, limit as i64])?;
+    rows::dead_page(rows, keys, limit)
 }

@@ -7,9 +7,7 @@ use crate::database::owed;
 use crate::database::rows;
 use crate::database::schema::{columns, of_target, once, unbegun};
 use crate::{Error, StoreError};
-use duewheel_store::{
-    Answer, ClockKind, DeadPage, Job, Kept, Keyring, Page, Place, Query, WhichDead,
-};
+use duewheel_store::{Answer, ClockKind, Job, Kept, Keyring, Page, Place, Query, WhichDead};
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -351,27 +349,8 @@ impl Queries<'_> {
             target,
             died_before,
         } = which;
-        let mut rows = statement.query(params![before, limit as i64, target, died_before, id])?;
-        let mut page = DeadPage::default();
-        let mut last = None;
-        while let Some(row) = rows.next()? {
-            let number = row.get::<_, i64>(0)?.max(0) as u64;
-            last = Some(number);
-            match rows::dead(row, self.keys) {
-                Ok(dead) => page.jobs.push(dead),
-                Err(why) => {
-                    let place = Place {
-                        due: 0,
-                        seq: number,
-                    };
-                    page.unreadable.push(rows::unreadable(row, 1, place, why));
-                }
-            }
-        }
-        if page.jobs.len() + page.unreadable.len() == limit {
-            page.last = last;
-        }
-        Ok(Answer::Dead(page))
+        let rows = statement.query(params![before, limit as i64, target, died_before, id])?;
+        rows::dead_page(rows, self.keys, limit).map(Answer::Dead)
     }
 
     fn revive(

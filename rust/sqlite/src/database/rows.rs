@@ -4,11 +4,11 @@ use crate::Error;
 use crate::database::schema::{columns_3, columns_4};
 use crate::journal::codec;
 use duewheel_store::{
-    Carried, ClockKind, DeadJob, Job, Keyring, Place, Progress, Recurring, RetryOptions,
+    Carried, ClockKind, DeadJob, DeadPage, Job, Keyring, Place, Progress, Recurring, RetryOptions,
     Unreadable, open_payload, standing,
 };
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, ToSql, params};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -273,6 +273,33 @@ pub(crate) fn unreadable(row: &Row<'_>, from: usize, place: Place, why: Error) -
         id: id.map(str::to_owned),
         why: why.into(),
     }
+}
+
+/// The dead of these rows, `limit` of them at most: whether there may be more says its last number.
+pub(crate) fn dead_page(
+    mut rows: Rows<'_>,
+    keys: Option<&Keyring>,
+    limit: usize,
+) -> Result<DeadPage, Error> {
+    let (mut page, mut last) = (DeadPage::default(), None);
+    while let Some(row) = rows.next()? {
+        let number = row.get::<_, i64>(0)?.max(0) as u64;
+        last = Some(number);
+        match dead(row, keys) {
+            Ok(dead) => page.jobs.push(dead),
+            Err(why) => {
+                let place = Place {
+                    due: 0,
+                    seq: number,
+                };
+                page.unreadable.push(unreadable(row, 1, place, why));
+            }
+        }
+    }
+    if page.jobs.len() + page.unreadable.len() == limit {
+        page.last = last;
+    }
+    Ok(page)
 }
 
 /// Read a dead job: its number, the columns of the job, reason, error, time of death.
